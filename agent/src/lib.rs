@@ -1,0 +1,1 @@
+//! The protocol that the host speaks with the agent: frames and messages; no input or output.

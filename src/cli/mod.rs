@@ -1,0 +1,8 @@
+//! cli.
+
+use std::process::ExitCode;
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    ExitCode::SUCCESS
+}

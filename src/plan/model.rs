@@ -1,0 +1,147 @@
+//! The plan and what it is made from. Everything that `run` needs is in it: `run` never reads the project.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::model::{Command, GuestPath, Image, KernelSource};
+
+/// Who ran smolvm; under `sudo` the user who called it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invoker {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+    /// Login name, where the host knows one.
+    pub name: Option<String>,
+    /// Home folder.
+    pub home: Option<PathBuf>,
+    /// Whether this process runs as root (so that it must drop rights for shares).
+    pub is_process_root: bool,
+}
+
+/// What was found on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostFacts {
+    /// CPUs this process may use.
+    pub cpus: u32,
+    /// Memory of the host, or of the cgroup we are in, in MiB.
+    pub memory_mib: u64,
+    /// Who owns the outputs.
+    pub invoker: Invoker,
+}
+
+/// What will be done, in an order that respects every dependency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Name of the project.
+    pub project: String,
+    /// Folder of the project, absolute.
+    pub folder: PathBuf,
+    /// Machines that will boot, in file order.
+    pub machines: Vec<MachinePlan>,
+    /// Steps that will run, in file order, `finally` last.
+    pub steps: Vec<StepPlan>,
+    /// The graph, sorted so that dependencies come first.
+    pub operations: Vec<Operation>,
+}
+
+/// A machine with everything decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachinePlan {
+    /// Name.
+    pub name: String,
+    /// Root file system.
+    pub image: Image,
+    /// Kernel.
+    pub kernel: KernelSource,
+    /// Folder of kernel modules, where the file names one.
+    pub modules: Option<PathBuf>,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Host name inside.
+    pub hostname: String,
+    /// Mounts, parents first.
+    pub mounts: Vec<MountPlan>,
+    /// User of steps that name none (`root` by default).
+    pub user: String,
+}
+
+/// A mount with everything decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountPlan {
+    /// Tag of the share, `share0`, `share1`, …
+    pub tag: String,
+    /// Host folder, absolute.
+    pub source: PathBuf,
+    /// Mount point.
+    pub target: GuestPath,
+    /// Whether the guest may not write.
+    pub readonly: bool,
+    /// Whether missing folders are made on the host.
+    pub create: bool,
+}
+
+/// A step with everything decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepPlan {
+    /// Id.
+    pub id: String,
+    /// Title.
+    pub title: Option<String>,
+    /// Name of the machine.
+    pub machine: String,
+    /// What runs.
+    pub command: Command,
+    /// Environment: file, machine and step merged.
+    pub env: BTreeMap<String, String>,
+    /// Working folder; `None` is `/`.
+    pub working_dir: Option<GuestPath>,
+    /// User as the file says it.
+    pub user: String,
+    /// Ids of the steps that must have passed.
+    pub needs: Vec<String>,
+    /// Longest time.
+    pub timeout: Option<Duration>,
+    /// Guest paths or globs that must exist at the end.
+    pub outputs: Vec<GuestPath>,
+    /// Whether a failure is only a warning.
+    pub continue_on_error: bool,
+    /// Whether it is an entry of `finally`.
+    pub is_finally: bool,
+}
+
+/// What an operation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperationKind {
+    /// Kernel, initramfs and shares of a machine.
+    Prepare,
+    /// Boot, mounts, verification.
+    Boot,
+    /// A step.
+    Step,
+    /// An entry of `finally`.
+    Finally,
+    /// Power off and clean up.
+    Stop,
+}
+
+/// One node of the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// `prepare:M`, `boot:M`, `step:ID`, `finally:ID`, `stop:M`.
+    pub id: String,
+    /// What it does.
+    pub kind: OperationKind,
+    /// Machine it concerns.
+    pub machine: String,
+    /// Ids of the operations that come before it.
+    pub after: Vec<String>,
+    /// Why it is here, in words.
+    pub why: String,
+}

@@ -1,0 +1,69 @@
+//! What a file server is told. It travels to the child as JSON on a descriptor.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Which tree a share offers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShareTree {
+    /// A folder of a mount.
+    Folder {
+        /// Absolute path on the host.
+        path: PathBuf,
+        /// Whether every write is refused on the host's side.
+        is_read_only: bool,
+    },
+    /// The root file system of this computer without what is private (`image: host`), read-only, all seen as 0:0.
+    HostRoot,
+    /// An unpacked root file system (`image: dir:`), read-only.
+    RootFolder {
+        /// Absolute path on the host.
+        path: PathBuf,
+    },
+}
+
+/// With whose rights a server acts on the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rights {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+}
+
+/// One share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareSpec {
+    /// Tag, for process titles and messages.
+    pub tag: String,
+    /// The tree.
+    pub tree: ShareTree,
+    /// Whose rights (the invoker's).
+    pub rights: Rights,
+}
+
+/// Why a share cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ShareError {
+    /// The child process could not be started.
+    #[error("cannot start the file server of share `{tag}`")]
+    Spawn {
+        /// Tag.
+        tag: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The child could not confine itself or open its folder; the text is its own.
+    #[error("the file server of share `{tag}` could not start: {message}")]
+    Start {
+        /// Tag.
+        tag: String,
+        /// What it said.
+        message: String,
+        /// Whether this host denies the namespaces that confinement needs (exit code 69).
+        is_host_unfit: bool,
+    },
+}

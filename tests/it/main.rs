@@ -1,0 +1,1 @@
+//! Tests of the program through its command line, and of the rules of the tree. One binary, a module an area.

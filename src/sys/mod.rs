@@ -2,3 +2,4 @@
 
 pub mod child;
 pub mod socket;
+pub mod tsc;

@@ -61,13 +61,7 @@ pub struct ProjectLock {
 /// Takes the lock and notes who holds it.
 pub(super) fn take(path: &Path, command: &str, wait: bool) -> Result<ProjectLock, LockError> {
     let unusable = |source: io::Error| LockError::Unusable { path: path.to_owned(), source };
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(unusable)?;
+    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(unusable)?;
     let operation = if wait { FlockOperation::LockExclusive } else { FlockOperation::NonBlockingLockExclusive };
     match rustix::io::retry_on_intr(|| flock(&file, operation)) {
         Ok(()) => {}

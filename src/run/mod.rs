@@ -12,8 +12,18 @@
 //! function of its inputs, so every path of it is tested without a machine. Kernels, file servers and images come
 //! through [`Provide`], which `cli` fills.
 
+mod driver;
+mod lock;
 mod options;
 mod provide;
+mod runtime;
+mod signals;
+mod state;
 
+pub use driver::run;
+pub use lock::{Holder, LockError, ProjectLock};
 pub use options::{Options, RunDeps, StepOutcome, Summary};
 pub use provide::{Prepared, Provide, ProvideError, ProvideHooks, Shares};
+pub use runtime::{RuntimeFolder, clear_stale};
+pub use signals::{Signal, signals};
+pub use state::{ProjectState, RunFolder, StateError};

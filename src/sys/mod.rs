@@ -1,1 +1,3 @@
 //! Safe wrappers over the operating system's calls, named as in the man pages; with `engine/kvm` the only `unsafe`.
+
+pub mod die_with_parent;

@@ -1,6 +1,7 @@
 //! Safe wrappers over the operating system's calls, named as in the man pages; with `engine/kvm` the only `unsafe`.
 
 pub mod child;
+pub mod die_with_parent;
 pub mod identity;
 pub mod signal;
 pub mod socket;

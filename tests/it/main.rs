@@ -1,1 +1,10 @@
 //! Tests of the program through its command line, and of the rules of the tree. One binary, a module an area.
+
+mod cli_check;
+mod cli_plan;
+mod cli_usage;
+mod docs;
+mod examples;
+mod layers;
+mod support;
+mod tidy;

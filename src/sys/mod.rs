@@ -1,3 +1,4 @@
 //! Safe wrappers over the operating system's calls, named as in the man pages; with `engine/kvm` the only `unsafe`.
 
 pub mod die_with_parent;
+pub mod kvm_probe;

@@ -1,1 +1,6 @@
 //! host.
+
+mod accounts;
+pub mod files;
+
+pub use files::HostFiles;

@@ -3,5 +3,6 @@
 pub mod child;
 pub mod die_with_parent;
 pub mod identity;
+pub mod kvm_probe;
 pub mod signal;
 pub mod socket;

@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use super::super::tool::{Tool, ToolError};
+use super::super::tool::Tool;
 use super::apt::folder_name;
 use super::package::{PackageError, Unpacked};
 
@@ -31,25 +30,11 @@ pub(super) fn download(scratch: &Path, progress: &mut dyn FnMut(&str)) -> Result
         if stem.starts_with("kernel-core-") {
             name = Some(stem);
         }
-        unpack(&file, &root)?;
+        let archive = scratch.join("archive");
+        Tool::new("rpm2cpio").args([&file]).output(fs::File::create(&archive).map_err(io)?).run()?;
+        let input = fs::File::open(&archive).map_err(io)?;
+        Tool::new("cpio").folder(&root).args(["-idm", "--quiet", "--no-absolute-filenames"]).input(input).run()?;
     }
     let name = name.ok_or_else(|| PackageError::NoPackage { names: PACKAGES.map(str::to_owned).to_vec() })?;
     Ok(Unpacked { root, package: folder_name("fedora", &name) })
-}
-
-fn unpack(file: &Path, root: &Path) -> Result<(), PackageError> {
-    let failed = |source| ToolError::Run { program: "rpm2cpio".to_owned(), source };
-    let mut command = Command::new("rpm2cpio");
-    command.arg(file).stdin(Stdio::null()).stdout(Stdio::piped());
-    crate::sys::die_with_parent::die_with_parent(&mut command);
-    let mut reader = command.spawn().map_err(failed)?;
-    let output = reader.stdout.take().map_or_else(Stdio::null, Stdio::from);
-    let unpacked =
-        Tool::new("cpio").args(["-idm", "--quiet", "--no-absolute-filenames"]).folder(root).input(output).run();
-    let status = reader.wait().map_err(failed)?;
-    unpacked?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(ToolError::Failed { program: "rpm2cpio".to_owned(), said: status.to_string() }.into())
 }

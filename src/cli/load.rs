@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::exit::{Class, Failure};
 use super::settings::Settings;
 use crate::config::{self, FileRequest, LoadRequest, Loaded, Mode};
-use crate::host::DiskFiles;
+use crate::host::HostFiles;
 
 /// The longest text that is taken from standard input, in bytes: one more than a file may have, so that a longer one
 /// is still told as such.
@@ -37,14 +37,14 @@ pub(crate) fn load(settings: &Settings, mode: Mode) -> Result<Loaded, Failure> {
         std::env::current_dir().map_err(|error| Failure::new(Class::World, LoadError::CurrentFolder(error)))?;
     let files = requests(settings, &current_folder)?;
     let request = LoadRequest { files, current_folder, mode, name: settings.project_name.clone() };
-    Ok(config::load(request, &DiskFiles::new()))
+    Ok(config::load(request, &HostFiles::new()))
 }
 
 fn requests(settings: &Settings, current_folder: &Path) -> Result<Vec<FileRequest>, Failure> {
     if settings.files.is_empty() {
         let start = settings.project_directory.as_ref().map(|folder| current_folder.join(folder));
         let start = start.as_deref().unwrap_or(current_folder);
-        let found = config::find(start, &DiskFiles::new()).ok_or_else(|| {
+        let found = config::find(start, &HostFiles::new()).ok_or_else(|| {
             Failure::new(Class::File, LoadError::NotFound { folder: start.to_path_buf() })
                 .help("write one (the README begins with an example), or name another with `-f FILE`")
         })?;

@@ -6,5 +6,6 @@ mod cli_usage;
 mod docs;
 mod examples;
 mod layers;
+mod share;
 mod support;
 mod tidy;

@@ -125,8 +125,14 @@ impl fmt::Display for Failure {
     }
 }
 
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = String> + 'a {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string)
+/// The words of an error and of each of its causes.
+pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = String> + 'a {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error.to_string())
+    })
 }
 
 #[cfg(test)]
@@ -150,7 +156,8 @@ mod tests {
 
     #[test]
     fn every_class_has_the_code_of_the_table() {
-        let codes = [Class::Usage, Class::Selection, Class::Host, Class::File, Class::World].map(|class| class.exit_code().number());
+        let codes = [Class::Usage, Class::Selection, Class::Host, Class::File, Class::World]
+            .map(|class| class.exit_code().number());
         assert_eq!(codes, [2, 4, 69, 78, 125]);
     }
 }

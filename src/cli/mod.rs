@@ -17,6 +17,8 @@ mod exit;
 mod load;
 mod plan;
 mod printer;
+mod remarks;
+mod report_run;
 mod schema;
 mod settings;
 mod up;

@@ -26,6 +26,11 @@ impl Printer {
         }
     }
 
+    /// A printer for a failure to know the settings.
+    pub(crate) fn without_settings() -> Self {
+        Self { stdout_style: Style::plain(), stderr_style: Style::plain(), volume: Volume::Normal }
+    }
+
     /// Colours of standard output.
     pub(crate) fn stdout_style(&self) -> Style {
         self.stdout_style

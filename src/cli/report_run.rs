@@ -68,7 +68,8 @@ pub(crate) struct Reporting {
 impl Reporting {
     /// Waits until all is shown; after an interrupt not for ever.
     pub(crate) fn finish(self, summary: &Summary) {
-        if summary.status == RunStatus::Interrupted && self.done.recv_timeout(READER_PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout)
+        if summary.status == RunStatus::Interrupted
+            && self.done.recv_timeout(READER_PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout)
         {
             return;
         }
@@ -89,8 +90,8 @@ enum ReportError {
 /// Starts the thread; it ends when the sender is dropped.
 pub(crate) fn spawn(report: Report<'_>) -> Result<(Sender<Timed>, Reporting), Failure> {
     let path = report.record.clone();
-    let record = File::create(&path)
-        .map_err(|source| Failure::new(Class::World, ReportError::Record { path, source }))?;
+    let record =
+        File::create(&path).map_err(|source| Failure::new(Class::World, ReportError::Record { path, source }))?;
     let mut reporter = reporter(&report);
     let mut record = JsonReporter::new(Sink::new(Box::new(record)));
     let rule = report.rule;
@@ -161,7 +162,7 @@ fn apply(rule: ExitCodeRule, event: &mut Event) {
 /// The events of a run that the file's mistakes kept from starting.
 pub(crate) fn invalid_events(diagnostics: &Diagnostics, sources: &Sources, max: usize) -> String {
     let mut lines = String::new();
-    for diagnostic in crate::diag::json_entries(diagnostics, sources, max) {
+    for diagnostic in super::remarks::json_entries(diagnostics, sources, max) {
         lines.push_str(&diagnostic_line(diagnostic));
     }
     let errors = diagnostics.count(Severity::Error);

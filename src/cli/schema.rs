@@ -2,10 +2,9 @@
 
 use super::exit::{ExitCode, Failure};
 use super::printer::Printer;
-use crate::config;
 
 /// Prints the schema.
 pub(crate) fn run(printer: &Printer) -> Result<ExitCode, Failure> {
-    printer.data(&config::schema_json())?;
+    printer.data("{}\n")?;
     Ok(ExitCode::Passed)
 }

@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::args::{ExitCodeRule, Progress, UpArgs};
+use super::args::{Progress, UpArgs};
 use super::compose::{self, Chosen, Provider};
 use super::exit::{Class, ExitCode, Failure};
 use super::printer::Printer;
@@ -16,7 +16,6 @@ use super::settings::Settings;
 use super::{load, plan};
 use crate::config;
 use crate::diag::Diagnostics;
-use crate::host;
 use crate::plan::Plan;
 use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, RunFolder, Summary};
 
@@ -96,7 +95,7 @@ fn go(
         parallel: args.parallel.or(settings.parallel).and_then(|number| usize::try_from(number).ok()),
         ..Options::for_accel(chosen.accel)
     };
-    let invoker = host::facts().invoker;
+    let invoker = compose::facts().invoker;
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,
@@ -180,7 +179,11 @@ fn again(settings: &Settings) -> String {
 /// A word as a shell takes it.
 fn quoted(word: &str) -> String {
     let is_plain = |letter: char| letter.is_alphanumeric() || "._-/+=:,@%".contains(letter);
-    if !word.is_empty() && word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 fn progress_mode(progress: Progress) -> Mode {

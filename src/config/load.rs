@@ -170,11 +170,18 @@ impl Loader<'_> {
         let diagnostic = Diagnostic::new(Code(10), Severity::Error, message);
         let Some(path) = path.filter(|_| *error == FileError::Missing) else { return diagnostic };
         let Some((folder, own)) = path.parent().zip(path.file_name()) else { return diagnostic };
-        let names: Vec<String> =
-            self.files.list(folder).unwrap_or_default().into_iter().filter_map(|name| name.into_string().ok()).collect();
+        let names: Vec<String> = self
+            .files
+            .list(folder)
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|name| name.into_string().ok())
+            .collect();
         match nearest(&own.to_string_lossy(), names.iter().map(String::as_str)) {
             Some(near) => diagnostic.help(format!("did you mean `{}`?", self.display(&folder.join(near)))),
-            None => diagnostic.help("name the file with `-f FILE`, or call smolvm in the folder that holds `smolvm.yaml`"),
+            None => {
+                diagnostic.help("name the file with `-f FILE`, or call smolvm in the folder that holds `smolvm.yaml`")
+            }
         }
     }
 

@@ -66,9 +66,12 @@ fn not_utf8(bytes: &[u8], span: Span) -> Diagnostic {
 
 fn control_character(character: char, span: Span) -> Diagnostic {
     let number = u32::from(character);
-    let diagnostic =
-        Diagnostic::new(Code(8), Severity::Error, format!("the control character U+{number:04X} is not allowed in YAML"))
-            .label(span, "here");
+    let diagnostic = Diagnostic::new(
+        Code(8),
+        Severity::Error,
+        format!("the control character U+{number:04X} is not allowed in YAML"),
+    )
+    .label(span, "here");
     if number < 0x100 {
         diagnostic.help(format!("take it out, or write `\\x{number:02X}` in double quotes"))
     } else {

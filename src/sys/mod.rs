@@ -2,7 +2,6 @@
 
 pub mod child;
 pub mod credentials;
-pub mod die_with_parent;
 pub mod exit;
 pub mod handed;
 pub mod identity;

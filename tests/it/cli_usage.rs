@@ -98,8 +98,5 @@ fn a_full_disk_behind_standard_output_is_a_failure() {
     let output = case.command().stdout(full).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(125));
-    assert_eq!(
-        stderr,
-        "error: cannot write to standard output\n  caused by: No space left on device (os error 28)\n"
-    );
+    assert_eq!(stderr, "error: cannot write to standard output\n  caused by: No space left on device (os error 28)\n");
 }

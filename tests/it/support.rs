@@ -134,7 +134,8 @@ impl Case {
         command.args(&self.args).current_dir(&self.current);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy().into_owned();
-            if text.starts_with("SMOLVM_") || ["NO_COLOR", "CLICOLOR_FORCE", "GITHUB_ACTIONS", "GITLAB_CI"].contains(&&*text)
+            if text.starts_with("SMOLVM_")
+                || ["NO_COLOR", "CLICOLOR_FORCE", "GITHUB_ACTIONS", "GITLAB_CI"].contains(&&*text)
             {
                 command.env_remove(name);
             }

@@ -78,7 +78,8 @@ fn functions_stay_short() {
         for (number, line) in code.lines().enumerate() {
             let indent = line.len() - line.trim_start().len();
             let words = line.trim_start().trim_start_matches("pub ").trim_start_matches("pub(crate) ");
-            let words = words.trim_start_matches("pub(super) ").trim_start_matches("const ").trim_start_matches("async ");
+            let words =
+                words.trim_start_matches("pub(super) ").trim_start_matches("const ").trim_start_matches("async ");
             if words.trim_start_matches("unsafe ").starts_with("fn ") {
                 start = Some((number, indent));
             } else if let Some((first, indent)) = start

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::folders;
+use crate::cli::exit::chain;
 use crate::config::model::{Image, KernelSource};
 use crate::engine::ShareSocket;
 use crate::guest::{AGENT, Dial};
@@ -16,7 +17,6 @@ use crate::image::{initramfs, kernel};
 use crate::plan::{Invoker, MachinePlan};
 use crate::run::{Prepared, Provide, ProvideError, ProvideHooks, Shares};
 use crate::share::{Rights, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share};
-use crate::virtio::vsock::{VsockBackend, VsockHandle};
 
 /// Context id of a guest; each has a vsock of its own, so that all can have the same (0 to 2 are taken by the protocol).
 const GUEST_CID: u64 = 3;
@@ -57,8 +57,7 @@ impl Provider {
     }
 
     fn share_specs(&self, machine: &MachinePlan) -> Result<Vec<ShareSpec>, ProvideError> {
-        let rights =
-            Rights { uid: self.invoker.uid, gid: self.invoker.gid, groups: self.invoker.groups.clone() };
+        let rights = Rights { uid: self.invoker.uid, gid: self.invoker.gid, groups: self.invoker.groups.clone() };
         let root = match &machine.image {
             Image::Host => ShareTree::HostRoot,
             Image::Dir(path) => ShareTree::RootFolder { path: path.clone() },
@@ -94,7 +93,7 @@ impl Provide for Provider {
             handles.push(Served { handle, has_view });
         }
         let (vsock_handle, vsock) =
-            VsockBackend::spawn(GUEST_CID).map_err(|error| world("the vsock device cannot be made", &error))?;
+            vsock_spawn(GUEST_CID).map_err(|error| world("the vsock device cannot be made", &error))?;
         Ok(Prepared {
             kernel,
             initramfs,
@@ -102,13 +101,13 @@ impl Provide for Provider {
             sockets,
             vsock,
             dial: Arc::new(VsockDial(vsock_handle)),
-            shares: Box::new(ServedShares(handles)),
+            shares: Box::new(ServedShares(Mutex::new(handles))),
         })
     }
 }
 
 /// The file servers of one machine.
-struct ServedShares(Vec<Served>);
+struct ServedShares(Mutex<Vec<Served>>);
 
 struct Served {
     handle: ShareHandle,
@@ -118,7 +117,8 @@ struct Served {
 
 impl Shares for ServedShares {
     fn set_view(&self, uid: u32, gid: u32) -> io::Result<()> {
-        self.0.iter().filter(|served| served.has_view).try_for_each(|served| served.handle.set_view(uid, gid))
+        let served = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        served.iter().filter(|served| served.has_view).try_for_each(|served| served.handle.set_view(uid, gid))
     }
 }
 
@@ -147,15 +147,20 @@ fn people_name(spec: &ShareSpec) -> String {
 
 fn share_failure(error: &ShareError) -> ProvideError {
     let is_host_unfit = matches!(error, ShareError::Start { is_host_unfit: true, .. });
-    ProvideError { message: chain(error), is_host_unfit }
+    ProvideError { message: chain(error).collect::<Vec<_>>().join(": "), is_host_unfit }
 }
 
 fn world(what: &str, error: &(dyn std::error::Error + 'static)) -> ProvideError {
-    ProvideError { message: format!("{what}: {}", chain(error)), is_host_unfit: false }
+    ProvideError { message: format!("{what}: {}", chain(error).collect::<Vec<_>>().join(": ")), is_host_unfit: false }
 }
 
-/// An error and its causes in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let errors = std::iter::successors(Some(error), |error| error.source());
-    errors.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+#[derive(Debug)]
+struct VsockHandle;
+impl VsockHandle {
+    fn dial(&self, _: u32) -> io::Result<UnixStream> {
+        Err(io::ErrorKind::Other.into())
+    }
+}
+fn vsock_spawn(_: u64) -> io::Result<(VsockHandle, std::os::fd::OwnedFd)> {
+    Err(io::ErrorKind::Other.into())
 }

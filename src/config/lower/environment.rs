@@ -19,7 +19,8 @@ impl Reader<'_> {
         let Some(entries) = self.entries_with_x(value) else { return environment };
         for (key, key_value, value) in entries {
             if !is_variable_name(&key) {
-                let diagnostic = self.error(5, key_value, format!("`{key}` cannot be a variable's name"), "empty, or holds `=`");
+                let diagnostic =
+                    self.error(5, key_value, format!("`{key}` cannot be a variable's name"), "empty, or holds `=`");
                 self.report(diagnostic.help("write `NAME: value`"));
                 continue;
             }

@@ -66,7 +66,9 @@ impl Reader<'_> {
     /// The entries of a map of names, `x-` keys left out.
     pub(super) fn entries(&mut self, value: Value, what: &str) -> Option<Vec<Entry>> {
         match self.content(value) {
-            Content::Map(entries) => Some(entries.iter().filter(|entry| !entry.key.starts_with("x-")).cloned().collect()),
+            Content::Map(entries) => {
+                Some(entries.iter().filter(|entry| !entry.key.starts_with("x-")).cloned().collect())
+            }
             Content::Poison => None,
             _ => {
                 let diagnostic = self.wrong_type(value, what, "a map");
@@ -96,8 +98,9 @@ impl Reader<'_> {
 
     fn unknown_key(&mut self, entry: &Entry, via: Option<Span>, table: &KeyTable, fields: &mut Fields) {
         let key = entry.key.as_str();
-        let mut diagnostic = Diagnostic::new(Code(3), Severity::Error, format!("unknown key `{key}` in {}", table.place))
-            .label(entry.key_span, "not a key here");
+        let mut diagnostic =
+            Diagnostic::new(Code(3), Severity::Error, format!("unknown key `{key}` in {}", table.place))
+                .label(entry.key_span, "not a key here");
         if let Some(via) = via {
             diagnostic = diagnostic.label(via, "used here");
         }
@@ -105,8 +108,12 @@ impl Reader<'_> {
         let foreign: Option<&Foreign> = table.foreign.iter().find(|foreign| foreign.word == folded);
         let known = table.keys.iter().chain(table.later);
         let (ours, is_same_form, help) = match foreign {
-            Some(Foreign { ours, help: Some(help), is_same_form, .. }) => (Some(*ours), *is_same_form, (*help).to_owned()),
-            Some(Foreign { ours, is_same_form, .. }) => (Some(*ours), *is_same_form, format!("smolvm calls it `{ours}`")),
+            Some(Foreign { ours, help: Some(help), is_same_form, .. }) => {
+                (Some(*ours), *is_same_form, (*help).to_owned())
+            }
+            Some(Foreign { ours, is_same_form, .. }) => {
+                (Some(*ours), *is_same_form, format!("smolvm calls it `{ours}`"))
+            }
             None => match nearest(key, known.clone().copied()) {
                 Some(near) => (known.copied().find(|known| *known == near), true, format!("did you mean `{near}`?")),
                 None => (None, false, elsewhere(key, table)),

@@ -139,7 +139,12 @@ impl Reader<'_> {
         let is_map = matches!(self.content(value), Content::Map(_));
         let is_later = is_map || self.word(value, "`network`", &["none", "nat"]) == Some("nat");
         if is_later {
-            self.not_run_yet(value.span, value.via, "machines with a network", Some("write `network: none`, or leave it out"));
+            self.not_run_yet(
+                value.span,
+                value.via,
+                "machines with a network",
+                Some("write `network: none`, or leave it out"),
+            );
         }
     }
 

@@ -75,10 +75,13 @@ impl Reader<'_> {
     }
 
     fn unknown_mode(&mut self, value: Value, text: &str, mode: &str) {
-        let diagnostic = self.error(116, value, format!("the mount `{text}` cannot be read"), format!("`{mode}` is no mode"));
+        let diagnostic =
+            self.error(116, value, format!("the mount `{text}` cannot be read"), format!("`{mode}` is no mode"));
         let help = match mode {
             // SELinux labels and consistency hints of compose.
-            "z" | "Z" | "cached" | "delegated" | "consistent" => format!("take `:{mode}` out: nothing of its kind is needed"),
+            "z" | "Z" | "cached" | "delegated" | "consistent" => {
+                format!("take `:{mode}` out: nothing of its kind is needed")
+            }
             _ => "a mode is `ro` or `rw`".to_owned(),
         };
         self.report(diagnostic.help(help));
@@ -86,10 +89,16 @@ impl Reader<'_> {
 
     fn volume(&mut self, value: Value, text: &str, name: &str, volumes: &VolumeNames) {
         if volumes.is_open || volumes.names.iter().any(|known| known == name) {
-            self.not_run_yet(value.span, value.via, "mounts of volumes", Some("a host folder begins with `.`, `/` or `~`"));
+            self.not_run_yet(
+                value.span,
+                value.via,
+                "mounts of volumes",
+                Some("a host folder begins with `.`, `/` or `~`"),
+            );
             return;
         }
-        let diagnostic = self.error(203, value, format!("unknown volume `{name}`"), "a source without `./` names a volume");
+        let diagnostic =
+            self.error(203, value, format!("unknown volume `{name}`"), "a source without `./` names a volume");
         let mut help = format!("for a host folder, write `./{text}`");
         if let Some(near) = nearest(name, volumes.names.iter().map(String::as_str)) {
             help = format!("did you mean the volume `{near}`? {help}");
@@ -153,7 +162,8 @@ impl Reader<'_> {
         for key in ["source", "readonly", "owner", "guest_owner", "cache", "size"] {
             let Some(span) = fields.key_span(key).filter(|_| !allowed.contains(&key)) else { continue };
             let message = format!("`{key}` does not go with `type: {kind}`");
-            let mut diagnostic = Diagnostic::new(Code(6), Severity::Error, message).label(span, "not a key of this type");
+            let mut diagnostic =
+                Diagnostic::new(Code(6), Severity::Error, message).label(span, "not a key of this type");
             if let Some(value) = fields.get("type") {
                 diagnostic = diagnostic.label(value.span, "the type is given here");
             }

@@ -52,7 +52,8 @@ impl Reader<'_> {
         let value = fields.get("name")?;
         let text = self.text(value, "`name`", TextForm::Strict)?;
         if !is_name(&text.value) {
-            let diagnostic = self.error(5, value, format!("`{}` cannot be the name of a project", text.value), NAME_FORM);
+            let diagnostic =
+                self.error(5, value, format!("`{}` cannot be the name of a project", text.value), NAME_FORM);
             self.report(match to_similar_name(&text.value) {
                 Some(instead) => diagnostic.help(format!("write `{instead}`")),
                 None => diagnostic,

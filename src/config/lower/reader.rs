@@ -63,7 +63,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Starts a diagnostic about a value; [`Reader::report`] ends it.
-    pub(super) fn error(&self, code: u16, value: Value, message: impl Into<String>, label: impl Into<String>) -> Diagnostic {
+    pub(super) fn error(
+        &self,
+        code: u16,
+        value: Value,
+        message: impl Into<String>,
+        label: impl Into<String>,
+    ) -> Diagnostic {
         let diagnostic = Diagnostic::new(Code(code), Severity::Error, message).label(value.span, label);
         match value.via {
             Some(via) => diagnostic.label(via, "used here"),
@@ -168,7 +174,8 @@ impl<'a> Reader<'a> {
         match scalar.form() {
             ScalarForm::Null => {
                 let diagnostic = self.wrong_type(value, what, "text");
-                let help = if scalar.text == "~" { "quote it: `\"~\"`" } else { "give it a value, or take the key out" };
+                let help =
+                    if scalar.text == "~" { "quote it: `\"~\"`" } else { "give it a value, or take the key out" };
                 self.report(diagnostic.help(help));
                 return None;
             }
@@ -235,7 +242,12 @@ impl<'a> Reader<'a> {
     }
 
     /// A whole number in a range, or a variable that holds one.
-    pub(super) fn integer(&mut self, value: Value, what: &str, range: std::ops::RangeInclusive<u32>) -> Option<Spanned<u32>> {
+    pub(super) fn integer(
+        &mut self,
+        value: Value,
+        what: &str,
+        range: std::ops::RangeInclusive<u32>,
+    ) -> Option<Spanned<u32>> {
         let scalar = self.scalar(value, what, "a whole number")?;
         let text = self.interpolated(value, scalar)?;
         let is_typed = scalar.is_plain || text != scalar.text;

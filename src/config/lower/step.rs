@@ -44,7 +44,10 @@ impl Reader<'_> {
         let needs = if place.is_finally { Needs::Explicit(Vec::new()) } else { self.needs(&fields, &mut gaps) };
         Some(Step {
             id: self.step_id(&fields, place),
-            title: fields.get("name").and_then(|value| self.text(value, "`name`", TextForm::Loose)).map(|text| text.value),
+            title: fields
+                .get("name")
+                .and_then(|value| self.text(value, "`name`", TextForm::Loose))
+                .map(|text| text.value),
             machine,
             command: command.unwrap_or(Spanned { value: Command::List(Vec::new()), span: value.span }),
             env: self.environment(&fields),
@@ -130,4 +133,5 @@ impl Reader<'_> {
 }
 
 /// The rule of names, as a label.
-pub(super) const NAME_FORM: &str = "a name is lower-case letters, digits, `-` and `_`, begins with a letter or digit, and has at most 63";
+pub(super) const NAME_FORM: &str =
+    "a name is lower-case letters, digits, `-` and `_`, begins with a letter or digit, and has at most 63";

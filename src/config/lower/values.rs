@@ -53,7 +53,8 @@ impl Reader<'_> {
             return Some(word);
         }
         let list: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-        let diagnostic = self.error(5, value, format!("{what} cannot be `{}`", text.value), "not one of the words known here");
+        let diagnostic =
+            self.error(5, value, format!("{what} cannot be `{}`", text.value), "not one of the words known here");
         let help = match nearest(&text.value, words.iter().copied()) {
             Some(near) => format!("did you mean `{near}`? known words: {}", list.join(", ")),
             None => format!("known words: {}", list.join(", ")),
@@ -99,12 +100,14 @@ impl Reader<'_> {
             return Some(Spanned { value: join(&self.folder, text), span });
         };
         if !rest.is_empty() && !rest.starts_with('/') {
-            let diagnostic = self.error(5, value, format!("{what} begins with `~` and a name"), "homes of others are not known");
+            let diagnostic =
+                self.error(5, value, format!("{what} begins with `~` and a name"), "homes of others are not known");
             self.report(diagnostic.help(format!("write the whole path, or `./{text}` for a file of this name")));
             return None;
         }
         let Some(home) = self.files.invoker().home else {
-            let diagnostic = self.error(5, value, format!("{what} needs a home"), "the invoking user has no home folder");
+            let diagnostic =
+                self.error(5, value, format!("{what} needs a home"), "the invoking user has no home folder");
             self.report(diagnostic.help("write the whole path"));
             return None;
         };

@@ -14,6 +14,7 @@ mod files;
 mod load;
 mod memory_files;
 pub mod model;
+pub mod schema;
 
 pub use files::{FileError, FileKind, Files, InvokerFacts, Metadata};
 pub use load::{FileRequest, LoadRequest, Loaded, Mode, find, load};

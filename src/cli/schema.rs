@@ -2,9 +2,10 @@
 
 use super::exit::{ExitCode, Failure};
 use super::printer::Printer;
+use crate::config::schema;
 
 /// Prints the schema.
 pub(crate) fn run(printer: &Printer) -> Result<ExitCode, Failure> {
-    printer.data("{}\n")?;
+    printer.data(&schema::render())?;
     Ok(ExitCode::Passed)
 }

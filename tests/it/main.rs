@@ -6,6 +6,7 @@ mod cli_usage;
 mod docs;
 mod examples;
 mod layers;
+mod schema;
 mod share;
 mod support;
 mod tidy;

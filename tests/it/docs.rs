@@ -92,12 +92,12 @@ fn the_help_is_as_in_its_snapshot() {
         help.push_str(&String::from_utf8(output.stdout).unwrap());
         help.push('\n');
     }
-    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+    if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&snapshot, &help).unwrap();
     }
     let expected = std::fs::read_to_string(&snapshot).unwrap_or_default();
     assert!(
         help == expected,
-        "tests/cases/help.txt is stale; `UPDATE_SNAPSHOTS=1 cargo test --test it help` writes it"
+        "tests/cases/help.txt is stale; `UPDATE=1 cargo test --test it help` writes it"
     );
 }

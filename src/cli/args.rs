@@ -15,8 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     version,
     about = "Runs a checked-in smolvm.yaml: Linux microVMs, host folders in them, and ordered steps",
     disable_help_subcommand = true,
-    arg_required_else_help = true,
-    max_term_width = 100
+    arg_required_else_help = true
 )]
 pub(crate) struct Cli {
     #[command(flatten)]

@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use super::world::World;
 use super::{commands, machines, names, nesting, order, outputs, sources, targets, writers};
 use crate::config::files::Files;
+use crate::config::load::Mode;
 use crate::config::model::Project;
 use crate::diag::{Code, Diagnostics, Span};
 
 /// Runs every family over the project.
-pub(crate) fn check_all(project: &Project, files: &dyn Files, out: &mut Diagnostics) {
-    let world = World::new(project, files);
+pub(crate) fn check_all(project: &Project, files: &dyn Files, mode: Mode, out: &mut Diagnostics) {
+    let world = World::new(project, files, mode);
     let mut found = Diagnostics::default();
     targets::check_targets(&world, &mut found);
     nesting::check_nesting(&world, &mut found);

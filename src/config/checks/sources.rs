@@ -8,6 +8,7 @@ use std::path::Path;
 use super::wide;
 use super::world::{World, deepest_existing};
 use crate::config::files::{FileError, FileKind};
+use crate::config::load::Mode;
 use crate::config::model::Mount;
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
@@ -79,9 +80,10 @@ fn check_rights(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
 fn single_file(world: &World<'_>, mount: &Mount) -> Diagnostic {
     let path = mount.source.value.as_path();
     let parent = path.parent().unwrap_or(path);
+    let severity = if world.mode == Mode::Run { Severity::Error } else { Severity::Warning };
     Diagnostic::new(
         Code(11),
-        Severity::Error,
+        severity,
         format!("source `{}` is a single file, which this smolvm does not mount yet", world.show(path)),
     )
     .label(mount.source.span, "this is a file, not a folder")

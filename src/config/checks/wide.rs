@@ -1,7 +1,7 @@
 //! Sources that give more than was meant: the root, homes, credentials, what links lead out to (0110), and smolvm's
 //! own state and cache (0111).
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::world::{World, real_path};
 use crate::config::model::Mount;
@@ -52,7 +52,10 @@ impl Wide {
     }
 
     fn leads_out(&self, world: &World<'_>, mount: &Mount, real: &Path) -> bool {
-        mount.source.value.starts_with(&world.project.folder) && !real.starts_with(&self.project)
+        let written = mount.source.value.strip_prefix(&world.project.folder);
+        // `..` says openly that it leads out.
+        let is_inside = written.is_ok_and(|rest| !rest.components().any(|part| part == Component::ParentDir));
+        is_inside && !real.starts_with(&self.project)
     }
 }
 

@@ -13,6 +13,8 @@ pub(super) struct Account {
     pub(super) gid: u32,
     /// All groups, `gid` among them.
     pub(super) groups: Vec<u32>,
+    /// Login name, where this computer knows one.
+    pub(super) name: Option<String>,
     pub(super) home: Option<PathBuf>,
 }
 
@@ -35,8 +37,9 @@ pub(super) fn oneself() -> Account {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let groups = rustix::process::getgroups().unwrap_or_default();
     let named = std::env::var_os("HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = named.or_else(|| entry_of(&read("/etc/passwd"), uid).map(|entry| entry.home));
-    Account { uid, gid, groups: groups.iter().map(|group| group.as_raw()).chain([gid]).collect(), home }
+    let (name, known) = entry_of(&read("/etc/passwd"), uid).map(|entry| (entry.name, entry.home)).unzip();
+    let groups = groups.iter().map(|group| group.as_raw()).chain([gid]).collect();
+    Account { uid, gid, groups, name, home: named.or(known) }
 }
 
 /// Another account of this computer.
@@ -46,7 +49,8 @@ pub(super) fn other(uid: u32, gid: u32) -> Account {
     if let Some(entry) = &entry {
         groups.extend(groups_of(&read("/etc/group"), &entry.name));
     }
-    Account { uid, gid, groups, home: entry.map(|entry| entry.home) }
+    let (name, home) = entry.map(|entry| (entry.name, entry.home)).unzip();
+    Account { uid, gid, groups, name, home }
 }
 
 struct Entry {
@@ -94,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_class_of_the_user_decides_alone() {
-        let ada = Account { uid: 1000, gid: 1000, groups: vec![1000, 104], home: None };
+        let ada = Account { uid: 1000, gid: 1000, groups: vec![1000, 104], name: None, home: None };
         assert!(ada.may(Access::READ_OK, 0o400, 1000, 0));
         assert!(!ada.may(Access::READ_OK, 0o044, 1000, 104), "the owner's bits hide the group's");
         assert!(ada.may(Access::READ_OK | Access::WRITE_OK, 0o060, 0, 104));

@@ -71,7 +71,8 @@ impl Default for HostFiles {
     }
 }
 
-fn sudo_ids() -> Option<(u32, u32)> {
+/// The user who called `sudo`, where both ids are given and that user is not root.
+pub(super) fn sudo_ids() -> Option<(u32, u32)> {
     let id = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
     let uid = id("SUDO_UID").filter(|uid| *uid != 0)?;
     Some((uid, id("SUDO_GID")?))
@@ -193,7 +194,7 @@ mod tests {
     use super::*;
 
     fn as_other(uid: u32, gid: u32) -> HostFiles {
-        let invoker = Account { uid, gid, groups: vec![gid], home: None };
+        let invoker = Account { uid, gid, groups: vec![gid], name: None, home: None };
         HostFiles { invoker, is_privileged: true, is_self: false }
     }
 

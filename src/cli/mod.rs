@@ -15,6 +15,7 @@ mod doctor;
 mod entry;
 mod exit;
 mod load;
+mod places;
 mod plan;
 mod printer;
 mod remarks;

@@ -4,8 +4,9 @@ use super::args::{DataFormat, PlanArgs};
 use super::exit::{Class, ExitCode, Failure};
 use super::printer::Printer;
 use super::settings::Settings;
-use super::{compose, load, remarks};
+use super::{load, remarks};
 use crate::config::{Mode, Project};
+use crate::host;
 use crate::plan::{self, Plan, Selection};
 
 /// Prints the plan.
@@ -26,6 +27,6 @@ pub(crate) fn run(args: &PlanArgs, settings: &Settings, printer: &Printer) -> Re
 
 /// Plans a project on this host.
 pub(crate) fn build(project: &Project, selection: &[String]) -> Result<Plan, Failure> {
-    plan::build(project, &compose::facts(), &Selection::of(selection))
+    plan::build(project, &host::facts(), &Selection::of(selection))
         .map_err(|error| Failure::new(Class::Selection, error).help("`smolvm plan` lists steps and machines"))
 }

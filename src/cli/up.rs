@@ -3,7 +3,6 @@
 //! Deliberately not here: everything that this list names; each has its own room.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::{Progress, UpArgs};
@@ -13,9 +12,11 @@ use super::printer::Printer;
 use super::remarks;
 use super::report_run::{self, Mode};
 use super::settings::Settings;
+use super::places::Places;
 use super::{load, plan};
 use crate::config;
 use crate::diag::Diagnostics;
+use crate::host;
 use crate::plan::Plan;
 use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, RunFolder, Summary};
 
@@ -95,7 +96,7 @@ fn go(
         parallel: args.parallel.or(settings.parallel).and_then(|number| usize::try_from(number).ok()),
         ..Options::for_accel(chosen.accel)
     };
-    let invoker = compose::facts().invoker;
+    let invoker = host::facts().invoker;
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,
@@ -142,7 +143,7 @@ fn open_state(
     plan: &Plan,
     printer: &Printer,
 ) -> Result<(ProjectLock, RunFolder), Failure> {
-    let state = ProjectState::locate(&places.state, &plan.project, &plan.folder);
+    let state = ProjectState::locate(&places.state_home, &plan.project, &plan.folder);
     let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
     let lock = match state.lock(&command, false) {
         Err(LockError::Held { holder, .. }) if args.wait_lock => {
@@ -195,28 +196,6 @@ fn progress_mode(progress: Progress) -> Mode {
         Progress::Auto if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() => Mode::Tty,
         Progress::Auto => Mode::Plain,
     }
-}
-
-/// Folders of the invoking user's that we write.
-#[derive(Debug)]
-struct Places {
-    state: PathBuf,
-    cache: PathBuf,
-}
-
-impl Places {
-    fn find() -> Result<Self, Failure> {
-        use etcetera::BaseStrategy;
-        let folders = etcetera::base_strategy::Xdg::new().map_err(|error| {
-            Failure::new(Class::World, error).help("set HOME, or XDG_STATE_HOME and XDG_CACHE_HOME")
-        })?;
-        let state = folders.state_dir().unwrap_or_else(|| folders.home_dir().join(".local/state"));
-        Ok(Self { state, cache: cache_folder(&folders.cache_dir()) })
-    }
-}
-
-fn cache_folder(home: &Path) -> PathBuf {
-    home.join("smolvm")
 }
 
 /// Why a run could not begin.

@@ -7,5 +7,5 @@ mod engine;
 mod folders;
 mod provide;
 
-pub(crate) use engine::{Chosen, choose, facts};
+pub(crate) use engine::{Chosen, choose};
 pub(crate) use provide::Provider;

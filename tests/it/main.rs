@@ -1,5 +1,6 @@
 //! Tests of the program through its command line, and of the rules of the tree. One binary, a module an area.
 
+mod cases;
 mod cli_check;
 mod cli_plan;
 mod cli_usage;

@@ -2,4 +2,9 @@
 
 pub mod child;
 pub mod kvm_probe;
+pub mod credentials;
+pub mod exit;
+pub mod handed;
+pub mod mount;
+pub mod namespace;
 pub mod socket;

@@ -9,7 +9,7 @@ use super::printer::Printer;
 use super::settings::Settings;
 use super::{load, remarks};
 use crate::config::Mode;
-use crate::diag::{Diagnostics, Severity};
+use crate::diag::{self, Diagnostics, Severity};
 
 /// Checks the file.
 pub(crate) fn run(args: &CheckArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
@@ -17,8 +17,8 @@ pub(crate) fn run(args: &CheckArgs, settings: &Settings, printer: &Printer) -> R
     let (diagnostics, sources) = (&loaded.diagnostics, &loaded.sources);
     match args.format {
         CheckFormat::Full => remarks::tell(diagnostics, sources, args.max_diagnostics, printer),
-        CheckFormat::Concise => printer.data(&remarks::concise(diagnostics, sources, args.max_diagnostics))?,
-        CheckFormat::Json => printer.data(&remarks::json(diagnostics, sources, args.max_diagnostics))?,
+        CheckFormat::Concise => printer.data(&diag::render_concise(diagnostics, sources, args.max_diagnostics))?,
+        CheckFormat::Json => printer.data(&diag::render_json(diagnostics, sources, args.max_diagnostics))?,
     }
     if args.format == CheckFormat::Full && diagnostics.iter().next().is_none() {
         let name = sources.iter().next().map_or("the file", |(_, source)| source.name.as_str());

@@ -14,6 +14,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use super::args::ExitCodeRule;
 use super::exit::{Class, ExitCode, Failure};
 use super::printer::Printer;
+use super::remarks;
 use super::settings::Settings;
 use crate::diag::{Diagnostics, Severity, Sources};
 use crate::event::{Event, RunStatus, Timed};
@@ -159,15 +160,14 @@ fn apply(rule: ExitCodeRule, event: &mut Event) {
     }
 }
 
-/// The events of a run that the file's mistakes kept from starting.
-pub(crate) fn invalid_events(diagnostics: &Diagnostics, sources: &Sources, max: usize) -> String {
-    let mut lines = String::new();
-    for diagnostic in super::remarks::json_entries(diagnostics, sources, max) {
-        lines.push_str(&diagnostic_line(diagnostic));
-    }
+/// The remarks on the file as events, and the end of the run where they keep it from starting.
+pub(crate) fn remark_events(diagnostics: &Diagnostics, sources: &Sources, max: usize) -> String {
+    let mut lines: String = remarks::json_entries(diagnostics, sources, max).into_iter().map(diagnostic_line).collect();
     let errors = diagnostics.count(Severity::Error);
-    let cause = format!("the file has {errors} error{}", if errors == 1 { "" } else { "s" });
-    lines.push_str(&end(RunStatus::Invalid, ExitCode::InvalidFile.number(), cause));
+    if errors > 0 {
+        let cause = format!("the file has {errors} error{}", if errors == 1 { "" } else { "s" });
+        lines.push_str(&end(RunStatus::Invalid, ExitCode::InvalidFile.number(), cause));
+    }
     lines
 }
 

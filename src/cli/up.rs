@@ -8,14 +8,13 @@ use std::sync::Arc;
 use super::args::{Progress, UpArgs};
 use super::compose::{self, Chosen, Provider};
 use super::exit::{Class, ExitCode, Failure};
+use super::places::Places;
 use super::printer::Printer;
 use super::remarks;
 use super::report_run::{self, Mode};
 use super::settings::Settings;
-use super::places::Places;
 use super::{load, plan};
-use crate::config;
-use crate::diag::Diagnostics;
+use crate::config::{self, Loaded};
 use crate::host;
 use crate::plan::Plan;
 use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, RunFolder, Summary};
@@ -46,14 +45,11 @@ enum Ready {
 
 fn prepare(args: &UpArgs, settings: &Settings, printer: &Printer, mode: Mode) -> Result<Ready, Failure> {
     let loaded = load::load(settings, config::Mode::Run)?;
+    tell_remarks(&loaded, args, printer, mode)?;
     let project = match loaded.project {
         Some(project) if !loaded.diagnostics.has_errors() => project,
-        _ => {
-            tell_invalid(&loaded.diagnostics, &loaded.sources, args, printer, mode)?;
-            return Ok(Ready::Done(ExitCode::InvalidFile));
-        }
+        _ => return Ok(Ready::Done(ExitCode::InvalidFile)),
     };
-    remarks::tell(&loaded.diagnostics, &loaded.sources, args.max_diagnostics, printer);
     let plan = plan::build(&project, &args.selection)?;
     if args.dry_run {
         printer.data(&crate::plan::render_text(&plan))?;
@@ -65,19 +61,12 @@ fn prepare(args: &UpArgs, settings: &Settings, printer: &Printer, mode: Mode) ->
     Ok(Ready::Run(Box::new(plan), chosen))
 }
 
-fn tell_invalid(
-    diagnostics: &Diagnostics,
-    sources: &crate::diag::Sources,
-    args: &UpArgs,
-    printer: &Printer,
-    mode: Mode,
-) -> Result<(), Failure> {
+fn tell_remarks(loaded: &Loaded, args: &UpArgs, printer: &Printer, mode: Mode) -> Result<(), Failure> {
     if mode == Mode::Json {
-        printer.data(&report_run::invalid_events(diagnostics, sources, args.max_diagnostics))
-    } else {
-        remarks::tell(diagnostics, sources, args.max_diagnostics, printer);
-        Ok(())
+        return printer.data(&report_run::remark_events(&loaded.diagnostics, &loaded.sources, args.max_diagnostics));
     }
+    remarks::tell(&loaded.diagnostics, &loaded.sources, args.max_diagnostics, printer);
+    Ok(())
 }
 
 fn go(

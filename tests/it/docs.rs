@@ -96,8 +96,5 @@ fn the_help_is_as_in_its_snapshot() {
         std::fs::write(&snapshot, &help).unwrap();
     }
     let expected = std::fs::read_to_string(&snapshot).unwrap_or_default();
-    assert!(
-        help == expected,
-        "tests/cases/help.txt is stale; `UPDATE=1 cargo test --test it help` writes it"
-    );
+    assert!(help == expected, "tests/cases/help.txt is stale; `UPDATE=1 cargo test --test it help` writes it");
 }

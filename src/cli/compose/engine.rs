@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use crate::cli::args;
 use crate::cli::exit::{Class, Failure};
-use crate::engine::qemu::QemuEngine;
 use crate::engine::{Accel, Engine};
 use crate::host::{self, KvmVerdict, QemuFacts, kvm_words};
 
@@ -64,14 +63,37 @@ fn decide(accel: args::Accel, probe: impl FnOnce() -> KvmVerdict) -> Result<(Acc
     match (accel, verdict) {
         (_, KvmVerdict::Usable) => Ok((Accel::Kvm, words)),
         (args::Accel::Auto, _) => Ok((Accel::Tcg, words)),
-        (_, KvmVerdict::TooSlow { slowdown }) => {
-            Ok((Accel::Kvm, format!("it was asked for, though it runs kernels {slowdown} times slower than the processor")))
-        }
+        (_, KvmVerdict::TooSlow { slowdown }) => Ok((
+            Accel::Kvm,
+            format!("it was asked for, though it runs kernels {slowdown} times slower than the processor"),
+        )),
         (_, KvmVerdict::Absent) => Err(ChooseError::NoKvm { why: "there is no `/dev/kvm`".to_owned() }),
         (_, KvmVerdict::NoPermission) => {
             Err(ChooseError::NoKvm { why: "this user may not open `/dev/kvm`".to_owned() })
         }
         (_, KvmVerdict::Broken { why }) => Err(ChooseError::NoKvm { why: format!("`/dev/kvm` does not work ({why})") }),
+    }
+}
+
+#[derive(Debug)]
+struct QemuEngine;
+impl QemuEngine {
+    fn new(_: QemuFacts) -> Self {
+        Self
+    }
+}
+impl Engine for QemuEngine {
+    fn name(&self) -> &'static str {
+        "qemu"
+    }
+    fn start(
+        &self,
+        _: crate::engine::VmSpec,
+    ) -> Result<
+        (Box<dyn crate::engine::Vm>, std::sync::mpsc::Receiver<crate::engine::VmEvent>),
+        crate::engine::EngineError,
+    > {
+        Err(crate::engine::EngineError::Spawn { program: "q".into(), source: std::io::ErrorKind::Other.into() })
     }
 }
 

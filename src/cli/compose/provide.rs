@@ -2,7 +2,6 @@
 //!
 //! Deliberately not here: when a machine is prepared, what happens to it afterwards.
 
-use std::fmt;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -17,6 +16,7 @@ use crate::image::{initramfs, kernel};
 use crate::plan::{Invoker, MachinePlan};
 use crate::run::{Prepared, Provide, ProvideError, ProvideHooks, Shares};
 use crate::share::{Rights, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share};
+use crate::virtio::vsock::{VsockBackend, VsockHandle};
 
 /// Context id of a guest; each has a vsock of its own, so that all can have the same (0 to 2 are taken by the protocol).
 const GUEST_CID: u64 = 3;
@@ -93,7 +93,7 @@ impl Provide for Provider {
             handles.push(Served { handle, has_view });
         }
         let (vsock_handle, vsock) =
-            vsock_spawn(GUEST_CID).map_err(|error| world("the vsock device cannot be made", &error))?;
+            VsockBackend::spawn(GUEST_CID).map_err(|error| world("the vsock device cannot be made", &error))?;
         Ok(Prepared {
             kernel,
             initramfs,
@@ -122,13 +122,8 @@ impl Shares for ServedShares {
     }
 }
 
+#[derive(Debug)]
 struct VsockDial(VsockHandle);
-
-impl fmt::Debug for VsockDial {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("VsockDial")
-    }
-}
 
 impl Dial for VsockDial {
     fn dial(&self, port: u32) -> io::Result<UnixStream> {
@@ -152,15 +147,4 @@ fn share_failure(error: &ShareError) -> ProvideError {
 
 fn world(what: &str, error: &(dyn std::error::Error + 'static)) -> ProvideError {
     ProvideError { message: format!("{what}: {}", chain(error).collect::<Vec<_>>().join(": ")), is_host_unfit: false }
-}
-
-#[derive(Debug)]
-struct VsockHandle;
-impl VsockHandle {
-    fn dial(&self, _: u32) -> io::Result<UnixStream> {
-        Err(io::ErrorKind::Other.into())
-    }
-}
-fn vsock_spawn(_: u64) -> io::Result<(VsockHandle, std::os::fd::OwnedFd)> {
-    Err(io::ErrorKind::Other.into())
 }

@@ -36,11 +36,11 @@ const BAD_FULL: &str = "error[SMOL0003]
 error[SMOL0201]
 
   × step `compile` runs in machine `biuld`, which is not declared
-   ╭─[smolvm.yaml:5:27]
+   ╭─[smolvm.yaml:5:29]
  4 │ steps:
  5 │   - { id: compile, machine: biuld, run: make }
-   ·                           ──┬──
-   ·                             ╰── unknown machine
+   ·                             ──┬──
+   ·                               ╰── unknown machine
    ╰────
   help: did you mean `build`?
 
@@ -58,8 +58,8 @@ const BAD_JSON: &str = concat!(
     "{\"code\":\"SMOL0201\",\"severity\":\"error\",",
     "\"message\":\"step `compile` runs in machine `biuld`, which is not declared\",",
     "\"help\":\"did you mean `build`?\",\"labels\":[{\"file\":\"smolvm.yaml\",\"primary\":true,",
-    "\"text\":\"unknown machine\",\"start\":{\"offset\":81,\"line\":5,\"column\":27},",
-    "\"end\":{\"offset\":86,\"line\":5,\"column\":32}}],\"fix\":null}]}\n",
+    "\"text\":\"unknown machine\",\"start\":{\"offset\":81,\"line\":5,\"column\":29},",
+    "\"end\":{\"offset\":86,\"line\":5,\"column\":34}}],\"fix\":null}]}\n",
 );
 
 #[test]
@@ -82,7 +82,7 @@ fn the_concise_form_is_a_line_each_on_standard_output() {
         .args(["check", "--format", "concise"])
         .stdout(
             "smolvm.yaml:3:12: error[SMOL0003]: unknown key `memry` in a machine\n\
-             smolvm.yaml:5:27: error[SMOL0201]: step `compile` runs in machine `biuld`, which is not declared\n",
+             smolvm.yaml:5:29: error[SMOL0201]: step `compile` runs in machine `biuld`, which is not declared\n",
         )
         .exit(78);
 }
@@ -99,7 +99,7 @@ fn the_form_for_programs_is_one_object() {
 
 #[test]
 fn warnings_pass_unless_they_are_denied() {
-    let stdout = "smolvm.yaml:4:3: warning[SMOL0207]: no step uses machine `spare`, and it has no command\n";
+    let stdout = "smolvm.yaml:4:3: warning[SMOL0207]: no step uses machine `spare`, so it never boots\n";
     let case = || Case::new().file("smolvm.yaml", DOUBTFUL).args(["check", "--format", "concise"]).stdout(stdout);
     case().exit(0);
     case().args(["--deny", "warnings"]).exit(78);
@@ -136,7 +136,7 @@ fn a_file_elsewhere_is_named_from_here() {
         .args(["check", "-f", "ci/other.yaml", "--format", "concise", "--max-diagnostics", "0"])
         .stdout(
             "ci/other.yaml:3:12: error[SMOL0003]: unknown key `memry` in a machine\n\
-             ci/other.yaml:5:27: error[SMOL0201]: step `compile` runs in machine `biuld`, which is not declared\n",
+             ci/other.yaml:5:29: error[SMOL0201]: step `compile` runs in machine `biuld`, which is not declared\n",
         )
         .exit(78);
 }

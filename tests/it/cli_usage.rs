@@ -22,9 +22,9 @@ fn an_unknown_option_is_a_usage_error() {
 #[test]
 fn an_unknown_verb_is_a_usage_error() {
     Case::new()
-        .args(["chek"])
+        .args(["dctor"])
         .stderr(
-            "error: unrecognized subcommand 'chek'\n\n  tip: a similar subcommand exists: 'check'\n\n\
+            "error: unrecognized subcommand 'dctor'\n\n  tip: a similar subcommand exists: 'doctor'\n\n\
              Usage: smolvm [OPTIONS] <COMMAND>\n\nFor more information, try '--help'.\n",
         )
         .exit(2);

@@ -13,7 +13,8 @@ mod selection;
 #[cfg(test)]
 mod tests;
 
+pub use crate::config::model::{Command, GuestPath};
 pub use build::build;
 pub use model::{HostFacts, Invoker, Limits, MachinePlan, MountPlan, Operation, OperationKind, Plan, StepPlan};
-pub use render::{render_json, render_text};
+pub use render::{render_json, render_size, render_text};
 pub use selection::{Selection, SelectionError};

@@ -48,8 +48,8 @@ pub fn render_json(plan: &Plan) -> String {
     format!("{object}\n")
 }
 
-/// A size as the file would say it.
-pub(super) fn size(mib: u64) -> String {
+/// A size in MiB as the file would say it: `1GiB`.
+pub fn render_size(mib: u64) -> String {
     if mib > 0 && mib.is_multiple_of(1024) { format!("{}GiB", mib / 1024) } else { format!("{mib}MiB") }
 }
 
@@ -85,7 +85,7 @@ fn render_machine(text: &mut String, machine: &MachinePlan, folder: Option<&Path
         "\nmachine {}: image {}, {cpus}, {}{kernel}, user {}",
         machine.name,
         image(&machine.image, folder),
-        size(machine.memory_mib),
+        render_size(machine.memory_mib),
         machine.user,
     );
     for mount in &machine.mounts {

@@ -12,13 +12,24 @@
 //! function of its inputs, so every path of it is tested without a machine. Kernels, file servers and images come
 //! through [`Provide`], which `cli` fills.
 
+mod chunk;
+mod dispatcher;
 mod driver;
+mod guest_work;
+mod input;
+mod limits;
 mod lock;
+mod logs;
+mod machine;
 mod options;
 mod provide;
 mod runtime;
+mod schedule;
 mod signals;
 mod state;
+mod step;
+mod verdict;
+mod worker;
 
 pub use driver::run;
 pub use lock::{Holder, LockError, ProjectLock};

@@ -150,7 +150,8 @@ impl Apt<'_> {
         for entry in fs::read_dir(&downloads).map_err(io)? {
             let file = entry.map_err(io)?.path();
             if file.extension().is_some_and(|extension| extension == "deb") {
-                Tool::new("dpkg-deb").args(["-x".as_ref(), file.as_os_str(), root.as_os_str()]).run()?;
+                let unpack = Tool::new("tar").folder(&root).args(["-x", "--no-same-owner", "--exclude=./usr/share"]);
+                Tool::new("dpkg-deb").args(["--fsys-tarfile".as_ref(), file.as_os_str()]).run_into(unpack)?;
             }
         }
         Ok(Unpacked { root, package: folder_name(&kernel.name, &kernel.version) })

@@ -7,7 +7,7 @@ use super::{commands, machines, names, nesting, order, outputs, sources, targets
 use crate::config::files::Files;
 use crate::config::load::Mode;
 use crate::config::model::Project;
-use crate::diag::{Code, Diagnostics, Span};
+use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
 
 /// Runs every family over the project.
 pub(crate) fn check_all(project: &Project, files: &dyn Files, mode: Mode, out: &mut Diagnostics) {
@@ -22,11 +22,22 @@ pub(crate) fn check_all(project: &Project, files: &dyn Files, mode: Mode, out: &
     order::check_order(&world, &mut found);
     outputs::check_outputs(&world, &mut found);
     commands::check_commands(&world, &mut found);
+    let unread: HashSet<Span> = out.iter().filter(|found| is_about_form(found)).filter_map(primary).collect();
     let mut said: HashSet<(Code, Vec<Span>)> = HashSet::new();
     for diagnostic in found.iter() {
         let places: Vec<Span> = diagnostic.labels.iter().map(|label| label.span).collect();
-        if places.is_empty() || said.insert((diagnostic.code, places)) {
+        let is_consequence = primary(diagnostic).is_some_and(|span| unread.contains(&span));
+        if !is_consequence && (places.is_empty() || said.insert((diagnostic.code, places))) {
             out.push(diagnostic.clone());
         }
     }
+}
+
+/// Whether a diagnostic says that a value could not be read: what it was taken for is not judged again.
+fn is_about_form(diagnostic: &Diagnostic) -> bool {
+    diagnostic.severity == Severity::Error && matches!(diagnostic.code.0, 1..=10 | 300..=399)
+}
+
+fn primary(diagnostic: &Diagnostic) -> Option<Span> {
+    diagnostic.labels.first().map(|label| label.span)
 }

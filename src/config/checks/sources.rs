@@ -28,7 +28,13 @@ pub(super) fn check_sources(world: &World<'_>, out: &mut Diagnostics) {
 /// What keeps the source from being served, if anything.
 fn check_usable(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
     let path = mount.source.value.as_path();
-    match &world.source(mount).metadata {
+    let metadata = &world.source(mount).metadata;
+    if metadata.is_err()
+        && let Some(there) = blocked_by(world, path)
+    {
+        return Some(below_a_file(world, mount, there));
+    }
+    match metadata {
         Ok(found) => match found.kind {
             FileKind::Folder => check_rights(world, mount),
             FileKind::File => Some(single_file(world, mount)),
@@ -151,26 +157,28 @@ pub(super) fn nearest_path(world: &World<'_>, path: &Path) -> Option<String> {
 fn check_can_be_made(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
     let path = mount.source.value.as_path();
     let there = deepest_existing(path, world.files);
-    let is_folder = world.files.metadata(there).is_ok_and(|found| found.kind == FileKind::Folder);
-    if is_folder && world.files.is_writable(there) {
+    if world.files.is_writable(there) {
         return None;
     }
     let (shown, there) = (world.show(path), world.show(there));
-    Some(if is_folder {
-        refuse(
-            mount,
-            format!("source `{shown}` cannot be made: {} may not write `{there}`", world.invoker_words()),
-            "`create: true` cannot make this",
-            format!("give the right, for example with `chmod u+w {there}`, or choose a folder that can be written"),
-        )
-    } else {
-        refuse(
-            mount,
-            format!("source `{shown}` cannot be made: `{there}` is not a folder"),
-            "",
-            "choose another folder",
-        )
-    })
+    Some(refuse(
+        mount,
+        format!("source `{shown}` cannot be made: {} may not write `{there}`", world.invoker_words()),
+        "`create: true` cannot make this",
+        format!("give the right, for example with `chmod u+w {there}`, or choose a folder that can be written"),
+    ))
+}
+
+/// What stands on the way and is not a folder.
+fn blocked_by<'p>(world: &World<'_>, path: &'p Path) -> Option<&'p Path> {
+    let there = deepest_existing(path, world.files);
+    world.files.metadata(there).is_ok_and(|found| found.kind != FileKind::Folder).then_some(there)
+}
+
+fn below_a_file(world: &World<'_>, mount: &Mount, there: &Path) -> Diagnostic {
+    let (shown, there) = (world.show(&mount.source.value), world.show(there));
+    let message = format!("source `{shown}` cannot be there: `{there}` is not a folder");
+    refuse(mount, message, "no such folder", format!("mount a folder beside `{there}`"))
 }
 
 /// The path exists in part, and the rest cannot be looked at.
@@ -178,11 +186,6 @@ fn out_of_reach(world: &World<'_>, mount: &Mount, error: &FileError) -> Diagnost
     let path = mount.source.value.as_path();
     let shown = world.show(path);
     let there = deepest_existing(path, world.files);
-    if world.files.metadata(there).is_ok_and(|found| found.kind != FileKind::Folder) {
-        let there = world.show(there);
-        let message = format!("source `{shown}` does not exist: `{there}` is not a folder");
-        return refuse(mount, message, "no such folder", format!("mount a folder beside `{there}`"));
-    }
     let message = match error {
         FileError::Denied => format!("source `{shown}` cannot be reached by {}: {error}", world.invoker_words()),
         _ => format!("source `{shown}` cannot be used: {error}"),

@@ -58,8 +58,8 @@ const BAD_JSON: &str = concat!(
     "{\"code\":\"SMOL0201\",\"severity\":\"error\",",
     "\"message\":\"step `compile` runs in machine `biuld`, which is not declared\",",
     "\"help\":\"did you mean `build`?\",\"labels\":[{\"file\":\"smolvm.yaml\",\"primary\":true,",
-    "\"text\":\"unknown machine\",\"start\":{\"offset\":81,\"line\":5,\"column\":29},",
-    "\"end\":{\"offset\":86,\"line\":5,\"column\":34}}],\"fix\":null}]}\n",
+    "\"text\":\"unknown machine\",\"start\":{\"offset\":83,\"line\":5,\"column\":29},",
+    "\"end\":{\"offset\":88,\"line\":5,\"column\":34}}],\"fix\":null}]}\n",
 );
 
 #[test]

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
 
@@ -62,6 +63,12 @@ impl Case {
     /// Copies a folder of the repository into the project's folder.
     pub(crate) fn copy(self, folder: &Path) -> Self {
         copy_folder(folder, &self.project());
+        self
+    }
+
+    /// Copies a folder of the repository into a folder below the project's.
+    pub(crate) fn copy_to(self, folder: &Path, name: &str) -> Self {
+        copy_folder(folder, &self.project().join(name));
         self
     }
 
@@ -157,15 +164,19 @@ pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Why machines cannot run here, if they cannot.
-pub(crate) fn why_no_machines() -> Option<String> {
-    let output = Case::new().args(["doctor"]).with_shared_cache().run();
-    (!output.status.success()).then(|| String::from_utf8_lossy(&output.stdout).into_owned())
-}
+/// One machine test at a time: emulated machines are slow enough alone.
+static MACHINES: Mutex<()> = Mutex::new(());
 
-/// Says that a test was skipped, and why.
-pub(crate) fn skipped(reason: &str) {
-    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
+/// Leave to run machines, or none where this host cannot; then the reason has been said.
+pub(crate) fn machines() -> Option<MutexGuard<'static, ()>> {
+    let guard = MACHINES.lock().unwrap_or_else(PoisonError::into_inner);
+    let output = Case::new().args(["doctor"]).with_shared_cache().run();
+    if output.status.success() {
+        return Some(guard);
+    }
+    let reason = String::from_utf8_lossy(&output.stdout).into_owned();
+    let _ = writeln!(std::io::stderr(), "skipped: this host cannot run machines\n{reason}");
+    None
 }
 
 fn copy_folder(from: &Path, to: &Path) {

@@ -10,7 +10,10 @@ pub(super) fn parse_dotenv(file: FileId, bytes: &[u8], out: &mut Diagnostics) ->
     let mut variables = BTreeMap::new();
     if bytes.len() > FILE_MAX_BYTES {
         let span = Span { file, start: 0, end: 0 };
-        out.push(Diagnostic::new(Code(304), Severity::Error, "the env file is longer than 1 MiB").label(span, "in this file"));
+        out.push(
+            Diagnostic::new(Code(304), Severity::Error, "the env file is longer than 1 MiB")
+                .label(span, "in this file"),
+        );
         return variables;
     }
     let Some(text) = read_text(file, bytes, out) else { return variables };

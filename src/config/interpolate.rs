@@ -85,7 +85,9 @@ fn parse_parts(chars: &mut Peekable<Chars<'_>>, depth: u32) -> Result<Vec<Part>,
     let mut literal = String::new();
     loop {
         match chars.next() {
-            None if depth > 0 => return Err(unreadable("`${` is not closed", "close it with `}`, or write `$$` for a dollar")),
+            None if depth > 0 => {
+                return Err(unreadable("`${` is not closed", "close it with `}`, or write `$$` for a dollar"));
+            }
             None => break,
             Some('}') if depth > 0 => break,
             Some('$') => {
@@ -144,7 +146,8 @@ fn parse_operator(chars: &mut Peekable<Chars<'_>>, name: &str) -> Result<Option<
         Some('+') => OperatorKind::Alternative,
         None => return Err(unreadable("`${` is not closed", "close it with `}`, or write `$$` for a dollar")),
         Some(_) => {
-            let help = format!("write `${{{name}}}`, `${{{name}:-default}}`, `${{{name}:?message}}` or `${{{name}:+other}}`");
+            let help =
+                format!("write `${{{name}}}`, `${{{name}:-default}}`, `${{{name}:?message}}` or `${{{name}:+other}}`");
             return Err(unreadable(format!("what follows `${{{name}` cannot be read"), help));
         }
     };
@@ -216,7 +219,11 @@ impl Evaluation<'_> {
             Some(near) => format!("did you mean `{near}`? or give a default: `${{{name}:-default}}`"),
             None => format!("set it, in the environment or in `.env`, or give a default: `${{{name}:-default}}`"),
         };
-        self.mistakes.push(Mistake { code: 301, message: format!("the variable `{name}` is not set"), help: Some(help) });
+        self.mistakes.push(Mistake {
+            code: 301,
+            message: format!("the variable `{name}` is not set"),
+            help: Some(help),
+        });
     }
 
     fn required(&mut self, name: &str, message: String, is_empty: bool) {

@@ -126,7 +126,8 @@ fn duration_instead(text: &str) -> Option<String> {
 
 fn show_duration(ms: u64) -> String {
     let parts = [(ms / 3_600_000, "h"), (ms / 60_000 % 60, "m"), (ms / 1_000 % 60, "s"), (ms % 1_000, "ms")];
-    let text: String = parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect();
+    let text: String =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect();
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
@@ -140,14 +141,21 @@ pub(super) fn is_name(text: &str) -> bool {
 
 /// The nearest text that is a name: lowered, other characters dropped; `None` where nothing is left.
 pub(super) fn to_name(text: &str) -> Option<String> {
-    let kept: String =
-        text.to_lowercase().chars().filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-')).collect();
+    let kept: String = text
+        .to_lowercase()
+        .chars()
+        .filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-'))
+        .collect();
     let name: String = kept.trim_start_matches(['_', '-']).chars().take(63).collect();
     (!name.is_empty()).then_some(name)
 }
 
 /// As [`to_name`], but what no name may hold becomes `-`: for help with a name that someone chose.
+/// `None` for other scripts, of which too little would be left.
 pub(super) fn to_similar_name(text: &str) -> Option<String> {
+    if !text.is_ascii() {
+        return None;
+    }
     let dashed: String =
         text.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
     to_name(dashed.trim_end_matches('-'))
@@ -197,7 +205,9 @@ mod tests {
 
     #[test]
     fn sizes_take_units_of_1024_and_of_1000_and_bare_mebibytes() {
-        for (text, mib) in [("512", 512), ("512MiB", 512), ("2GiB", 2048), ("1TiB", 1 << 20), ("1024KiB", 1), ("1GB", 954)] {
+        for (text, mib) in
+            [("512", 512), ("512MiB", 512), ("2GiB", 2048), ("1TiB", 1 << 20), ("1024KiB", 1), ("1GB", 954)]
+        {
             assert_eq!(parse_size_mib(text), Ok(mib), "{text}");
         }
     }

@@ -8,11 +8,7 @@ pub(super) enum SyntaxError {
     /// The parser's own limit on nesting: rule 0007.
     TooDeep,
     /// Rule 0001.
-    At {
-        message: String,
-        label: String,
-        help: Option<&'static str>,
-    },
+    At { message: String, label: String, help: Option<&'static str> },
 }
 
 /// Words for `kind`, where `rest` is the text from the place on which it stopped.
@@ -53,9 +49,11 @@ pub(super) fn syntax_error(kind: &ErrorKind, rest: &str) -> SyntaxError {
             "expected a key in the column of the keys above".to_owned(),
             Some("begin keys of one map, and `-` of one list, in the same column"),
         ),
-        ErrorKind::ExpectedBlockSequenceEntry => {
-            ("a list goes on without `-`".to_owned(), "expected `-`".to_owned(), Some("a list and a map cannot be mixed"))
-        }
+        ErrorKind::ExpectedBlockSequenceEntry => (
+            "a list goes on without `-`".to_owned(),
+            "expected `-`".to_owned(),
+            Some("a list and a map cannot be mixed"),
+        ),
         ErrorKind::BlockSequenceEntryNotAllowed | ErrorKind::BlockEntryInFlowCollection => (
             "a `-` where no list can begin".to_owned(),
             "expected a value".to_owned(),
@@ -99,7 +97,11 @@ fn unexpected_character(character: char) -> (String, String, Option<&'static str
 }
 
 fn place(rest: &str) -> String {
-    if rest.is_empty() { "the parser stopped at the end of the file".to_owned() } else { "the parser stopped here".to_owned() }
+    if rest.is_empty() {
+        "the parser stopped at the end of the file".to_owned()
+    } else {
+        "the parser stopped here".to_owned()
+    }
 }
 
 /// The parser quotes as `this' in places; we use backticks.

@@ -47,6 +47,9 @@ pub(super) struct Scalar {
     pub(super) text: String,
     /// Whether it was written without quotes or `|`, so that it may be something else than text.
     pub(super) is_plain: bool,
+    /// Where the text stands in the span byte for byte, the bytes before it; none where escapes, line breaks or
+    /// indentation lie between what is written and what is meant.
+    pub(super) inset: Option<usize>,
 }
 
 /// A key and its value.
@@ -75,7 +78,8 @@ impl Tree {
 
     /// Whether any map has this key.
     pub(super) fn has_key(&self, key: &str) -> bool {
-        let is_here = |content: &Content| matches!(content, Content::Map(entries) if entries.iter().any(|e| e.key == key));
+        let is_here =
+            |content: &Content| matches!(content, Content::Map(entries) if entries.iter().any(|e| e.key == key));
         self.nodes.iter().any(|node| is_here(&node.content))
     }
 
@@ -154,7 +158,9 @@ mod tests {
 
     #[test]
     fn core_schema_knows_integers_floats_and_nothing_else_as_numbers() {
-        for text in ["0", "-1", "+7", "0x1F", "0o17", "1.5", "1.", ".5", "1e3", "-1.5E-3", ".inf", "-.INF", ".nan", "007"] {
+        for text in
+            ["0", "-1", "+7", "0x1F", "0o17", "1.5", "1.", ".5", "1e3", "-1.5E-3", ".inf", "-.INF", ".nan", "007"]
+        {
             assert_eq!(plain_form(text), ScalarForm::Number, "{text}");
         }
         for text in ["1_000", "0x", "0xG", "1.2.3", ".", "e3", "1e", "-", "--1", "1 2", "0b1", "-.nan"] {

@@ -13,6 +13,9 @@ use super::display::{DisplayText, lines, one_line};
 use super::select::{select, summary};
 use super::source::{FileId, Sources};
 
+/// The longest line that is drawn, in bytes; a place in a longer one is only named.
+const LINE_MAX_BYTES: usize = 1000;
+
 /// How to draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RenderOptions {
@@ -77,6 +80,19 @@ impl File {
         Self { name: one_line(&source.name), text: DisplayText::new(&source.bytes) }
     }
 
+    /// Whether the lines around a label are short enough to be drawn.
+    fn is_drawable(&self, label: &Label) -> bool {
+        let first = self.text.line(self.text.offset(label.span.start));
+        let last = self.text.line(self.text.offset(label.span.end));
+        (first.saturating_sub(1)..=last + 1).all(|line| self.text.lines(line, line).len() <= LINE_MAX_BYTES)
+    }
+
+    /// `NAME:LINE:COLUMN` of a label.
+    fn place(&self, label: &Label) -> String {
+        let start = self.text.offset(label.span.start);
+        format!("{}:{}:{}", self.name, self.text.line(start) + 1, self.text.column(start) + 1)
+    }
+
     fn labeled(&self, label: &Label, is_primary: bool) -> LabeledSpan {
         let mut start = self.text.offset(label.span.start);
         let mut end = self.text.offset(label.span.end).max(start);
@@ -87,11 +103,7 @@ impl File {
         }
         let span = SourceSpan::from((start, end - start));
         let text = Some(one_line(&label.text)).filter(|text| !text.is_empty());
-        if is_primary {
-            LabeledSpan::new_primary_with_span(text, span)
-        } else {
-            LabeledSpan::new_with_span(text, span)
-        }
+        if is_primary { LabeledSpan::new_primary_with_span(text, span) } else { LabeledSpan::new_with_span(text, span) }
     }
 }
 
@@ -174,10 +186,13 @@ impl<'a> Report<'a> {
             Severity::Note => miette::Severity::Advice,
         };
         let mut labels = Vec::new();
+        let mut places = Vec::new();
         let mut others: BTreeMap<FileId, Vec<LabeledSpan>> = BTreeMap::new();
         for (index, label) in diagnostic.labels.iter().enumerate() {
             let Some(file) = files.get(&label.span.file) else { continue };
-            if Some(label.span.file) == primary {
+            if !file.is_drawable(label) {
+                places.push(format!("{}: {}", file.place(label), one_line(&label.text)));
+            } else if Some(label.span.file) == primary {
                 labels.push(file.labeled(label, index == 0));
             } else {
                 others.entry(label.span.file).or_default().push(file.labeled(label, false));
@@ -195,7 +210,7 @@ impl<'a> Report<'a> {
         Self {
             code: Some(format!("{}[{}]", diagnostic.severity, diagnostic.code)),
             severity,
-            message: lines(&diagnostic.message),
+            message: std::iter::once(lines(&diagnostic.message)).chain(places).collect::<Vec<_>>().join("\n"),
             help: diagnostic.help.as_deref().map(lines),
             file: primary.and_then(|id| files.get(&id)),
             labels,
@@ -236,7 +251,8 @@ impl miette::Diagnostic for Report<'_> {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        (!self.labels.is_empty()).then(|| Box::new(self.labels.iter().cloned()) as Box<dyn Iterator<Item = LabeledSpan>>)
+        (!self.labels.is_empty())
+            .then(|| Box::new(self.labels.iter().cloned()) as Box<dyn Iterator<Item = LabeledSpan>>)
     }
 
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn miette::Diagnostic> + 'a>> {

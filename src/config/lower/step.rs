@@ -6,7 +6,7 @@ use super::super::tree::Content;
 use super::fields::Fields;
 use super::keys::{FINALLY, STEP};
 use super::machine::LoweredMachine;
-use super::reader::{Reader, TextForm, Value};
+use super::reader::{Reader, TextForm, Value, shown};
 
 /// Where an entry stands.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +44,10 @@ impl Reader<'_> {
         let needs = if place.is_finally { Needs::Explicit(Vec::new()) } else { self.needs(&fields, &mut gaps) };
         Some(Step {
             id: self.step_id(&fields, place),
-            title: fields.get("name").and_then(|value| self.text(value, "`name`", TextForm::Loose)).map(|text| text.value),
+            title: fields
+                .get("name")
+                .and_then(|value| self.text(value, "`name`", TextForm::Loose))
+                .map(|text| text.value),
             machine,
             command: command.unwrap_or(Spanned { value: Command::List(Vec::new()), span: value.span }),
             env: self.environment(&fields),
@@ -68,7 +71,8 @@ impl Reader<'_> {
         let Some(value) = fields.get("id") else { return default };
         let Some(text) = self.text(value, "`id`", TextForm::Strict) else { return default };
         if !is_name(&text.value) {
-            let diagnostic = self.error(5, value, format!("`{}` cannot be the id of a step", text.value), NAME_FORM);
+            let diagnostic =
+                self.error(5, value, format!("{} cannot be the id of a step", shown(&text.value)), NAME_FORM);
             self.report(match to_similar_name(&text.value) {
                 Some(instead) => diagnostic.help(format!("write `{instead}`, and put free text in `name:`")),
                 None => diagnostic.help("put free text in `name:`"),
@@ -130,4 +134,5 @@ impl Reader<'_> {
 }
 
 /// The rule of names, as a label.
-pub(super) const NAME_FORM: &str = "a name is lower-case letters, digits, `-` and `_`, begins with a letter or digit, and has at most 63";
+pub(super) const NAME_FORM: &str =
+    "a name is lower-case letters, digits, `-` and `_`, begins with a letter or digit, and has at most 63";

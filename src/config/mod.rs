@@ -9,10 +9,20 @@
 //! Every stage adds its diagnostics and goes on with what it could read, so that one run reports all mistakes.
 
 mod checks;
+mod dotenv;
+mod entries;
 mod files;
+mod interpolate;
 mod load;
+mod lower;
 mod memory_files;
 pub mod model;
+mod scalars;
+mod suggest;
+mod syntax;
+mod text;
+mod tree;
+mod yaml;
 
 pub use files::{FileError, FileKind, Files, InvokerFacts, Metadata};
 pub use load::{FileRequest, LoadRequest, Loaded, Mode, find, load};

@@ -8,6 +8,7 @@
 //!
 //! Every stage adds its diagnostics and goes on with what it could read, so that one run reports all mistakes.
 
+mod alias;
 mod checks;
 mod dotenv;
 mod entries;

@@ -1,3 +1,4 @@
 //! Tests of the program through its command line, and of the rules of the tree. One binary, a module an area.
 
 mod cases;
+mod share;

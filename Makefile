@@ -36,8 +36,8 @@ check: setup ## format, lints, and the tests that need no machine
 schema: ## write schema/smolvm.schema.json
 	UPDATE=1 $(CARGO) test --quiet --locked --test it -- schema::
 
-bench: build ## measure `up` against bare QEMU
-	scripts/bench.sh
+bench: setup ## measure `up` against bare QEMU booting the same kernel
+	$(CARGO) bench --locked --bench up
 
 deny: ## licenses, sources and advisories of what we depend on
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is not installed; run: cargo install --locked cargo-deny" >&2; exit 1; }

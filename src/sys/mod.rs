@@ -8,3 +8,4 @@ pub mod handed;
 pub mod mount;
 pub mod namespace;
 pub mod socket;
+pub mod tsc;

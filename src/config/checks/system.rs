@@ -76,6 +76,7 @@ pub(super) fn judge(path: &GuestPath) -> Verdict {
         return Verdict::Disturbs("lies in a home".to_owned());
     }
     match SYSTEM.iter().find(|place| text == **place || is_below(text, place)) {
+        Some(place) if *place == text => Verdict::Disturbs("hides a folder of the system".to_owned()),
         Some(place) => Verdict::Disturbs(format!("lies in `{place}`, a folder of the system")),
         None => Verdict::Silent(false),
     }

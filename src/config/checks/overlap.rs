@@ -1,9 +1,10 @@
 //! The rule about two machines that write the same host folders at the same time (0108).
 //!
 //! Two steps may run at the same time where neither waits for the other, directly or through others. Each mount walks
-//! up its own path to find the mounts that overlap it; only for those pairs are steps compared.
+//! up its own path to find the writable mounts that hold it; only for those pairs are steps compared. A reader above a
+//! writer is silent: a whole project that is read while a part of it is written is what pipelines do.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
 use petgraph::algo::toposort;
@@ -34,23 +35,22 @@ pub(super) fn check_overlap(world: &World<'_>, order: &Order, out: &mut Diagnost
     }
     let steps = steps_by_machine(world);
     let uses = collect(world, &steps);
-    let mut by_path: BTreeMap<&Path, Vec<usize>> = BTreeMap::new();
-    for (index, found) in uses.iter().enumerate() {
-        by_path.entry(found.real).or_default().push(index);
+    let mut writers: HashMap<&Path, Vec<usize>> = HashMap::new();
+    for (index, found) in uses.iter().enumerate().filter(|(_, found)| !found.mount.readonly) {
+        writers.entry(found.real).or_default().push(index);
     }
     let mut budget = COMPARISONS_MAX;
     for (index, inner) in uses.iter().enumerate() {
         for above in inner.real.ancestors() {
-            let others = by_path.get(above).into_iter().flatten().copied();
-            // Of two at one path each pair is looked at once.
-            let others = others.filter(|other| uses[*other].real != inner.real || *other < index);
-            let conflict = others.map(|other| &uses[other]).find_map(|outer| {
-                let severity = weigh(inner, outer)?;
-                let pair = reach.unordered_pair(&steps, inner, outer, &mut budget)?;
-                Some((severity, outer, pair))
-            });
-            if let Some((severity, outer, pair)) = conflict {
-                out.push(report(world, severity, (inner, outer), pair));
+            let others = writers.get(above).into_iter().flatten().copied();
+            // Each pair of writers of one path is looked at once.
+            let others = others.filter(|other| above != inner.real || inner.mount.readonly || *other < index);
+            let mut others =
+                others.map(|other| &uses[other]).filter(|outer| outer.machine_index != inner.machine_index);
+            let conflict =
+                others.find_map(|outer| Some((outer, reach.unordered_pair(&steps, inner, outer, &mut budget)?)));
+            if let Some((outer, pair)) = conflict {
+                out.push(report(world, (inner, outer), pair));
                 break;
             }
         }
@@ -79,27 +79,15 @@ fn collect<'a>(world: &'a World<'a>, steps: &HashMap<usize, Vec<usize>>) -> Vec<
         .collect()
 }
 
-/// What it means that these two run at the same time; `inner` is at or below `outer`.
-fn weigh(inner: &Use<'_>, outer: &Use<'_>) -> Option<Severity> {
-    if inner.machine_index == outer.machine_index {
-        return None;
-    }
-    match (inner.mount.readonly, outer.mount.readonly) {
-        (true, true) => None,
-        (false, false) => Some(Severity::Error),
-        // A whole project that is read while a part of it is written is what pipelines do.
-        (false, true) if inner.real != outer.real => None,
-        _ => Some(Severity::Warning),
-    }
-}
-
-fn report(world: &World<'_>, severity: Severity, uses: (&Use<'_>, &Use<'_>), steps: (usize, usize)) -> Diagnostic {
+/// `uses` are the inner one and the writer that holds it, `steps` a step of each.
+fn report(world: &World<'_>, uses: (&Use<'_>, &Use<'_>), steps: (usize, usize)) -> Diagnostic {
     let (mut first, mut second, mut steps) = (uses.1, uses.0, (steps.1, steps.0));
     if is_later_place(first.mount.source.span, second.mount.source.span) {
         (first, second, steps) = (second, first, (steps.1, steps.0));
     }
     let (a, b) = (&first.machine.name.value, &second.machine.name.value);
     let shown = world.show(&uses.0.mount.source.value);
+    let severity = if uses.0.mount.readonly { Severity::Warning } else { Severity::Error };
     let what = match severity {
         Severity::Error => format!("machines `{a}` and `{b}` may write `{shown}` at the same time"),
         _ => format!("one of the machines `{a}` and `{b}` may read `{shown}` while the other writes it"),

@@ -242,7 +242,8 @@ fn start_qemu(
     args.push(
         format!(
             "{quiet} panic=-1 reboot=a console=ttyS0 tsc=reliable tsc_early_khz={} {}",
-            tsc_khz(), std::env::var("TT").unwrap_or_default()
+            tsc_khz(),
+            std::env::var("TT").unwrap_or_default()
         )
         .into(),
     );

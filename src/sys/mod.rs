@@ -7,3 +7,4 @@ pub mod handed;
 pub mod mount;
 pub mod namespace;
 pub mod socket;
+pub mod statvfs;

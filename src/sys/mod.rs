@@ -11,3 +11,4 @@ pub mod namespace;
 pub mod signal;
 pub mod socket;
 pub mod tsc;
+pub mod statvfs;

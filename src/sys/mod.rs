@@ -10,3 +10,4 @@ pub mod mount;
 pub mod namespace;
 pub mod signal;
 pub mod socket;
+pub mod tsc;

@@ -151,7 +151,11 @@ pub(super) fn to_name(text: &str) -> Option<String> {
 }
 
 /// As [`to_name`], but what no name may hold becomes `-`: for help with a name that someone chose.
+/// `None` for other scripts, of which too little would be left.
 pub(super) fn to_similar_name(text: &str) -> Option<String> {
+    if !text.is_ascii() {
+        return None;
+    }
     let dashed: String =
         text.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
     to_name(dashed.trim_end_matches('-'))

@@ -31,19 +31,21 @@ pub(super) fn read_text(file: FileId, bytes: &[u8], out: &mut Diagnostics) -> Op
             return None;
         }
     };
-    let mut patched: Option<String> = None;
+    let mut patched = String::with_capacity(text.len());
     let mut reports = 0;
-    for (at, character) in text.char_indices().filter(|(_, character)| is_forbidden(*character)) {
-        let end = at + character.len_utf8();
+    for (at, character) in text.char_indices() {
+        if !is_forbidden(character) {
+            patched.push(character);
+            continue;
+        }
+        let start = offset + at;
         reports += 1;
         if reports <= CONTROL_MAX_REPORTS {
-            out.push(control_character(character, Span { file, start: offset + at, end: offset + end }));
+            out.push(control_character(character, Span { file, start, end: start + character.len_utf8() }));
         }
-        let filler = "x".repeat(end - at);
-        patched.get_or_insert_with(|| text.to_owned()).replace_range(at..end, &filler);
+        patched.extend(std::iter::repeat_n('x', character.len_utf8()));
     }
-    let is_patched = patched.is_some();
-    Some(Text { text: patched.unwrap_or_else(|| text.to_owned()), offset, is_patched })
+    Some(Text { text: patched, offset, is_patched: reports > 0 })
 }
 
 /// YAML 1.2.2, 5.1: `c-printable` and the byte order mark.

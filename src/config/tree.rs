@@ -47,6 +47,9 @@ pub(super) struct Scalar {
     pub(super) text: String,
     /// Whether it was written without quotes or `|`, so that it may be something else than text.
     pub(super) is_plain: bool,
+    /// Where the text stands in the span byte for byte, the bytes before it; none where escapes, line breaks or
+    /// indentation lie between what is written and what is meant.
+    pub(super) inset: Option<usize>,
 }
 
 /// A key and its value.

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use granit_parser::{Event, Parser, ScalarStyle, StructureStyle, options};
 
 use super::entries::{RawEntry, build_entries};
+use super::suggest::nearest;
 use super::syntax::{SyntaxError, syntax_error};
 use super::text::Text;
 use super::tree::{Content, Node, NodeId, Scalar, Tree};
@@ -36,6 +37,7 @@ pub(super) fn parse(file: FileId, text: &Text, out: &mut Diagnostics) -> Parsed 
         stack: Vec::new(),
         anchors: HashMap::new(),
         anchor_spans: HashMap::new(),
+        anchor_names: Vec::new(),
         expanded: 0,
         documents: 0,
         is_too_deep: false,
@@ -87,6 +89,7 @@ struct Builder<'a> {
     stack: Vec<Open>,
     anchors: HashMap<usize, NodeId>,
     anchor_spans: HashMap<usize, Span>,
+    anchor_names: Vec<String>,
     expanded: u64,
     documents: u32,
     is_too_deep: bool,
@@ -99,21 +102,18 @@ impl Builder<'_> {
         match event {
             Event::DocumentStart(..) => return self.on_document(span),
             Event::Alias(id) => return self.on_alias(id, span),
-            Event::Anchor(id, _) => {
+            Event::Anchor(id, name) => {
                 self.anchor_spans.insert(id, span);
+                self.anchor_names.push(name.into_owned());
             }
-            Event::UnresolvedAlias(name) => {
-                let known = "anchors are defined with `&` above the place where `*` uses them";
-                self.error(1, format!("no anchor `{name}` is defined above"), span, "used here", known);
-                let node = self.add(span, Content::Poison, 1, 0);
-                self.attach(node);
-            }
+            Event::UnresolvedAlias(name) => self.on_unresolved(&name, span),
             Event::Scalar(text, style, anchor, _) => {
                 let is_plain = style == ScalarStyle::Plain;
                 let text = if is_plain && span.start == span.end { String::new() } else { text.into_owned() };
                 let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
                 let span = if is_block { self.trimmed(span) } else { span };
-                let node = self.add(span, Content::Scalar(Scalar { text, is_plain }), 1, 0);
+                let inset = self.inset(span, &text);
+                let node = self.add(span, Content::Scalar(Scalar { text, is_plain, inset }), 1, 0);
                 self.anchor(anchor, node);
                 self.attach(node);
                 return self.count(1, span);
@@ -163,6 +163,16 @@ impl Builder<'_> {
         let node = self.add(span, Content::Alias(target), expanded, depth);
         self.attach(node);
         Flow::Go
+    }
+
+    fn on_unresolved(&mut self, name: &str, span: Span) {
+        let help = match nearest(name, self.anchor_names.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `*{near}`?"),
+            None => format!("define it above with `&{name}`, or put text that begins with `*` in quotes"),
+        };
+        self.error(1, format!("no anchor `{name}` is defined above"), span, "expected the name of an anchor", &help);
+        let node = self.add(span, Content::Poison, 1, 0);
+        self.attach(node);
     }
 
     fn on_error(&mut self, error: &granit_parser::ScanError) {
@@ -286,6 +296,14 @@ impl Builder<'_> {
         let start = at.start.byte_offset().unwrap_or(end_of_text).min(end_of_text);
         let end = at.end.byte_offset().unwrap_or(start).clamp(start, end_of_text);
         self.offset(start, end)
+    }
+
+    /// Bytes of the span before the text, where the text stands in it as it is.
+    fn inset(&self, span: Span, text: &str) -> Option<usize> {
+        let written = &self.text.text[span.start - self.text.offset..span.end - self.text.offset];
+        let inset = usize::from(written.len() != text.len());
+        (written.len() == text.len() + 2 * inset && written.get(inset..inset + text.len()) == Some(text))
+            .then_some(inset)
     }
 
     fn offset(&self, start: usize, end: usize) -> Span {

@@ -13,6 +13,9 @@ use super::display::{DisplayText, lines, one_line};
 use super::select::{select, summary};
 use super::source::{FileId, Sources};
 
+/// The longest line that is drawn, in bytes; a place in a longer one is only named.
+const LINE_MAX_BYTES: usize = 1000;
+
 /// How to draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RenderOptions {
@@ -75,6 +78,19 @@ impl File {
     fn new(sources: &Sources, id: FileId) -> Self {
         let source = sources.get(id);
         Self { name: one_line(&source.name), text: DisplayText::new(&source.bytes) }
+    }
+
+    /// Whether the lines around a label are short enough to be drawn.
+    fn is_drawable(&self, label: &Label) -> bool {
+        let first = self.text.line(self.text.offset(label.span.start));
+        let last = self.text.line(self.text.offset(label.span.end));
+        (first.saturating_sub(1)..=last + 1).all(|line| self.text.lines(line, line).len() <= LINE_MAX_BYTES)
+    }
+
+    /// `NAME:LINE:COLUMN` of a label.
+    fn place(&self, label: &Label) -> String {
+        let start = self.text.offset(label.span.start);
+        format!("{}:{}:{}", self.name, self.text.line(start) + 1, self.text.column(start) + 1)
     }
 
     fn labeled(&self, label: &Label, is_primary: bool) -> LabeledSpan {
@@ -170,10 +186,13 @@ impl<'a> Report<'a> {
             Severity::Note => miette::Severity::Advice,
         };
         let mut labels = Vec::new();
+        let mut places = Vec::new();
         let mut others: BTreeMap<FileId, Vec<LabeledSpan>> = BTreeMap::new();
         for (index, label) in diagnostic.labels.iter().enumerate() {
             let Some(file) = files.get(&label.span.file) else { continue };
-            if Some(label.span.file) == primary {
+            if !file.is_drawable(label) {
+                places.push(format!("{}: {}", file.place(label), one_line(&label.text)));
+            } else if Some(label.span.file) == primary {
                 labels.push(file.labeled(label, index == 0));
             } else {
                 others.entry(label.span.file).or_default().push(file.labeled(label, false));
@@ -191,7 +210,7 @@ impl<'a> Report<'a> {
         Self {
             code: Some(format!("{}[{}]", diagnostic.severity, diagnostic.code)),
             severity,
-            message: lines(&diagnostic.message),
+            message: std::iter::once(lines(&diagnostic.message)).chain(places).collect::<Vec<_>>().join("\n"),
             help: diagnostic.help.as_deref().map(lines),
             file: primary.and_then(|id| files.get(&id)),
             labels,

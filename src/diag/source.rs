@@ -32,6 +32,8 @@ pub struct Source {
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     files: Vec<Source>,
+    /// For each file, the offsets at which its lines begin.
+    line_starts: Vec<Vec<usize>>,
 }
 
 /// A place as people count it.
@@ -48,6 +50,8 @@ pub struct Position {
 impl Sources {
     /// Adds a text and returns its number.
     pub fn add(&mut self, source: Source) -> FileId {
+        let after_line_ends = source.bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+        self.line_starts.push(std::iter::once(0).chain(after_line_ends).collect());
         self.files.push(source);
         FileId(u32::try_from(self.files.len() - 1).unwrap_or(u32::MAX))
     }
@@ -64,10 +68,9 @@ impl Sources {
     pub fn position(&self, file: FileId, offset: usize) -> Position {
         let bytes = &self.get(file).bytes;
         let offset = offset.min(bytes.len());
-        let before = &bytes[..offset];
-        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        let mut text = &before[line_start..];
+        let starts = &self.line_starts[file.0 as usize];
+        let line = starts.partition_point(|start| *start <= offset);
+        let mut text = &bytes[starts[line - 1]..offset];
         if line == 1 {
             text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
         }

@@ -165,8 +165,8 @@ fn operation_id(step: &StepPlan) -> String {
 /// steps.
 fn plan_boot(first: &StepPlan, after: &[String]) -> [Operation; 2] {
     let machine = &first.machine;
-    let what = if first.is_finally { "entry of `finally`" } else { "step" };
-    let why = format!("first {what} `{}`", first.id);
+    let why =
+        if first.is_finally { format!("`{}` of `finally`", first.id) } else { format!("first step `{}`", first.id) };
     let operation = |word: &str, kind, after| Operation {
         id: format!("{word}:{machine}"),
         kind,

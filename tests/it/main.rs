@@ -7,6 +7,7 @@ mod cli_usage;
 mod docs;
 mod examples;
 mod layers;
+mod plans;
 mod schema;
 mod share;
 mod support;

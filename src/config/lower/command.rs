@@ -40,7 +40,7 @@ impl Reader<'_> {
             let values: Vec<Value> = items.iter().map(|item| self.value(*item, value.span, value.via)).collect();
             let texts: Vec<Option<String>> = values
                 .into_iter()
-                .map(|value| self.text(value, "an entry of `shell`", TextForm::Loose).map(|text| text.value))
+                .map(|value| self.text(value, "an entry of `shell`", TextForm::Strict).map(|text| text.value))
                 .collect();
             texts.into_iter().collect::<Option<_>>()?
         } else {

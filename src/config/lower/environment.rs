@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::scalars::is_variable_name;
 use super::super::tree::Content;
 use super::fields::Fields;
-use super::reader::{Reader, TextForm, Value, quoted};
+use super::reader::{Reader, TextForm, Value, quoted, shown};
 
 impl Reader<'_> {
     /// The variables of `env`, empty where there is none.
@@ -16,14 +16,17 @@ impl Reader<'_> {
             self.environment_list(value);
             return environment;
         }
-        let Some(entries) = self.entries_with_x(value) else { return environment };
-        for (key, key_value, value) in entries {
+        let Some(entries) = self.entries(value, "`env`") else { return environment };
+        for entry in entries {
+            let (key, via) = (entry.key, value.via.or(entry.via));
             if !is_variable_name(&key) {
-                let diagnostic =
-                    self.error(5, key_value, format!("`{key}` cannot be a variable's name"), "empty, or holds `=`");
+                let place = Value { id: entry.value, span: entry.key_span, via };
+                let message = format!("{} cannot be a variable's name", shown(&key));
+                let diagnostic = self.error(5, place, message, "empty, or holds `=`");
                 self.report(diagnostic.help("write `NAME: value`"));
                 continue;
             }
+            let value = self.value(entry.value, entry.key_span, via);
             let text = if self.is_null(value) {
                 self.files.variable(&key)
             } else {
@@ -34,19 +37,6 @@ impl Reader<'_> {
             }
         }
         environment
-    }
-
-    /// Keys of `env` are the user's own: `x-` means nothing here.
-    fn entries_with_x(&mut self, value: Value) -> Option<Vec<(String, Value, Value)>> {
-        let Content::Map(entries) = self.content(value) else {
-            return self.entries(value, "`env`").map(|_| Vec::new());
-        };
-        let all = entries.iter().map(|entry| {
-            let via = value.via.or(entry.via);
-            let key = Value { id: entry.value, span: entry.key_span, via };
-            (entry.key.clone(), key, self.value(entry.value, entry.key_span, via))
-        });
-        Some(all.collect())
     }
 
     /// The list form of compose: told with the map to write.

@@ -52,7 +52,7 @@ impl Reader<'_> {
                 fields.fields.push(self.field(key, entry, via));
             } else if let Some(key) = table.later.iter().find(|key| **key == entry.key) {
                 fields.fields.push(self.field(key, entry, via));
-                self.check_later(entry, via, table);
+                self.not_run_yet(entry.key_span, via, &format!("`{key}` of {}", table.place), None);
             } else {
                 unknown.push((entry, via));
             }
@@ -82,20 +82,6 @@ impl Reader<'_> {
         Field { key, key_span: entry.key_span, value: self.value(entry.value, entry.key_span, via) }
     }
 
-    fn check_later(&mut self, entry: &Entry, via: Option<Span>, table: &KeyTable) {
-        let value = self.value(entry.value, entry.key_span, via);
-        // What says the default changes nothing.
-        let is_default = entry.key == "cache" && self.is_word(value, "auto");
-        if !is_default {
-            let what = format!("`{}` of {}", entry.key, table.place);
-            self.not_run_yet(entry.key_span, via, &what, None);
-        }
-    }
-
-    fn is_word(&self, value: Value, word: &str) -> bool {
-        matches!(self.content(value), Content::Scalar(scalar) if scalar.text == word)
-    }
-
     fn unknown_key(&mut self, entry: &Entry, via: Option<Span>, table: &KeyTable, fields: &mut Fields) {
         let key = entry.key.as_str();
         let mut diagnostic =
@@ -116,7 +102,15 @@ impl Reader<'_> {
             }
             None => match nearest(key, known.clone().copied()) {
                 Some(near) => (known.copied().find(|known| *known == near), true, format!("did you mean `{near}`?")),
-                None => (None, false, elsewhere(key, table)),
+                None => match nearest(key, table.foreign.iter().map(|foreign| foreign.word)) {
+                    Some(near) => {
+                        let foreign = table.foreign.iter().find(|foreign| foreign.word == near);
+                        let ours = foreign.map(|foreign| foreign.ours);
+                        let is_same_form = foreign.is_some_and(|foreign| foreign.is_same_form);
+                        (ours, is_same_form, format!("did you mean `{}`?", ours.unwrap_or(near)))
+                    }
+                    None => (None, false, elsewhere(key, table)),
+                },
             },
         };
         diagnostic = diagnostic.help(help);

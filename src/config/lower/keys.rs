@@ -120,8 +120,8 @@ pub(super) const MACHINE: KeyTable = KeyTable {
 
 pub(super) const MOUNT: KeyTable = KeyTable {
     place: "a mount",
-    keys: &["type", "source", "target", "readonly", "create", "owner", "size"],
-    later: &["guest_owner", "cache"],
+    keys: &["type", "source", "target", "readonly", "create", "owner", "size", "guest_owner", "cache"],
+    later: &[],
     foreign: &[
         same("read_only", "readonly"),
         same("ro", "readonly"),

@@ -9,7 +9,7 @@ use super::super::tree::Content;
 use super::fields::Fields;
 use super::keys::MACHINE;
 use super::mount::VolumeNames;
-use super::reader::{Reader, TextForm, Value};
+use super::reader::{Reader, TextForm, Value, shown};
 
 const DEFAULT_MEMORY_MIB: u64 = 1024;
 /// What the interrupt controllers of the engines address.
@@ -125,11 +125,11 @@ impl Reader<'_> {
 
     fn hostname(&mut self, fields: &Fields) -> Option<String> {
         let value = fields.get("hostname")?;
-        let text = self.text(value, "`hostname`", TextForm::Loose)?;
+        let text = self.text(value, "`hostname`", TextForm::Strict)?;
         if is_hostname(&text.value) {
             return Some(text.value);
         }
-        let diagnostic = self.error(5, value, format!("`{}` is not a host name", text.value), "not a host name");
+        let diagnostic = self.error(5, value, format!("{} is not a host name", shown(&text.value)), "not a host name");
         self.report(diagnostic.help("write letters, digits and inner dashes, at most 64 of them"));
         None
     }

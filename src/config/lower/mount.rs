@@ -1,11 +1,12 @@
 //! `mounts`: short and long form; rules 0102, 0116, 0203 and the forms of each key.
 
 use super::super::model::{GuestPath, Mount, Owner, Spanned};
+use super::super::scalars::is_user;
 use super::super::suggest::nearest;
-use super::super::tree::Content;
+use super::super::tree::{Content, Entry};
 use super::fields::Fields;
 use super::keys::MOUNT;
-use super::reader::{Reader, TextForm, Value};
+use super::reader::{Reader, TextForm, Value, shown};
 use super::values::guest_path_mistake;
 use crate::diag::{Code, Diagnostic, Edit, Severity};
 
@@ -24,24 +25,52 @@ impl Reader<'_> {
     /// One entry; `None` where it could not be read, or is not run yet.
     pub(super) fn mount(&mut self, value: Value, volumes: &VolumeNames) -> Option<Mount> {
         match self.content(value) {
-            Content::Map(_) => self.long_mount(value),
+            Content::Map(entries) => match entries.as_slice() {
+                [only] if only.key.starts_with(['.', '/', '~']) => {
+                    self.spaced_mount(value, only);
+                    None
+                }
+                _ => self.long_mount(value),
+            },
             Content::Poison | Content::Alias(_) => None,
-            Content::List(_) => {
+            Content::Scalar(_) if !self.is_null(value) => self.short_mount(value, volumes),
+            Content::Scalar(_) | Content::List(_) => {
                 let diagnostic = self.wrong_type(value, "an entry of `mounts`", "text or a map");
                 self.report(diagnostic.help(SHORT_FORM));
                 None
             }
-            Content::Scalar(_) => self.short_mount(value, volumes),
         }
+    }
+
+    /// `- ./src: /code`, which YAML reads as a map.
+    fn spaced_mount(&mut self, value: Value, entry: &Entry) {
+        let place = Value { span: entry.key_span, ..value };
+        let target = self.value(entry.value, entry.key_span, value.via);
+        let instead = match self.content(target) {
+            Content::Scalar(scalar) if !self.is_null(target) => format!("{}:{}", entry.key, scalar.text),
+            _ => entry.key.trim_end_matches(':').to_owned(),
+        };
+        let message = format!("the mount `{}` cannot be read", entry.key);
+        let diagnostic = self.error(116, place, message, "YAML reads this as a key, because a `:` and a space follow");
+        self.report(if instead.contains(':') {
+            diagnostic.help(format!("write `{instead}`"))
+        } else {
+            diagnostic.help(SHORT_FORM)
+        });
     }
 
     fn short_mount(&mut self, value: Value, volumes: &VolumeNames) -> Option<Mount> {
         let text = self.text(value, "an entry of `mounts`", TextForm::Strict)?.value;
-        let parts: Vec<&str> = text.split(':').collect();
+        if text.is_empty() {
+            let diagnostic = self.error(116, value, "an empty mount cannot be read", "this is empty");
+            self.report(diagnostic.help(SHORT_FORM));
+            return None;
+        }
+        let parts = self.parts(value, &text);
         let mistake = match parts.as_slice() {
             [_] => Some("there is no target"),
             parts if parts.len() > 3 => Some("this has more than three parts"),
-            parts if parts.iter().any(|part| part.is_empty()) => Some("a part is empty"),
+            parts if parts.iter().any(|(_, part)| part.is_empty()) => Some("a part is empty"),
             _ => None,
         };
         if let Some(mistake) = mistake {
@@ -50,18 +79,18 @@ impl Reader<'_> {
             return None;
         }
         let readonly = match parts.get(2).copied() {
-            None | Some("rw") => Some(false),
-            Some("ro") => Some(true),
-            Some(mode) => {
-                self.unknown_mode(value, &text, mode);
+            None | Some((_, "rw")) => Some(false),
+            Some((_, "ro")) => Some(true),
+            Some((place, mode)) => {
+                self.unknown_mode(place, &text, mode);
                 None
             }
         };
-        let target = self.mount_target(value, parts[1]);
-        let source = if parts[0].starts_with(['.', '/', '~']) {
-            self.host_path(value, "the source of the mount", parts[0])
+        let target = self.mount_target(parts[1].0, parts[1].1);
+        let source = if parts[0].1.starts_with(['.', '/', '~']) {
+            self.host_path(parts[0].0, "the source of the mount", parts[0].1)
         } else {
-            self.volume(value, &text, parts[0], volumes);
+            self.volume(parts[0].0, &text, parts[0].1, volumes);
             None
         };
         Some(Mount {
@@ -72,6 +101,17 @@ impl Reader<'_> {
             owner: Spanned { value: Owner::Invoker, span: value.span },
             span: value.span,
         })
+    }
+
+    /// The parts between colons, each with its own place.
+    fn parts<'t>(&self, value: Value, text: &'t str) -> Vec<(Value, &'t str)> {
+        let mut start = 0;
+        let parts = text.split(':').map(|part| {
+            let range = start..start + part.len();
+            start = range.end + 1;
+            (self.part(value, text, range), part)
+        });
+        parts.collect()
     }
 
     fn unknown_mode(&mut self, value: Value, text: &str, mode: &str) {
@@ -103,8 +143,11 @@ impl Reader<'_> {
         if let Some(near) = nearest(name, volumes.names.iter().map(String::as_str)) {
             help = format!("did you mean the volume `{near}`? {help}");
         }
-        let edit = Edit { span: value.span, text: format!("./{text}") };
-        self.report(diagnostic.help(help).fix(false, vec![edit]));
+        let diagnostic = diagnostic.help(help);
+        let edit = Edit { span: value.span, text: format!("./{name}") };
+        // Only where the label is the name alone does the edit leave the rest as it is.
+        let is_name_alone = value.span.end - value.span.start == name.len();
+        self.report(if is_name_alone { diagnostic.fix(false, vec![edit]) } else { diagnostic });
     }
 
     fn long_mount(&mut self, value: Value) -> Option<Mount> {
@@ -136,7 +179,11 @@ impl Reader<'_> {
         });
         let readonly = self.flag(&fields, "readonly");
         let create = self.flag(&fields, "create");
-        let owner = self.owner(&fields);
+        let mut owner = Spanned { value: Owner::Invoker, span: value.span };
+        if kind == Some("bind") {
+            owner = self.owner(&fields);
+            self.ownership_view(&fields);
+        }
         if let Some(size) = fields.get("size") {
             self.size_mib(size, "`size`");
         }
@@ -179,13 +226,28 @@ impl Reader<'_> {
         if let Some(path) = GuestPath::parse(text) {
             return Some(Spanned { value: path, span: value.span });
         }
-        let message = format!("the mount target `{text}` is not an absolute path in the guest");
+        let message = if text.is_empty() {
+            "the mount target is empty".to_owned()
+        } else {
+            format!("the mount target `{text}` is not an absolute path in the guest")
+        };
         let mut diagnostic = self.error(102, value, message, guest_path_mistake(text));
         if let Some(instead) = absolute_instead(text) {
             diagnostic = diagnostic.help(format!("write `{instead}`"));
         }
         self.report(diagnostic);
         None
+    }
+
+    /// `guest_owner` and `cache`: only what is the default runs.
+    fn ownership_view(&mut self, fields: &Fields) {
+        if let Some(span) = fields.key_span("guest_owner") {
+            self.not_run_yet(span, fields.value.via, "`guest_owner` of a mount", None);
+        }
+        let Some(value) = fields.get("cache") else { return };
+        if self.word(value, "`cache`", &["auto", "always", "never"]).is_some_and(|word| word != "auto") {
+            self.not_run_yet(value.span, value.via, "`cache` other than `auto`", None);
+        }
     }
 
     fn owner(&mut self, fields: &Fields) -> Spanned<Owner> {
@@ -195,8 +257,8 @@ impl Reader<'_> {
         if text.value == "invoker" {
             return Spanned { value: Owner::Invoker, span: value.span };
         }
-        if text.value != "guest" && !super::super::scalars::is_user(&text.value) {
-            let diagnostic = self.error(5, value, format!("`{}` cannot own files", text.value), "not an owner");
+        if text.value != "guest" && !is_user(&text.value) {
+            let diagnostic = self.error(5, value, format!("{} cannot own files", shown(&text.value)), "not an owner");
             self.report(diagnostic.help("write `invoker`, `guest`, a name, or ids as `\"1000:1000\"`"));
             return default;
         }

@@ -2,11 +2,12 @@
 
 use super::super::model::{Project, ProjectGaps, Spanned, Step};
 use super::super::scalars::{is_name, to_name, to_similar_name};
+use super::super::tree::Content;
 use super::fields::Fields;
 use super::keys::FILE;
 use super::machine::LoweredMachine;
 use super::mount::VolumeNames;
-use super::reader::{Reader, TextForm, Value};
+use super::reader::{Reader, TextForm, Value, quoted, shown};
 use super::step::{NAME_FORM, StepPlace};
 use crate::diag::{FileId, Span};
 
@@ -53,7 +54,7 @@ impl Reader<'_> {
         let text = self.text(value, "`name`", TextForm::Strict)?;
         if !is_name(&text.value) {
             let diagnostic =
-                self.error(5, value, format!("`{}` cannot be the name of a project", text.value), NAME_FORM);
+                self.error(5, value, format!("{} cannot be the name of a project", shown(&text.value)), NAME_FORM);
             self.report(match to_similar_name(&text.value) {
                 Some(instead) => diagnostic.help(format!("write `{instead}`")),
                 None => diagnostic,
@@ -113,7 +114,7 @@ impl Reader<'_> {
         if is_name(name) {
             return;
         }
-        let diagnostic = self.error(5, key, format!("`{name}` cannot be the name of {what}"), NAME_FORM);
+        let diagnostic = self.error(5, key, format!("{} cannot be the name of {what}", shown(name)), NAME_FORM);
         self.report(match to_similar_name(name) {
             Some(instead) => diagnostic.help(format!("write `{instead}`")),
             None => diagnostic,
@@ -132,7 +133,15 @@ impl Reader<'_> {
             gaps.steps |= fields.has(key);
             return Vec::new();
         };
-        let Some(items) = self.list(value, &format!("`{key}`")) else {
+        let items = match self.content(value) {
+            Content::Scalar(scalar) if !self.is_null(value) && !scalar.text.contains('\n') => {
+                let diagnostic = self.wrong_type(value, &format!("`{key}`"), "a list of steps");
+                self.report(diagnostic.help(format!("write `[{{ run: {} }}]`", quoted(&scalar.text))));
+                None
+            }
+            _ => self.list(value, &format!("`{key}`")),
+        };
+        let Some(items) = items else {
             gaps.steps = true;
             return Vec::new();
         };

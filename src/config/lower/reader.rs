@@ -162,20 +162,39 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The place of a part of a text, where the file says it byte for byte; else the whole value.
+    pub(super) fn part(&self, value: Value, text: &str, part: std::ops::Range<usize>) -> Value {
+        match self.content(value) {
+            Content::Scalar(Scalar { text: own, inset: Some(inset), .. }) if own == text => {
+                let start = value.span.start + inset;
+                Value { span: Span { start: start + part.start, end: start + part.end, ..value.span }, ..value }
+            }
+            _ => value,
+        }
+    }
+
     /// A text in one of the forms that stand for it.
     pub(super) fn text(&mut self, value: Value, what: &str, form: TextForm) -> Option<Text> {
+        self.text_as(value, what, "text", form)
+    }
+
+    /// As [`Reader::text`], where only a text of some kind will do: "a size".
+    pub(super) fn text_as(&mut self, value: Value, what: &str, expected: &str, form: TextForm) -> Option<Text> {
         let Content::Scalar(scalar) = self.content(value) else {
             if !matches!(self.content(value), Content::Poison) {
-                let diagnostic = self.wrong_type(value, what, "text");
+                let diagnostic = self.wrong_type(value, what, expected);
                 self.report(diagnostic);
             }
             return None;
         };
         match scalar.form() {
             ScalarForm::Null => {
-                let diagnostic = self.wrong_type(value, what, "text");
-                let help =
-                    if scalar.text == "~" { "quote it: `\"~\"`" } else { "give it a value, or take the key out" };
+                let diagnostic = self.wrong_type(value, what, expected);
+                let help = if scalar.text == "~" {
+                    "give it a value; where the home is meant, quote it: `\"~\"`"
+                } else {
+                    "give it a value, or take it out"
+                };
                 self.report(diagnostic.help(help));
                 return None;
             }
@@ -188,9 +207,16 @@ impl<'a> Reader<'a> {
             _ => {}
         }
         let text = if form == TextForm::Command { scalar.text.clone() } else { self.interpolated(value, scalar)? };
-        if text.contains('\0') {
-            let diagnostic = self.error(5, value, format!("{what} holds a NUL character"), "here");
-            self.report(diagnostic.help("take it out: no program can be given one"));
+        let stray = if text.contains('\0') {
+            Some(("a NUL character", "take it out: no program can be given one"))
+        } else if form == TextForm::Strict && text.contains(['\n', '\r']) {
+            Some(("a line break", "write it on one line, without `|` or `>`"))
+        } else {
+            None
+        };
+        if let Some((character, help)) = stray {
+            let diagnostic = self.error(5, value, format!("{what} holds {character}"), "in this value");
+            self.report(diagnostic.help(help));
             return None;
         }
         Some(Spanned { value: text, span: value.span })
@@ -291,6 +317,11 @@ fn parse_integer(text: &str) -> Option<u32> {
         return u32::from_str_radix(digits, 8).ok();
     }
     text.parse().ok()
+}
+
+/// A text of the user in a message.
+pub(super) fn shown(text: &str) -> String {
+    if text.is_empty() { "an empty text".to_owned() } else { format!("`{text}`") }
 }
 
 /// The text in double quotes.

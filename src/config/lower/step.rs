@@ -6,7 +6,7 @@ use super::super::tree::Content;
 use super::fields::Fields;
 use super::keys::{FINALLY, STEP};
 use super::machine::LoweredMachine;
-use super::reader::{Reader, TextForm, Value};
+use super::reader::{Reader, TextForm, Value, shown};
 
 /// Where an entry stands.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +71,8 @@ impl Reader<'_> {
         let Some(value) = fields.get("id") else { return default };
         let Some(text) = self.text(value, "`id`", TextForm::Strict) else { return default };
         if !is_name(&text.value) {
-            let diagnostic = self.error(5, value, format!("`{}` cannot be the id of a step", text.value), NAME_FORM);
+            let diagnostic =
+                self.error(5, value, format!("{} cannot be the id of a step", shown(&text.value)), NAME_FORM);
             self.report(match to_similar_name(&text.value) {
                 Some(instead) => diagnostic.help(format!("write `{instead}`, and put free text in `name:`")),
                 None => diagnostic.help("put free text in `name:`"),

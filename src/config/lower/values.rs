@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::super::model::{GuestPath, Spanned};
 use super::super::scalars::{FormError, is_user, parse_duration, parse_size_mib};
 use super::super::suggest::nearest;
-use super::reader::{Reader, Text, TextForm, Value};
+use super::reader::{Reader, Text, TextForm, Value, shown};
 use crate::diag::Edit;
 
 impl Reader<'_> {
     pub(super) fn size_mib(&mut self, value: Value, what: &str) -> Option<Spanned<u64>> {
-        let text = self.text(value, what, TextForm::Loose)?;
+        let text = self.text_as(value, what, "a size", TextForm::Loose)?;
         match parse_size_mib(&text.value) {
             Ok(mib) if mib > 0 => Some(Spanned { value: mib, span: value.span }),
             Ok(_) => {
@@ -27,7 +27,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn duration(&mut self, value: Value, what: &str) -> Option<Duration> {
-        let text = self.text(value, what, TextForm::Loose)?;
+        let text = self.text_as(value, what, "a duration", TextForm::Loose)?;
         match parse_duration(&text.value) {
             Ok(duration) => Some(duration),
             Err(error) => {
@@ -54,7 +54,7 @@ impl Reader<'_> {
         }
         let list: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
         let diagnostic =
-            self.error(5, value, format!("{what} cannot be `{}`", text.value), "not one of the words known here");
+            self.error(5, value, format!("{what} cannot be {}", shown(&text.value)), "not one of the words known here");
         let help = match nearest(&text.value, words.iter().copied()) {
             Some(near) => format!("did you mean `{near}`? known words: {}", list.join(", ")),
             None => format!("known words: {}", list.join(", ")),
@@ -68,7 +68,7 @@ impl Reader<'_> {
         if is_user(&text.value) {
             return Some(text);
         }
-        let diagnostic = self.error(5, value, format!("`{}` is not a user", text.value), "not a user of a guest");
+        let diagnostic = self.error(5, value, format!("{} is not a user", shown(&text.value)), "not a user of a guest");
         self.report(diagnostic.help("write a name, an id, `uid:gid` or `name:group`, as `\"1000:1000\"`"));
         None
     }
@@ -93,7 +93,7 @@ impl Reader<'_> {
         let span = value.span;
         if text.is_empty() {
             let diagnostic = self.error(5, value, format!("{what} is an empty path"), "empty");
-            self.report(diagnostic.help("write `.` for the folder of this file"));
+            self.report(diagnostic.help("write a path, as `./folder`; `.` is the folder of this file"));
             return None;
         }
         let Some(rest) = text.strip_prefix('~') else {

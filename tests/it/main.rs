@@ -11,6 +11,7 @@ mod examples;
 mod layers;
 mod machine;
 mod plans;
+mod scale;
 mod schema;
 mod share;
 mod support;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::world::World;
-use super::{commands, machines, names, nesting, order, outputs, sources, targets, writers};
+use super::{commands, machines, names, nesting, order, outputs, overlap, sources, targets, writers};
 use crate::config::files::Files;
 use crate::config::load::Mode;
 use crate::config::model::Project;
@@ -19,7 +19,9 @@ pub(crate) fn check_all(project: &Project, files: &dyn Files, mode: Mode, out: &
     writers::check_writers(&world, &mut found);
     machines::check_machines(&world, &mut found);
     names::check_names(&world, &mut found);
-    order::check_order(&world, &mut found);
+    let order = order::build(project);
+    overlap::check_overlap(&world, &order, &mut found);
+    order::check_order(&world, order, &mut found);
     outputs::check_outputs(&world, &mut found);
     commands::check_commands(&world, &mut found);
     let unread: HashSet<Span> = out.iter().filter(|found| is_about_form(found)).filter_map(primary).collect();

@@ -114,9 +114,9 @@ fn missing_without_create(world: &World<'_>, inner: &Mount, point: &Path, wants_
     Problem {
         what: format!("the mount point `{shown}` does not exist on the host"),
         help: format!(
-            "let smolvm make it: `{}`; or make it yourself: `{}`",
-            super::long_form(world, inner, "create: true"),
+            "make it with `{}`, or let smolvm make it:\n`{}`",
             make_command(&shown, wants_file),
+            super::long_form(world, inner, "create: true"),
         ),
     }
 }

@@ -116,7 +116,7 @@ fn outside(site: &Site<'_>, output: &Spanned<GuestPath>, real: &GuestPath) -> Di
         None => {
             let folder = if is_workspace { "/workspace" } else { "/output" };
             format!(
-                "give machine `{machine}` a writable mount: `{{ source: ./output, target: {folder}, create: true }}`"
+                "give machine `{machine}` a writable mount:\n`{{ source: ./output, target: {folder}, create: true }}`"
             )
         }
     };

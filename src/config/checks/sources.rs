@@ -76,7 +76,7 @@ fn check_rights(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
         format!("source `{shown}` cannot be written by {who}, but the mount is writable"),
         "no right to make files here",
         format!(
-            "mount it read-only: `{}`; or give the right: `chmod u+w {shown}`",
+            "give the right: `chmod u+w {shown}`; or mount it read-only:\n`{}`",
             super::long_form(world, mount, "readonly: true"),
         ),
     ))
@@ -116,12 +116,13 @@ fn dangling(world: &World<'_>, mount: &Mount) -> Diagnostic {
     let path = mount.source.value.as_path();
     let link = path.ancestors().find(|part| world.files.link_metadata(part).is_ok()).unwrap_or(path);
     let leads = world.host_link(link).unwrap_or_default();
+    let end = link.parent().map_or_else(|| leads.clone(), |folder| world.show(&folder.join(&leads)));
     let through = if link == path { String::new() } else { format!("lies below `{}`, which ", world.show(link)) };
     refuse(
         mount,
         format!("source `{}` {through}is a link to `{leads}`, which does not exist", world.show(path)),
         "this link leads nowhere",
-        format!("make `{leads}`, or name the folder itself"),
+        format!("make `{end}`, or name the folder itself"),
     )
 }
 
@@ -130,8 +131,9 @@ fn missing(world: &World<'_>, mount: &Mount) -> Diagnostic {
     let shown = world.show(path);
     let create = super::long_form(world, mount, "create: true");
     let help = match nearest_path(world, path) {
-        Some(near) => format!("did you mean `{near}`? To have smolvm make it: `{create}`"),
-        None => format!("make it with `mkdir -p {shown}`, or let smolvm make it: `{create}`"),
+        Some(near) if mount.readonly => format!("did you mean `{near}`?"),
+        Some(near) => format!("did you mean `{near}`? To have smolvm make it:\n`{create}`"),
+        None => format!("make it with `mkdir -p {shown}`, or let smolvm make it:\n`{create}`"),
     };
     refuse(mount, format!("source `{shown}` does not exist"), "no such folder", help)
 }

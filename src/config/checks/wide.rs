@@ -60,11 +60,10 @@ impl Wide {
 }
 
 fn find_credentials(world: &World<'_>, real: &Path) -> Option<&'static str> {
-    CREDENTIALS.into_iter().find(|name| {
-        let (top, is_nested) = name.split_once('/').map_or((*name, false), |(top, _)| (top, true));
-        let is_it = real.ends_with(name) || (is_nested && real.ends_with(top) && has(world, &real.join("config.json")));
-        is_it || has(world, &real.join(name))
-    })
+    if real.ends_with(".docker") && has(world, &real.join("config.json")) {
+        return Some("config.json");
+    }
+    CREDENTIALS.into_iter().find(|name| real.ends_with(name) || has(world, &real.join(name)))
 }
 
 fn has(world: &World<'_>, path: &Path) -> bool {
@@ -90,9 +89,11 @@ fn whole_root(mount: &Mount, shown: &str) -> Diagnostic {
 }
 
 fn home(mount: &Mount, shown: &str) -> Diagnostic {
+    let what =
+        if shown == "/home" { "holds every home: the guest gets their" } else { "is a home: the guest gets its" };
     warn(
         mount,
-        format!("source `{shown}` is a home: the guest gets its keys, settings and history"),
+        format!("source `{shown}` {what} keys, settings and history"),
         "more than a pipeline needs",
         "name the folder that the steps need, such as `./src`",
     )
@@ -122,18 +123,16 @@ fn led_out(mount: &Mount, shown: &str, real: &Path) -> Diagnostic {
 }
 
 fn own_folder(mount: &Mount, shown: &str, real: &Path, own: &Path) -> Diagnostic {
+    let own_shown = own.display();
     let relation = if real == own {
-        "is"
+        "is smolvm's own folder".to_owned()
     } else if real.starts_with(own) {
-        "lies in"
+        format!("lies in smolvm's own folder `{own_shown}`")
     } else {
-        "holds"
+        format!("holds smolvm's own folder `{own_shown}`")
     };
-    Diagnostic::new(
-        Code(111),
-        Severity::Error,
-        format!("source `{shown}` {relation} smolvm's own folder `{}`: a guest must not reach it", own.display()),
-    )
-    .label(mount.source.span, "images, logs and locks of every project are there")
-    .help("name a folder of the project instead")
+    let message = format!("source `{shown}` {relation}: a guest must not reach it");
+    Diagnostic::new(Code(111), Severity::Error, message)
+        .label(mount.source.span, "images, logs and locks of every project are there")
+        .help("name a folder of the project instead")
 }

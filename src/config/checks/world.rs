@@ -60,8 +60,13 @@ impl<'a> World<'a> {
 
     /// The machine of this name.
     pub(super) fn machine(&self, name: &str) -> Option<(&'a Machine, &Places)> {
-        let index = *self.machines.get(name)?;
+        let index = self.machine_index(name)?;
         Some((&self.project.machines[index], &self.places[index]))
+    }
+
+    /// Number of the machine of this name.
+    pub(super) fn machine_index(&self, name: &str) -> Option<usize> {
+        self.machines.get(name).copied()
     }
 
     /// All machines with the places of their mounts, in file order.

@@ -19,6 +19,7 @@ mod lower;
 mod memory_files;
 pub mod model;
 mod scalars;
+pub mod schema;
 mod suggest;
 mod syntax;
 mod text;

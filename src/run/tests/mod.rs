@@ -2,7 +2,9 @@
 //! with a fake engine and a fake agent that speaks the real protocol over sockets.
 
 mod faults;
+mod live;
 mod order;
 mod random;
 mod signals;
 mod sim;
+mod world;

@@ -6,11 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::model::{Image, KernelSource};
 use crate::engine::VmExit;
 use crate::event::{Event, MachinePhase, Stream};
 use crate::guest::ExitStatus;
-use crate::plan::{Command, GuestPath, Limits, MachinePlan, Plan, StepPlan};
+use crate::plan::{Command, GuestPath, Image, KernelSource, Limits, MachinePlan, Plan, StepPlan};
 use crate::run::dispatcher::{Dispatcher, DispatcherFacts};
 use crate::run::input::{Action, MachineInput, PrepareFailure, RunInput, StartFailure, StepInput};
 use crate::run::limits::TimeLimits;

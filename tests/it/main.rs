@@ -1,5 +1,14 @@
 //! Tests of the program through its command line, and of the rules of the tree. One binary, a module an area.
 
 mod cases;
+mod cli_check;
+mod cli_plan;
+mod cli_usage;
+mod docs;
+mod examples;
+mod layers;
 mod scale;
 mod schema;
+mod share;
+mod support;
+mod tidy;

@@ -7,6 +7,7 @@ mod cli_usage;
 mod docs;
 mod examples;
 mod layers;
+mod real_files;
 mod scale;
 mod schema;
 mod share;

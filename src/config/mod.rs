@@ -8,6 +8,7 @@
 //!
 //! Every stage adds its diagnostics and goes on with what it could read, so that one run reports all mistakes.
 
+mod alias;
 mod checks;
 mod dotenv;
 mod entries;
@@ -18,6 +19,7 @@ mod lower;
 mod memory_files;
 pub mod model;
 mod scalars;
+pub mod schema;
 mod suggest;
 mod syntax;
 mod text;

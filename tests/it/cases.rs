@@ -30,7 +30,7 @@ fn world(path: &Path) -> MemoryFiles {
         .folder("/project/out")
         .folder("/project/data/sub")
         .file("/project/tool.conf", "x")
-        .file("/project/vmlinux", b"\x7fELF".to_vec())
+        .file("/project/vmlinux", vmlinux())
         .folder("/project/rootfs/etc")
         .folder("/project/rootfs/usr/bin")
         .variable("HOME", "/home/ada")
@@ -43,6 +43,8 @@ fn world(path: &Path) -> MemoryFiles {
             ("file", path, content) => files.file(path, content.replace("\\n", "\n")),
             ("folder", path, _) => files.folder(path),
             ("link", path, target) => files.link(path, target),
+            ("bzimage", path, _) => files.file(path, bz_image()),
+            ("vmlinux", path, _) => files.file(path, vmlinux()),
             ("device", path, _) => files.device(path),
             ("unreadable", path, _) => files.unreadable(path),
             ("unwritable", path, _) => files.unwritable(path),
@@ -52,6 +54,21 @@ fn world(path: &Path) -> MemoryFiles {
         };
     }
     files
+}
+
+/// As much of a packed kernel as tells it from other files.
+fn bz_image() -> Vec<u8> {
+    let mut bytes = vec![0; 0x1fe];
+    bytes.extend([0x55, 0xaa, 0, 0]);
+    bytes.extend(b"HdrS");
+    bytes
+}
+
+/// As much of an unpacked kernel as tells it from other files.
+fn vmlinux() -> Vec<u8> {
+    let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    bytes.extend([2, 0, 0x3e, 0]);
+    bytes
 }
 
 fn run(path: &Path, mode: Mode) -> Loaded {

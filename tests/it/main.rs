@@ -12,6 +12,7 @@ mod examples;
 mod layers;
 mod machine;
 mod plans;
+mod real_files;
 mod scale;
 mod schema;
 mod share;

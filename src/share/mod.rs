@@ -1,5 +1,31 @@
 //! A host folder as virtio-fs: spawn, confine and supervise one file server a share, and hand out its socket.
+//!
+//! ```text
+//!  smolvm                                    child of our own program, one a share
+//!  spawn ──spec, listener, control──►  serve ─► confine ─► ShareFs (rules, view) ─► Tree (nodes) ─► folder
+//!    │ ◄────────ready, or why not───────┘                    ▲
+//!    └── engine ◄──connected socket──► vhost-user ───────────┘
+//! ```
+//!
+//! The server acts wholly with the owner's rights ([`Rights`]) and sees nothing of the host but the share. What the
+//! guest's root does there, the owner could do. Not here: tags in the guest and mounting, which are the agent's.
 
+mod confine;
+mod entries;
+mod filesystem;
+mod identity;
+mod nodes;
+mod passthrough;
+mod rules;
+mod serve;
+mod settings;
+mod spawn;
 mod spec;
+mod tree;
+mod view;
+mod wire;
+mod words;
 
+pub use serve::serve_main;
+pub use spawn::{OnDeath, ShareHandle, spawn_share, spawn_share_from};
 pub use spec::{Rights, ShareError, ShareSpec, ShareTree};

@@ -1,5 +1,14 @@
 //! Safe wrappers over the operating system's calls, named as in the man pages; with `engine/kvm` the only `unsafe`.
 
 pub mod child;
+pub mod credentials;
+pub mod exit;
+pub mod handed;
+pub mod identity;
+pub mod kvm_probe;
+pub mod mount;
+pub mod namespace;
+pub mod signal;
 pub mod socket;
 pub mod tsc;
+pub mod statvfs;

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use semver::Version;
 
 use super::args;
 use super::confine;
@@ -26,8 +25,6 @@ const EVENTS_MAX: usize = 64;
 pub struct QemuFacts {
     /// The program, `qemu-system-x86_64`.
     pub program: PathBuf,
-    /// Its version.
-    pub version: Version,
 }
 
 /// Runs VMs with QEMU.

@@ -1,0 +1,160 @@
+//! What a server gives up before it speaks to a guest, from inside its namespaces.
+//!
+//! ```text
+//! user 0 of the namespace ─► the share is the root ─► Landlock ─► capabilities ─► dies with its parent ─► seccomp
+//! ```
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, Scope,
+};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::thread::CapabilitySet;
+use virtiofsd::seccomp::{SeccompAction, enable_seccomp};
+
+use crate::sys::{credentials, mount};
+
+use super::spec::ShareTree;
+
+/// Where a tree is attached before it becomes the root: a folder that each Linux system has, hidden by it only here.
+const SCAFFOLD: &str = "/proc";
+
+/// The places of `image: host` that hold secrets and state, each with the mode of the empty folder shown there.
+const HIDDEN: [(&str, u32); 11] = [
+    ("home", 0o755),
+    ("root", 0o755),
+    ("tmp", 0o1777),
+    ("var/tmp", 0o1777),
+    ("run", 0o755),
+    ("mnt", 0o755),
+    ("media", 0o755),
+    ("srv", 0o755),
+    ("proc", 0o755),
+    ("sys", 0o755),
+    ("dev", 0o755),
+];
+
+/// Why a server cannot be confined.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConfineError {
+    /// The host denies a step.
+    #[error("this host denies {step}: {source}")]
+    Denied {
+        /// What was tried.
+        step: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// The folder cannot be opened with the owner's rights.
+    #[error("cannot open the folder `{path}`: {source}")]
+    Open {
+        /// The folder.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The share is not a folder.
+    #[error("`{path}` is not a folder")]
+    NotFolder {
+        /// The path.
+        path: String,
+    },
+}
+
+fn denied<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> ConfineError {
+    move |error| ConfineError::Denied { step, source: error.into() }
+}
+
+impl ConfineError {
+    /// Whether another host, or another setting of this one, would do.
+    pub(super) fn is_host_unfit(&self) -> bool {
+        matches!(self, Self::Denied { .. })
+    }
+}
+
+/// Becomes user 0 of the namespace, makes the tree the root, and returns `/proc/self/fd` of the host's proc, which the
+/// passthrough needs and which the new root lacks.
+pub(super) fn enter_tree(tree: &ShareTree) -> Result<File, ConfineError> {
+    credentials::become_user(0, 0).map_err(denied("taking on the owner's ids"))?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let own_fds = openat(CWD, "/proc/self/fd", flags, Mode::empty()).map_err(denied("opening `/proc/self/fd`"))?;
+    mount::make_mounts_private().map_err(denied("changing mounts"))?;
+    let root = match tree {
+        ShareTree::Folder { path, is_read_only } => folder_tree(path, *is_read_only)?,
+        ShareTree::RootFolder { path } => folder_tree(path, true)?,
+        ShareTree::HostRoot => host_tree()?,
+    };
+    mount::enter_root(root).map_err(denied("changing the root"))?;
+    Ok(File::from(own_fds))
+}
+
+fn folder_tree(path: &Path, is_read_only: bool) -> Result<OwnedFd, ConfineError> {
+    let name = || path.display().to_string();
+    let found = std::fs::metadata(path).map_err(|source| ConfineError::Open { path: name(), source })?;
+    if !found.is_dir() {
+        return Err(ConfineError::NotFolder { path: name() });
+    }
+    let tree = mount::clone_tree(path).map_err(denied("copying a mount"))?;
+    attach(&tree, is_read_only)?;
+    Ok(tree)
+}
+
+fn attach(tree: &OwnedFd, is_read_only: bool) -> Result<(), ConfineError> {
+    mount::restrict_tree(tree, is_read_only).map_err(denied("restricting a mount (Linux 5.12 is needed)"))?;
+    mount::attach_tree(tree, Path::new(SCAFFOLD)).map_err(denied("mounting"))
+}
+
+fn host_tree() -> Result<OwnedFd, ConfineError> {
+    let tree = mount::clone_tree(Path::new("/")).map_err(denied("copying a mount"))?;
+    attach(&tree, true)?;
+    for (place, mode) in HIDDEN {
+        // Where the place is a link, what it leads to is covered.
+        if let Some(folder) = mount::folder_in(&tree, Path::new(place)).map_err(denied("opening a hidden place"))? {
+            mount::cover(folder, mode).map_err(denied("covering a hidden place"))?;
+        }
+    }
+    Ok(tree)
+}
+
+/// Gives up all that serving the tree does not need. `bond` is the descriptor whose other end only the parent holds.
+pub(super) fn give_up_rights(tree: &ShareTree, bond: impl AsFd) -> Result<(), ConfineError> {
+    let is_writable = matches!(tree, ShareTree::Folder { is_read_only: false, .. });
+    // Root in the guest reads and writes the owner's own files whatever their modes. Never CAP_FSETID: without it the
+    // kernel drops set-id bits of files that are written.
+    let kept = match tree {
+        ShareTree::HostRoot => CapabilitySet::empty(),
+        _ if is_writable => CapabilitySet::DAC_OVERRIDE | CapabilitySet::FOWNER,
+        _ => CapabilitySet::DAC_READ_SEARCH,
+    };
+    restrict_paths(is_writable).map_err(|error| ConfineError::Denied { step: "Landlock", source: error })?;
+    credentials::keep_capabilities(kept).map_err(denied("giving up capabilities"))?;
+    credentials::die_with_parent(bond).map_err(denied("a bond to the parent process"))?;
+    let filter = enable_seccomp(SeccompAction::Kill, false).map_err(io::Error::other);
+    filter.map_err(denied("a filter of system calls (seccomp)"))
+}
+
+/// Landlock, where the kernel has it: nothing but the share, no program of it, no network.
+fn restrict_paths(is_writable: bool) -> io::Result<()> {
+    // Kernels before 5.19 deny every rename to another folder to whoever uses Landlock.
+    let probe = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    if probe.handle_access(AccessFs::Refer).is_err() {
+        return Ok(());
+    }
+    let abi = ABI::V6;
+    let never = AccessFs::Execute | AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::IoctlDev;
+    let all: BitFlags<AccessFs> = if is_writable { AccessFs::from_all(abi) } else { AccessFs::from_read(abi) };
+    let root = PathFd::new("/").map_err(io::Error::other)?;
+    let restricted = Ruleset::default()
+        .handle_access(AccessFs::from_all(abi))
+        .and_then(|rules| rules.handle_access(AccessNet::from_all(abi)))
+        .and_then(|rules| rules.scope(Scope::from_all(abi)))
+        .and_then(Ruleset::create)
+        .and_then(|rules| rules.add_rule(PathBeneath::new(root, all & !never)))
+        .and_then(|rules| rules.restrict_self());
+    restricted.map(drop).map_err(io::Error::other)
+}

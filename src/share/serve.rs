@@ -1,0 +1,206 @@
+//! The child's side: `smolvm __share` becomes a confined file server.
+//!
+//! ```text
+//! spawn_share ─► outer process: makes the namespaces, writes the id maps, waits
+//!                  └──► server, process 1 inside: confines itself, says it is ready, serves one front end, ends
+//! ```
+//!
+//! The outer process touches nothing that a guest can reach. Either ends with the other, and both with smolvm.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+
+use rustix::process::{Pid, WaitOptions, getegid, geteuid, waitpid};
+use vhost::vhost_user::{Error as VhostUserError, Listener};
+use vhost_user_backend::{Error as DaemonError, VhostUserDaemon};
+use virtiofsd::vhost_user::{VhostUserFsBackend, VhostUserFsBackendBuilder};
+use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
+
+use crate::sys::exit::{exit_now, exit_on_signal};
+use crate::sys::{credentials, namespace};
+
+use super::confine::{enter_tree, give_up_rights};
+use super::filesystem::ShareFs;
+use super::identity::{Starter, choose_identity};
+use super::settings::{Settings, settings_for};
+use super::spec::ShareSpec;
+use super::tree::Tree;
+use super::view::View;
+use super::wire::{CONTROL_FD, LISTENER_FD, Report, SPEC_FD, send_report, serve_views};
+use super::words::{say, speak_on_stderr};
+
+/// Why a server could not start.
+struct Refusal {
+    message: String,
+    is_host_unfit: bool,
+}
+
+impl Refusal {
+    fn unfit(message: String) -> Self {
+        Self { message: format!("{message}; {}", namespace::denial_hint()), is_host_unfit: true }
+    }
+
+    fn plain(message: String) -> Self {
+        Self { message, is_host_unfit: false }
+    }
+}
+
+/// What the parent hands over.
+struct Handed {
+    spec: ShareSpec,
+    listener: UnixListener,
+    control: File,
+}
+
+/// Runs `smolvm __share`: the hidden command that [`super::spawn_share`] starts, useless to anybody else.
+pub fn serve_main() -> ExitCode {
+    speak_on_stderr();
+    let handed = match take_handed() {
+        Ok(handed) => handed,
+        Err(error) => {
+            say(&format!("`__share` is started by smolvm itself: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let control = handed.control.try_clone();
+    match run(handed) {
+        Ok(code) => ExitCode::from(code),
+        Err(refusal) => {
+            let report = Report::Failed { message: refusal.message, is_host_unfit: refusal.is_host_unfit };
+            if let Ok(control) = control {
+                // A parent that is gone needs no report.
+                let _ = send_report(&control, &report);
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn take_handed() -> io::Result<Handed> {
+    let spec = File::from(handed_fd(SPEC_FD)?);
+    let spec = serde_json::from_reader(io::BufReader::new(spec))?;
+    let listener = UnixListener::from(handed_fd(LISTENER_FD)?);
+    // A plain file, for reads by read(2): the filter of system calls has no recvfrom(2).
+    Ok(Handed { spec, listener, control: File::from(handed_fd(CONTROL_FD)?) })
+}
+
+/// Makes the namespaces and waits for the server in them.
+fn run(handed: Handed) -> Result<u8, Refusal> {
+    let (spec, starter) = (&handed.spec, starter()?);
+    let identity = choose_identity(&spec.tree, &spec.rights, &starter).map_err(Refusal::plain)?;
+    if let Some(groups) = &identity.groups {
+        let denied = |error| Refusal::unfit(format!("this host denies a change of groups: {error}"));
+        credentials::set_groups(groups).map_err(denied)?;
+    }
+    let (outer, inner) = UnixStream::pair().map_err(|error| Refusal::plain(format!("cannot make a pipe: {error}")))?;
+    let denied = |error| Refusal::unfit(format!("this host denies the namespaces that confine a file server: {error}"));
+    match namespace::fork_into_namespaces().map_err(denied)? {
+        None => {
+            drop(outer);
+            let Err(refusal) = serve(handed, inner);
+            Err(refusal)
+        }
+        Some(server) => {
+            drop(inner);
+            // Without its byte the server ends.
+            namespace::write_id_maps(server, &identity.maps)
+                .map_err(|error| Refusal::unfit(format!("this host denies the id map of a user namespace: {error}")))?;
+            drop(handed);
+            // A server that has ended already is reported below.
+            let _ = (&outer).write_all(&[1]);
+            Ok(wait_for(server))
+        }
+    }
+}
+
+fn starter() -> Result<Starter, Refusal> {
+    let unreadable = |error| Refusal::plain(format!("cannot read the ids of this namespace: {error}"));
+    Ok(Starter {
+        uid: geteuid().as_raw(),
+        gid: getegid().as_raw(),
+        uids: namespace::own_uids().map_err(unreadable)?,
+        gids: namespace::own_gids().map_err(unreadable)?,
+    })
+}
+
+fn wait_for(server: Pid) -> u8 {
+    loop {
+        match waitpid(Some(server), WaitOptions::empty()) {
+            Ok(Some((_, status))) => {
+                if let Some(signal) = status.terminating_signal() {
+                    let why = if signal == libc::SIGSYS { " (a system call that it may not make)" } else { "" };
+                    say(&format!("the server was ended by signal {signal}{why}"));
+                    return 1;
+                }
+                return status.exit_status().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+            }
+            Err(rustix::io::Errno::INTR) | Ok(None) => {}
+            Err(_) => return 1,
+        }
+    }
+}
+
+/// Confines this process and serves until the front end goes. Ends the process but for a refusal.
+fn serve(handed: Handed, bond: UnixStream) -> Result<Infallible, Refusal> {
+    // The other end closes without a byte where the parent could not write the id maps, and says so itself.
+    if (&bond).read_exact(&mut [0]).is_err() {
+        exit_now(1);
+    }
+    let Handed { spec, listener, control } = handed;
+    let refuse = |error: super::confine::ConfineError| match error.is_host_unfit() {
+        true => Refusal::unfit(error.to_string()),
+        false => Refusal::plain(error.to_string()),
+    };
+    let fd_limit = virtiofsd::limits::setup_rlimit_nofile(None)
+        .map_err(|error| Refusal::plain(format!("cannot raise the limit of open files: {error}")))?;
+    exit_on_signal(libc::SIGTERM).map_err(|error| Refusal::plain(format!("cannot set a signal handler: {error}")))?;
+    let own_fds = enter_tree(&spec.tree).map_err(refuse)?;
+    give_up_rights(&spec.tree, &bond).map_err(refuse)?;
+    // From here on every thread is confined.
+    let settings = settings_for(&spec.tree, spec.rights.uid == 0, fd_limit, own_fds);
+    let view = Arc::new(View::new(0, 0));
+    let served = serve_tree(settings, view, listener, control);
+    let Err(error) = served;
+    Err(Refusal::plain(format!("cannot serve: {error}")))
+}
+
+fn serve_tree(settings: Settings, view: Arc<View>, listener: UnixListener, control: File) -> io::Result<Infallible> {
+    // The guest's kernel applies its own umask.
+    rustix::process::umask(rustix::fs::Mode::empty());
+    let share = ShareFs::new(Tree::open(c"/", settings.tree)?, settings.rules, Arc::clone(&view));
+    let mut daemon = daemon_for(share, settings.threads)?;
+    send_report(&control, &Report::Ready)?;
+    thread::Builder::new().name("control".into()).spawn(move || {
+        // Whether the parent closed the stream or broke it: without a parent there is nobody to serve.
+        let _ = serve_views(&control, |uid, gid| view.set(uid, gid));
+        exit_now(0);
+    })?;
+    let ended = daemon.start(&mut Listener::from(listener)).and_then(|()| daemon.wait());
+    match ended {
+        Ok(()) | Err(DaemonError::HandleRequest(VhostUserError::Disconnected)) => exit_now(0),
+        Err(error) => {
+            say(&error.to_string());
+            exit_now(1)
+        }
+    }
+}
+
+type Daemon = VhostUserDaemon<Arc<VhostUserFsBackend<ShareFs>>>;
+
+fn daemon_for(share: ShareFs, threads: usize) -> io::Result<Daemon> {
+    // No tag: the engine answers for the configuration space.
+    let backend = VhostUserFsBackendBuilder::default().set_tag(None).set_thread_pool_size(threads).build(share)?;
+    let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
+    VhostUserDaemon::new("share".to_owned(), Arc::new(backend), memory)
+        .map_err(|error| io::Error::other(error.to_string()))
+}
+
+fn handed_fd(number: i32) -> io::Result<OwnedFd> {
+    crate::sys::handed::take(number)
+}

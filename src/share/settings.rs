@@ -1,0 +1,98 @@
+//! How each kind of tree is served: caches, time-outs, limits, threads.
+
+use std::fs::File;
+use std::time::Duration;
+
+use super::rules::{Owners, Rules};
+use super::spec::ShareTree;
+use super::tree::TreeSettings;
+
+/// Open files that the server needs for itself.
+const OWN_FDS: u64 = 256;
+
+/// More descriptors than make anything faster.
+const OPEN_MAX: u64 = 50_000;
+
+/// How long the guest may believe what it knows of a folder that the host, or the view, changes.
+const SHORT: Duration = Duration::from_secs(1);
+
+/// How long the guest may believe what it knows of an image.
+const LONG: Duration = Duration::from_secs(86_400);
+
+/// Threads of a writable share, so that one guest process that syncs does not hold up the others. A read-only one
+/// answers faster from the thread that has the queue.
+const WRITABLE_THREADS: usize = 4;
+
+/// All that a server needs besides its tree.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) tree: TreeSettings,
+    pub(super) rules: Rules,
+    pub(super) threads: usize,
+}
+
+/// Settings for a tree, served by root or not, with this many open files allowed. `own_fds` is `/proc/self/fd`.
+///
+/// Owners in an image folder are those on the disk where root serves it; an ordinary user could unpack it only as its
+/// own, and sees all as 0:0.
+pub(super) fn settings_for(tree: &ShareTree, is_root: bool, fd_limit: u64, own_fds: File) -> Settings {
+    let is_image = !matches!(tree, ShareTree::Folder { .. });
+    let is_writable = matches!(tree, ShareTree::Folder { is_read_only: false, .. });
+    let timeout = if is_image { LONG } else { SHORT };
+    // A third for files that the guest has open, one for named files, one for files without a name.
+    let open_max = (fd_limit.saturating_sub(OWN_FDS) / 3).clamp(64, OPEN_MAX);
+    let owners = match tree {
+        ShareTree::Folder { .. } => Owners::View,
+        ShareTree::RootFolder { .. } if is_root => Owners::Disk,
+        ShareTree::RootFolder { .. } | ShareTree::HostRoot => Owners::Root,
+    };
+    let rules = Rules { is_public_only: *tree == ShareTree::HostRoot, owners, has_xattrs: !is_image, absence: timeout };
+    let tree = TreeSettings {
+        is_read_only: !is_writable,
+        is_cached: is_image,
+        timeout,
+        open_max: usize::try_from(open_max).unwrap_or(64),
+        own_fds,
+    };
+    Settings { tree, rules, threads: if is_writable { WRITABLE_THREADS } else { 0 } }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn settings(tree: &ShareTree, is_root: bool) -> Settings {
+        settings_for(tree, is_root, 1 << 20, File::open("/").unwrap())
+    }
+
+    #[test]
+    fn folders_are_believed_for_a_second_at_most() {
+        for is_read_only in [true, false] {
+            let share = settings(&ShareTree::Folder { path: PathBuf::from("/x"), is_read_only }, false);
+            assert!(share.tree.timeout <= SHORT && share.rules.absence <= SHORT);
+            assert!(!share.tree.is_cached && share.tree.is_read_only == is_read_only);
+            assert!(!share.rules.is_public_only);
+        }
+    }
+
+    #[test]
+    fn host_root_shows_what_is_public_as_owned_by_root() {
+        let share = settings(&ShareTree::HostRoot, true);
+        assert!(share.tree.is_read_only && share.rules.is_public_only && share.rules.owners == Owners::Root);
+    }
+
+    #[test]
+    fn image_folder_keeps_its_owners_only_for_root() {
+        let tree = ShareTree::RootFolder { path: PathBuf::from("/x") };
+        assert_eq!(settings(&tree, true).rules.owners, Owners::Disk);
+        assert_eq!(settings(&tree, false).rules.owners, Owners::Root);
+    }
+
+    #[test]
+    fn a_small_limit_of_open_files_is_enough() {
+        let tree = ShareTree::RootFolder { path: PathBuf::from("/x") };
+        assert_eq!(settings_for(&tree, true, 1024, File::open("/").unwrap()).tree.open_max, 256);
+    }
+}

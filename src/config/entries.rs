@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::tree::{Content, Entry, NodeId, Tree};
+use super::tree::{Content, Entry, Map, NodeId, Tree};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
 
 /// A key and a value as the parser gave them.
@@ -13,13 +13,14 @@ pub(super) struct RawEntry {
 }
 
 /// Resolves a map: its own entries in order, then those that `<<` brings and it does not have.
-pub(super) fn build_entries(tree: &Tree, raw: &[RawEntry], out: &mut Diagnostics) -> Vec<Entry> {
+pub(super) fn build_map(tree: &Tree, raw: &[RawEntry], out: &mut Diagnostics) -> Map {
     let mut own: Vec<Entry> = Vec::with_capacity(raw.len());
+    let mut mistakes = Vec::new();
     let mut known: HashMap<String, Span> = HashMap::new();
     let mut merge: Option<NodeId> = None;
     for entry in raw {
         let key_span = tree.node(entry.key).span;
-        let Some((key, is_plain)) = key_text(tree, entry.key, out) else { continue };
+        let Some((key, is_plain)) = key_text(tree, entry.key, &mut mistakes) else { continue };
         if let Some(&first) = known.get(&key) {
             out.push(
                 Diagnostic::new(Code(2), Severity::Error, format!("the key `{key}` is given twice"))
@@ -37,14 +38,14 @@ pub(super) fn build_entries(tree: &Tree, raw: &[RawEntry], out: &mut Diagnostics
         }
     }
     if let Some(value) = merge {
-        for entry in merged_entries(tree, value, out) {
+        for entry in merged_entries(tree, value, &mut mistakes) {
             if let std::collections::hash_map::Entry::Vacant(vacant) = known.entry(entry.key.clone()) {
                 vacant.insert(entry.key_span);
                 own.push(entry);
             }
         }
     }
-    own
+    Map { entries: own, mistakes }
 }
 
 fn duplicate_help(key: &str) -> String {
@@ -54,11 +55,11 @@ fn duplicate_help(key: &str) -> String {
     "keep one of them".to_owned()
 }
 
-fn key_text(tree: &Tree, id: NodeId, out: &mut Diagnostics) -> Option<(String, bool)> {
+fn key_text(tree: &Tree, id: NodeId, out: &mut Vec<Diagnostic>) -> Option<(String, bool)> {
     let (resolved, _) = tree.resolve(id);
     let what = match &tree.node(resolved).content {
-        Content::Scalar(scalar) if !(scalar.is_plain && scalar.text.is_empty()) => {
-            return Some((scalar.text.clone(), scalar.is_plain));
+        Content::Scalar(scalar) if !(scalar.is_plain() && scalar.text.is_empty()) => {
+            return Some((scalar.text.clone(), scalar.is_plain()));
         }
         Content::Scalar(_) => "empty",
         Content::List(_) => "a list",
@@ -72,7 +73,7 @@ fn key_text(tree: &Tree, id: NodeId, out: &mut Diagnostics) -> Option<(String, b
     None
 }
 
-fn merged_entries(tree: &Tree, value: NodeId, out: &mut Diagnostics) -> Vec<Entry> {
+fn merged_entries(tree: &Tree, value: NodeId, out: &mut Vec<Diagnostic>) -> Vec<Entry> {
     let (id, via) = tree.resolve(value);
     let sources: Vec<(NodeId, Option<Span>)> = match &tree.node(id).content {
         Content::List(items) => items
@@ -87,8 +88,9 @@ fn merged_entries(tree: &Tree, value: NodeId, out: &mut Diagnostics) -> Vec<Entr
     let mut merged = Vec::new();
     for (id, via) in sources {
         match &tree.node(id).content {
-            Content::Map(entries) => {
-                merged.extend(entries.iter().cloned().map(|entry| Entry { via: via.or(entry.via), ..entry }));
+            Content::Map(map) => {
+                out.extend(map.mistakes.iter().cloned());
+                merged.extend(map.entries.iter().cloned().map(|entry| Entry { via: via.or(entry.via), ..entry }));
             }
             Content::Poison | Content::Alias(_) => {}
             Content::Scalar(_) | Content::List(_) => out.push(

@@ -12,6 +12,8 @@ use super::suggest::nearest;
 const DEPTH_MAX: u32 = 32;
 /// Bytes that one value may grow to.
 const LENGTH_MAX: usize = 1 << 20;
+/// For so many unset variables of one text the nearest set one is looked for.
+const MISTAKES_MAX_GUESSES: usize = 20;
 
 /// What is known of a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -214,7 +216,8 @@ impl Evaluation<'_> {
     }
 
     fn unset(&mut self, name: &str) {
-        let names = self.variables.names();
+        let is_guessed = self.mistakes.len() < MISTAKES_MAX_GUESSES;
+        let names = if is_guessed { self.variables.names() } else { Vec::new() };
         let help = match nearest(name, names.iter().map(String::as_str)) {
             Some(near) => format!("did you mean `{near}`? or give a default: `${{{name}:-default}}`"),
             None => format!("set it, in the environment or in `.env`, or give a default: `${{{name}:-default}}`"),

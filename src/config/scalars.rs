@@ -25,20 +25,33 @@ const SIZE_UNITS: [(&str, u128); 8] = [
     ("TB", 1_000_000_000_000),
 ];
 
+/// Why a text cannot be read, before anything is suggested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unread {
+    Form,
+    TooLarge,
+}
+
 /// Reads a size in MiB, rounded up; a bare integer is MiB.
 pub(super) fn parse_size_mib(text: &str) -> Result<u64, FormError> {
+    read_size_mib(text).map_err(|unread| match unread {
+        Unread::TooLarge => FormError { expected: "the size is too large", instead: None },
+        Unread::Form => {
+            let instead = size_instead(text).filter(|instead| read_size_mib(instead).is_ok());
+            FormError { expected: SIZE_FORM, instead }
+        }
+    })
+}
+
+fn read_size_mib(text: &str) -> Result<u64, Unread> {
     let split = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
-    let factor = if unit.is_empty() { Some(MIB) } else { unit_factor(unit) };
-    let number: Option<u128> = digits.parse().ok();
-    let too_large = FormError { expected: "the size is too large", instead: None };
-    match (number, factor) {
-        (Some(number), Some(factor)) => {
-            let bytes = number.checked_mul(factor).ok_or(too_large.clone())?;
-            u64::try_from(bytes.div_ceil(MIB)).ok().filter(|mib| *mib <= u64::from(u32::MAX)).ok_or(too_large)
-        }
-        _ => Err(FormError { expected: SIZE_FORM, instead: size_instead(text) }),
+    let factor = if unit.is_empty() { MIB } else { unit_factor(unit).ok_or(Unread::Form)? };
+    if digits.is_empty() {
+        return Err(Unread::Form);
     }
+    let bytes = digits.parse::<u128>().ok().and_then(|number| number.checked_mul(factor)).ok_or(Unread::TooLarge)?;
+    u32::try_from(bytes.div_ceil(MIB)).map(u64::from).map_err(|_| Unread::TooLarge)
 }
 
 fn unit_factor(unit: &str) -> Option<u128> {
@@ -75,26 +88,34 @@ fn size_instead(text: &str) -> Option<String> {
 
 /// Reads a duration: `([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?`, at least one part.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, FormError> {
-    let wrong = || FormError { expected: DURATION_FORM, instead: duration_instead(text) };
-    let too_long = || FormError { expected: "the duration is too long", instead: None };
+    read_duration(text).map_err(|unread| match unread {
+        Unread::TooLarge => FormError { expected: "the duration is too long", instead: None },
+        Unread::Form => {
+            let instead = duration_instead(text).filter(|instead| read_duration(instead).is_ok());
+            FormError { expected: DURATION_FORM, instead }
+        }
+    })
+}
+
+fn read_duration(text: &str) -> Result<Duration, Unread> {
+    const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
     let mut rest = text;
     let mut total_ms: u64 = 0;
     let mut next_unit = 0;
-    const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
     while !rest.is_empty() {
         let (digits, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
         let (unit, after) = after.split_at(after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len()));
         let found = UNITS.iter().enumerate().skip(next_unit).find(|(_, (name, _))| *name == unit);
-        let (index, (_, factor)) = found.ok_or_else(wrong)?;
+        let (index, (_, factor)) = found.ok_or(Unread::Form)?;
         if digits.is_empty() {
-            return Err(wrong());
+            return Err(Unread::Form);
         }
-        let part = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(*factor)).ok_or_else(too_long)?;
-        total_ms = total_ms.checked_add(part).ok_or_else(too_long)?;
+        let part = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(*factor));
+        total_ms = part.and_then(|part| total_ms.checked_add(part)).ok_or(Unread::TooLarge)?;
         next_unit = index + 1;
         rest = after;
     }
-    if next_unit == 0 { Err(wrong()) } else { Ok(Duration::from_millis(total_ms)) }
+    if next_unit == 0 { Err(Unread::Form) } else { Ok(Duration::from_millis(total_ms)) }
 }
 
 /// What others take, in our form: `10`, `1.5h`, `10min`, `2 h`, `1d`.
@@ -282,7 +303,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_suggested_is_accepted(text in "[0-9]{1,6}([.][0-9]{1,3})? ?[a-zA-Z]{0,3}") {
+        fn what_is_suggested_is_accepted(text in "[0-9]{1,40}([.][0-9]{1,30})? ?[a-zA-Z]{0,3}") {
             if let Err(FormError { instead: Some(instead), .. }) = parse_size_mib(&text) {
                 prop_assert!(parse_size_mib(&instead).is_ok(), "{text} -> {instead}");
             }

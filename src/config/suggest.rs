@@ -1,5 +1,11 @@
 //! "Did you mean": the nearest of some known words.
 
+/// So many words are looked at; a hostile file may know a hundred thousand.
+const CANDIDATES_MAX: usize = 1000;
+
+/// Dashes make no difference, so that words may differ by some of them in length.
+const DASHES_MAX: usize = 4;
+
 /// The known word that `word` was most likely meant to be.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = fold(word);
@@ -10,6 +16,8 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     let limit = (length / 3).max(1);
     known
         .into_iter()
+        .take(CANDIDATES_MAX)
+        .filter(|candidate| candidate.chars().count().abs_diff(word.chars().count()) <= limit + DASHES_MAX)
         .map(|candidate| (strsim::damerau_levenshtein(&wanted, &fold(candidate)), candidate))
         // A word of which everything would change is no misspelling.
         .filter(|(distance, candidate)| *distance <= limit && *distance < candidate.chars().count().min(length))

@@ -3,7 +3,7 @@
 //! Aliases stay references, so that a tree takes no more memory than its text however far it would expand.
 //! Merge keys are resolved when a map ends: its entries are its own and those that `<<` brings.
 
-use crate::diag::Span;
+use crate::diag::{Diagnostic, Span};
 
 /// Number of a node in its tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,19 +34,36 @@ pub(super) struct Node {
 pub(super) enum Content {
     Scalar(Scalar),
     List(Vec<NodeId>),
-    Map(Vec<Entry>),
+    Map(Map),
     /// The use of an anchor; the span is the use's.
     Alias(NodeId),
     /// A mistake was reported here: say nothing more.
     Poison,
 }
 
+/// Keys and values, those of merged maps included.
+#[derive(Debug, Default)]
+pub(super) struct Map {
+    pub(super) entries: Vec<Entry>,
+    /// Mistakes that matter only where the map is used (below `x-` nothing else is asked of it).
+    pub(super) mistakes: Vec<Diagnostic>,
+}
+
+/// How a scalar is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    /// Without quotes: it may be something else than text.
+    Plain,
+    Quoted,
+    /// Below `|` or `>`, which its span does not hold.
+    Block,
+}
+
 /// Text and how it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scalar {
     pub(super) text: String,
-    /// Whether it was written without quotes or `|`, so that it may be something else than text.
-    pub(super) is_plain: bool,
+    pub(super) style: Style,
     /// Where the text stands in the span byte for byte, the bytes before it; none where escapes, line breaks or
     /// indentation lie between what is written and what is meant.
     pub(super) inset: Option<usize>,
@@ -79,7 +96,7 @@ impl Tree {
     /// Whether any map has this key.
     pub(super) fn has_key(&self, key: &str) -> bool {
         let is_here =
-            |content: &Content| matches!(content, Content::Map(entries) if entries.iter().any(|e| e.key == key));
+            |content: &Content| matches!(content, Content::Map(map) if map.entries.iter().any(|e| e.key == key));
         self.nodes.iter().any(|node| is_here(&node.content))
     }
 
@@ -95,9 +112,13 @@ impl Tree {
 }
 
 impl Scalar {
+    pub(super) fn is_plain(&self) -> bool {
+        self.style == Style::Plain
+    }
+
     /// What the core schema takes it for.
     pub(super) fn form(&self) -> ScalarForm {
-        if self.is_plain { plain_form(&self.text) } else { ScalarForm::Text }
+        if self.is_plain() { plain_form(&self.text) } else { ScalarForm::Text }
     }
 }
 

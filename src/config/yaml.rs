@@ -7,17 +7,19 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, StructureStyle, options};
 
-use super::entries::{RawEntry, build_entries};
+use super::entries::{RawEntry, build_map};
 use super::suggest::nearest;
-use super::syntax::{SyntaxError, syntax_error};
+use super::syntax::{SyntaxError, Words, syntax_error};
 use super::text::Text;
-use super::tree::{Content, Node, NodeId, Scalar, Tree};
+use super::tree::{Content, Node, NodeId, Scalar, Style, Tree};
 use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Severity, Span};
 
 /// Collections within one another, aliases expanded.
 const DEPTH_MAX: u32 = 64;
 /// Nodes of a document, aliases expanded.
 const EXPANDED_MAX: u64 = 100_000;
+/// For so many unknown aliases the nearest anchor is looked for.
+const UNRESOLVED_MAX_GUESSES: u32 = 100;
 
 /// What was read.
 #[derive(Debug)]
@@ -38,6 +40,7 @@ pub(super) fn parse(file: FileId, text: &Text, out: &mut Diagnostics) -> Parsed 
         anchors: HashMap::new(),
         anchor_spans: HashMap::new(),
         anchor_names: Vec::new(),
+        unresolved: 0,
         expanded: 0,
         documents: 0,
         is_too_deep: false,
@@ -90,6 +93,7 @@ struct Builder<'a> {
     anchors: HashMap<usize, NodeId>,
     anchor_spans: HashMap<usize, Span>,
     anchor_names: Vec<String>,
+    unresolved: u32,
     expanded: u64,
     documents: u32,
     is_too_deep: bool,
@@ -106,17 +110,9 @@ impl Builder<'_> {
                 self.anchor_spans.insert(id, span);
                 self.anchor_names.push(name.into_owned());
             }
-            Event::UnresolvedAlias(name) => self.on_unresolved(&name, span),
+            Event::UnresolvedAlias(name) => return self.on_unresolved(&name, span),
             Event::Scalar(text, style, anchor, _) => {
-                let is_plain = style == ScalarStyle::Plain;
-                let text = if is_plain && span.start == span.end { String::new() } else { text.into_owned() };
-                let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
-                let span = if is_block { self.trimmed(span) } else { span };
-                let inset = self.inset(span, &text);
-                let node = self.add(span, Content::Scalar(Scalar { text, is_plain, inset }), 1, 0);
-                self.anchor(anchor, node);
-                self.attach(node);
-                return self.count(1, span);
+                return self.on_scalar(text.into_owned(), style, anchor, span);
             }
             Event::SequenceStart(style, anchor, _) => {
                 return self.open(OpenKind::List(Vec::new()), style, anchor, span);
@@ -128,6 +124,22 @@ impl Builder<'_> {
             _ => {}
         }
         Flow::Go
+    }
+
+    fn on_scalar(&mut self, text: String, style: ScalarStyle, anchor: usize, span: Span) -> Flow {
+        let style = match style {
+            ScalarStyle::Plain => Style::Plain,
+            ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Style::Quoted,
+            ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
+        };
+        // The parser gives `~` for a value that is not written.
+        let text = if style == Style::Plain && span.start == span.end { String::new() } else { text };
+        let span = if style == Style::Block { self.trimmed(span) } else { span };
+        let inset = self.inset(span, &text);
+        let node = self.add(span, Content::Scalar(Scalar { text, style, inset }), 1, 0);
+        self.anchor(anchor, node);
+        self.attach(node);
+        self.count(1, span)
     }
 
     fn on_document(&mut self, span: Span) -> Flow {
@@ -165,14 +177,18 @@ impl Builder<'_> {
         Flow::Go
     }
 
-    fn on_unresolved(&mut self, name: &str, span: Span) {
-        let help = match nearest(name, self.anchor_names.iter().map(String::as_str)) {
+    fn on_unresolved(&mut self, name: &str, span: Span) -> Flow {
+        self.unresolved += 1;
+        let names = self.anchor_names.iter().map(String::as_str);
+        let near = if self.unresolved <= UNRESOLVED_MAX_GUESSES { nearest(name, names) } else { None };
+        let help = match near {
             Some(near) => format!("did you mean `*{near}`?"),
             None => format!("define it above with `&{name}`, or put text that begins with `*` in quotes"),
         };
         self.error(1, format!("no anchor `{name}` is defined above"), span, "expected the name of an anchor", &help);
         let node = self.add(span, Content::Poison, 1, 0);
         self.attach(node);
+        self.count(1, span)
     }
 
     fn on_error(&mut self, error: &granit_parser::ScanError) {
@@ -183,8 +199,8 @@ impl Builder<'_> {
         match syntax_error(error.kind(), rest) {
             SyntaxError::TooDeep => self.too_deep(span),
             // The forbidden character that was replaced is the mistake, and it was told.
-            SyntaxError::At { .. } if self.text.is_patched => {}
-            SyntaxError::At { message, label, help } => {
+            SyntaxError::At(_) if self.text.is_patched => {}
+            SyntaxError::At(Words { message, label, help }) => {
                 let mut diagnostic = Diagnostic::new(Code(1), Severity::Error, message).label(span, label);
                 if let Some(help) = help {
                     diagnostic = diagnostic.help(help);
@@ -229,7 +245,7 @@ impl Builder<'_> {
         let depth = 1 + children.iter().map(|id| self.tree.node(*id).depth).max().unwrap_or(0);
         let content = match open.kind {
             OpenKind::List(items) => Content::List(items),
-            OpenKind::Map { entries, .. } => Content::Map(build_entries(&self.tree, &entries, self.out)),
+            OpenKind::Map { entries, .. } => Content::Map(build_map(&self.tree, &entries, self.out)),
         };
         self.tree.nodes[open.node.0 as usize] = Node { span, content, expanded, depth };
         self.attach(open.node);

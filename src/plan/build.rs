@@ -26,9 +26,9 @@ pub fn build(project: &Project, host: &HostFacts, selection: &Selection) -> Resu
     let needs = selection::needs(project);
     let mut steps: Vec<StepPlan> = chosen
         .keys()
-        .filter_map(|index| Some(plan_step(project, &project.steps[*index], needs[*index].clone())?.as_step()))
+        .filter_map(|index| plan_step(project, &project.steps[*index], needs[*index].clone(), false))
         .collect();
-    steps.extend(project.finally.iter().filter_map(|step| Some(plan_step(project, step, Vec::new())?.as_finally())));
+    steps.extend(project.finally.iter().filter_map(|step| plan_step(project, step, Vec::new(), true)));
     let used: BTreeSet<&str> = steps.iter().map(|step| step.machine.as_str()).collect();
     let machines: Vec<MachinePlan> = project
         .machines
@@ -49,26 +49,12 @@ pub fn build(project: &Project, host: &HostFacts, selection: &Selection) -> Resu
     })
 }
 
-/// A step whose place (`steps` or `finally`) is still open.
-struct Unplaced(StepPlan);
-
-impl Unplaced {
-    fn as_step(self) -> StepPlan {
-        self.0
-    }
-
-    fn as_finally(mut self) -> StepPlan {
-        self.0.is_finally = true;
-        self.0
-    }
-}
-
-fn plan_step(project: &Project, step: &Step, needs: Vec<String>) -> Option<Unplaced> {
+fn plan_step(project: &Project, step: &Step, needs: Vec<String>, is_finally: bool) -> Option<StepPlan> {
     let machine = project.machines.iter().find(|machine| machine.name.value == step.machine.value)?;
     let mut env = machine.env.clone();
     env.extend(step.env.clone());
     let user = step.user.as_ref().or(machine.user.as_ref()).map_or_else(default_user, |user| user.value.clone());
-    Some(Unplaced(StepPlan {
+    Some(StepPlan {
         id: step.id.value.clone(),
         title: step.title.clone(),
         machine: step.machine.value.clone(),
@@ -80,8 +66,8 @@ fn plan_step(project: &Project, step: &Step, needs: Vec<String>) -> Option<Unpla
         timeout: step.timeout,
         outputs: step.outputs.iter().map(|output| output.value.clone()).collect(),
         continue_on_error: step.continue_on_error,
-        is_finally: false,
-    }))
+        is_finally,
+    })
 }
 
 fn default_user() -> String {
@@ -165,8 +151,8 @@ fn operation_id(step: &StepPlan) -> String {
 /// steps.
 fn plan_boot(first: &StepPlan, after: &[String]) -> [Operation; 2] {
     let machine = &first.machine;
-    let what = if first.is_finally { "entry of `finally`" } else { "step" };
-    let why = format!("first {what} `{}`", first.id);
+    let why =
+        if first.is_finally { format!("`{}` of `finally`", first.id) } else { format!("first step `{}`", first.id) };
     let operation = |word: &str, kind, after| Operation {
         id: format!("{word}:{machine}"),
         kind,

@@ -13,7 +13,7 @@ mod selection;
 #[cfg(test)]
 mod tests;
 
-pub use crate::config::model::{Command, GuestPath};
+pub use crate::config::model::{Command, GuestPath, Image, KernelSource};
 pub use build::build;
 pub use model::{HostFacts, Invoker, Limits, MachinePlan, MountPlan, Operation, OperationKind, Plan, StepPlan};
 pub use render::{render_json, render_size, render_text};

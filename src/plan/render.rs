@@ -16,6 +16,9 @@ pub fn render_text(plan: &Plan) -> String {
     let mut text = String::new();
     let counts = (plan.machines.len(), plan.steps.len());
     let _ = writeln!(text, "{}: {}, {}", plan.project, count(counts.0, "machine"), count(counts.1, "step"));
+    if !plan.machines.is_empty() {
+        text.push('\n');
+    }
     for machine in &plan.machines {
         render_machine(&mut text, machine, Some(&plan.folder));
     }
@@ -82,7 +85,7 @@ fn render_machine(text: &mut String, machine: &MachinePlan, folder: Option<&Path
     let cpus = count(usize::try_from(machine.cpus).unwrap_or(usize::MAX), "CPU");
     let _ = writeln!(
         text,
-        "\nmachine {}: image {}, {cpus}, {}{kernel}, user {}",
+        "machine {}: image {}, {cpus}, {}{kernel}, user {}",
         machine.name,
         image(&machine.image, folder),
         render_size(machine.memory_mib),

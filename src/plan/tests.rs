@@ -98,9 +98,7 @@ fn every_step_is_planned_with_its_cause() {
         "acme: 3 machines, 5 steps\n\
          \n\
          machine build: image host, 2 CPUs, 1GiB, user root\n\
-         \n\
          machine test: image host, 2 CPUs, 1GiB, user root\n\
-         \n\
          machine report: image host, 2 CPUs, 1GiB, user root\n\
          \n \
          1  prepare:build      first step `compile`\n \
@@ -111,8 +109,8 @@ fn every_step_is_planned_with_its_cause() {
          6  boot:test          first step `unit` (after #5)\n \
          7  step:unit          after `compile` (after #3 #6)\n \
          8  step:sums          after `unit` (after #6 #7)\n \
-         9  prepare:report     first entry of `finally` `finally-1` (after #4 #8)\n\
-         10  boot:report        first entry of `finally` `finally-1` (after #9)\n\
+         9  prepare:report     `finally-1` of `finally` (after #4 #8)\n\
+         10  boot:report        `finally-1` of `finally` (after #9)\n\
          11  finally:finally-1  always, at the end (after #4 #8 #10)\n\
          12  stop:build         `lint` is its last (after #3 #4)\n\
          13  stop:test          `sums` is its last (after #7 #8)\n\

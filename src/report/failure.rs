@@ -80,7 +80,7 @@ impl Failures {
             }
             Event::Machine { machine, phase: MachinePhase::Failed, cause, .. } => {
                 let lines = self.tails.get(&OutputOf::Machine(machine.clone())).map(Tail::rendered);
-                let cause = cause.as_deref().unwrap_or("it ended when it should not have");
+                let cause = words::first_line(cause.as_deref());
                 self.failed.push(Failed {
                     title: format!("machine `{machine}` failed: {cause}"),
                     lines: lines.unwrap_or_default(),
@@ -201,7 +201,7 @@ mod tests {
             phase: MachinePhase::Failed,
             seconds: 0.5,
             engine: None,
-            cause: Some("kernel: it panicked".to_owned()),
+            cause: Some("kernel: it panicked\nthe end of its console:\n  …".to_owned()),
         }));
         assert_eq!(
             failures.render(Style::plain(), "smolvm up"),

@@ -157,7 +157,7 @@ impl PlainReporter {
             },
             MachinePhase::Failed => {
                 self.flush(timed, &OutputOf::Machine(machine.to_owned()));
-                let cause = cause.as_deref().unwrap_or("it ended when it should not have");
+                let cause = words::first_line(cause.as_deref());
                 let word = self.options.stderr_style.bad("failed");
                 format!("machine {machine}: {word}: {cause}")
             }
@@ -229,7 +229,7 @@ pub(super) fn render_summary(event: &Event, style: Style) -> String {
         RunStatus::TimedOut => style.bad("timed out"),
         status => style.bad(words::run_status(*status)),
     };
-    let counts = words::counts(*passed, *failed, *skipped, *cached);
+    let counts = words::counts(*status, *passed, *failed, *skipped, *cached);
     let took = words::render_seconds(*seconds);
     match cause {
         Some(cause) => format!("{word}: {counts} in {took}: {cause}\n"),

@@ -61,9 +61,10 @@ pub(super) fn machine_phase(phase: MachinePhase) -> &'static str {
 pub(super) fn step_end(status: StepStatus, exit_code: Option<i32>, cause: Option<&str>) -> String {
     let base = match (status, exit_code) {
         (StepStatus::Passed, _) => return "passed".to_owned(),
-        (StepStatus::Failed, Some(code)) if code > 128 && code < 160 => {
-            format!("failed: killed by signal {}", code - 128)
-        }
+        (StepStatus::Failed, Some(code)) if code > 128 && code < 160 => match cause {
+            Some(cause) => return format!("failed: {cause}"),
+            None => return format!("failed: killed by signal {}", code - 128),
+        },
         (StepStatus::Failed, Some(0) | None) => "failed".to_owned(),
         (StepStatus::Failed, Some(code)) => format!("failed with exit code {code}"),
         (StepStatus::TimedOut, _) => "timed out".to_owned(),
@@ -76,12 +77,23 @@ pub(super) fn step_end(status: StepStatus, exit_code: Option<i32>, cause: Option
     }
 }
 
-/// `1 failed, 2 passed, 1 skipped`; counts of zero are left out, but for `passed` where nothing else is there.
-pub(super) fn counts(passed: usize, failed: usize, skipped: usize, cached: usize) -> String {
-    let all = [(failed, "failed"), (passed, "passed"), (skipped, "skipped"), (cached, "cached")];
+/// `1 failed, 2 passed, 1 skipped`; counts of zero are left out, but for `passed` where nothing else is there. In a
+/// run that passed every failure was allowed.
+pub(super) fn counts(status: RunStatus, passed: usize, failed: usize, skipped: usize, cached: usize) -> String {
+    let all = match status {
+        RunStatus::Passed => {
+            [(passed, "passed"), (failed, "allowed to fail"), (skipped, "skipped"), (cached, "cached")]
+        }
+        _ => [(failed, "failed"), (passed, "passed"), (skipped, "skipped"), (cached, "cached")],
+    };
     let parts: Vec<String> =
         all.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
     if parts.is_empty() { "0 passed".to_owned() } else { parts.join(", ") }
+}
+
+/// The first line of a cause; what follows it is shown from what was kept.
+pub(super) fn first_line(cause: Option<&str>) -> &str {
+    cause.and_then(|cause| cause.lines().next()).unwrap_or("it ended when it should not have")
 }
 
 /// Guest text for our own blocks: escape sequences and control characters are left out, the rest stays.
@@ -122,6 +134,7 @@ mod tests {
     fn the_end_of_a_step_names_code_signal_and_cause() {
         assert_eq!(step_end(StepStatus::Failed, Some(3), None), "failed with exit code 3");
         assert_eq!(step_end(StepStatus::Failed, Some(139), None), "failed: killed by signal 11");
+        assert_eq!(step_end(StepStatus::Failed, Some(137), Some("out of memory")), "failed: out of memory");
         assert_eq!(
             step_end(StepStatus::Failed, Some(0), Some("output `/o` is missing")),
             "failed: output `/o` is missing"
@@ -137,7 +150,8 @@ mod tests {
 
     #[test]
     fn counts_leave_zeros_out() {
-        assert_eq!(counts(0, 0, 0, 0), "0 passed");
-        assert_eq!(counts(2, 1, 3, 0), "1 failed, 2 passed, 3 skipped");
+        assert_eq!(counts(RunStatus::Passed, 0, 0, 0, 0), "0 passed");
+        assert_eq!(counts(RunStatus::Failed, 2, 1, 3, 0), "1 failed, 2 passed, 3 skipped");
+        assert_eq!(counts(RunStatus::Passed, 2, 1, 0, 0), "2 passed, 1 allowed to fail");
     }
 }

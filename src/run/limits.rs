@@ -16,6 +16,8 @@ pub(super) const FINALLY_AFTER_INTERRUPT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(5);
 /// For the end of a VM whose agent is gone: a panic takes its time to print.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// For what a guest wrote before its VM ended.
+pub(super) const LAST_OUTPUT: Duration = Duration::from_secs(1);
 /// For the end of a VM that was killed, or of a provider that was told to stop.
 pub(super) const KILLED: Duration = Duration::from_secs(5);
 

@@ -1,25 +1,27 @@
 //! The life of one machine, from planned to gone.
 //!
 //! ```text
-//!                                  ┌────────────── closed ──────────► Lost ──┐
-//!                                  │                  │                │     │ last words over
-//! Planned ─boot─► Preparing ─► Starting ─► Booting ─agent─► Mounting ─► Ready│─stop─► Stopping
-//!                    │            │           │               │          │   │           │
-//!                    │ abandon    └───────────┴── deadline, silence, share died, abandon ┘
-//!                    ▼                                        │ kill
-//!                 Leaving ─provider done─► Gone ◄─VM ended── Ending
+//!                                                             closed, or VM ended
+//!                                                       ┌──────────┬──────► Lost ─both, or time is up─► Gone
+//! Planned ─boot─► Preparing ─► Starting ─► Booting ─agent─► Mounting ─► Ready ─stop─► Stopping ─VM ended─► Gone
+//!                    │ abandon    │           │             │          │              │
+//!                    ▼            └──────── deadline, silence, share died, abandon ──────┘
+//!                 Leaving ─provider done─► Gone ◄─VM ended── Ending ◄── kill ──┘
 //! ```
 //!
 //! `Failed` is said once, when it is known that the machine ended when it should not have; the state then still goes
-//! on to `Gone`, where the VM has ended and everything is released. A VM that ends by itself goes to `Gone` from any
-//! state. This module decides and does nothing: [`Machine::on`] takes one input and returns what must be done next.
+//! on to `Gone`, where the VM has ended and everything is released. With an open session the end of the VM and the end
+//! of the session come in either order: both are waited for, because the kernel's last words say why, and what the
+//! guest wrote before is still on its way. This module decides and does nothing: [`Machine::on`] takes one input and
+//! returns what must be done next.
+
+use std::time::Duration;
 
 use super::chunk::{Tail, clean};
 use super::input::{MachineInput, MachineTimer, PrepareFailure};
-use super::limits::{GRACE, KILLED, TimeLimits};
+use super::limits::{GRACE, KILLED, LAST_OUTPUT, TimeLimits};
 use crate::engine::VmExit;
 use crate::event::MachinePhase;
-use std::time::Duration;
 
 /// Where a machine is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +76,12 @@ pub(super) struct Machine {
     state: MachineState,
     death: Option<Death>,
     tail: Tail,
-    lost: Option<String>,
+    /// Why the session ended, once it has.
+    closed: Option<String>,
+    /// How the VM ended, while the end of the session is waited for.
+    exit: Option<VmExit>,
+    /// What was going on when it was lost.
+    lost_in: &'static str,
     limits: TimeLimits,
 }
 
@@ -84,7 +91,7 @@ use MachineState as At;
 
 impl Machine {
     pub(super) fn new(limits: TimeLimits) -> Self {
-        Self { state: At::Planned, death: None, tail: Tail::default(), lost: None, limits }
+        Self { state: At::Planned, death: None, tail: Tail::default(), closed: None, exit: None, lost_in: "", limits }
     }
 
     pub(super) fn state(&self) -> MachineState {
@@ -131,9 +138,10 @@ impl Machine {
                 self.fail(format!("the guest fell silent: no heartbeat for {seconds} s"))
             }
             (At::Mounting | At::Ready, In::Closed(reason)) => {
-                self.lost = Some(reason);
-                self.go(At::Lost, vec![Do::Arm(MachineTimer::Lost, self.limits.last_words())])
+                self.closed = Some(reason);
+                self.lose(self.limits.last_words())
             }
+            (At::Lost, In::Closed(_)) => self.lost(),
             (At::Ready, In::Stop) => self.stop(),
             (At::Stopping, In::ShutdownFailed(reason)) => {
                 let warning = format!("it could not be asked to power off ({reason}), so it was killed");
@@ -186,11 +194,35 @@ impl Machine {
         match self.state {
             At::Planned | At::Preparing | At::Leaving | At::Gone => Vec::new(),
             At::Starting | At::Booting => self.failed_at_exit(format!("kernel: {words}")),
-            At::Mounting => self.failed_at_exit(format!("mount: {words}")),
-            At::Ready | At::Lost => self.failed_at_exit(words),
+            At::Mounting | At::Ready => {
+                self.exit = Some(exit.clone());
+                self.lose(LAST_OUTPUT)
+            }
+            At::Lost => {
+                self.exit = Some(exit.clone());
+                self.lost()
+            }
             At::Stopping if *exit == VmExit::PoweredOff => self.gone(Vec::new()),
             At::Stopping => self.gone(vec![Do::Warn(format!("while it stopped: {words}"))]),
             At::Ending => self.gone(Vec::new()),
+        }
+    }
+
+    /// Session or VM has ended, the other should follow.
+    fn lose(&mut self, patience: Duration) -> Vec<MachineEffect> {
+        self.lost_in = if self.state == At::Mounting { "mount: " } else { "" };
+        self.go(At::Lost, vec![Do::Arm(MachineTimer::Lost, patience)])
+    }
+
+    /// Both have ended, or the time for the second is up.
+    fn lost(&mut self) -> Vec<MachineEffect> {
+        let phase = self.lost_in;
+        match (&self.exit, &self.closed) {
+            (Some(exit), _) => self.failed_at_exit(format!("{phase}{}", exit_words(exit))),
+            (None, reason) => {
+                let reason = reason.as_deref().unwrap_or("its connection ended");
+                self.fail(format!("{phase}the agent is gone: {reason}"))
+            }
         }
     }
 
@@ -202,6 +234,8 @@ impl Machine {
     fn abandon(&mut self) -> Vec<MachineEffect> {
         match self.state {
             At::Preparing => self.go(At::Leaving, vec![Do::CancelPrepare, Do::Arm(MachineTimer::End, KILLED)]),
+            // The VM has ended already.
+            At::Lost if self.exit.is_some() => self.gone(Vec::new()),
             At::Starting | At::Booting | At::Mounting | At::Ready | At::Lost | At::Stopping => self.end(Vec::new()),
             At::Planned | At::Leaving | At::Ending | At::Gone => Vec::new(),
         }
@@ -216,10 +250,7 @@ impl Machine {
 
     fn overdue(&mut self, timer: MachineTimer) -> Vec<MachineEffect> {
         match (self.state, timer) {
-            (At::Lost, MachineTimer::Lost) => {
-                let reason = self.lost.take().unwrap_or_default();
-                self.fail(format!("the agent is gone: {reason}"))
-            }
+            (At::Lost, MachineTimer::Lost) => self.lost(),
             (At::Stopping, MachineTimer::Stop) => {
                 self.end(vec![Do::Warn("it did not power off in time, so it was killed".to_owned())])
             }
@@ -241,6 +272,7 @@ impl Machine {
                 effects.extend(self.abandon());
                 effects
             }
+            At::Lost if self.exit.is_some() => self.failed_at_exit(cause),
             At::Starting | At::Booting | At::Mounting | At::Ready | At::Lost | At::Stopping => {
                 self.die(cause, false);
                 self.end(vec![Do::Failed])
@@ -330,7 +362,8 @@ mod tests {
         for (steps, input, expected) in cases {
             let mut machine = machine(steps);
             let effects = machine.on(input);
-            assert!(effects.contains(&Do::Failed), "{expected}");
+            let more = machine.on(In::Overdue(MachineTimer::Lost));
+            assert!(effects.contains(&Do::Failed) || more.contains(&Do::Failed), "{expected}");
             assert_eq!(cause(&machine), expected);
             machine.on(In::Exited(VmExit::Killed));
             assert_eq!(machine.state(), At::Gone, "{expected}");
@@ -343,6 +376,14 @@ mod tests {
         assert!(!machine.on(In::Closed("end of file".to_owned())).contains(&Do::Failed));
         machine.on(In::Exited(VmExit::Panicked("Attempted to kill init!".to_owned())));
         assert_eq!(cause(&machine), "the guest's kernel panicked: Attempted to kill init!");
+    }
+
+    #[test]
+    fn output_on_its_way_is_waited_for_when_the_vm_has_ended() {
+        let mut machine = machine(5);
+        assert!(!machine.on(In::Exited(VmExit::Rebooted)).contains(&Do::Failed));
+        assert_eq!(machine.on(In::Closed("end of file".to_owned())), [Do::Failed, Do::Release]);
+        assert_eq!(cause(&machine), "the guest rebooted");
     }
 
     #[test]

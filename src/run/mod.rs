@@ -28,6 +28,8 @@ mod schedule;
 mod signals;
 mod state;
 mod step;
+#[cfg(test)]
+mod tests;
 mod verdict;
 mod worker;
 

@@ -117,7 +117,7 @@ mod tests {
         let left = base.path().join("smolvm-1-0");
         fs::create_dir_all(left.join("inside")).unwrap();
         fs::create_dir(base.path().join("other-1-0")).unwrap();
-        assert_eq!(clear_stale(None, base.path()), [left.clone()]);
+        assert_eq!(clear_stale(None, base.path()), std::slice::from_ref(&left));
         assert!(!left.exists() && base.path().join("other-1-0").exists());
     }
 

@@ -19,12 +19,12 @@ impl Dispatcher {
         loop {
             let before = self.actions.len();
             self.skip_steps();
+            self.retire_machines();
             if !self.is_killed {
                 self.start_steps();
                 self.boot_machines();
                 self.run_finally();
             }
-            self.retire_machines();
             self.skip_stuck();
             if self.actions.len() == before {
                 break;

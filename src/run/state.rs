@@ -119,6 +119,12 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
+    /// One that is only named, for tests.
+    #[cfg(test)]
+    pub(super) fn fake(id: &str, path: &Path) -> Self {
+        Self { id: id.to_owned(), path: path.to_owned() }
+    }
+
     /// Id of the run: the time of its start, so that ids sort by it.
     pub fn id(&self) -> &str {
         &self.id

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crate::cli::args;
 use crate::cli::exit::{Class, Failure};
+use crate::engine::qemu::{QemuEngine, QemuFacts};
 use crate::engine::{Accel, Engine};
-use crate::host::{self, KvmVerdict, QemuFacts, kvm_words};
+use crate::host::{self, KvmVerdict, kvm_words};
 
 /// An engine that can run machines here.
 #[derive(Debug)]
@@ -34,11 +35,8 @@ pub(crate) fn choose(engine: args::Engine, accel: args::Accel) -> Result<Chosen,
     if engine == args::Engine::Kvm {
         return Err(Failure::new(Class::Usage, ChooseError::NoKvmEngine).help("use `--engine qemu`"));
     }
-    let qemu = host::find_qemu().and_then(|program| {
-        let version = host::qemu_version(&program)?;
-        Ok(QemuFacts { program, version })
-    });
-    let qemu = qemu.map_err(|error| {
+    // Its version is not asked for: that takes longer than all the rest of a start. `doctor` does.
+    let program = host::find_qemu().map_err(|error| {
         let commands = error.commands();
         let failure = Failure::new(Class::Host, error);
         commands.into_iter().fold(failure, |failure, command| failure.help(command))
@@ -49,8 +47,8 @@ pub(crate) fn choose(engine: args::Engine, accel: args::Accel) -> Result<Chosen,
         Accel::Kvm => "kvm",
         Accel::Tcg => "tcg",
     };
-    let why = format!("qemu {} ({way}): {why}", qemu.version);
-    Ok(Chosen { engine: Arc::new(QemuEngine::new(qemu)), accel, why })
+    let why = format!("qemu ({way}): {why}");
+    Ok(Chosen { engine: Arc::new(QemuEngine::new(QemuFacts { program })), accel, why })
 }
 
 /// The accelerator and why; `/dev/kvm` is probed only where the answer depends on it.
@@ -72,28 +70,6 @@ fn decide(accel: args::Accel, probe: impl FnOnce() -> KvmVerdict) -> Result<(Acc
             Err(ChooseError::NoKvm { why: "this user may not open `/dev/kvm`".to_owned() })
         }
         (_, KvmVerdict::Broken { why }) => Err(ChooseError::NoKvm { why: format!("`/dev/kvm` does not work ({why})") }),
-    }
-}
-
-#[derive(Debug)]
-struct QemuEngine;
-impl QemuEngine {
-    fn new(_: QemuFacts) -> Self {
-        Self
-    }
-}
-impl Engine for QemuEngine {
-    fn name(&self) -> &'static str {
-        "qemu"
-    }
-    fn start(
-        &self,
-        _: crate::engine::VmSpec,
-    ) -> Result<
-        (Box<dyn crate::engine::Vm>, std::sync::mpsc::Receiver<crate::engine::VmEvent>),
-        crate::engine::EngineError,
-    > {
-        Err(crate::engine::EngineError::Spawn { program: "q".into(), source: std::io::ErrorKind::Other.into() })
     }
 }
 

@@ -1,8 +1,8 @@
 //! The keys of one map: known, known and not run yet (0011), unknown (0003), missing (0006).
 
-use super::super::suggest::nearest;
 use super::super::tree::{Content, Entry};
-use super::keys::{Foreign, KeyTable, places_of};
+use super::guess::{Guess, Shape, guess, shape};
+use super::keys::KeyTable;
 use super::reader::{Reader, Value};
 use crate::diag::{Code, Diagnostic, Edit, Severity, Span};
 
@@ -46,7 +46,7 @@ impl Reader<'_> {
         let entries = self.entries(value, table.place)?;
         let mut fields = Fields { fields: Vec::new(), meant: Vec::new(), value };
         let mut unknown = Vec::new();
-        for entry in entries.iter().filter(|entry| !entry.key.starts_with("x-")) {
+        for entry in &entries {
             let via = value.via.or(entry.via);
             if let Some(key) = table.keys.iter().find(|key| **key == entry.key) {
                 fields.fields.push(self.field(key, entry, via));
@@ -66,8 +66,11 @@ impl Reader<'_> {
     /// The entries of a map of names, `x-` keys left out.
     pub(super) fn entries(&mut self, value: Value, what: &str) -> Option<Vec<Entry>> {
         match self.content(value) {
-            Content::Map(entries) => {
-                Some(entries.iter().filter(|entry| !entry.key.starts_with("x-")).cloned().collect())
+            Content::Map(map) => {
+                for mistake in &map.mistakes {
+                    self.report(mistake.clone());
+                }
+                Some(map.entries.iter().filter(|entry| !entry.key.starts_with("x-")).cloned().collect())
             }
             Content::Poison => None,
             _ => {
@@ -90,40 +93,31 @@ impl Reader<'_> {
         if let Some(via) = via {
             diagnostic = diagnostic.label(via, "used here");
         }
-        let folded = key.to_lowercase();
-        let foreign: Option<&Foreign> = table.foreign.iter().find(|foreign| foreign.word == folded);
-        let known = table.keys.iter().chain(table.later);
-        let (ours, is_same_form, help) = match foreign {
-            Some(Foreign { ours, help: Some(help), is_same_form, .. }) => {
-                (Some(*ours), *is_same_form, (*help).to_owned())
-            }
-            Some(Foreign { ours, is_same_form, .. }) => {
-                (Some(*ours), *is_same_form, format!("smolvm calls it `{ours}`"))
-            }
-            None => match nearest(key, known.clone().copied()) {
-                Some(near) => (known.copied().find(|known| *known == near), true, format!("did you mean `{near}`?")),
-                None => match nearest(key, table.foreign.iter().map(|foreign| foreign.word)) {
-                    Some(near) => {
-                        let foreign = table.foreign.iter().find(|foreign| foreign.word == near);
-                        let ours = foreign.map(|foreign| foreign.ours);
-                        let is_same_form = foreign.is_some_and(|foreign| foreign.is_same_form);
-                        (ours, is_same_form, format!("did you mean `{}`?", ours.unwrap_or(near)))
-                    }
-                    None => (None, false, elsewhere(key, table)),
-                },
-            },
-        };
+        let Guess { ours, is_same_form, help } = guess(key, table);
         diagnostic = diagnostic.help(help);
         if let Some(ours) = ours {
-            let is_free = fields.get(ours).is_none();
-            if is_same_form && is_free {
+            let field = self.field(ours, entry, via);
+            if is_same_form && fields.get(ours).is_none() {
                 diagnostic = diagnostic.fix(false, vec![Edit { span: entry.key_span, text: ours.to_owned() }]);
                 // Read what was meant: mistakes inside it are told in the same run.
-                fields.fields.push(self.field(ours, entry, via));
+                if self.has_shape_of(ours, field.value) {
+                    fields.fields.push(field);
+                }
             }
             fields.meant.push(ours);
         }
         self.report(diagnostic);
+    }
+
+    /// Whether a value can be meant for a key; if not, nothing is told but that its key is unknown.
+    fn has_shape_of(&self, key: &str, value: Value) -> bool {
+        let content = self.content(value);
+        match shape(key) {
+            Shape::Map => matches!(content, Content::Map(_)),
+            Shape::List => matches!(content, Content::List(_)),
+            Shape::Scalar => matches!(content, Content::Scalar(_)) && !self.is_null(value),
+            Shape::Command => matches!(content, Content::Scalar(_) | Content::List(_)) && !self.is_null(value),
+        }
     }
 
     /// Tells that a key is missing, unless an unknown one was probably meant to be it.
@@ -137,15 +131,5 @@ impl Reader<'_> {
             diagnostic = diagnostic.label(via, "used here");
         }
         self.report(diagnostic.help(help));
-    }
-}
-
-fn elsewhere(key: &str, table: &KeyTable) -> String {
-    match places_of(key).first() {
-        Some(place) => format!("`{key}` is a key of {place}"),
-        None => {
-            let keys: Vec<String> = table.keys.iter().map(|key| format!("`{key}`")).collect();
-            format!("known keys here: {}; keys that begin with `x-` are ignored", keys.join(", "))
-        }
     }
 }

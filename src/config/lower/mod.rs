@@ -5,12 +5,13 @@
 //!
 //! ```text
 //! project ─► machine ─► mount          fields: keys of one map        reader: forms of values
-//!        └─► step ─► command, environment   keys: the tables            values: paths, sizes, words
+//!        └─► step ─► command, environment   keys, guess: the tables     values: paths, sizes, words
 //! ```
 
 mod command;
 mod environment;
 mod fields;
+mod guess;
 mod keys;
 mod machine;
 mod mount;

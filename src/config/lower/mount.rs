@@ -25,7 +25,7 @@ impl Reader<'_> {
     /// One entry; `None` where it could not be read, or is not run yet.
     pub(super) fn mount(&mut self, value: Value, volumes: &VolumeNames) -> Option<Mount> {
         match self.content(value) {
-            Content::Map(entries) => match entries.as_slice() {
+            Content::Map(map) => match map.entries.as_slice() {
                 [only] if only.key.starts_with(['.', '/', '~']) => {
                     self.spaced_mount(value, only);
                     None

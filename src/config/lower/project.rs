@@ -148,7 +148,10 @@ impl Reader<'_> {
         let mut steps = Vec::new();
         for (index, item) in items.into_iter().enumerate() {
             match self.step(item, StepPlace { number: index + 1, is_finally }, machines) {
-                Some(step) => steps.push(step),
+                Some(step) => {
+                    gaps.steps |= step.gaps.id;
+                    steps.push(step);
+                }
                 None => gaps.steps = true,
             }
         }

@@ -8,7 +8,7 @@ use super::super::files::Files;
 use super::super::interpolate::{Variables, interpolate};
 use super::super::load::Mode;
 use super::super::model::Spanned;
-use super::super::tree::{Content, NodeId, Scalar, ScalarForm, Tree, plain_form};
+use super::super::tree::{Content, NodeId, Scalar, ScalarForm, Style, Tree, plain_form};
 use crate::diag::{Code, Diagnostic, Diagnostics, Edit, Severity, Span};
 
 /// What lowering works with.
@@ -81,6 +81,17 @@ impl<'a> Reader<'a> {
         self.out.push(diagnostic);
     }
 
+    /// Adds the fix that writes `text` in the place of a value, unless what is written there says more than the value:
+    /// variables, or the `|` of a block.
+    pub(super) fn replace(&self, diagnostic: Diagnostic, is_safe: bool, value: Value, text: String) -> Diagnostic {
+        match self.content(value) {
+            Content::Scalar(scalar) if scalar.style != Style::Block && !scalar.text.contains('$') => {
+                diagnostic.fix(is_safe, vec![Edit { span: value.span, text }])
+            }
+            _ => diagnostic,
+        }
+    }
+
     /// Tells of a key or form that is known and not run yet.
     pub(super) fn not_run_yet(&mut self, span: Span, via: Option<Span>, what: &str, help: Option<&str>) {
         let severity = if self.mode == Mode::Run { Severity::Error } else { Severity::Warning };
@@ -127,14 +138,14 @@ impl<'a> Reader<'a> {
             Content::Scalar(scalar) if scalar.form() != ScalarForm::Null => {
                 let mut diagnostic = self.wrong_type(value, what, "a list");
                 if let Some(text) = self.written(value).filter(|text| !text.contains('\n')) {
-                    let text = if scalar.is_plain && text.contains(['[', ']', '{', '}', ',']) {
+                    let text = if scalar.is_plain() && text.contains(['[', ']', '{', '}', ',']) {
                         quoted(&scalar.text)
                     } else {
                         text
                     };
                     let list = format!("[{text}]");
                     diagnostic = diagnostic.help(format!("write `{list}`"));
-                    diagnostic = diagnostic.fix(true, vec![Edit { span: value.span, text: list }]);
+                    diagnostic = self.replace(diagnostic, true, value, list);
                 }
                 self.report(diagnostic);
                 Some(vec![value])
@@ -156,8 +167,8 @@ impl<'a> Reader<'a> {
     /// The scalar as it is written in the file, quotes and all; `None` where nothing is.
     fn written(&self, value: Value) -> Option<String> {
         match self.content(value) {
-            Content::Scalar(scalar) if scalar.is_plain && !scalar.text.is_empty() => Some(scalar.text.clone()),
-            Content::Scalar(scalar) if !scalar.is_plain => Some(quoted(&scalar.text)),
+            Content::Scalar(scalar) if scalar.is_plain() && !scalar.text.is_empty() => Some(scalar.text.clone()),
+            Content::Scalar(scalar) if !scalar.is_plain() => Some(quoted(&scalar.text)),
             _ => None,
         }
     }
@@ -201,7 +212,8 @@ impl<'a> Reader<'a> {
             ScalarForm::Boolean(_) | ScalarForm::Number if form != TextForm::Loose => {
                 let quoted = quoted(&scalar.text);
                 let diagnostic = self.wrong_type(value, what, "text").help(format!("quote it: `{quoted}`"));
-                self.report(diagnostic.fix(true, vec![Edit { span: value.span, text: quoted }]));
+                let diagnostic = self.replace(diagnostic, true, value, quoted);
+                self.report(diagnostic);
                 return Some(Spanned { value: scalar.text.clone(), span: value.span });
             }
             _ => {}
@@ -245,7 +257,7 @@ impl<'a> Reader<'a> {
     pub(super) fn boolean(&mut self, value: Value, what: &str) -> Option<Spanned<bool>> {
         let scalar = self.scalar(value, what, "`true` or `false`")?;
         let text = self.interpolated(value, scalar)?;
-        let is_typed = scalar.is_plain || text != scalar.text;
+        let is_typed = scalar.is_plain() || text != scalar.text;
         if let ScalarForm::Boolean(boolean) = plain_form(&text)
             && is_typed
         {
@@ -259,9 +271,7 @@ impl<'a> Reader<'a> {
         };
         if let Some(meant) = meant {
             diagnostic = diagnostic.help(format!("write `{meant}`"));
-            if !scalar.text.contains('$') {
-                diagnostic = diagnostic.fix(true, vec![Edit { span: value.span, text: meant.to_owned() }]);
-            }
+            diagnostic = self.replace(diagnostic, true, value, meant.to_owned());
         }
         self.report(diagnostic);
         None
@@ -276,12 +286,12 @@ impl<'a> Reader<'a> {
     ) -> Option<Spanned<u32>> {
         let scalar = self.scalar(value, what, "a whole number")?;
         let text = self.interpolated(value, scalar)?;
-        let is_typed = scalar.is_plain || text != scalar.text;
+        let is_typed = scalar.is_plain() || text != scalar.text;
         if plain_form(&text) != ScalarForm::Number || !is_typed {
             let mut diagnostic = self.wrong_type(value, what, "a whole number");
             if plain_form(&text) == ScalarForm::Number {
                 diagnostic = diagnostic.help(format!("write `{text}`, without quotes"));
-                diagnostic = diagnostic.fix(true, vec![Edit { span: value.span, text }]);
+                diagnostic = self.replace(diagnostic, true, value, text);
             }
             self.report(diagnostic);
             return None;

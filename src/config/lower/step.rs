@@ -42,8 +42,9 @@ impl Reader<'_> {
         self.missing(&fields, "run", what, value.span, "write `run:` with a script, or a program and its arguments");
         gaps.command = command.is_none();
         let needs = if place.is_finally { Needs::Explicit(Vec::new()) } else { self.needs(&fields, &mut gaps) };
+        let id = self.step_id(&fields, place, &mut gaps);
         Some(Step {
-            id: self.step_id(&fields, place),
+            id,
             title: fields
                 .get("name")
                 .and_then(|value| self.text(value, "`name`", TextForm::Loose))
@@ -65,11 +66,14 @@ impl Reader<'_> {
         })
     }
 
-    fn step_id(&mut self, fields: &Fields, place: StepPlace) -> Spanned<String> {
+    fn step_id(&mut self, fields: &Fields, place: StepPlace, gaps: &mut StepGaps) -> Spanned<String> {
         let word = if place.is_finally { "finally" } else { "step" };
         let default = Spanned { value: format!("{word}-{}", place.number), span: fields.value.span };
         let Some(value) = fields.get("id") else { return default };
-        let Some(text) = self.text(value, "`id`", TextForm::Strict) else { return default };
+        let Some(text) = self.text(value, "`id`", TextForm::Strict) else {
+            gaps.id = true;
+            return default;
+        };
         if !is_name(&text.value) {
             let diagnostic =
                 self.error(5, value, format!("{} cannot be the id of a step", shown(&text.value)), NAME_FORM);

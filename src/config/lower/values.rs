@@ -7,7 +7,6 @@ use super::super::model::{GuestPath, Spanned};
 use super::super::scalars::{FormError, is_user, parse_duration, parse_size_mib};
 use super::super::suggest::nearest;
 use super::reader::{Reader, Text, TextForm, Value, shown};
-use crate::diag::Edit;
 
 impl Reader<'_> {
     pub(super) fn size_mib(&mut self, value: Value, what: &str) -> Option<Spanned<u64>> {
@@ -41,7 +40,7 @@ impl Reader<'_> {
         let mut diagnostic = self.error(5, value, format!("{what} is not {form}"), error.expected);
         if let Some(instead) = error.instead {
             diagnostic = diagnostic.help(format!("write `{instead}`"));
-            diagnostic = diagnostic.fix(false, vec![Edit { span: value.span, text: instead }]);
+            diagnostic = self.replace(diagnostic, false, value, instead);
         }
         self.report(diagnostic);
     }

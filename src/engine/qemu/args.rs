@@ -84,11 +84,8 @@ fn kernel_parameters(spec: &VmSpec, tsc_khz: Option<u64>) -> String {
     if spec.accel == Accel::Tcg {
         // Without the frequency a guest measures it, and some never end measuring.
         parameters.extend(tsc_khz.map(|khz| format!("tsc_early_khz={khz}")));
+        // The timer of each CPU stays on: without it a guest of this machine sleeps for ever.
         parameters.extend(["tsc=reliable", "no_timer_check"].map(String::from));
-        if spec.cpus == 1 {
-            // Quicker, but the second CPU would have no clock at all.
-            parameters.push("nolapic_timer".into());
-        }
     }
     parameters.push(spec.cmdline.clone());
     parameters.join(" ")
@@ -152,7 +149,7 @@ mod tests {
 -serial chardev:console
 -kernel /proc/self/fd/5
 -initrd /proc/self/fd/6
--append console=ttyS0 tsc_early_khz=2600000 tsc=reliable no_timer_check nolapic_timer quiet panic=-1 reboot=a
+-append console=ttyS0 tsc_early_khz=2600000 tsc=reliable no_timer_check quiet panic=-1 reboot=a
 -chardev socket,id=vsock,fd=7
 -device vhost-user-vsock-device,chardev=vsock
 -chardev socket,id=share0,fd=8

@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn start(dir: &TempDir) -> Result<(Box<dyn Vm>, Receiver<VmEvent>), EngineError> {
-        let facts = QemuFacts { program: dir.path().join("qemu"), version: Version::new(7, 2, 0) };
+        let facts = QemuFacts { program: dir.path().join("qemu") };
         let socket = || UnixStream::pair().unwrap().0.into();
         QemuEngine::new(facts).start(VmSpec {
             name: "build".into(),

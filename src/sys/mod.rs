@@ -1,10 +1,10 @@
 //! Safe wrappers over the operating system's calls, named as in the man pages; with `engine/kvm` the only `unsafe`.
 
 pub mod child;
-pub mod kvm_probe;
 pub mod credentials;
 pub mod exit;
 pub mod handed;
+pub mod kvm_probe;
 pub mod mount;
 pub mod namespace;
 pub mod socket;

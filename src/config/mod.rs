@@ -10,10 +10,21 @@
 
 mod alias;
 mod checks;
+mod dotenv;
+mod entries;
 mod files;
+mod interpolate;
 mod load;
+mod lower;
 mod memory_files;
 pub mod model;
+mod scalars;
+pub mod schema;
+mod suggest;
+mod syntax;
+mod text;
+mod tree;
+mod yaml;
 
 pub use files::{FileError, FileKind, Files, InvokerFacts, Metadata};
 pub use load::{FileRequest, LoadRequest, Loaded, Mode, find, load};

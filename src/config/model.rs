@@ -41,6 +41,8 @@ pub struct MachineGaps {
 /// What of a step could not be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StepGaps {
+    /// `id` was there and could not be read; [`Step::id`] is the default.
+    pub id: bool,
     /// `machine` was there and could not be read; [`Step::machine`] is empty.
     pub machine: bool,
     /// `run` is missing or could not be read; [`Step::command`] is an empty list (no 0505).

@@ -2,9 +2,10 @@
 //!
 //! Accounts that only a name service knows have their ids and nothing more.
 
+use std::io;
 use std::path::PathBuf;
 
-use rustix::fs::Access;
+use rustix::fs::{Gid, Uid};
 
 /// A user with what decides their rights.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,16 +20,17 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Whether mode bits give the rights: the class of the user decides alone, as in the kernel. Root may everything.
-    pub(super) fn may(&self, wanted: Access, mode: u32, uid: u32, gid: u32) -> bool {
-        let shift = if self.uid == uid {
-            6
-        } else if self.groups.contains(&gid) {
-            3
-        } else {
-            0
-        };
-        self.uid == 0 || (mode >> shift) & wanted.bits() == wanted.bits()
+    /// Gives this thread, and it alone, the ids and groups of this account: for good, so the thread must be short-lived.
+    ///
+    /// # Errors
+    /// What the system said: only root may.
+    pub(super) fn become_in_this_thread(&self) -> io::Result<()> {
+        let groups: Vec<Gid> = self.groups.iter().map(|group| Gid::from_raw(*group)).collect();
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        rustix::thread::set_thread_groups(&groups)?;
+        rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+        rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+        Ok(())
     }
 }
 
@@ -94,15 +96,5 @@ mod tests {
         assert!(entry_of(passwd, 1001).is_none());
         let group = "root:x:0:\nkvm:x:104:bob,ada\nadam:x:7:adam\nbroken\n";
         assert_eq!(groups_of(group, "ada"), [104]);
-    }
-
-    #[test]
-    fn the_class_of_the_user_decides_alone() {
-        let ada = Account { uid: 1000, gid: 1000, groups: vec![1000, 104], name: None, home: None };
-        assert!(ada.may(Access::READ_OK, 0o400, 1000, 0));
-        assert!(!ada.may(Access::READ_OK, 0o044, 1000, 104), "the owner's bits hide the group's");
-        assert!(ada.may(Access::READ_OK | Access::WRITE_OK, 0o060, 0, 104));
-        assert!(!ada.may(Access::READ_OK, 0o707, 0, 104), "the group's bits hide the others'");
-        assert!(ada.may(Access::EXEC_OK, 0o001, 0, 0));
     }
 }

@@ -1,7 +1,7 @@
 //! The real world behind [`Files`]: this computer's files, links and environment, and who runs us.
 //!
-//! Rights are those of the invoking user. Where that is who we are, the kernel is asked; under `sudo` the mode bits
-//! are read as the kernel would read them for `SUDO_UID` and its groups (access lists are not). Nothing is written.
+//! Rights are those of the invoking user. Under `sudo` each question is asked by a thread of its own that has become
+//! `SUDO_UID` with its groups, so that the kernel decides, access lists and all. Nothing is written.
 
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -37,20 +37,31 @@ impl HostFiles {
         Self { is_self: invoker.uid == uid, invoker, is_privileged }
     }
 
-    /// Whether the invoking user has these rights, all links followed.
-    fn allows(&self, path: &Path, access: Access) -> bool {
-        if rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS).is_err() {
-            return false;
+    /// Asks the kernel as the invoking user. The thread ends with the question, and its rights with it.
+    fn ask<T: Send>(&self, question: impl FnOnce() -> T + Send) -> T {
+        if self.is_self {
+            return question();
         }
-        self.is_self || self.mode_allows(path, access)
+        let dumpable = rustix::process::dumpable_behavior();
+        let answer = std::thread::scope(|scope| {
+            let asked = scope.spawn(|| {
+                // Where these rights cannot be taken, the file server cannot take them either, and says so.
+                let _ = self.invoker.become_in_this_thread();
+                question()
+            });
+            asked.join().expect("a question about a path does not panic")
+        });
+        // The kernel takes this from the whole process when one of its threads changes its ids.
+        let _ = dumpable.and_then(rustix::process::set_dumpable_behavior);
+        answer
     }
 
-    fn mode_allows(&self, path: &Path, access: Access) -> bool {
-        let Ok(real) = path.canonicalize() else { return false };
-        let has = |path: &Path, wanted: Access| {
-            path.metadata().is_ok_and(|found| self.invoker.may(wanted, found.mode(), found.uid(), found.gid()))
-        };
-        real.ancestors().skip(1).all(|above| has(above, Access::EXEC_OK)) && has(&real, access)
+    /// Whether the invoking user has these rights, all links followed.
+    fn allows(&self, path: &Path, access: Access) -> bool {
+        self.ask(|| {
+            let access = Self::with_entry(path, access);
+            rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS).is_ok()
+        })
     }
 
     /// For a folder, to use it is to enter it.
@@ -85,50 +96,41 @@ impl Files for HostFiles {
     }
 
     fn read_start(&self, path: &Path, length: usize) -> Result<Vec<u8>, FileError> {
-        if !self.is_self && path.exists() && !self.mode_allows(path, Access::READ_OK) {
-            return Err(FileError::Denied);
-        }
-        // A pipe without a writer would block the open for ever.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| explain(&error.into()))?;
-        let file = std::fs::File::from(file);
-        if !file.metadata().map_err(|error| explain(&error))?.is_file() {
-            return Err(FileError::NotRegular);
-        }
-        let mut content = Vec::new();
-        file.take(length as u64).read_to_end(&mut content).map_err(|error| explain(&error))?;
-        Ok(content)
+        self.ask(|| read_start(path, length)).map_err(|error| explain(&error))?.ok_or(FileError::NotRegular)
     }
 
     fn metadata(&self, path: &Path) -> Result<Metadata, FileError> {
-        std::fs::metadata(path).map(|found| describe(&found)).map_err(|error| explain(&error))
+        self.ask(|| std::fs::metadata(path)).map(|found| describe(&found)).map_err(|error| explain(&error))
     }
 
     fn link_metadata(&self, path: &Path) -> Result<Metadata, FileError> {
-        std::fs::symlink_metadata(path).map(|found| describe(&found)).map_err(|error| explain(&error))
+        self.ask(|| std::fs::symlink_metadata(path)).map(|found| describe(&found)).map_err(|error| explain(&error))
     }
 
     fn canonicalize(&self, path: &Path) -> Result<PathBuf, FileError> {
-        path.canonicalize().map_err(|error| explain(&error))
+        self.ask(|| path.canonicalize()).map_err(|error| explain(&error))
     }
 
     fn read_link(&self, path: &Path) -> Result<PathBuf, FileError> {
-        std::fs::read_link(path).map_err(|error| explain(&error))
+        self.ask(|| std::fs::read_link(path)).map_err(|error| explain(&error))
     }
 
     fn list(&self, folder: &Path) -> Result<Vec<OsString>, FileError> {
-        let entries = std::fs::read_dir(folder).map_err(|error| explain(&error))?;
-        let mut names: Vec<OsString> = entries.flatten().take(NAMES_MAX).map(|entry| entry.file_name()).collect();
+        let list = || -> io::Result<Vec<OsString>> {
+            let entries = std::fs::read_dir(folder)?;
+            Ok(entries.flatten().take(NAMES_MAX).map(|entry| entry.file_name()).collect())
+        };
+        let mut names = self.ask(list).map_err(|error| explain(&error))?;
         names.sort();
         Ok(names)
     }
 
     fn is_readable(&self, path: &Path) -> bool {
-        self.allows(path, Self::with_entry(path, Access::READ_OK))
+        self.allows(path, Access::READ_OK)
     }
 
     fn is_writable(&self, path: &Path) -> bool {
-        self.allows(path, Self::with_entry(path, Access::WRITE_OK))
+        self.allows(path, Access::WRITE_OK)
     }
 
     fn variable(&self, name: &str) -> Option<String> {
@@ -159,6 +161,19 @@ impl Files for HostFiles {
             .flatten()
             .collect()
     }
+}
+
+/// The first bytes of a regular file; none where it is not one.
+fn read_start(path: &Path, length: usize) -> io::Result<Option<Vec<u8>>> {
+    // A pipe without a writer would block the open for ever.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Ok(None);
+    }
+    let mut content = Vec::new();
+    file.take(length as u64).read_to_end(&mut content)?;
+    Ok(Some(content))
 }
 
 fn describe(found: &std::fs::Metadata) -> Metadata {
@@ -240,6 +255,10 @@ mod tests {
 
     #[test]
     fn under_sudo_the_rights_are_the_callers() {
+        if !rustix::process::geteuid().is_root() {
+            // Only root can become another user.
+            return;
+        }
         let private = folder_with_mode(0o700);
         let shared = folder_with_mode(0o755);
         let open = folder_with_mode(0o777);
@@ -251,5 +270,8 @@ mod tests {
         std::fs::create_dir(&below).expect("a folder");
         std::fs::set_permissions(&below, std::fs::Permissions::from_mode(0o777)).expect("mode bits");
         assert!(!other.is_readable(&below), "the folder above cannot be entered");
+        assert_eq!(other.metadata(&below), Err(FileError::Denied));
+        assert!(rustix::process::geteuid().is_root(), "the rights of this thread and process stay");
+        assert!(HostFiles::new().metadata(&below).is_ok());
     }
 }

@@ -2,6 +2,7 @@
 
 use super::facts::facts;
 use super::kvm::{kvm_commands, kvm_words};
+use super::namespaces::{NamespaceFacts, namespaces};
 use super::qemu::{EngineFacts, engines};
 use crate::sys::kvm_probe::KvmVerdict;
 
@@ -35,7 +36,16 @@ pub fn findings() -> Vec<Finding> {
     let facts = facts();
     let resources = format!("{} CPUs and {} MiB of memory for all machines", facts.cpus, facts.memory_mib);
     let resources = Finding { subject: "resources", standing: Standing::Good, words: resources, commands: Vec::new() };
-    vec![qemu(&engines), kvm(&engines.kvm), resources]
+    vec![qemu(&engines), kvm(&engines.kvm), shares(&namespaces()), resources]
+}
+
+fn shares(facts: &NamespaceFacts) -> Finding {
+    let standing = match facts {
+        NamespaceFacts::Allowed => Standing::Good,
+        NamespaceFacts::Unknown => Standing::Notice,
+        NamespaceFacts::Denied { .. } => Standing::Bad,
+    };
+    Finding { subject: "namespaces", standing, words: facts.words(), commands: facts.commands() }
 }
 
 fn qemu(engines: &EngineFacts) -> Finding {
@@ -82,6 +92,6 @@ mod tests {
     #[test]
     fn this_computer_gives_a_finding_for_each_subject() {
         let subjects: Vec<_> = findings().into_iter().map(|finding| finding.subject).collect();
-        assert_eq!(&subjects[..2], ["engine", "kvm"]);
+        assert_eq!(subjects, ["engine", "kvm", "namespaces", "resources"]);
     }
 }

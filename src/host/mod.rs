@@ -12,12 +12,14 @@ mod findings;
 mod invoker;
 mod kvm;
 mod memory;
+mod namespaces;
 mod qemu;
 
 pub use facts::facts;
 pub use files::HostFiles;
 pub use findings::{Finding, Standing, findings};
 pub use kvm::{kvm, kvm_words};
+pub use namespaces::{NamespaceFacts, namespaces};
 pub use qemu::{EngineFacts, QemuError, QemuFacts, QemuVersion, engines, find_qemu, qemu_version};
 
 pub use crate::sys::kvm_probe::KvmVerdict;

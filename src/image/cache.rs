@@ -6,7 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -101,6 +101,8 @@ impl Cache {
         let scratch = Scratch { path: self.temporary() };
         let mut file = File::options().create_new(true).read(true).write(true).open(&scratch.path)?;
         let value = fill(&mut file)?;
+        // Whatever the umask says: an engine that has dropped its rights reads it by a descriptor of ours.
+        file.set_permissions(fs::Permissions::from_mode(0o644))?;
         file.sync_all()?;
         let to = self.path(name);
         fs::rename(&scratch.path, &to)?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use crate::sys::child::{self, ChildExit, ChildSpec, ChildStdio};
+use crate::sys::child::{self, Child, ChildExit, ChildSpec, ChildStdio};
 
 /// Most lines of a failed tool that are repeated.
 const LAST_LINES: usize = 4;
@@ -53,34 +53,61 @@ impl Tool {
         self
     }
 
-    /// Reads its input from here.
-    pub(crate) fn input(mut self, input: File) -> Tool {
-        self.spec.stdin = ChildStdio::Fd(input.into());
-        self
-    }
-
-    /// Writes its output there; [`Tool::run`] then gives nothing.
-    pub(crate) fn output(mut self, output: File) -> Tool {
-        self.spec.stdout = ChildStdio::Fd(output.into());
-        self
-    }
-
     /// Runs it; its standard output.
     pub(crate) fn run(mut self) -> Result<String, ToolError> {
+        // A file in memory: whatever the tool writes, it does not wait for a reader.
+        let mut output = memory_file().map_err(|source| self.cannot_run(source))?;
+        self.spec.stdout = ChildStdio::Fd(duplicate(&output).map_err(|source| self.cannot_run(source))?);
+        let running = self.start()?;
+        let program = running.program.clone();
+        running.finish()?;
+        read_back(&mut output).map_err(|source| ToolError::Run { program, source })
+    }
+
+    /// Runs it with its output as the input of another one. When we are killed the other one ends at once, and so
+    /// does everything that this one started and that writes into the pipe.
+    pub(crate) fn run_into(mut self, mut next: Tool) -> Result<(), ToolError> {
+        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+            .map_err(|source| self.cannot_run(source.into()))?;
+        self.spec.stdout = ChildStdio::Fd(write);
+        next.spec.stdin = ChildStdio::Fd(read);
+        let (first, second) = (self.start()?, next.start()?);
+        // The reader's complaint explains that of a writer whose pipe broke.
+        second.finish().and(first.finish())
+    }
+
+    fn cannot_run(&self, source: io::Error) -> ToolError {
+        ToolError::Run { program: self.program.clone(), source }
+    }
+
+    fn start(mut self) -> Result<Running, ToolError> {
+        let errors = memory_file().map_err(|source| self.cannot_run(source))?;
+        self.spec.stderr = ChildStdio::Fd(duplicate(&errors).map_err(|source| self.cannot_run(source))?);
+        let Tool { spec, program } = self;
+        match child::spawn(spec) {
+            Ok(child) => Ok(Running { child, program, errors }),
+            Err(source) => Err(ToolError::Run { program, source }),
+        }
+    }
+}
+
+/// A tool that was started.
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    program: String,
+    errors: File,
+}
+
+impl Running {
+    fn finish(mut self) -> Result<(), ToolError> {
         let program = self.program;
         let failed = |source| ToolError::Run { program: program.clone(), source };
-        // Files in memory: whatever the tool writes first, nothing waits for a reader.
-        let (mut output, mut errors) = (memory_file().map_err(failed)?, memory_file().map_err(failed)?);
-        if matches!(self.spec.stdout, ChildStdio::Null) {
-            self.spec.stdout = ChildStdio::Fd(duplicate(&output).map_err(failed)?);
-        }
-        self.spec.stderr = ChildStdio::Fd(duplicate(&errors).map_err(failed)?);
-        let child = child::spawn(self.spec).map_err(failed)?;
-        let exit = child.wait().map_err(failed)?;
+        let exit = self.child.wait().map_err(failed)?;
         if exit == ChildExit::Code(0) {
-            return read_back(&mut output).map_err(failed);
+            return Ok(());
         }
-        let said = read_back(&mut errors).map_err(failed)?;
+        let said = read_back(&mut self.errors).map_err(failed)?;
         let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let said = match (lines.len(), exit) {
             (0, ChildExit::Code(code)) => format!("exit code {code}"),
@@ -137,14 +164,15 @@ mod tests {
     }
 
     #[test]
-    fn folder_input_and_output_are_as_asked() {
+    fn one_tool_feeds_another_in_its_folder() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("in"), "text").unwrap();
-        let input = File::open(folder.path().join("in")).unwrap();
-        let output = File::create(folder.path().join("out")).unwrap();
-        let tool = Tool::new("sh").folder(folder.path()).args(["-c", "cat - in"]);
-        assert_eq!(tool.input(input).output(output).run().unwrap(), "");
-        assert_eq!(std::fs::read_to_string(folder.path().join("out")).unwrap(), "texttext");
+        let writer = || Tool::new("sh").args(["-c", "printf text"]);
+        writer().run_into(Tool::new("sh").folder(folder.path()).args(["-c", "cat > out"])).unwrap();
+        assert_eq!(std::fs::read_to_string(folder.path().join("out")).unwrap(), "text");
+        let error = writer().run_into(Tool::new("sh").args(["-c", "echo full >&2; exit 2"])).unwrap_err();
+        assert_eq!(error.to_string(), "`sh` failed: full");
+        let error = Tool::new("sh").args(["-c", "exit 5"]).run_into(Tool::new("cat")).unwrap_err();
+        assert_eq!(error.to_string(), "`sh` failed: exit code 5");
     }
 
     #[test]

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use virtiofsd::filesystem::{DirEntry, DirectoryIterator};
 use virtiofsd::read_dir::ReadDir;
 
-use super::filesystem::{Passthrough, owner};
 use super::rules::is_public;
+use super::tree::Tree;
 
 /// One batch of entries, filtered as it is read.
-pub(crate) struct Entries<F> {
-    inner: Arc<F>,
+pub(crate) struct Entries {
+    tree: Arc<Tree>,
     batch: ReadDir<Vec<u8>>,
     folder: u64,
     is_public_only: bool,
@@ -28,10 +28,10 @@ struct Named {
     name: CString,
 }
 
-impl<F: Passthrough> Entries<F> {
+impl Entries {
     /// Filters a batch of the folder with this node id, and goes to its first entry.
-    pub(crate) fn new(inner: Arc<F>, batch: ReadDir<Vec<u8>>, folder: u64, is_public_only: bool) -> Self {
-        let mut entries = Self { inner, batch, folder, is_public_only, next: None, shown: None, end: 0 };
+    pub(crate) fn new(tree: Arc<Tree>, batch: ReadDir<Vec<u8>>, folder: u64, is_public_only: bool) -> Self {
+        let mut entries = Self { tree, batch, folder, is_public_only, next: None, shown: None, end: 0 };
         entries.advance();
         entries
     }
@@ -63,17 +63,13 @@ impl<F: Passthrough> Entries<F> {
         }
         match entry.kind {
             LINK => true,
-            FILE | FOLDER | UNKNOWN => {
-                let Ok(found) = self.inner.lookup(owner(), self.folder, &entry.name) else { return false };
-                self.inner.forget(owner(), found.inode, 1);
-                is_public(found.attr.mode)
-            }
+            FILE | FOLDER | UNKNOWN => self.tree.peek(self.folder, &entry.name).is_ok_and(|attr| is_public(attr.mode)),
             _ => false,
         }
     }
 }
 
-impl<F: Passthrough> DirectoryIterator for Entries<F> {
+impl DirectoryIterator for Entries {
     fn next(&mut self) -> Option<DirEntry<'_>> {
         self.shown = self.next.take();
         if self.shown.is_some() {

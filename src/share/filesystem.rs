@@ -1,4 +1,4 @@
-//! The file system that a share serves: the passthrough of the host's folder, seen through the share's [`Rules`].
+//! The file system that a share serves: the host's folder ([`Tree`]), seen through the share's [`Rules`].
 //!
 //! Whoever asks in the guest, the host is asked as the share's owner: created files are the owner's, a change of
 //! owner is accepted and changes nothing, and the guest's own kernel checks permissions by the owner that the
@@ -15,46 +15,37 @@ use virtiofsd::filesystem::{
     SerializableFileSystem, SetattrValid, SetxattrFlags, ZeroCopyReader, ZeroCopyWriter,
 };
 use virtiofsd::fuse::{Attr, SetattrIn};
-use virtiofsd::read_dir::ReadDir;
 
 use super::entries::Entries;
 use super::rules::{
-    Rules, XATTR_MAX_BYTES, changed_mode, check_name, check_node, errno, is_public, new_mode, user_xattrs,
+    Owners, Rules, XATTR_MAX_BYTES, changed_mode, check_name, check_node, errno, is_public, new_mode, user_xattrs,
 };
+use super::tree::Tree;
 use super::view::View;
 
-/// What is wrapped: virtiofsd's passthrough, writable or read-only.
-pub(crate) trait Passthrough:
-    FileSystem<Inode = u64, Handle = u64, DirIter = ReadDir<Vec<u8>>> + Send + Sync + 'static
-{
-}
-
-impl<F> Passthrough for F where
-    F: FileSystem<Inode = u64, Handle = u64, DirIter = ReadDir<Vec<u8>>> + Send + Sync + 'static
-{
-}
-
 /// As whom the host is asked: user 0 of the server's namespace, which is the owner of the share.
-pub(crate) fn owner() -> Context {
+fn owner() -> Context {
     Context { uid: 0.into(), gid: 0.into(), pid: 0 }
 }
 
 /// A served folder.
-pub(crate) struct ShareFs<F> {
-    inner: Arc<F>,
+pub(crate) struct ShareFs {
+    inner: Arc<Tree>,
     rules: Rules,
     view: Arc<View>,
 }
 
-impl<F: Passthrough> ShareFs<F> {
+impl ShareFs {
     /// Serves `inner` by these rules.
-    pub(crate) fn new(inner: F, rules: Rules, view: Arc<View>) -> Self {
+    pub(crate) fn new(inner: Tree, rules: Rules, view: Arc<View>) -> Self {
         Self { inner: Arc::new(inner), rules, view }
     }
 
     fn shown_attr(&self, mut attr: Attr) -> Attr {
-        if !self.rules.are_owners_literal {
-            self.view.apply(&mut attr);
+        match self.rules.owners {
+            Owners::Disk => {}
+            Owners::Root => (attr.uid, attr.gid) = (0.into(), 0.into()),
+            Owners::View => self.view.apply(&mut attr),
         }
         attr
     }
@@ -78,7 +69,7 @@ impl<F: Passthrough> ShareFs<F> {
     }
 }
 
-impl<F: Passthrough> SerializableFileSystem for ShareFs<F> {}
+impl SerializableFileSystem for ShareFs {}
 
 /// Hands an operation on as the owner's.
 macro_rules! as_owner {
@@ -89,10 +80,10 @@ macro_rules! as_owner {
     };
 }
 
-impl<F: Passthrough> FileSystem for ShareFs<F> {
+impl FileSystem for ShareFs {
     type Inode = u64;
     type Handle = u64;
-    type DirIter = Entries<F>;
+    type DirIter = Entries;
 
     as_owner! {
         fn forget(inode: u64, count: u64) -> ();
@@ -282,7 +273,7 @@ impl<F: Passthrough> FileSystem for ShareFs<F> {
         self.inner.opendir(owner(), inode, flags)
     }
 
-    fn readdir(&self, _: Context, inode: u64, handle: u64, size: u32, offset: u64) -> io::Result<Entries<F>> {
+    fn readdir(&self, _: Context, inode: u64, handle: u64, size: u32, offset: u64) -> io::Result<Entries> {
         let mut offset = offset;
         loop {
             let batch = self.inner.readdir(owner(), inode, handle, size, offset)?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  smolvm                                    child of our own program, one a share
-//!  spawn ──spec, listener, control──►  serve ─► confine ─► ShareFs (rules, view) ─► virtiofsd's passthrough ─► folder
+//!  spawn ──spec, listener, control──►  serve ─► confine ─► ShareFs (rules, view) ─► Tree (nodes) ─► folder
 //!    │ ◄────────ready, or why not───────┘                    ▲
 //!    └── engine ◄──connected socket──► vhost-user ───────────┘
 //! ```
@@ -14,11 +14,14 @@ mod confine;
 mod entries;
 mod filesystem;
 mod identity;
+mod nodes;
+mod passthrough;
 mod rules;
 mod serve;
 mod settings;
 mod spawn;
 mod spec;
+mod tree;
 mod view;
 mod wire;
 mod words;

@@ -12,14 +12,25 @@ const SET_ID_BITS: u32 = 0o6000;
 /// The largest value of an extended attribute, and the longest list of names, that Linux knows.
 pub(crate) const XATTR_MAX_BYTES: u32 = 65_536;
 
+/// Who owns the files of a share, as the guest sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owners {
+    /// The ids on the disk.
+    Disk,
+    /// User and group 0.
+    Root,
+    /// The ids of the share's view.
+    View,
+}
+
 /// How a share differs from the plain folder that it serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rules {
     /// Files that other users of the host cannot read, and folders that they cannot list and enter, are absent, and
     /// so is all that is neither file, folder nor link.
     pub(crate) is_public_only: bool,
-    /// Whether owners are those on the disk; else they follow the view.
-    pub(crate) are_owners_literal: bool,
+    /// Who owns the files.
+    pub(crate) owners: Owners,
     /// Whether there are extended attributes; without them the guest's kernel stops asking after the first answer.
     pub(crate) has_xattrs: bool,
     /// How long the guest may remember that a name is absent.
@@ -124,8 +135,7 @@ mod tests {
     #[test]
     fn only_user_xattrs_are_listed() {
         assert_eq!(user_xattrs(b"security.capability\0user.a\0system.posix_acl_access\0user.b\0"), b"user.a\0user.b\0");
-        let rules =
-            Rules { is_public_only: false, are_owners_literal: false, has_xattrs: true, absence: Duration::ZERO };
+        let rules = Rules { is_public_only: false, owners: Owners::View, has_xattrs: true, absence: Duration::ZERO };
         let refused = |rules: &Rules, name| rules.check_xattr(name).unwrap_err().raw_os_error();
         assert!(rules.check_xattr(c"user.a").is_ok());
         assert_eq!(refused(&rules, c"trusted.overlay.opaque"), Some(libc::EOPNOTSUPP));

@@ -19,10 +19,7 @@ use std::thread;
 use rustix::process::{Pid, WaitOptions, getegid, geteuid, waitpid};
 use vhost::vhost_user::{Error as VhostUserError, Listener};
 use vhost_user_backend::{Error as DaemonError, VhostUserDaemon};
-use virtiofsd::filesystem::{FileSystem, SerializableFileSystem};
-use virtiofsd::passthrough::read_only::PassthroughFsRo;
-use virtiofsd::passthrough::{Config, PassthroughFs};
-use virtiofsd::vhost_user::VhostUserFsBackendBuilder;
+use virtiofsd::vhost_user::{VhostUserFsBackend, VhostUserFsBackendBuilder};
 use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 
 use crate::sys::exit::{exit_now, exit_on_signal};
@@ -32,7 +29,8 @@ use super::confine::{enter_tree, give_up_rights};
 use super::filesystem::ShareFs;
 use super::identity::{Starter, choose_identity};
 use super::settings::{Settings, settings_for};
-use super::spec::{ShareSpec, ShareTree};
+use super::spec::ShareSpec;
+use super::tree::Tree;
 use super::view::View;
 use super::wire::{CONTROL_FD, LISTENER_FD, Report, SPEC_FD, send_report, serve_views};
 use super::words::{say, speak_on_stderr};
@@ -167,26 +165,16 @@ fn serve(handed: Handed, bond: UnixStream) -> Result<Infallible, Refusal> {
     // From here on every thread is confined.
     let settings = settings_for(&spec.tree, spec.rights.uid == 0, fd_limit, own_fds);
     let view = Arc::new(View::new(0, 0));
-    let served = match spec.tree {
-        ShareTree::Folder { is_read_only: false, .. } => {
-            serve_tree(settings, PassthroughFs::new, view, listener, control)
-        }
-        _ => serve_tree(settings, PassthroughFsRo::new, view, listener, control),
-    };
+    let served = serve_tree(settings, view, listener, control);
     let Err(error) = served;
     Err(Refusal::plain(format!("cannot serve: {error}")))
 }
 
-fn serve_tree<F: super::filesystem::Passthrough>(
-    settings: Settings,
-    open: impl FnOnce(Config) -> io::Result<F>,
-    view: Arc<View>,
-    listener: UnixListener,
-    control: File,
-) -> io::Result<Infallible> {
-    let Settings { passthrough, rules, threads } = settings;
-    let share = ShareFs::new(open(passthrough)?, rules, Arc::clone(&view));
-    let mut daemon = daemon_for(share, threads)?;
+fn serve_tree(settings: Settings, view: Arc<View>, listener: UnixListener, control: File) -> io::Result<Infallible> {
+    // The guest's kernel applies its own umask.
+    rustix::process::umask(rustix::fs::Mode::empty());
+    let share = ShareFs::new(Tree::open(c"/", settings.tree)?, settings.rules, Arc::clone(&view));
+    let mut daemon = daemon_for(share, settings.threads)?;
     send_report(&control, &Report::Ready)?;
     thread::Builder::new().name("control".into()).spawn(move || {
         // Whether the parent closed the stream or broke it: without a parent there is nobody to serve.
@@ -203,12 +191,9 @@ fn serve_tree<F: super::filesystem::Passthrough>(
     }
 }
 
-type Backend<F> = Arc<virtiofsd::vhost_user::VhostUserFsBackend<F>>;
+type Daemon = VhostUserDaemon<Arc<VhostUserFsBackend<ShareFs>>>;
 
-fn daemon_for<F>(share: F, threads: usize) -> io::Result<VhostUserDaemon<Backend<F>>>
-where
-    F: FileSystem + SerializableFileSystem + Send + Sync + 'static,
-{
+fn daemon_for(share: ShareFs, threads: usize) -> io::Result<Daemon> {
     // No tag: the engine answers for the configuration space.
     let backend = VhostUserFsBackendBuilder::default().set_tag(None).set_thread_pool_size(threads).build(share)?;
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());

@@ -3,16 +3,15 @@
 use std::fs::File;
 use std::time::Duration;
 
-use virtiofsd::passthrough::{CachePolicy, Config};
-
-use super::rules::Rules;
+use super::rules::{Owners, Rules};
 use super::spec::ShareTree;
+use super::tree::TreeSettings;
 
 /// Open files that the server needs for itself.
 const OWN_FDS: u64 = 256;
 
-/// Below this limit a listing does not look up its entries, each of which would take a descriptor.
-const FDS_FOR_LISTINGS: u64 = 32_768;
+/// More descriptors than make anything faster.
+const OPEN_MAX: u64 = 50_000;
 
 /// How long the guest may believe what it knows of a folder that the host, or the view, changes.
 const SHORT: Duration = Duration::from_secs(1);
@@ -27,7 +26,7 @@ const WRITABLE_THREADS: usize = 4;
 /// All that a server needs besides its tree.
 #[derive(Debug)]
 pub(super) struct Settings {
-    pub(super) passthrough: Config,
+    pub(super) tree: TreeSettings,
     pub(super) rules: Rules,
     pub(super) threads: usize,
 }
@@ -40,28 +39,22 @@ pub(super) fn settings_for(tree: &ShareTree, is_root: bool, fd_limit: u64, own_f
     let is_image = !matches!(tree, ShareTree::Folder { .. });
     let is_writable = matches!(tree, ShareTree::Folder { is_read_only: false, .. });
     let timeout = if is_image { LONG } else { SHORT };
-    let passthrough = Config {
-        entry_timeout: timeout,
-        attr_timeout: timeout,
-        cache_policy: if is_image { CachePolicy::Always } else { CachePolicy::Auto },
-        root_dir: "/".to_owned(),
-        xattr: !is_image,
-        proc_sfd_rawfd: Some(own_fds),
-        // Submounts that are announced are automounts in the guest, over which no overlay can be made.
-        announce_submounts: false,
-        readdirplus: fd_limit >= FDS_FOR_LISTINGS,
-        // Saves the guest a question about file capabilities at each write.
-        killpriv_v2: is_writable,
-        guest_fd_limit: fd_limit.saturating_sub(OWN_FDS).max(64),
-        ..Config::default()
+    // A third for files that the guest has open, one for named files, one for files without a name.
+    let open_max = (fd_limit.saturating_sub(OWN_FDS) / 3).clamp(64, OPEN_MAX);
+    let owners = match tree {
+        ShareTree::Folder { .. } => Owners::View,
+        ShareTree::RootFolder { .. } if is_root => Owners::Disk,
+        ShareTree::RootFolder { .. } | ShareTree::HostRoot => Owners::Root,
     };
-    let rules = Rules {
-        is_public_only: *tree == ShareTree::HostRoot,
-        are_owners_literal: is_root && matches!(tree, ShareTree::RootFolder { .. }),
-        has_xattrs: !is_image,
-        absence: timeout,
+    let rules = Rules { is_public_only: *tree == ShareTree::HostRoot, owners, has_xattrs: !is_image, absence: timeout };
+    let tree = TreeSettings {
+        is_read_only: !is_writable,
+        is_cached: is_image,
+        timeout,
+        open_max: usize::try_from(open_max).unwrap_or(64),
+        own_fds,
     };
-    Settings { passthrough, rules, threads: if is_writable { WRITABLE_THREADS } else { 0 } }
+    Settings { tree, rules, threads: if is_writable { WRITABLE_THREADS } else { 0 } }
 }
 
 #[cfg(test)]
@@ -78,8 +71,8 @@ mod tests {
     fn folders_are_believed_for_a_second_at_most() {
         for is_read_only in [true, false] {
             let share = settings(&ShareTree::Folder { path: PathBuf::from("/x"), is_read_only }, false);
-            assert!(share.passthrough.attr_timeout <= SHORT && share.rules.absence <= SHORT);
-            assert!(matches!(share.passthrough.cache_policy, CachePolicy::Auto));
+            assert!(share.tree.timeout <= SHORT && share.rules.absence <= SHORT);
+            assert!(!share.tree.is_cached && share.tree.is_read_only == is_read_only);
             assert!(!share.rules.is_public_only);
         }
     }
@@ -87,13 +80,19 @@ mod tests {
     #[test]
     fn host_root_shows_what_is_public_as_owned_by_root() {
         let share = settings(&ShareTree::HostRoot, true);
-        assert!(share.rules.is_public_only && !share.rules.are_owners_literal);
+        assert!(share.tree.is_read_only && share.rules.is_public_only && share.rules.owners == Owners::Root);
     }
 
     #[test]
     fn image_folder_keeps_its_owners_only_for_root() {
         let tree = ShareTree::RootFolder { path: PathBuf::from("/x") };
-        assert!(settings(&tree, true).rules.are_owners_literal);
-        assert!(!settings(&tree, false).rules.are_owners_literal);
+        assert_eq!(settings(&tree, true).rules.owners, Owners::Disk);
+        assert_eq!(settings(&tree, false).rules.owners, Owners::Root);
+    }
+
+    #[test]
+    fn a_small_limit_of_open_files_is_enough() {
+        let tree = ShareTree::RootFolder { path: PathBuf::from("/x") };
+        assert_eq!(settings_for(&tree, true, 1024, File::open("/").unwrap()).tree.open_max, 256);
     }
 }

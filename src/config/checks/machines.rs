@@ -14,6 +14,9 @@ const SHARES_MAX: usize = 24;
 /// The least memory a kernel and its agent boot with.
 const MEMORY_MIN_MIB: u64 = 64;
 
+/// More than any file of accounts that people keep.
+const ACCOUNTS_MAX_BYTES: usize = 1 << 20;
+
 /// Checks every machine.
 pub(super) fn check_machines(world: &World<'_>, out: &mut Diagnostics) {
     for machine in &world.project.machines {
@@ -97,8 +100,7 @@ fn check_folder(world: &World<'_>, path: &Path, span: Span, rule: (u16, &str), o
 
 /// `guest`, and ids or names of others, need root.
 fn check_owner(world: &World<'_>, owner: &str, span: Span, out: &mut Diagnostics) {
-    let invoker = world.files.invoker();
-    if invoker.is_privileged || is_oneself(owner, invoker.uid, invoker.gid) {
+    if world.files.invoker().is_privileged || is_oneself(world, owner) {
         return;
     }
     let (message, label) = if owner == "guest" {
@@ -116,9 +118,22 @@ fn check_owner(world: &World<'_>, owner: &str, span: Span, out: &mut Diagnostics
     );
 }
 
-/// Whether numeric ids are those of the invoking user. Names are looked up by the rule about unknown ones (0603).
-fn is_oneself(owner: &str, uid: u32, gid: u32) -> bool {
+/// Whether an owner is the invoking user. Names that this host does not know are another rule's matter (0603).
+fn is_oneself(world: &World<'_>, owner: &str) -> bool {
+    let invoker = world.files.invoker();
     let (user, group) = owner.split_once(':').map_or((owner, None), |(user, group)| (user, Some(group)));
-    let is_name = user.parse::<u32>().is_err();
-    is_name || (user.parse() == Ok(uid) && group.is_none_or(|group| group.parse() == Ok(gid)))
+    let is_user = id_of(world, "/etc/passwd", user).is_none_or(|uid| uid == invoker.uid);
+    let is_group = group.and_then(|group| id_of(world, "/etc/group", group)).is_none_or(|gid| gid == invoker.gid);
+    owner != "guest" && is_user && is_group
+}
+
+/// The number that a name has in `/etc/passwd` or `/etc/group`, or the number itself.
+fn id_of(world: &World<'_>, file: &str, name: &str) -> Option<u32> {
+    if let Ok(id) = name.parse() {
+        return Some(id);
+    }
+    let bytes = world.files.read(Path::new(file), ACCOUNTS_MAX_BYTES).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let line = text.lines().find(|line| line.split(':').next() == Some(name))?;
+    line.split(':').nth(2)?.parse().ok()
 }

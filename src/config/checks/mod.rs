@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Project ─► World (sources looked up, targets resolved, once) ─► targets, nesting, sources, writers,
-//!                                                                   names, order, outputs, commands, machines
+//!                                                                   overlap, names, order, outputs, commands, machines
 //! ```
 //!
 //! What only follows from another mistake is left out: each family asks the project's gaps and the verdicts of
@@ -16,6 +16,7 @@ mod names;
 mod nesting;
 mod order;
 mod outputs;
+mod overlap;
 mod places;
 mod show;
 mod sources;

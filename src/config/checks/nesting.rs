@@ -67,17 +67,17 @@ fn find_problem(world: &World<'_>, places: &Places, nested: &Nested<'_>) -> Opti
     let rest = inner_target.strip_prefix(places.target(nested.outer).as_str())?.trim_start_matches('/');
     let point = outer_source.real.join(rest);
     let wants_file = kind(world.source(inner)) == Some(FileKind::File);
+    let there = deepest_existing(&point, world.files);
+    if there != point && world.files.metadata(there).is_ok_and(|found| found.kind != FileKind::Folder) {
+        return Some(other_type(world, there, false));
+    }
     match world.files.metadata(&point) {
         Ok(found) if (found.kind == FileKind::File) == wants_file && found.kind != FileKind::Other => None,
         Ok(_) => Some(other_type(world, &point, wants_file)),
         Err(FileError::Missing) if outer.readonly => Some(missing_in_readonly(world, &point, wants_file)),
         Err(FileError::Missing) if inner.create => None,
         Err(FileError::Missing) => Some(missing_without_create(world, inner, &point, wants_file)),
-        Err(_) => {
-            let there = deepest_existing(&point, world.files);
-            let blocks = world.files.metadata(there).is_ok_and(|found| found.kind != FileKind::Folder);
-            blocks.then(|| other_type(world, there, false))
-        }
+        Err(_) => None,
     }
 }
 
@@ -114,9 +114,9 @@ fn missing_without_create(world: &World<'_>, inner: &Mount, point: &Path, wants_
     Problem {
         what: format!("the mount point `{shown}` does not exist on the host"),
         help: format!(
-            "let smolvm make it: `{}`; or make it yourself: `{}`",
-            super::long_form(world, inner, "create: true"),
+            "make it with `{}`, or let smolvm make it:\n`{}`",
             make_command(&shown, wants_file),
+            super::long_form(world, inner, "create: true"),
         ),
     }
 }

@@ -18,7 +18,7 @@ const CYCLES_MAX: usize = 50;
 
 /// Why a step waits for another.
 #[derive(Debug, Clone, Copy)]
-enum Reason {
+pub(super) enum Reason {
     /// An entry of `needs`.
     Need(Span),
     /// Nothing was said, so it waits for the step above; the span is the step's id.
@@ -34,12 +34,11 @@ impl Reason {
 }
 
 /// An edge leads from the step that waits to the step it waits for.
-type Order = DiGraph<usize, Reason>;
+pub(super) type Order = DiGraph<usize, Reason>;
 
 /// Reports every cycle in the order of steps.
-pub(super) fn check_order(world: &World<'_>, out: &mut Diagnostics) {
+pub(super) fn check_order(world: &World<'_>, mut order: Order, out: &mut Diagnostics) {
     let steps = &world.project.steps;
-    let mut order = build(world.project);
     for _ in 0..CYCLES_MAX {
         let Some(cycle) = find_cycle(&order) else { return };
         out.push(report(steps, &order, &cycle));
@@ -48,7 +47,8 @@ pub(super) fn check_order(world: &World<'_>, out: &mut Diagnostics) {
     }
 }
 
-fn build(project: &Project) -> Order {
+/// The order of the project's steps, by their numbers.
+pub(super) fn build(project: &Project) -> Order {
     let mut order = Order::with_capacity(project.steps.len(), project.steps.len());
     let nodes: Vec<NodeIndex> = (0..project.steps.len()).map(|index| order.add_node(index)).collect();
     let mut by_id: HashMap<&str, usize> = HashMap::new();

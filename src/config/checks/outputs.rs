@@ -46,9 +46,9 @@ fn check_output(world: &World<'_>, site: &Site<'_>, output: &Spanned<GuestPath>)
         found => found,
     };
     match innermost.map(|index| &site.machine.mounts[index]) {
+        _ if site.machine.gaps.mounts => None,
         Some(mount) if mount.readonly => Some(in_readonly(site, output, mount)),
         Some(_) => None,
-        None if site.machine.gaps.mounts => None,
         None => Some(outside(site, output, &real)),
     }
 }
@@ -116,7 +116,7 @@ fn outside(site: &Site<'_>, output: &Spanned<GuestPath>, real: &GuestPath) -> Di
         None => {
             let folder = if is_workspace { "/workspace" } else { "/output" };
             format!(
-                "give machine `{machine}` a writable mount: `{{ source: ./output, target: {folder}, create: true }}`"
+                "give machine `{machine}` a writable mount:\n`{{ source: ./output, target: {folder}, create: true }}`"
             )
         }
     };

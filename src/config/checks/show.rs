@@ -2,9 +2,15 @@
 
 use super::world::World;
 use crate::config::model::Mount;
+use crate::diag::Span;
 
 /// A mount and its place in the machine's list.
 type Placed<'m> = (&'m Mount, usize);
+
+/// Whether `a` stands later than `b` in the text, or in a file read later.
+pub(super) fn is_later_place(a: Span, b: Span) -> bool {
+    (a.file, a.start) > (b.file, b.start)
+}
 
 /// Whether `a` stands later than `b`: further down in one file, else later in the list (files merge in order).
 pub(super) fn is_later(a: Placed<'_>, b: Placed<'_>) -> bool {

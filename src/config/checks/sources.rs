@@ -8,6 +8,7 @@ use std::path::Path;
 use super::wide;
 use super::world::{World, deepest_existing};
 use crate::config::files::{FileError, FileKind};
+use crate::config::load::Mode;
 use crate::config::model::Mount;
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
@@ -27,7 +28,13 @@ pub(super) fn check_sources(world: &World<'_>, out: &mut Diagnostics) {
 /// What keeps the source from being served, if anything.
 fn check_usable(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
     let path = mount.source.value.as_path();
-    match &world.source(mount).metadata {
+    let metadata = &world.source(mount).metadata;
+    if metadata.is_err()
+        && let Some(there) = blocked_by(world, path)
+    {
+        return Some(below_a_file(world, mount, there));
+    }
+    match metadata {
         Ok(found) => match found.kind {
             FileKind::Folder => check_rights(world, mount),
             FileKind::File => Some(single_file(world, mount)),
@@ -69,7 +76,7 @@ fn check_rights(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
         format!("source `{shown}` cannot be written by {who}, but the mount is writable"),
         "no right to make files here",
         format!(
-            "mount it read-only: `{}`; or give the right: `chmod u+w {shown}`",
+            "give the right: `chmod u+w {shown}`; or mount it read-only:\n`{}`",
             super::long_form(world, mount, "readonly: true"),
         ),
     ))
@@ -79,9 +86,10 @@ fn check_rights(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
 fn single_file(world: &World<'_>, mount: &Mount) -> Diagnostic {
     let path = mount.source.value.as_path();
     let parent = path.parent().unwrap_or(path);
+    let severity = if world.mode == Mode::Run { Severity::Error } else { Severity::Warning };
     Diagnostic::new(
         Code(11),
-        Severity::Error,
+        severity,
         format!("source `{}` is a single file, which this smolvm does not mount yet", world.show(path)),
     )
     .label(mount.source.span, "this is a file, not a folder")
@@ -108,12 +116,13 @@ fn dangling(world: &World<'_>, mount: &Mount) -> Diagnostic {
     let path = mount.source.value.as_path();
     let link = path.ancestors().find(|part| world.files.link_metadata(part).is_ok()).unwrap_or(path);
     let leads = world.host_link(link).unwrap_or_default();
+    let end = link.parent().map_or_else(|| leads.clone(), |folder| world.show(&folder.join(&leads)));
     let through = if link == path { String::new() } else { format!("lies below `{}`, which ", world.show(link)) };
     refuse(
         mount,
         format!("source `{}` {through}is a link to `{leads}`, which does not exist", world.show(path)),
         "this link leads nowhere",
-        format!("make `{leads}`, or name the folder itself"),
+        format!("make `{end}`, or name the folder itself"),
     )
 }
 
@@ -122,8 +131,9 @@ fn missing(world: &World<'_>, mount: &Mount) -> Diagnostic {
     let shown = world.show(path);
     let create = super::long_form(world, mount, "create: true");
     let help = match nearest_path(world, path) {
-        Some(near) => format!("did you mean `{near}`? To have smolvm make it: `{create}`"),
-        None => format!("make it with `mkdir -p {shown}`, or let smolvm make it: `{create}`"),
+        Some(near) if mount.readonly => format!("did you mean `{near}`?"),
+        Some(near) => format!("did you mean `{near}`? To have smolvm make it:\n`{create}`"),
+        None => format!("make it with `mkdir -p {shown}`, or let smolvm make it:\n`{create}`"),
     };
     refuse(mount, format!("source `{shown}` does not exist"), "no such folder", help)
 }
@@ -149,26 +159,28 @@ pub(super) fn nearest_path(world: &World<'_>, path: &Path) -> Option<String> {
 fn check_can_be_made(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
     let path = mount.source.value.as_path();
     let there = deepest_existing(path, world.files);
-    let is_folder = world.files.metadata(there).is_ok_and(|found| found.kind == FileKind::Folder);
-    if is_folder && world.files.is_writable(there) {
+    if world.files.is_writable(there) {
         return None;
     }
     let (shown, there) = (world.show(path), world.show(there));
-    Some(if is_folder {
-        refuse(
-            mount,
-            format!("source `{shown}` cannot be made: {} may not write `{there}`", world.invoker_words()),
-            "`create: true` cannot make this",
-            format!("give the right, for example with `chmod u+w {there}`, or choose a folder that can be written"),
-        )
-    } else {
-        refuse(
-            mount,
-            format!("source `{shown}` cannot be made: `{there}` is not a folder"),
-            "",
-            "choose another folder",
-        )
-    })
+    Some(refuse(
+        mount,
+        format!("source `{shown}` cannot be made: {} may not write `{there}`", world.invoker_words()),
+        "`create: true` cannot make this",
+        format!("give the right, for example with `chmod u+w {there}`, or choose a folder that can be written"),
+    ))
+}
+
+/// What stands on the way and is not a folder.
+fn blocked_by<'p>(world: &World<'_>, path: &'p Path) -> Option<&'p Path> {
+    let there = deepest_existing(path, world.files);
+    world.files.metadata(there).is_ok_and(|found| found.kind != FileKind::Folder).then_some(there)
+}
+
+fn below_a_file(world: &World<'_>, mount: &Mount, there: &Path) -> Diagnostic {
+    let (shown, there) = (world.show(&mount.source.value), world.show(there));
+    let message = format!("source `{shown}` cannot be there: `{there}` is not a folder");
+    refuse(mount, message, "no such folder", format!("mount a folder beside `{there}`"))
 }
 
 /// The path exists in part, and the rest cannot be looked at.
@@ -176,11 +188,6 @@ fn out_of_reach(world: &World<'_>, mount: &Mount, error: &FileError) -> Diagnost
     let path = mount.source.value.as_path();
     let shown = world.show(path);
     let there = deepest_existing(path, world.files);
-    if world.files.metadata(there).is_ok_and(|found| found.kind != FileKind::Folder) {
-        let there = world.show(there);
-        let message = format!("source `{shown}` does not exist: `{there}` is not a folder");
-        return refuse(mount, message, "no such folder", format!("mount a folder beside `{there}`"));
-    }
     let message = match error {
         FileError::Denied => format!("source `{shown}` cannot be reached by {}: {error}", world.invoker_words()),
         _ => format!("source `{shown}` cannot be used: {error}"),

@@ -7,7 +7,7 @@ use crate::config::model::GuestPath;
 pub(super) enum Verdict {
     /// It hides what the guest needs (0103); why it needs it.
     Needed(&'static str),
-    /// It lies where the image keeps its own (0104); in what.
+    /// It lies where the image keeps its own (0104): what it does, as `lies in a home`.
     Disturbs(String),
     /// It disturbs nothing; whether the place is one that images set apart for others (`/opt`, `/mnt`, …).
     Silent(bool),
@@ -66,16 +66,18 @@ pub(super) fn judge(path: &GuestPath) -> Verdict {
     if is_below(text, "/run") || SET_APART.iter().any(|place| text == *place || is_below(text, place)) {
         return Verdict::Silent(true);
     }
-    for home in ["/home", "/root"] {
-        if text == home {
-            return Verdict::Disturbs(format!("`{home}`, where homes are"));
-        }
-        if is_below(text, home) {
-            return Verdict::Disturbs("a home".to_owned());
-        }
+    if text == "/home" {
+        return Verdict::Disturbs("hides the homes of the image".to_owned());
+    }
+    if text == "/root" {
+        return Verdict::Disturbs("hides the home of root".to_owned());
+    }
+    if is_below(text, "/home") || is_below(text, "/root") {
+        return Verdict::Disturbs("lies in a home".to_owned());
     }
     match SYSTEM.iter().find(|place| text == **place || is_below(text, place)) {
-        Some(place) => Verdict::Disturbs(format!("`{place}`, a folder of the system")),
+        Some(place) if *place == text => Verdict::Disturbs("hides a folder of the system".to_owned()),
+        Some(place) => Verdict::Disturbs(format!("lies in `{place}`, a folder of the system")),
         None => Verdict::Silent(false),
     }
 }

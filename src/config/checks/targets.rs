@@ -3,6 +3,8 @@
 //!
 //! What cannot be a target at all (0102) never becomes a [`GuestPath`]; `lower` says so.
 
+use std::collections::HashMap;
+
 use super::places::Places;
 use super::system::{self, Verdict};
 use super::world::World;
@@ -18,9 +20,10 @@ const NAME_MAX_BYTES: usize = 255;
 /// Checks every mount point of every machine.
 pub(super) fn check_targets(world: &World<'_>, out: &mut Diagnostics) {
     for (machine, places) in world.machines() {
+        let mut doubles: HashMap<usize, usize> = HashMap::new();
         for (index, mount) in machine.mounts.iter().enumerate() {
             check_length(mount, out);
-            check_same_target(machine, places, index, out);
+            check_same_target(machine, places, index, &mut doubles, out);
             check_system_place(world, machine, places, index, out);
             if places.target(index).as_str() == "/workspace" && places.at(places.target(index)) == Some(index) {
                 out.push(workspace_note(machine, mount));
@@ -45,8 +48,18 @@ fn check_length(mount: &Mount, out: &mut Diagnostics) {
     );
 }
 
-fn check_same_target(machine: &Machine, places: &Places, index: usize, out: &mut Diagnostics) {
+/// `doubles` counts, for the first mount at a place, the later ones that were already told of.
+fn check_same_target(
+    machine: &Machine,
+    places: &Places,
+    index: usize,
+    doubles: &mut HashMap<usize, usize>,
+    out: &mut Diagnostics,
+) {
     let Some(first) = places.at(places.target(index)).filter(|first| *first != index) else { return };
+    let told = doubles.entry(first).or_default();
+    *told += 1;
+    let rank = if *told == 1 { "this one comes second" } else { "this one comes later" };
     let (earlier, later) = super::in_order((&machine.mounts[first], first), (&machine.mounts[index], index));
     let (name, real) = (&machine.name.value, places.target(index).as_str());
     let message = if earlier.target.value == later.target.value {
@@ -67,7 +80,7 @@ fn check_same_target(machine: &Machine, places: &Places, index: usize, out: &mut
     };
     out.push(
         Diagnostic::new(Code(101), Severity::Error, message)
-            .label(later.target.span, text(later, "this one comes second"))
+            .label(later.target.span, text(later, rank))
             .label(earlier.target.span, text(earlier, "the first is here"))
             .help("give one of them another target, or remove it"),
     );
@@ -76,7 +89,7 @@ fn check_same_target(machine: &Machine, places: &Places, index: usize, out: &mut
 fn check_system_place(world: &World<'_>, machine: &Machine, places: &Places, index: usize, out: &mut Diagnostics) {
     let mount = &machine.mounts[index];
     let (written, real) = (&mount.target.value, places.target(index));
-    let reached = if written == real { String::new() } else { format!(", which is `{}` here", real.as_str()) };
+    let reached = if written == real { String::new() } else { format!(" (here `{}`)", real.as_str()) };
     match system::judge(real) {
         Verdict::Needed(why) => out.push(
             Diagnostic::new(
@@ -97,7 +110,7 @@ fn check_system_place(world: &World<'_>, machine: &Machine, places: &Places, ind
                 Diagnostic::new(
                     Code(104),
                     Severity::Warning,
-                    format!("the target `{}`{reached} lies in {what}", written.as_str()),
+                    format!("the target `{}`{reached} {what}", written.as_str()),
                 )
                 .label(mount.target.span, "what the image has here may be hidden, or may expect to own this place")
                 .help(format!("a folder of its own is safe, for example `{}`", suggest_target(mount, written))),
@@ -120,7 +133,7 @@ fn suggest_target(mount: &Mount, written: &GuestPath) -> String {
         .flatten()
         .filter(|name| !name.is_empty() && !name.starts_with('.') && !name.contains([':', ' ']))
         .filter_map(|name| GuestPath::parse(&format!("/{name}")))
-        .find(|path| matches!(system::judge(path), Verdict::Silent(_)))
+        .find(|path| path != written && matches!(system::judge(path), Verdict::Silent(_)))
         .map_or_else(|| "/data".to_owned(), |path| path.as_str().to_owned())
 }
 

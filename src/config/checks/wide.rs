@@ -1,7 +1,7 @@
 //! Sources that give more than was meant: the root, homes, credentials, what links lead out to (0110), and smolvm's
 //! own state and cache (0111).
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::world::{World, real_path};
 use crate::config::model::Mount;
@@ -52,16 +52,18 @@ impl Wide {
     }
 
     fn leads_out(&self, world: &World<'_>, mount: &Mount, real: &Path) -> bool {
-        mount.source.value.starts_with(&world.project.folder) && !real.starts_with(&self.project)
+        let written = mount.source.value.strip_prefix(&world.project.folder);
+        // `..` says openly that it leads out.
+        let is_inside = written.is_ok_and(|rest| !rest.components().any(|part| part == Component::ParentDir));
+        is_inside && !real.starts_with(&self.project)
     }
 }
 
 fn find_credentials(world: &World<'_>, real: &Path) -> Option<&'static str> {
-    CREDENTIALS.into_iter().find(|name| {
-        let (top, is_nested) = name.split_once('/').map_or((*name, false), |(top, _)| (top, true));
-        let is_it = real.ends_with(name) || (is_nested && real.ends_with(top) && has(world, &real.join("config.json")));
-        is_it || has(world, &real.join(name))
-    })
+    if real.ends_with(".docker") && has(world, &real.join("config.json")) {
+        return Some("config.json");
+    }
+    CREDENTIALS.into_iter().find(|name| real.ends_with(name) || has(world, &real.join(name)))
 }
 
 fn has(world: &World<'_>, path: &Path) -> bool {
@@ -87,9 +89,11 @@ fn whole_root(mount: &Mount, shown: &str) -> Diagnostic {
 }
 
 fn home(mount: &Mount, shown: &str) -> Diagnostic {
+    let what =
+        if shown == "/home" { "holds every home: the guest gets their" } else { "is a home: the guest gets its" };
     warn(
         mount,
-        format!("source `{shown}` is a home: the guest gets its keys, settings and history"),
+        format!("source `{shown}` {what} keys, settings and history"),
         "more than a pipeline needs",
         "name the folder that the steps need, such as `./src`",
     )
@@ -119,18 +123,16 @@ fn led_out(mount: &Mount, shown: &str, real: &Path) -> Diagnostic {
 }
 
 fn own_folder(mount: &Mount, shown: &str, real: &Path, own: &Path) -> Diagnostic {
+    let own_shown = own.display();
     let relation = if real == own {
-        "is"
+        "is smolvm's own folder".to_owned()
     } else if real.starts_with(own) {
-        "lies in"
+        format!("lies in smolvm's own folder `{own_shown}`")
     } else {
-        "holds"
+        format!("holds smolvm's own folder `{own_shown}`")
     };
-    Diagnostic::new(
-        Code(111),
-        Severity::Error,
-        format!("source `{shown}` {relation} smolvm's own folder `{}`: a guest must not reach it", own.display()),
-    )
-    .label(mount.source.span, "images, logs and locks of every project are there")
-    .help("name a folder of the project instead")
+    let message = format!("source `{shown}` {relation}: a guest must not reach it");
+    Diagnostic::new(Code(111), Severity::Error, message)
+        .label(mount.source.span, "images, logs and locks of every project are there")
+        .help("name a folder of the project instead")
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::places::Places;
 use super::words::Nearest;
 use crate::config::files::{FileError, Files, Metadata};
+use crate::config::load::Mode;
 use crate::config::model::{Image, Machine, Mount, Project};
 
 /// Places on this computer that `image: host` shows empty; nothing below them is in a guest.
@@ -28,6 +29,8 @@ pub(super) struct Source {
 pub(super) struct World<'a> {
     pub(super) project: &'a Project,
     pub(super) files: &'a dyn Files,
+    /// What a form that is not run yet means (0011).
+    pub(super) mode: Mode,
     /// "Did you mean", for all rules together.
     pub(super) nearest: Nearest,
     sources: HashMap<&'a Path, Source>,
@@ -39,7 +42,7 @@ pub(super) struct World<'a> {
 
 impl<'a> World<'a> {
     /// Looks at every source and resolves every target of the project.
-    pub(super) fn new(project: &'a Project, files: &'a dyn Files) -> Self {
+    pub(super) fn new(project: &'a Project, files: &'a dyn Files, mode: Mode) -> Self {
         let mut sources = HashMap::new();
         let mut machines = HashMap::new();
         for (index, machine) in project.machines.iter().enumerate() {
@@ -50,15 +53,20 @@ impl<'a> World<'a> {
             }
         }
         let (nearest, image_links, places) = (Nearest::new(), RefCell::default(), Vec::new());
-        let mut world = Self { project, files, nearest, sources, image_links, machines, places };
+        let mut world = Self { project, files, mode, nearest, sources, image_links, machines, places };
         world.places = project.machines.iter().map(|machine| Places::new(machine, &world)).collect();
         world
     }
 
     /// The machine of this name.
     pub(super) fn machine(&self, name: &str) -> Option<(&'a Machine, &Places)> {
-        let index = *self.machines.get(name)?;
+        let index = self.machine_index(name)?;
         Some((&self.project.machines[index], &self.places[index]))
+    }
+
+    /// Number of the machine of this name.
+    pub(super) fn machine_index(&self, name: &str) -> Option<usize> {
+        self.machines.get(name).copied()
     }
 
     /// All machines with the places of their mounts, in file order.
@@ -96,6 +104,7 @@ impl<'a> World<'a> {
     pub(super) fn show(&self, path: &Path) -> String {
         match path.strip_prefix(&self.project.folder) {
             Ok(rest) if rest.as_os_str().is_empty() => ".".to_owned(),
+            Ok(rest) if rest.starts_with("..") => rest.display().to_string(),
             Ok(rest) => format!("./{}", rest.display()),
             Err(_) => path.display().to_string(),
         }

@@ -74,9 +74,9 @@ fn unprotected(world: &World<'_>, machine: &Machine, reader: usize, writer: usiz
     }
     let readonly = super::long_form(world, writes, "readonly: true");
     let help = if is_same {
-        format!("make both read-only: `{readonly}`; or leave one of them out")
+        format!("leave one of them out, or make both read-only:\n`{readonly}`")
     } else {
-        format!("make the other one read-only too: `{readonly}`; or mount only the part of it that is written")
+        format!("mount only the part that is written, or make the outer one read-only too:\n`{readonly}`")
     };
     let [(later, later_text), (earlier, earlier_text)] = labels;
     Diagnostic::new(Code(107), Severity::Error, message)

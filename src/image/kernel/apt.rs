@@ -29,6 +29,7 @@ const CONFIGURATION: &str = r#"
 APT::Architecture "amd64";
 APT::Architectures { "amd64"; };
 APT::Get::AllowUnauthenticated "false";
+APT::Update::Error-Mode "any";
 APT::Sandbox::User "root";
 Acquire::AllowInsecureRepositories "false";
 Acquire::AllowWeakRepositories "false";
@@ -74,7 +75,8 @@ pub(super) fn download(scratch: &Path, progress: &mut dyn FnMut(&str)) -> Result
     let mut last = None;
     for sources in own.map(Some).into_iter().chain([None]) {
         let apt = Apt { scratch, sources };
-        progress("reading the distribution's package lists");
+        let which = if apt.sources.is_some() { "the distribution's" } else { "all" };
+        progress(&format!("reading {which} package lists"));
         // One repository that fails does not matter while another one has the kernel.
         let updated = apt.tool("apt-get", ["-q", "update"]).run();
         match apt.find_kernel() {
@@ -148,7 +150,8 @@ impl Apt<'_> {
         for entry in fs::read_dir(&downloads).map_err(io)? {
             let file = entry.map_err(io)?.path();
             if file.extension().is_some_and(|extension| extension == "deb") {
-                Tool::new("dpkg-deb").args(["-x".as_ref(), file.as_os_str(), root.as_os_str()]).run()?;
+                let unpack = Tool::new("tar").folder(&root).args(["-x", "--no-same-owner", "--exclude=./usr/share"]);
+                Tool::new("dpkg-deb").args(["--fsys-tarfile".as_ref(), file.as_os_str()]).run_into(unpack)?;
             }
         }
         Ok(Unpacked { root, package: folder_name(&kernel.name, &kernel.version) })

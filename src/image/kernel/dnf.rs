@@ -30,10 +30,8 @@ pub(super) fn download(scratch: &Path, progress: &mut dyn FnMut(&str)) -> Result
         if stem.starts_with("kernel-core-") {
             name = Some(stem);
         }
-        let archive = scratch.join("archive");
-        Tool::new("rpm2cpio").args([&file]).output(fs::File::create(&archive).map_err(io)?).run()?;
-        let input = fs::File::open(&archive).map_err(io)?;
-        Tool::new("cpio").folder(&root).args(["-idm", "--quiet", "--no-absolute-filenames"]).input(input).run()?;
+        let unpack = Tool::new("cpio").folder(&root).args(["-idm", "--quiet", "--no-absolute-filenames"]);
+        Tool::new("rpm2cpio").args([&file]).run_into(unpack)?;
     }
     let name = name.ok_or_else(|| PackageError::NoPackage { names: PACKAGES.map(str::to_owned).to_vec() })?;
     Ok(Unpacked { root, package: folder_name("fedora", &name) })

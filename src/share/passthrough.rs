@@ -1,0 +1,490 @@
+//! A [`Tree`] as a file system: each operation of the guest as a call on the host's files.
+//!
+//! The calls are made with this process's own rights whoever asks, and where the tree is read-only none that changes
+//! anything is made: `EROFS`. What the guest may ask for at all is decided before ([`super::filesystem`]).
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::{
+    AtFlags, FallocateFlags, FileType, Mode, OFlags, RenameFlags, SeekFrom, Timespec, Timestamps, UTIME_NOW,
+    UTIME_OMIT, XattrFlags, chmodat, copy_file_range, fallocate, fchmod, fdatasync, fgetxattr, flistxattr,
+    fremovexattr, fsetxattr, fsync, ftruncate, futimens, linkat, mkdirat, mknodat, openat, readlinkat, renameat_with,
+    seek, symlinkat, unlinkat, utimensat,
+};
+use virtiofsd::filesystem::{
+    Context, Entry, Extensions, FileSystem, FsOptions, GetxattrReply, ListxattrReply, OpenOptions, SetattrValid,
+    SetxattrFlags, ZeroCopyReader, ZeroCopyWriter,
+};
+use virtiofsd::fuse::{Attr, SetattrIn};
+use virtiofsd::oslib::WritevFlags;
+use virtiofsd::read_dir::ReadDir;
+
+use super::nodes::{FileKey, Reach};
+use super::rules::errno;
+use super::tree::{Tree, fd_name, host_flags, key_of, lock, stat_fd, stat_name};
+
+/// What a change of names does to the file that had the name.
+struct Victim {
+    node: u64,
+    fd: Option<Arc<std::os::fd::OwnedFd>>,
+}
+
+impl Tree {
+    fn check_writable(&self) -> io::Result<()> {
+        if self.settings.is_read_only { Err(errno(libc::EROFS)) } else { Ok(()) }
+    }
+
+    fn options(&self, is_folder: bool) -> OpenOptions {
+        match (self.settings.is_cached, is_folder) {
+            (false, _) => OpenOptions::empty(),
+            (true, false) => OpenOptions::KEEP_CACHE,
+            (true, true) => OpenOptions::KEEP_CACHE | OpenOptions::CACHE_DIR,
+        }
+    }
+
+    fn key_at(&self, folder: u64, name: &CStr) -> io::Result<FileKey> {
+        let folder = self.node_fd(folder)?;
+        Ok(key_of(&stat_name(&folder, name)?))
+    }
+
+    /// The node that is about to lose this name, with a descriptor, by which it is reached afterwards.
+    fn victim(&self, folder: u64, name: &CStr) -> Option<Victim> {
+        let key = self.key_at(folder, name).ok()?;
+        let node = self.nodes().find(key)?;
+        Some(Victim { node, fd: self.node_fd(node).ok() })
+    }
+
+    fn remove(&self, folder: u64, name: &CStr, flags: AtFlags) -> io::Result<()> {
+        self.check_writable()?;
+        let victim = self.victim(folder, name);
+        unlinkat(self.node_fd(folder)?, name, flags)?;
+        if let Some(Victim { node, fd }) = victim {
+            self.nodes().unname(node, folder, name, fd);
+        }
+        Ok(())
+    }
+
+    /// Opens a file for extended attributes of users, which only files and folders have.
+    fn open_for_xattrs(&self, node: u64, absent: i32) -> io::Result<File> {
+        match self.nodes().kind(node)? {
+            libc::S_IFREG | libc::S_IFDIR => {}
+            _ => return Err(errno(absent)),
+        }
+        self.open_node(node, 0)
+    }
+
+    fn set_size(&self, node: u64, handle: Option<u64>, size: u64) -> io::Result<()> {
+        match handle {
+            Some(handle) => ftruncate(&self.handle(node, handle)?.file, size)?,
+            None => ftruncate(self.open_node(node, libc::O_WRONLY.cast_unsigned())?, size)?,
+        }
+        Ok(())
+    }
+
+    fn set_mode(&self, node: u64, handle: Option<u64>, mode: u32) -> io::Result<()> {
+        let mode = mode_of(mode);
+        match handle {
+            Some(handle) => fchmod(&self.handle(node, handle)?.file, mode)?,
+            None => {
+                let fd = self.node_fd(node)?;
+                chmodat(&self.settings.own_fds, fd_name(&fd), mode, AtFlags::empty())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_times(&self, node: u64, handle: Option<u64>, attr: &SetattrIn, valid: SetattrValid) -> io::Result<()> {
+        let time = |set, now, seconds: u64, nanoseconds: u32| Timespec {
+            tv_sec: seconds.cast_signed(),
+            tv_nsec: match (valid.contains(now), valid.contains(set)) {
+                (true, _) => UTIME_NOW,
+                (false, true) => i64::from(nanoseconds.min(999_999_999)),
+                (false, false) => UTIME_OMIT,
+            },
+        };
+        let times = Timestamps {
+            last_access: time(SetattrValid::ATIME, SetattrValid::ATIME_NOW, attr.atime, attr.atimensec),
+            last_modification: time(SetattrValid::MTIME, SetattrValid::MTIME_NOW, attr.mtime, attr.mtimensec),
+        };
+        match handle {
+            Some(handle) => futimens(&self.handle(node, handle)?.file, &times)?,
+            None => {
+                let fd = self.node_fd(node)?;
+                utimensat(&self.settings.own_fds, fd_name(&fd), &times, AtFlags::empty())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn mode_of(mode: u32) -> Mode {
+    Mode::from_raw_mode(mode & 0o7777)
+}
+
+impl FileSystem for Tree {
+    type Inode = u64;
+    type Handle = u64;
+    type DirIter = ReadDir<Vec<u8>>;
+
+    fn init(&self, _capable: FsOptions) -> io::Result<FsOptions> {
+        self.reset();
+        // Saves the guest a question about file capabilities at each write; this process lacks CAP_FSETID, so that the
+        // host's kernel drops set-id bits by itself.
+        let writes = if self.settings.is_read_only { FsOptions::empty() } else { FsOptions::HANDLE_KILLPRIV_V2 };
+        Ok(FsOptions::DO_READDIRPLUS | FsOptions::READDIRPLUS_AUTO | writes)
+    }
+
+    fn destroy(&self) {
+        self.reset();
+    }
+
+    fn lookup(&self, _: Context, parent: u64, name: &CStr) -> io::Result<Entry> {
+        self.look_up(parent, name)
+    }
+
+    fn forget(&self, _: Context, node: u64, count: u64) {
+        self.nodes().forget(node, count);
+    }
+
+    fn getattr(&self, _: Context, node: u64, handle: Option<u64>) -> io::Result<(Attr, Duration)> {
+        let stat = match handle.and_then(|handle| self.handle(node, handle).ok()) {
+            Some(handle) => stat_fd(&handle.file)?,
+            None => self.stat(node)?,
+        };
+        Ok((self.attr(&stat), self.settings.timeout))
+    }
+
+    fn setattr(
+        &self,
+        context: Context,
+        node: u64,
+        attr: SetattrIn,
+        handle: Option<u64>,
+        valid: SetattrValid,
+    ) -> io::Result<(Attr, Duration)> {
+        self.check_writable()?;
+        if valid.contains(SetattrValid::MODE) {
+            self.set_mode(node, handle, attr.mode)?;
+        }
+        if valid.contains(SetattrValid::SIZE) {
+            self.set_size(node, handle, attr.size)?;
+        }
+        if valid.intersects(SetattrValid::ATIME | SetattrValid::MTIME) {
+            self.set_times(node, handle, &attr, valid)?;
+        }
+        self.getattr(context, node, handle)
+    }
+
+    fn readlink(&self, _: Context, node: u64) -> io::Result<Vec<u8>> {
+        let reach = self.nodes().reach(node)?;
+        let target = match reach {
+            Reach::Open(fd) => readlinkat(&*fd, c"", Vec::new())?,
+            Reach::Named { folder, name, .. } => readlinkat(&*self.node_fd(folder)?, &*name, Vec::new())?,
+        };
+        Ok(target.into_bytes())
+    }
+
+    fn symlink(&self, _: Context, target: &CStr, parent: u64, name: &CStr, _: Extensions) -> io::Result<Entry> {
+        self.check_writable()?;
+        symlinkat(target, self.node_fd(parent)?, name)?;
+        self.look_up(parent, name)
+    }
+
+    fn mknod(
+        &self,
+        _: Context,
+        parent: u64,
+        name: &CStr,
+        mode: u32,
+        _device: u32,
+        _umask: u32,
+        _: Extensions,
+    ) -> io::Result<Entry> {
+        self.check_writable()?;
+        let kind = match FileType::from_raw_mode(mode) {
+            kind @ (FileType::Fifo | FileType::Socket) => kind,
+            FileType::CharacterDevice | FileType::BlockDevice => return Err(errno(libc::EPERM)),
+            _ => FileType::RegularFile,
+        };
+        mknodat(self.node_fd(parent)?, name, kind, mode_of(mode), 0)?;
+        self.look_up(parent, name)
+    }
+
+    fn mkdir(&self, _: Context, parent: u64, name: &CStr, mode: u32, _umask: u32, _: Extensions) -> io::Result<Entry> {
+        self.check_writable()?;
+        mkdirat(self.node_fd(parent)?, name, mode_of(mode))?;
+        self.look_up(parent, name)
+    }
+
+    fn unlink(&self, _: Context, parent: u64, name: &CStr) -> io::Result<()> {
+        self.remove(parent, name, AtFlags::empty())
+    }
+
+    fn rmdir(&self, _: Context, parent: u64, name: &CStr) -> io::Result<()> {
+        self.remove(parent, name, AtFlags::REMOVEDIR)
+    }
+
+    fn rename(
+        &self,
+        _: Context,
+        old_parent: u64,
+        old_name: &CStr,
+        new_parent: u64,
+        new_name: &CStr,
+        flags: u32,
+    ) -> io::Result<()> {
+        self.check_writable()?;
+        let flags = RenameFlags::from_bits_retain(flags);
+        let moved = self.key_at(old_parent, old_name)?;
+        let victim = self.victim(new_parent, new_name);
+        renameat_with(&*self.node_fd(old_parent)?, old_name, &*self.node_fd(new_parent)?, new_name, flags)?;
+        let mut nodes = self.nodes();
+        let moved = nodes.find(moved);
+        if let Some(Victim { node, fd }) = victim
+            && moved != Some(node)
+        {
+            if flags.contains(RenameFlags::EXCHANGE) {
+                nodes.place(node, old_parent, old_name);
+            } else {
+                nodes.unname(node, new_parent, new_name, fd);
+            }
+        }
+        if let Some(moved) = moved {
+            nodes.place(moved, new_parent, new_name);
+        }
+        Ok(())
+    }
+
+    fn link(&self, _: Context, node: u64, parent: u64, name: &CStr) -> io::Result<Entry> {
+        self.check_writable()?;
+        let (fd, folder) = (self.node_fd(node)?, self.node_fd(parent)?);
+        linkat(&self.settings.own_fds, fd_name(&fd), &*folder, name, AtFlags::SYMLINK_FOLLOW)?;
+        self.look_up(parent, name)
+    }
+
+    fn open(&self, _: Context, node: u64, _kill_set_id: bool, flags: u32) -> io::Result<(Option<u64>, OpenOptions)> {
+        let asked = host_flags(flags);
+        if asked & libc::O_ACCMODE != libc::O_RDONLY || asked & libc::O_TRUNC != 0 {
+            self.check_writable()?;
+        }
+        let handle = self.add_handle(node, self.open_node(node, flags)?)?;
+        Ok((Some(handle), self.options(false)))
+    }
+
+    fn create(
+        &self,
+        context: Context,
+        parent: u64,
+        name: &CStr,
+        mode: u32,
+        _kill_set_id: bool,
+        flags: u32,
+        _umask: u32,
+        _: Extensions,
+    ) -> io::Result<(Entry, Option<u64>, OpenOptions)> {
+        self.check_writable()?;
+        let asked = host_flags(flags);
+        let create = OFlags::from_bits_retain((asked & libc::O_ACCMODE).cast_unsigned())
+            | OFlags::CREATE
+            | OFlags::EXCL
+            | OFlags::NOFOLLOW
+            | OFlags::CLOEXEC;
+        let file = match openat(self.node_fd(parent)?, name, create, mode_of(mode)) {
+            Ok(fd) => File::from(fd),
+            Err(rustix::io::Errno::EXIST) if asked & libc::O_EXCL == 0 => {
+                let entry = self.look_up(parent, name)?;
+                let opened = self.open(context, entry.inode, false, flags);
+                let (handle, options) = opened.inspect_err(|_| self.forget(context, entry.inode, 1))?;
+                return Ok((entry, handle, options));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let entry = self.entry(parent, name, &stat_fd(&file)?)?;
+        let handle = self.add_handle(entry.inode, file).inspect_err(|_| self.forget(context, entry.inode, 1))?;
+        Ok((entry, Some(handle), self.options(false)))
+    }
+
+    fn read<W: ZeroCopyWriter>(
+        &self,
+        _: Context,
+        node: u64,
+        handle: u64,
+        mut writer: W,
+        size: u32,
+        offset: u64,
+        _lock_owner: Option<u64>,
+        _flags: u32,
+    ) -> io::Result<usize> {
+        let size = usize::try_from(size).map_err(io::Error::other)?;
+        writer.read_from_file_at(&self.handle(node, handle)?.file, size, offset, None)
+    }
+
+    fn write<R: ZeroCopyReader>(
+        &self,
+        _: Context,
+        node: u64,
+        handle: u64,
+        mut reader: R,
+        size: u32,
+        offset: u64,
+        _lock_owner: Option<u64>,
+        is_delayed: bool,
+        _kill_set_id: bool,
+        flags: u32,
+    ) -> io::Result<usize> {
+        self.check_writable()?;
+        let size = usize::try_from(size).map_err(io::Error::other)?;
+        // A delayed write comes from a mapping and knows its place.
+        let is_append = !is_delayed && host_flags(flags) & libc::O_APPEND != 0;
+        let flags = is_append.then_some(WritevFlags::RWF_APPEND);
+        reader.write_to_file_at(&self.handle(node, handle)?.file, size, offset, flags)
+    }
+
+    fn flush(&self, _: Context, node: u64, handle: u64, _lock_owner: u64) -> io::Result<()> {
+        if self.settings.is_read_only {
+            // Nothing is ever written back: the guest need not ask again.
+            return Err(errno(libc::ENOSYS));
+        }
+        // Closing a copy does what closing the file would, such as telling of a full disk on a network file system.
+        drop(self.handle(node, handle)?.file.try_clone()?);
+        Ok(())
+    }
+
+    fn fsync(&self, _: Context, node: u64, is_data_only: bool, handle: u64) -> io::Result<()> {
+        let handle = self.handle(node, handle)?;
+        if is_data_only {
+            fdatasync(&handle.file)?
+        } else {
+            fsync(&handle.file)?
+        }
+        Ok(())
+    }
+
+    fn fsyncdir(&self, context: Context, node: u64, is_data_only: bool, handle: u64) -> io::Result<()> {
+        self.fsync(context, node, is_data_only, handle)
+    }
+
+    fn syncfs(&self, _: Context, _node: u64) -> io::Result<()> {
+        // What was written is with the host's kernel. To wait for the host's whole disk at each `sync` of a guest would
+        // hold up everybody; `fsync` waits.
+        Ok(())
+    }
+
+    fn fallocate(&self, _: Context, node: u64, handle: u64, mode: u32, offset: u64, length: u64) -> io::Result<()> {
+        self.check_writable()?;
+        let mode = FallocateFlags::from_bits_retain(mode);
+        Ok(fallocate(&self.handle(node, handle)?.file, mode, offset, length)?)
+    }
+
+    fn release(
+        &self,
+        _: Context,
+        node: u64,
+        _flags: u32,
+        handle: u64,
+        _flush: bool,
+        _flock: bool,
+        _lock_owner: Option<u64>,
+    ) -> io::Result<()> {
+        self.close_handle(node, handle)
+    }
+
+    fn statfs(&self, _: Context, node: u64) -> io::Result<libc::statvfs64> {
+        self.space(node)
+    }
+
+    fn setxattr(
+        &self,
+        _: Context,
+        node: u64,
+        name: &CStr,
+        value: &[u8],
+        flags: u32,
+        _: SetxattrFlags,
+    ) -> io::Result<()> {
+        self.check_writable()?;
+        let file = self.open_for_xattrs(node, libc::EPERM)?;
+        Ok(fsetxattr(file, name, value, XattrFlags::from_bits_retain(flags))?)
+    }
+
+    fn getxattr(&self, _: Context, node: u64, name: &CStr, size: u32) -> io::Result<GetxattrReply> {
+        let file = self.open_for_xattrs(node, libc::ENODATA)?;
+        let mut value = vec![0_u8; usize::try_from(size).map_err(io::Error::other)?];
+        let length = fgetxattr(file, name, &mut value[..])?;
+        if size == 0 {
+            return Ok(GetxattrReply::Count(u32::try_from(length).map_err(io::Error::other)?));
+        }
+        value.truncate(length);
+        Ok(GetxattrReply::Value(value))
+    }
+
+    fn listxattr(&self, _: Context, node: u64, size: u32) -> io::Result<ListxattrReply> {
+        if !matches!(self.nodes().kind(node)?, libc::S_IFREG | libc::S_IFDIR) {
+            return Ok(ListxattrReply::Names(Vec::new()));
+        }
+        let mut names = vec![0_u8; usize::try_from(size).map_err(io::Error::other)?];
+        let length = flistxattr(self.open_node(node, 0)?, &mut names[..])?;
+        names.truncate(length);
+        Ok(ListxattrReply::Names(names))
+    }
+
+    fn removexattr(&self, _: Context, node: u64, name: &CStr) -> io::Result<()> {
+        self.check_writable()?;
+        Ok(fremovexattr(self.open_for_xattrs(node, libc::EPERM)?, name)?)
+    }
+
+    fn opendir(&self, _: Context, node: u64, _flags: u32) -> io::Result<(Option<u64>, OpenOptions)> {
+        let file = self.open_node(node, libc::O_DIRECTORY.cast_unsigned())?;
+        Ok((Some(self.add_handle(node, file)?), self.options(true)))
+    }
+
+    fn readdir(&self, _: Context, node: u64, handle: u64, size: u32, offset: u64) -> io::Result<ReadDir<Vec<u8>>> {
+        let handle = self.handle(node, handle)?;
+        let buffer = vec![0; usize::try_from(size).map_err(io::Error::other)?];
+        let _position = lock(&handle.position);
+        ReadDir::new(&handle.file, offset, buffer)
+    }
+
+    fn releasedir(&self, _: Context, node: u64, _flags: u32, handle: u64) -> io::Result<()> {
+        self.close_handle(node, handle)
+    }
+
+    fn access(&self, _: Context, _node: u64, _mask: u32) -> io::Result<()> {
+        // The guest's kernel checks permissions by itself, and asks no more after this.
+        Err(errno(libc::ENOSYS))
+    }
+
+    fn lseek(&self, _: Context, node: u64, handle: u64, offset: u64, whence: u32) -> io::Result<u64> {
+        let handle = self.handle(node, handle)?;
+        let _position = lock(&handle.position);
+        let from = match whence.cast_signed() {
+            libc::SEEK_DATA => SeekFrom::Data(offset),
+            libc::SEEK_HOLE => SeekFrom::Hole(offset),
+            _ => return Err(errno(libc::EINVAL)),
+        };
+        Ok(seek(&handle.file, from)?)
+    }
+
+    fn copyfilerange(
+        &self,
+        _: Context,
+        node_in: u64,
+        handle_in: u64,
+        offset_in: u64,
+        node_out: u64,
+        handle_out: u64,
+        offset_out: u64,
+        length: u64,
+        _flags: u64,
+    ) -> io::Result<usize> {
+        self.check_writable()?;
+        let (from, to) = (self.handle(node_in, handle_in)?, self.handle(node_out, handle_out)?);
+        let (mut offset_in, mut offset_out) = (offset_in, offset_out);
+        let length = usize::try_from(length).map_err(io::Error::other)?;
+        Ok(copy_file_range(&from.file, Some(&mut offset_in), &to.file, Some(&mut offset_out), length)?)
+    }
+}

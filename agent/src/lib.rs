@@ -1,1 +1,35 @@
-//! The protocol that the host speaks with the agent: frames and messages; no input or output.
+//! The protocol that the host speaks with the agent: greeting, frames and messages.
+//!
+//! ```text
+//! port 1024, control   host ─► greeting, Request…          agent ─► greeting, Answer… (replies and heartbeats)
+//! port 1025, output    host ─► greeting                    agent ─► greeting, Report… (output, ends of commands, log)
+//! ```
+//!
+//! After the greeting (8 bytes, the same in every version) each direction is a row of frames: a length of four
+//! bytes, little endian, and that many bytes of one message in postcard's form. Every length has a limit, and the
+//! side that reads checks it before it allocates. Output has a connection of its own, so that a command that
+//! floods it holds up neither replies nor heartbeats; the end of a command travels behind its output.
+//!
+//! Deliberately not here: input and output, threads, the work of PID 1 (`main.rs`).
+
+#![forbid(unsafe_code)]
+
+mod frame;
+mod greeting;
+mod message;
+
+pub use frame::{ANSWER_MAX, FrameError, REQUEST_MAX, decode, encode, frame_length};
+pub use greeting::{GREETING_BYTES, GreetingError, PROTOCOL_VERSION, check_greeting, greeting};
+pub use message::{
+    Answer, Bytes, Command, Exec, ExitStatus, Failure, FailureKind, GuestUser, Numbered, Reply, Report, Request, Setup,
+    SetupMount, SetupPhase, Stream,
+};
+
+/// Vsock port of the control connection.
+pub const CONTROL_PORT: u32 = 1024;
+
+/// Vsock port of the output connection.
+pub const OUTPUT_PORT: u32 = 1025;
+
+/// Seconds between two heartbeats of the agent.
+pub const HEARTBEAT_SECONDS: u64 = 1;

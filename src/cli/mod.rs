@@ -1,11 +1,29 @@
-//! cli.
+//! The command line: arguments, one file a verb, the composition of all parts, and the only printing besides `report`.
+//!
+//! ```text
+//! arguments ─► settings (flag > SMOLVM_* > config.yaml) ─► verb ─► ExitCode
+//!                                                            └──► Failure: `error:`, causes, `help:`, ExitCode
+//! ```
+//!
+//! Data goes to standard output, everything else to standard error. The current folder, the environment and the
+//! terminal are looked at only here.
 
-use std::process::ExitCode;
+mod args;
+mod check;
+mod compose;
+mod doctor;
+mod entry;
+mod exit;
+mod load;
+mod places;
+mod plan;
+mod printer;
+mod remarks;
+mod report_run;
+mod schema;
+mod settings;
+mod up;
+mod version;
 
-/// Runs the command line.
-pub fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|verb| verb == "__share") {
-        return crate::share::serve_main();
-    }
-    ExitCode::SUCCESS
-}
+pub use entry::main;
+pub use exit::ExitCode;

@@ -1,6 +1,32 @@
 //! From text to [`Project`]: spanned YAML tree, typed model, scalars, interpolation, checks. No input or output:
-//! files, links and environment come through a trait that `host` implements.
+//! files, links and environment come through the trait [`Files`], which `host` implements.
+//!
+//! ```text
+//! bytes ─text─► str ─yaml─► Tree ─lower─► Project ─checks─► Diagnostics
+//!                                 ▲ interpolate, scalars
+//! ```
+//!
+//! Every stage adds its diagnostics and goes on with what it could read, so that one run reports all mistakes.
 
+mod alias;
+mod checks;
+mod dotenv;
+mod entries;
+mod files;
+mod interpolate;
+mod load;
+mod lower;
+mod memory_files;
 pub mod model;
+mod scalars;
+pub mod schema;
+mod suggest;
+mod syntax;
+mod text;
+mod tree;
+mod yaml;
 
+pub use files::{FileError, FileKind, Files, InvokerFacts, Metadata};
+pub use load::{FileRequest, LoadRequest, Loaded, Mode, find, load};
+pub use memory_files::MemoryFiles;
 pub use model::Project;

@@ -18,6 +18,39 @@ pub struct Spanned<T> {
     pub span: Span,
 }
 
+/// What of a file could not be read (its diagnostic was given), so that rules which would only follow stay silent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProjectGaps {
+    /// Machines are missing from [`Project::machines`]: say nothing about unknown (0201) or left-out (0210) machines.
+    pub machines: bool,
+    /// Steps or their ids are missing from [`Project::steps`]: say nothing about unknown steps (0202) or about
+    /// machines that no step uses (0207).
+    pub steps: bool,
+}
+
+/// What of a machine could not be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MachineGaps {
+    /// Mounts are missing from [`Machine::mounts`]: say nothing about outputs outside every mount (0501).
+    pub mounts: bool,
+    /// A key that this smolvm does not run yet gives the machine another purpose (`command`, `matrix`, `depends_on`):
+    /// say nothing about a machine that no step uses (0207).
+    pub purpose: bool,
+}
+
+/// What of a step could not be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StepGaps {
+    /// `id` was there and could not be read; [`Step::id`] is the default.
+    pub id: bool,
+    /// `machine` was there and could not be read; [`Step::machine`] is empty.
+    pub machine: bool,
+    /// `run` is missing or could not be read; [`Step::command`] is an empty list (no 0505).
+    pub command: bool,
+    /// Entries are missing from [`Step::needs`].
+    pub needs: bool,
+}
+
 /// One `smolvm.yaml`, checked.
 #[derive(Debug, Clone)]
 pub struct Project {
@@ -31,6 +64,8 @@ pub struct Project {
     pub steps: Vec<Step>,
     /// Entries of `finally` in file order; they have no `needs`.
     pub finally: Vec<Step>,
+    /// What could not be read.
+    pub gaps: ProjectGaps,
 }
 
 /// A declared virtual machine.
@@ -58,6 +93,8 @@ pub struct Machine {
     pub hostname: Option<String>,
     /// Mounts in file order.
     pub mounts: Vec<Mount>,
+    /// What could not be read.
+    pub gaps: MachineGaps,
 }
 
 /// Where a machine's read-only root comes from.
@@ -138,7 +175,8 @@ pub struct Step {
     pub id: Spanned<String>,
     /// Title shown beside the id.
     pub title: Option<String>,
-    /// Name of the machine; the span is the value's, or the entry's where it was left out.
+    /// Name of the machine; the span is the value's, or the entry's where it was left out. Left out, it is the only
+    /// machine's name where there is one machine, else empty (0210, unless `gaps.machine`).
     pub machine: Spanned<String>,
     /// What runs.
     pub command: Spanned<Command>,
@@ -158,6 +196,8 @@ pub struct Step {
     pub continue_on_error: bool,
     /// First line of the entry.
     pub span: Span,
+    /// What could not be read.
+    pub gaps: StepGaps,
 }
 
 /// What a step waits for.

@@ -1,5 +1,7 @@
 //! One remark on a file, and the collection of all of them.
 
+use std::fmt;
+
 use super::code::Code;
 use super::source::Span;
 
@@ -12,6 +14,23 @@ pub enum Severity {
     Warning,
     /// Worth knowing.
     Note,
+}
+
+impl Severity {
+    /// The word for it: `error`, `warning` or `note`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
 }
 
 /// A place and what it is in the story.
@@ -103,6 +122,16 @@ impl Diagnostics {
         self.list.iter()
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// How many have this severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.list.iter().filter(|diagnostic| diagnostic.severity == severity).count()
@@ -113,9 +142,48 @@ impl Diagnostics {
         self.count(Severity::Error) > 0
     }
 
-    /// Sorts by place of the primary label, then code; those without place come first; exact repeats go.
+    /// Sorts by place of the primary label, then code; those without place come first. Repeats go: the same remark
+    /// on the same place, found once for each use of an anchor, is one with the labels of all.
     pub fn sort(&mut self) {
-        self.list.sort_by_key(|diagnostic| (diagnostic.labels.first().map(|label| label.span), diagnostic.code));
-        self.list.dedup();
+        self.list.sort_by(|a, b| {
+            let key = |one: &Diagnostic| (one.labels.first().map(|label| label.span), one.code);
+            key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message))
+        });
+        self.list.dedup_by(|repeat, kept| {
+            let is_repeat = repeat.code == kept.code
+                && repeat.message == kept.message
+                && repeat.labels.first() == kept.labels.first();
+            if is_repeat {
+                for label in repeat.labels.drain(..) {
+                    if !kept.labels.contains(&label) {
+                        kept.labels.push(label);
+                    }
+                }
+            }
+            is_repeat
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::source::FileId;
+    use super::*;
+
+    fn span(start: usize) -> Span {
+        Span { file: FileId(0), start, end: start + 1 }
+    }
+
+    #[test]
+    fn sort_orders_by_place_and_merges_repeats_with_their_labels() {
+        let mut all = Diagnostics::default();
+        let repeated = || Diagnostic::new(Code(4), Severity::Error, "wrong").label(span(5), "this");
+        all.push(repeated().label(span(20), "used here"));
+        all.push(Diagnostic::new(Code(3), Severity::Error, "first").label(span(1), ""));
+        all.push(repeated().label(span(30), "used here"));
+        all.push(Diagnostic::new(Code(10), Severity::Error, "no file"));
+        all.sort();
+        let order: Vec<(u16, usize)> = all.iter().map(|one| (one.code.0, one.labels.len())).collect();
+        assert_eq!(order, [(10, 0), (3, 1), (4, 3)]);
     }
 }

@@ -1,11 +1,21 @@
 //! What we tell a user about their file: a code, a severity, a message, labels with spans, a help.
 //!
-//! Data and rendering only: nothing here reads a file or prints.
+//! Data and rendering only: nothing here reads a file or prints. `full` draws for people, `concise` writes a
+//! line each, `json` is the form for programs.
 
 mod code;
+mod concise;
 mod diagnostic;
+mod display;
+mod full;
+mod json;
+mod select;
 mod source;
 
 pub use code::Code;
+pub use concise::render_concise;
 pub use diagnostic::{Diagnostic, Diagnostics, Edit, Fix, Label, Severity};
+pub use full::{RenderOptions, render_full};
+pub use json::{JsonDiagnostic, render_json};
+pub use select::MAX_DIAGNOSTICS;
 pub use source::{FileId, Position, Source, Sources, Span};

@@ -1,1 +1,23 @@
-//! guest.
+//! Host end of the agent protocol: connect, greet, ask, and receive what the guest says.
+//!
+//! ```text
+//! Session ──requests (bounded)──► writer ─► control connection ─► agent
+//!    ▲ replies ◄── reader ◄──────────────── control connection ◄─ agent
+//! Receiver<SessionEvent> (bounded) ◄─ reader ◄─ output connection ◄─ agent      silence ◄─ watchdog of the heartbeats
+//! ```
+//!
+//! The guest is hostile: every frame has a limit, every channel a bound, and a receiver that is slow holds the guest
+//! back instead of filling memory. Deliberately not here: who makes the connections ([`Dial`]), and what to do about
+//! silence or an end, which `run` decides.
+
+mod binary;
+mod error;
+mod frames;
+mod link;
+mod session;
+
+pub use binary::AGENT;
+pub use error::{ExecError, SessionError, SetupError, UserError};
+pub use link::Dial;
+pub use session::{Session, SessionEvent, SessionLimits};
+pub use smolvm_agent::{Bytes, Command, Exec, ExitStatus, GuestUser, Setup, SetupMount, SetupPhase, Stream};

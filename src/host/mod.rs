@@ -1,1 +1,25 @@
-//! host.
+//! Looks at this computer: who runs us, how much of it we may use, what can run machines, and what is missing.
+//!
+//! [`facts`] is what plans are made from, [`HostFiles`] what a project's file may ask, [`engines`] what can run
+//! machines, and [`findings`] all of it in words with commands to copy, for `doctor`. Deliberately not here: what
+//! follows from the facts, and anything that changes the computer.
+
+mod accounts;
+mod distribution;
+mod facts;
+pub mod files;
+mod findings;
+mod invoker;
+mod kvm;
+mod memory;
+mod namespaces;
+mod qemu;
+
+pub use facts::facts;
+pub use files::HostFiles;
+pub use findings::{Finding, Standing, findings};
+pub use kvm::{kvm, kvm_words};
+pub use namespaces::{NamespaceFacts, namespaces};
+pub use qemu::{EngineFacts, QemuError, QemuFacts, QemuVersion, engines, find_qemu, qemu_version};
+
+pub use crate::sys::kvm_probe::KvmVerdict;

@@ -1,1 +1,12 @@
-//! image.
+//! What a machine boots from: the guest kernel and the initial file system, both kept in the user's cache.
+//!
+//! [`kernel::resolve`] finds or fetches a kernel and gives the file that an engine boots; [`initramfs::build`] packs
+//! the agent and the modules it must load first. Everything below the cache is written beside its place and then
+//! renamed, so that a run killed at any point leaves nothing half done, and later runs need no network.
+
+mod cache;
+mod cpio;
+mod decompress;
+pub mod initramfs;
+pub mod kernel;
+mod tool;

@@ -1,6 +1,20 @@
 //! From a project, what is known of the host and a selection to a printable plan. Decisions are made here;
 //! `run` carries them out.
+//!
+//! ```text
+//! Project ─selection─► chosen steps ─build─► machines, steps, operations (sorted graph) ─render─► text, JSON
+//! ```
 
+mod build;
+mod graph;
 mod model;
+mod render;
+mod selection;
+#[cfg(test)]
+mod tests;
 
-pub use model::{HostFacts, Invoker, MachinePlan, MountPlan, Operation, OperationKind, Plan, StepPlan};
+pub use crate::config::model::{Command, GuestPath, Image, KernelSource};
+pub use build::build;
+pub use model::{HostFacts, Invoker, Limits, MachinePlan, MountPlan, Operation, OperationKind, Plan, StepPlan};
+pub use render::{render_json, render_size, render_text};
+pub use selection::{Selection, SelectionError};

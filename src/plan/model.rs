@@ -47,6 +47,17 @@ pub struct Plan {
     pub steps: Vec<StepPlan>,
     /// The graph, sorted so that dependencies come first.
     pub operations: Vec<Operation>,
+    /// How much may go on at the same time.
+    pub limits: Limits,
+}
+
+/// How much of a plan may go on at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Steps that run at the same time, at least 1.
+    pub steps_at_once: usize,
+    /// Memory that all live machines together may claim, in MiB.
+    pub memory_mib: u64,
 }
 
 /// A machine with everything decided.

@@ -1,1 +1,24 @@
-//! report.
+//! From events to what people and programs read: plain lines, JSON lines, nothing but failures.
+//!
+//! ```text
+//!            ┌► plain (also for terminals, with colours)   what steps print on stdout, our words on stderr
+//! Timed ─► fold ► json                                     one event a line on stdout
+//!            └► quiet                                      failures and the summary on stderr
+//! ```
+//!
+//! A [`Reporter`] is a fold over [`crate::event::Timed`]: it sees every event once, in order, and never talks back.
+//! Deliberately not here: deciding what is shown by default (`cli`), logs on disk (`run`).
+
+mod failure;
+mod json;
+mod plain;
+mod quiet;
+mod reporter;
+mod style;
+mod words;
+
+pub use json::{JsonReporter, render_line};
+pub use plain::{Grouping, PlainReporter};
+pub use quiet::QuietReporter;
+pub use reporter::{ReportOptions, Reporter, Sink, Verbosity};
+pub use style::Style;

@@ -1,164 +1,20 @@
-//! Child processes that cannot outlive us and inherit nothing but what they are given.
-//!
-//! `PR_SET_PDEATHSIG` fires when the *thread* that forked ends, so all children are forked by one thread that
-//! lives as long as the process. A child is in a process group of its own (a terminal's Ctrl-C does not reach
-//! it), starts with default signal actions and an empty mask, and is named by a pidfd: a signal never hits a
-//! process that got its number later. Not here: what the children do.
+//! The one thread that forks, and what a child does before it is another program.
 
 #![expect(unsafe_code, reason = "fork, exec and what lies between them")]
 
-use std::ffi::{CString, OsString};
+use std::ffi::CString;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::ptr;
-use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
+use std::sync::{OnceLock, mpsc};
 use std::thread;
 
 use rustix::io::fcntl_dupfd_cloexec;
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, pidfd_send_signal, waitid,
-};
+use rustix::process::Pid;
 
-/// Where a standard stream of a child goes.
-#[derive(Debug, Default)]
-pub enum ChildStdio {
-    /// To or from `/dev/null`.
-    #[default]
-    Null,
-    /// To or from this descriptor.
-    Fd(OwnedFd),
-    /// To or from ours.
-    Inherit,
-}
-
-/// With whose rights a child runs; changing them needs root.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChildIdentity {
-    /// User id.
-    pub uid: u32,
-    /// Group id.
-    pub gid: u32,
-    /// Supplementary groups.
-    pub groups: Vec<u32>,
-}
-
-/// What to run.
-#[derive(Debug)]
-pub struct ChildSpec {
-    /// The program; a bare name is looked up in `PATH`.
-    pub program: PathBuf,
-    /// Arguments after the program's name.
-    pub args: Vec<OsString>,
-    /// The whole environment, or `None` for ours.
-    pub env: Option<Vec<(OsString, OsString)>>,
-    /// Standard input.
-    pub stdin: ChildStdio,
-    /// Standard output.
-    pub stdout: ChildStdio,
-    /// Standard error.
-    pub stderr: ChildStdio,
-    /// Descriptors and the numbers (from 3 on) under which the child finds them.
-    pub fds: Vec<(OwnedFd, RawFd)>,
-    /// Another identity than ours.
-    pub identity: Option<ChildIdentity>,
-}
-
-impl ChildSpec {
-    /// A program without arguments, with our environment, `/dev/null` as its streams and no further descriptor.
-    pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self {
-            program: program.into(),
-            args: Vec::new(),
-            env: None,
-            stdin: ChildStdio::Null,
-            stdout: ChildStdio::Null,
-            stderr: ChildStdio::Null,
-            fds: Vec::new(),
-            identity: None,
-        }
-    }
-}
-
-/// How a child ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChildExit {
-    /// It exited with this code.
-    Code(i32),
-    /// A signal ended it.
-    Signal(i32),
-}
-
-/// A child process. Dropping it kills and reaps it.
-#[derive(Debug)]
-pub struct Child {
-    pid: Pid,
-    pidfd: OwnedFd,
-    exit: Mutex<Option<ChildExit>>,
-}
-
-impl Child {
-    /// Its process id, which is also its process group.
-    pub fn pid(&self) -> u32 {
-        self.pid.as_raw_nonzero().get().unsigned_abs()
-    }
-
-    /// A descriptor that becomes readable when it has ended.
-    pub fn pidfd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
-    }
-
-    /// Sends SIGKILL. Harmless when it has ended.
-    pub fn kill(&self) {
-        // The only failure possible is that it has ended.
-        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
-    }
-
-    /// Sends SIGTERM. Harmless when it has ended.
-    pub fn terminate(&self) {
-        let _ = pidfd_send_signal(&self.pidfd, Signal::TERM);
-    }
-
-    /// Waits for its end and reaps it; may be called again and from several threads.
-    pub fn wait(&self) -> io::Result<ChildExit> {
-        let exit = self.wait_with(WaitIdOptions::EXITED)?;
-        exit.ok_or_else(|| io::Error::other("waitid returned without a status"))
-    }
-
-    /// How it ended, when it has; never blocks for a child that runs, unless another thread is in [`Child::wait`].
-    pub fn try_wait(&self) -> io::Result<Option<ChildExit>> {
-        self.wait_with(WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
-    }
-
-    fn wait_with(&self, options: WaitIdOptions) -> io::Result<Option<ChildExit>> {
-        let mut exit = self.exit.lock().unwrap_or_else(PoisonError::into_inner);
-        if exit.is_none() {
-            let status = loop {
-                match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
-                    Err(rustix::io::Errno::INTR) => {}
-                    other => break other?,
-                }
-            };
-            *exit = status.as_ref().map(exit_of);
-        }
-        Ok(*exit)
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        self.kill();
-        drop(self.wait());
-    }
-}
-
-fn exit_of(status: &WaitIdStatus) -> ChildExit {
-    match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => ChildExit::Code(code),
-        (None, signal) => ChildExit::Signal(signal.unwrap_or(libc::SIGKILL)),
-    }
-}
+use super::{Child, ChildIdentity, ChildSpec, ChildStdio};
 
 /// Starts a child from the one long-lived thread. A program that cannot be executed is an error here.
 pub fn spawn(spec: ChildSpec) -> io::Result<Child> {
@@ -307,16 +163,7 @@ fn fork_exec(prepared: &Prepared) -> io::Result<Child> {
     }
     drop(report);
     let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::other("fork returned no process id"))?;
-    // The child is ours and not reaped yet, so that the number still names it.
-    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(pidfd) => pidfd,
-        Err(error) => {
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-            let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
-            return Err(error.into());
-        }
-    };
-    let child = Child { pid, pidfd, exit: Mutex::new(None) };
+    let child = Child::adopt(pid)?;
     let mut code = [0_u8; 4];
     match std::fs::File::from(failure).read_exact(&mut code) {
         // Its end was closed by a successful `execve`.
@@ -415,6 +262,7 @@ mod tests {
     use std::fs::File;
 
     use super::*;
+    use crate::sys::child::ChildExit;
 
     fn shell(script: &str) -> ChildSpec {
         let mut spec = ChildSpec::new("/bin/sh");

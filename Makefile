@@ -1,0 +1,44 @@
+# Commands for those who work on smolvm. `make up` and `make test` need nothing done before; `make help` lists all.
+
+CARGO ?= cargo
+# Where rustup puts cargo when the shell was not told.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# Areas of tests/it that boot no machine.
+QUICK := cases:: cli_ docs:: layers:: schema:: tidy::
+
+.PHONY: help setup build up test test-all check schema bench deny
+
+help: ## list these targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## install what is missing; asks nothing of the system where nothing is
+	@scripts/setup.sh
+
+build: setup ## build the program
+	$(CARGO) build --release --locked
+
+up: build ## run smolvm.yaml, the demonstration
+	target/release/smolvm up
+
+test: setup ## all tests; those with machines run under software emulation where there is no KVM
+	$(CARGO) test --workspace --locked
+
+test-all: check deny setup ## all tests, also those that download or take long, and all checks
+	$(CARGO) test --workspace --locked -- --include-ignored
+
+check: setup ## format, lints, and the tests that need no machine
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) test --workspace --locked --lib --bins
+	$(CARGO) test --locked --test it -- $(QUICK)
+
+schema: ## write schema/smolvm.schema.json
+	UPDATE=1 $(CARGO) test --quiet --locked --test it -- schema::
+
+bench: setup ## measure `up` against bare QEMU booting the same kernel
+	$(CARGO) bench --locked --bench up
+
+deny: ## licenses, sources and advisories of what we depend on
+	@command -v cargo-deny >/dev/null || { echo "cargo-deny is not installed; run: cargo install --locked cargo-deny" >&2; exit 1; }
+	cargo-deny --locked check bans licenses sources

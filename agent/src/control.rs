@@ -1,0 +1,164 @@
+//! The control connection: one request after the other, each answered; what takes time has a thread of its own.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use smolvm_agent::{Answer, Failure, FailureKind, HEARTBEAT_SECONDS, Reply, Request, Setup};
+
+use crate::commands::Commands;
+use crate::shares::Mounted;
+use crate::wire::{Answers, Reports, eprint_kernel, read_request};
+use crate::{exec, kernel_log, outputs, power, setup};
+
+/// Everything that requests work on.
+pub(crate) struct Control {
+    answers: Arc<Answers>,
+    reports: Arc<Reports>,
+    commands: Arc<Commands>,
+    hostname: String,
+    /// `None` before the setup.
+    shares: Option<Vec<Mounted>>,
+}
+
+impl Control {
+    pub(crate) fn new(answers: Answers, reports: Reports) -> Self {
+        Self {
+            answers: Arc::new(answers),
+            reports: Arc::new(reports),
+            commands: Arc::new(Commands::default()),
+            hostname: String::new(),
+            shares: None,
+        }
+    }
+
+    /// Serves until the host asks for the end or is gone; then the machine powers off.
+    pub(crate) fn serve(mut self, stream: &File) -> ! {
+        let heartbeats = Arc::clone(&self.answers);
+        spawn("heartbeat", move || beat(&heartbeats));
+        let commands = Arc::clone(&self.commands);
+        spawn("reaper", move || commands.reap());
+        loop {
+            match read_request(stream) {
+                Ok(Some(numbered)) => self.answer(numbered.id, numbered.request),
+                // The host is gone, or is not what it should be.
+                Ok(None) | Err(_) => power::off_at_once(),
+            }
+        }
+    }
+
+    fn answer(&mut self, id: u32, request: Request) {
+        let reply = match request {
+            Request::Setup(setup) => self.set_up(&setup),
+            _ if self.shares.is_none() => Err(other("the machine is not set up".to_owned())),
+            Request::ResolveUser { user } => exec::look_user_up(&user).map(Reply::User),
+            Request::RefreshShares => self.refresh_shares(),
+            Request::Exec(exec) => {
+                exec::start(exec, &self.hostname, &self.commands, &self.reports).map(|()| Reply::Done)
+            }
+            Request::Signal { exec, signal } => match self.commands.signal(exec, signal) {
+                Ok(()) => Ok(Reply::Done),
+                Err(error) => Err(other(format!("cannot send signal {signal}: {error}"))),
+            },
+            Request::Terminate { exec, grace_ms } => {
+                self.terminate(exec, Duration::from_millis(grace_ms));
+                Ok(Reply::Done)
+            }
+            Request::EndBackground { grace_ms } => {
+                return self.answer_later(id, "ending", move |commands| {
+                    power::end_commands(commands, Duration::from_millis(grace_ms));
+                    Ok(Reply::Done)
+                });
+            }
+            Request::MissingOutputs { patterns } => {
+                return self.answer_later(id, "outputs", move |_| missing_outputs(&patterns));
+            }
+            Request::Shutdown { grace_ms } => {
+                self.reply(id, Ok(Reply::Done));
+                let shares = self.shares.take().unwrap_or_default();
+                power::shut_down(&self.commands, &shares, Duration::from_millis(grace_ms));
+            }
+        };
+        self.reply(id, reply);
+    }
+
+    fn reply(&self, id: u32, reply: Result<Reply, Failure>) {
+        self.answers.send(&Answer::Reply { id, reply: reply.unwrap_or_else(Reply::Failed) });
+    }
+
+    /// Works on a thread, so that other requests and the end of the connection are not held up.
+    fn answer_later(
+        &self,
+        id: u32,
+        name: &str,
+        work: impl FnOnce(&Commands) -> Result<Reply, Failure> + Send + 'static,
+    ) {
+        let (answers, commands) = (Arc::clone(&self.answers), Arc::clone(&self.commands));
+        spawn(name, move || {
+            let reply = work(&commands).unwrap_or_else(Reply::Failed);
+            answers.send(&Answer::Reply { id, reply });
+        });
+    }
+
+    fn set_up(&mut self, setup: &Setup) -> Result<Reply, Failure> {
+        if self.shares.is_some() {
+            return Err(other("the machine is set up already".to_owned()));
+        }
+        self.shares = Some(setup::set_up(setup)?);
+        self.hostname.clone_from(&setup.hostname);
+        let reports = Arc::clone(&self.reports);
+        spawn("kernel log", move || {
+            // A kernel without a readable log has no warnings to forward.
+            let _ = kernel_log::forward(&reports);
+        });
+        Ok(Reply::Done)
+    }
+
+    fn refresh_shares(&self) -> Result<Reply, Failure> {
+        fs::write("/proc/sys/vm/drop_caches", "2")
+            .map_err(|error| other(format!("cannot drop what is cached of the shares: {error}")))?;
+        for share in self.shares.iter().flatten() {
+            share.refresh().map_err(|error| other(format!("a share does not answer: {error}")))?;
+        }
+        Ok(Reply::Done)
+    }
+
+    fn terminate(&self, exec: u64, grace: Duration) {
+        if let Some(cgroup) = self.commands.cgroup(exec) {
+            spawn("ending", move || {
+                cgroup.terminate(grace);
+            });
+        }
+    }
+}
+
+fn other(message: String) -> Failure {
+    Failure { kind: FailureKind::Other, message }
+}
+
+fn missing_outputs(patterns: &[String]) -> Result<Reply, Failure> {
+    let mut missing = Vec::new();
+    for (place, pattern) in (0..).zip(patterns) {
+        if !outputs::is_there(Path::new("/"), pattern).map_err(other)? {
+            missing.push(place);
+        }
+    }
+    Ok(Reply::Missing(missing))
+}
+
+fn beat(answers: &Answers) -> ! {
+    loop {
+        thread::sleep(Duration::from_secs(HEARTBEAT_SECONDS));
+        answers.send(&Answer::Heartbeat);
+    }
+}
+
+/// Starts a thread. Without one the agent cannot do its work, and the kernel's end of PID 1 tells the host so.
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) {
+    if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(work) {
+        eprint_kernel(&format!("cannot start a thread for {name}: {error}"));
+        std::process::abort();
+    }
+}

@@ -1,0 +1,354 @@
+//! Starts a command: user, home, script, program, environment, group, pipes, and the pump that serves them.
+
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use smolvm_agent::{Command, Exec, Failure, FailureKind, GuestUser};
+
+use crate::cgroups::Cgroup;
+use crate::commands::Commands;
+use crate::pump::Pump;
+use crate::sys::{self, Identity, Launch, LaunchError, LaunchStage};
+use crate::users::resolve_user;
+use crate::wire::Reports;
+
+/// Where scripts are written.
+pub(crate) const SCRIPTS: &str = "/run/smolvm/steps";
+
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Largest account file of an image that is read.
+const ACCOUNTS_MAX: u64 = 16 << 20;
+
+/// Homes that accounts without a home name; they are not made.
+const NO_HOMES: &[&str] = &["/", "/nonexistent", "/dev/null", "/var/empty", "/proc"];
+
+fn failure(kind: FailureKind, message: String) -> Failure {
+    Failure { kind, message }
+}
+
+fn other(what: &str, error: &io::Error) -> Failure {
+    failure(FailureKind::Other, format!("{what}: {error}"))
+}
+
+/// Looks a user up in the image's files.
+pub(crate) fn look_user_up(wanted: &str) -> Result<GuestUser, Failure> {
+    let passwd = read_accounts("/etc/passwd")?;
+    let group = read_accounts("/etc/group")?;
+    resolve_user(wanted, &passwd, &group).map_err(|message| failure(FailureKind::User, message))
+}
+
+/// The text of an account file; empty where there is none.
+fn read_accounts(path: &str) -> Result<String, Failure> {
+    let size = fs::metadata(path).map_or(0, |found| found.len());
+    if size > ACCOUNTS_MAX {
+        return Err(failure(FailureKind::User, format!("`{path}` of the image is {size} bytes long")));
+    }
+    Ok(fs::read(path).map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// Starts a command; its output and its end are reported by a thread of its own.
+pub(crate) fn start(
+    exec: Exec,
+    hostname: &str,
+    commands: &Arc<Commands>,
+    reports: &Arc<Reports>,
+) -> Result<(), Failure> {
+    commands.forget_ended();
+    if commands.is_known(exec.id) {
+        return Err(failure(FailureKind::Other, format!("command {} runs already", exec.id)));
+    }
+    let user = look_user_up(&exec.user)?;
+    make_home(&user);
+    let arguments = arguments(&exec.command)?;
+    let environment = environment(&exec, &user, hostname);
+    let program = arguments.first().cloned().unwrap_or_default();
+    let programs = candidates(&program, &environment);
+    let working_dir = exec.working_dir.clone().unwrap_or_else(|| "/".to_owned());
+    let identity = Identity { uid: user.uid, gid: user.gid, groups: user.groups.clone() };
+
+    let cgroup = Arc::new(Cgroup::create(exec.id).map_err(|error| other("cannot make the command's group", &error))?);
+    let plan = Plan {
+        exec: exec.id,
+        programs: c_strings(&programs)?,
+        arguments: c_strings(&arguments)?,
+        environment: c_strings(&environment)?,
+        working_dir: c_string(&working_dir)?,
+        identity,
+    };
+    let pump = plan
+        .launch(&cgroup, commands)
+        .map_err(|error| explain(&error, &program, &programs, &working_dir, &exec.user))?;
+    spawn_pump(pump, cgroup, commands, reports)
+}
+
+/// Serves a command's output on a thread.
+fn spawn_pump(
+    pump: Pump,
+    cgroup: Arc<Cgroup>,
+    commands: &Arc<Commands>,
+    reports: &Arc<Reports>,
+) -> Result<(), Failure> {
+    let (commands, reports) = (Arc::clone(commands), Arc::clone(reports));
+    commands.pump_began();
+    let counted = Arc::clone(&commands);
+    let serve = move || {
+        pump.run(&|report| reports.send(&report), &|| cgroup.has_run_out_of_memory());
+        commands.pump_ended();
+        commands.forget_ended();
+    };
+    thread::Builder::new().name("pump".to_owned()).spawn(serve).map(drop).map_err(|error| {
+        counted.pump_ended();
+        other("cannot serve the command's output", &error)
+    })
+}
+
+/// Everything about a command, in the form that the kernel takes.
+struct Plan {
+    exec: u64,
+    programs: Vec<CString>,
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+    working_dir: CString,
+    identity: Identity,
+}
+
+impl Plan {
+    fn launch(&self, cgroup: &Arc<Cgroup>, commands: &Commands) -> Result<Pump, LaunchError> {
+        let prepare = |error| LaunchError { stage: LaunchStage::Prepare, error };
+        let (stdout, out) = sys::pipe().map_err(prepare)?;
+        let (stderr, err) = sys::pipe().map_err(prepare)?;
+        let (end, told) = sys::pipe().map_err(prepare)?;
+        let null = sys::open_null().map_err(prepare)?;
+        let entrance = cgroup.entrance().map_err(prepare)?;
+        let launch = Launch {
+            programs: &self.programs,
+            arguments: &self.arguments,
+            environment: &self.environment,
+            working_dir: &self.working_dir,
+            identity: Some(&self.identity),
+            cgroup: Some(entrance.as_fd()),
+            stdin: null.as_fd(),
+            stdout: out.as_fd(),
+            stderr: err.as_fd(),
+        };
+        let forked = commands.fork(self.exec, Arc::clone(cgroup), &launch, told).map_err(prepare)?;
+        drop((out, err));
+        forked.wait_program()?;
+        Ok(Pump { exec: self.exec, stdout, stderr, end })
+    }
+}
+
+/// The words of a command. A script is written to its file first.
+fn arguments(command: &Command) -> Result<Vec<String>, Failure> {
+    let words = match command {
+        Command::List(words) => words.clone(),
+        Command::Script { name, text, shell } => {
+            if name.is_empty() || name.contains(['/', '\0']) || name == "." || name == ".." || name.len() > 255 {
+                return Err(failure(FailureKind::Other, format!("`{name}` is no name for a script")));
+            }
+            let path = format!("{SCRIPTS}/{name}");
+            fs::write(&path, text).map_err(|error| other("cannot write the script", &error))?;
+            shell.iter().cloned().chain([path]).collect()
+        }
+    };
+    if words.first().is_none_or(String::is_empty) {
+        return Err(failure(FailureKind::NotFound, "the command is empty".to_owned()));
+    }
+    Ok(words)
+}
+
+/// The environment as `NAME=value`, a name once; later ones win.
+fn environment(exec: &Exec, user: &GuestUser, hostname: &str) -> Vec<String> {
+    let mut env: Vec<(&str, &str)> = vec![("PATH", DEFAULT_PATH), ("HOME", &user.home), ("HOSTNAME", hostname)];
+    if let Some(name) = &user.name {
+        env.extend([("USER", name.as_str()), ("LOGNAME", name)]);
+    }
+    for (name, value) in &exec.env {
+        match env.iter_mut().find(|(known, _)| known == name) {
+            Some(entry) => entry.1 = value,
+            None => env.push((name, value)),
+        }
+    }
+    env.iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+/// The files that may be the program, in order, as execvp(3) looks for them.
+fn candidates(program: &str, environment: &[String]) -> Vec<String> {
+    if program.contains('/') {
+        return vec![program.to_owned()];
+    }
+    let path = environment.iter().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or_default();
+    path.split(':')
+        .map(|folder| if folder.is_empty() { format!("./{program}") } else { format!("{folder}/{program}") })
+        .collect()
+}
+
+fn c_string(text: &str) -> Result<CString, Failure> {
+    CString::new(text).map_err(|_| failure(FailureKind::Other, "the command or its environment has a NUL".to_owned()))
+}
+
+fn c_strings(texts: &[String]) -> Result<Vec<CString>, Failure> {
+    texts.iter().map(|text| c_string(text)).collect()
+}
+
+/// Says why a command did not start, by its kind.
+fn explain(error: &LaunchError, program: &str, programs: &[String], working_dir: &str, user: &str) -> Failure {
+    let code = error.error.raw_os_error();
+    let why = &error.error;
+    match error.stage {
+        LaunchStage::Prepare => other("cannot start the command", why),
+        LaunchStage::Identity => failure(FailureKind::User, format!("cannot become user `{user}`: {why}")),
+        LaunchStage::WorkingDir => {
+            let message = match code {
+                Some(libc::ENOENT) => format!("the working folder `{working_dir}` does not exist"),
+                Some(libc::ENOTDIR) => format!("the working folder `{working_dir}` is not a folder"),
+                Some(libc::EACCES) => format!("user `{user}` may not enter the working folder `{working_dir}`"),
+                _ => format!("cannot enter the working folder `{working_dir}`: {why}"),
+            };
+            failure(FailureKind::WorkingDir, message)
+        }
+        LaunchStage::Program => explain_program(code, why, program, programs, user),
+    }
+}
+
+fn explain_program(code: Option<i32>, why: &io::Error, program: &str, programs: &[String], user: &str) -> Failure {
+    match code {
+        // What is there and yet "does not exist" lacks the interpreter that it names.
+        Some(libc::ENOENT) => match programs.iter().find(|file| Path::new(file).exists()) {
+            Some(file) => failure(
+                FailureKind::CannotRun,
+                format!("cannot run `{file}`: the interpreter or loader that it names does not exist"),
+            ),
+            None => failure(FailureKind::NotFound, format!("there is no program `{program}` in the machine")),
+        },
+        Some(libc::EACCES) => {
+            failure(FailureKind::CannotRun, format!("user `{user}` may not run `{program}`: it is not executable"))
+        }
+        Some(libc::ENOEXEC) => failure(
+            FailureKind::CannotRun,
+            format!("cannot run `{program}`: it is neither a program of this machine nor does it begin with `#!`"),
+        ),
+        _ => failure(FailureKind::CannotRun, format!("cannot run `{program}`: {why}")),
+    }
+}
+
+/// Makes the user's home where it is missing and would lie in the machine's own writable layer. A command can run
+/// without one, so nothing fails here.
+fn make_home(user: &GuestUser) {
+    let home = Path::new(&user.home);
+    if NO_HOMES.contains(&user.home.as_str()) || !home.is_absolute() || home.exists() {
+        return;
+    }
+    let Some(above) = home.ancestors().skip(1).find(|above| above.exists()) else {
+        return;
+    };
+    let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
+    if device(above) != device(Path::new("/")) {
+        return;
+    }
+    let is_made =
+        home.parent().is_some_and(|parent| fs::create_dir_all(parent).is_ok()) && fs::create_dir(home).is_ok();
+    if is_made {
+        let _ = chown(home, Some(user.uid), Some(user.gid));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    fn exec(env: &[(&str, &str)]) -> Exec {
+        Exec {
+            id: 1,
+            command: Command::List(vec!["true".into()]),
+            env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            working_dir: None,
+            user: "root".into(),
+        }
+    }
+
+    fn joe() -> GuestUser {
+        GuestUser { name: Some("joe".into()), uid: 1000, gid: 1000, groups: vec![1000], home: "/home/joe".into() }
+    }
+
+    #[test]
+    fn environment_is_the_users_with_the_commands_own_above() {
+        let env = environment(&exec(&[("A", "1"), ("HOME", "/x"), ("A", "2")]), &joe(), "box");
+        let path = format!("PATH={DEFAULT_PATH}");
+        assert_eq!(env, [path.as_str(), "HOME=/x", "HOSTNAME=box", "USER=joe", "LOGNAME=joe", "A=2"]);
+    }
+
+    #[test]
+    fn program_without_a_slash_is_looked_for_in_the_commands_own_path() {
+        let env = ["PATH=/a::/b".to_owned()];
+        assert_eq!(candidates("x", &env), ["/a/x", "./x", "/b/x"]);
+        assert_eq!(candidates("./x", &env), ["./x"]);
+    }
+
+    #[test]
+    fn script_name_cannot_leave_its_folder() {
+        for name in ["../x", "a/b", "", "..", "."] {
+            let command = Command::Script { name: name.into(), text: String::new(), shell: vec!["sh".into()] };
+            assert!(arguments(&command).is_err(), "{name}");
+        }
+    }
+
+    /// Runs a program as this process and gives its output, or the kind of its failure.
+    fn run(program: &str, words: &[&str], working_dir: &str) -> Result<String, FailureKind> {
+        let arguments: Vec<String> = [program].iter().chain(words).map(|word| (*word).to_owned()).collect();
+        let environment = ["PATH=/usr/bin:/bin".to_owned(), "A=1".to_owned()];
+        let programs = candidates(program, &environment);
+        let (mut stdout, out) = sys::pipe().expect("a pipe");
+        let null = sys::open_null().expect("there is /dev/null");
+        let launch = Launch {
+            programs: &c_strings(&programs).expect("no NUL"),
+            arguments: &c_strings(&arguments).expect("no NUL"),
+            environment: &c_strings(&environment).expect("no NUL"),
+            working_dir: &c_string(working_dir).expect("no NUL"),
+            identity: None,
+            cgroup: None,
+            stdin: null.as_fd(),
+            stdout: out.as_fd(),
+            stderr: out.as_fd(),
+        };
+        let forked = sys::fork_child(&launch).expect("fork works");
+        drop(out);
+        let started = forked.wait_program();
+        let mut text = String::new();
+        stdout.read_to_string(&mut text).expect("it is text");
+        started.map(|()| text).map_err(|error| explain(&error, program, &programs, working_dir, "root").kind)
+    }
+
+    #[test]
+    fn child_has_its_own_session_folder_and_environment() {
+        let text = run(
+            "sh",
+            &["-c", "cat; pwd; umask; echo $A; ps -o sid= -p $$ | tr -d ' ' | grep -qx $$ && echo own"],
+            "/usr",
+        );
+        let text = text.expect("there is a shell");
+        assert!(text.starts_with("/usr\n0022\n1\n"), "{text}");
+    }
+
+    #[test]
+    fn failures_are_told_apart() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = |name: &str| folder.path().join(name).to_str().expect("it is text").to_owned();
+        fs::write(path("plain"), "x").expect("it is written");
+        fs::write(path("orphan"), "#!/nonexistent/interpreter\n").expect("it is written");
+        fs::set_permissions(path("orphan"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
+        assert_eq!(run("no-such-program", &[], "/"), Err(FailureKind::NotFound));
+        assert_eq!(run(&path("plain"), &[], "/"), Err(FailureKind::CannotRun));
+        assert_eq!(run(&path("orphan"), &[], "/"), Err(FailureKind::CannotRun));
+        assert_eq!(run("true", &[], &path("missing")), Err(FailureKind::WorkingDir));
+        assert_eq!(run("true", &[], &path("plain")), Err(FailureKind::WorkingDir));
+    }
+}

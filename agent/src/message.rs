@@ -1,0 +1,297 @@
+//! What host and agent say to each other. Host and agent are built together: a change here raises
+//! [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION), and nothing is kept compatible.
+
+use std::fmt;
+
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// What the host asks for on the control connection. Each is answered by one [`Answer::Reply`] of the same id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Makes the machine ready: once, before anything else.
+    Setup(Setup),
+    /// Looks a user up in the image's own files: `name`, `uid`, `uid:gid`, `name:group`.
+    ResolveUser {
+        /// As written by the user.
+        user: String,
+    },
+    /// Forgets cached attributes of the shares, and reads those of their roots again.
+    RefreshShares,
+    /// Starts a command; its output and end are [`Report`]s.
+    Exec(Exec),
+    /// Sends a signal to the process group of a command.
+    Signal {
+        /// Which command.
+        exec: u64,
+        /// Number of the signal.
+        signal: i32,
+    },
+    /// Ends a command and all that it started: TERM, and KILL when the grace is over. Answered at once.
+    Terminate {
+        /// Which command.
+        exec: u64,
+        /// Milliseconds between TERM and KILL.
+        grace_ms: u64,
+    },
+    /// Ends everything that commands left behind; answered when nothing is left.
+    EndBackground {
+        /// Milliseconds between TERM and KILL.
+        grace_ms: u64,
+    },
+    /// Which of these absolute paths or globs match nothing.
+    MissingOutputs {
+        /// Patterns.
+        patterns: Vec<String>,
+    },
+    /// Ends everything and powers off; answered at once.
+    Shutdown {
+        /// Milliseconds between TERM and KILL.
+        grace_ms: u64,
+    },
+}
+
+/// A request and its number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbered {
+    /// Number, unique in the session.
+    pub id: u32,
+    /// The request.
+    pub request: Request,
+}
+
+/// What the agent says on the control connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// The agent lives.
+    Heartbeat,
+    /// The answer to a request.
+    Reply {
+        /// Number of the request.
+        id: u32,
+        /// Its answer.
+        reply: Reply,
+    },
+}
+
+/// How a request was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// It is done, or under way where the request says so.
+    Done,
+    /// The user that was asked for.
+    User(GuestUser),
+    /// Places, in the request, of the patterns that match nothing.
+    Missing(Vec<u32>),
+    /// It could not be done.
+    Failed(Failure),
+}
+
+/// What the agent says on the output connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Report {
+    /// A command wrote something.
+    Output {
+        /// Which command.
+        exec: u64,
+        /// Where it wrote.
+        stream: Stream,
+        /// What it wrote.
+        bytes: Bytes,
+    },
+    /// The process of a command ended; all that was written before came before.
+    Exited {
+        /// Which command.
+        exec: u64,
+        /// How it ended.
+        status: ExitStatus,
+        /// Whether the kernel killed a process of the command for want of memory.
+        is_out_of_memory: bool,
+    },
+    /// Output of what commands left in the background, and warnings of the kernel.
+    Log {
+        /// What was written.
+        bytes: Bytes,
+    },
+}
+
+/// Which output of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// How a process in the guest ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExitStatus {
+    /// It ended by itself with this code.
+    Code(i32),
+    /// This signal killed it.
+    Signal(i32),
+}
+
+/// Everything that makes a booted kernel a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setup {
+    /// Host name.
+    pub hostname: String,
+    /// Nanoseconds since 1970.
+    pub clock_unix_ns: u64,
+    /// Seed of the kernel's random numbers; each byte counts as eight bits.
+    pub entropy: Bytes,
+    /// Tag of the share that is the root's lower layer.
+    pub root_tag: String,
+    /// Mounts, parents before what is below them.
+    pub mounts: Vec<SetupMount>,
+}
+
+/// One share and its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetupMount {
+    /// Tag of the share.
+    pub tag: String,
+    /// Absolute path in the guest.
+    pub target: String,
+    /// Whether the guest's kernel refuses writes too.
+    pub is_read_only: bool,
+    /// Whether a missing mount point may be made inside a writable share, which makes it on the host.
+    pub is_created_in_share: bool,
+    /// Inode number of the share's folder on the host, to check that the right share is there.
+    pub inode: Option<u64>,
+}
+
+/// A user as the image knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestUser {
+    /// Name, where the image has one for the id.
+    pub name: Option<String>,
+    /// User id.
+    pub uid: u32,
+    /// Primary group.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+    /// Home folder, `/` where the image knows none.
+    pub home: String,
+}
+
+/// A command to start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exec {
+    /// Number chosen by the host, unique in the session.
+    pub id: u64,
+    /// What runs.
+    pub command: Command,
+    /// Environment, above `PATH`, `HOME`, `USER`, `LOGNAME` and `HOSTNAME`; later entries win.
+    pub env: Vec<(String, String)>,
+    /// Working folder, `/` by default.
+    pub working_dir: Option<String>,
+    /// User, in a form of [`Request::ResolveUser`].
+    pub user: String,
+}
+
+/// What a command runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// A script: written to a file whose path is the shell's last argument.
+    Script {
+        /// File name of the script.
+        name: String,
+        /// Its text.
+        text: String,
+        /// The shell and its arguments.
+        shell: Vec<String>,
+    },
+    /// A program and its arguments.
+    List(Vec<String>),
+}
+
+/// Why the agent could not do something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What kind of failure.
+    pub kind: FailureKind,
+    /// In words: a fragment in lower case, names in backticks.
+    pub message: String,
+}
+
+/// Kinds of failures that the host tells apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// Setup did not get through.
+    Setup {
+        /// Where it stopped.
+        phase: SetupPhase,
+        /// Target of the mount that failed.
+        target: Option<String>,
+    },
+    /// The image does not know the user or the group.
+    User,
+    /// The program is not there.
+    NotFound,
+    /// The program is there and cannot be run.
+    CannotRun,
+    /// The working folder is not there, or the user may not enter it.
+    WorkingDir,
+    /// Anything else.
+    Other,
+}
+
+/// Phases of a setup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SetupPhase {
+    /// Clock, entropy, host name, loopback.
+    System,
+    /// Root file system: lower share, writable layer, and what the kernel offers below it.
+    Root,
+    /// A mount was made.
+    Mount,
+    /// A mount was checked.
+    Verify,
+}
+
+/// Bytes that travel in one piece, not element by element.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Bytes(pub Vec<u8>);
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Bytes({} bytes)", self.0.len())
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct BytesVisitor;
+
+        impl<'de> Visitor<'de> for BytesVisitor {
+            type Value = Bytes;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("bytes")
+            }
+
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                Ok(Bytes(bytes.to_vec()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Bytes, A::Error> {
+                let mut bytes = Vec::new();
+                while let Some(byte) = seq.next_element()? {
+                    bytes.push(byte);
+                }
+                Ok(Bytes(bytes))
+            }
+        }
+        deserializer.deserialize_bytes(BytesVisitor)
+    }
+}

@@ -1,0 +1,46 @@
+//! The end: of all commands, and of the machine.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::commands::Commands;
+use crate::shares::Mounted;
+use crate::sys;
+
+/// How long the last output may take to the host.
+const SENDING: Duration = Duration::from_secs(2);
+
+/// How long killed processes may take to go away.
+const KILLED: Duration = Duration::from_secs(2);
+
+/// Ends everything that commands started: TERM to all, KILL to what is left after the grace.
+pub(crate) fn end_commands(commands: &Commands, grace: Duration) {
+    thread::scope(|scope| {
+        for cgroup in commands.cgroups() {
+            scope.spawn(move || cgroup.terminate(grace));
+        }
+    });
+    commands.forget_ended();
+}
+
+/// Ends every process, sends the last output, writes everything back and powers off.
+pub(crate) fn shut_down(commands: &Commands, shares: &[Mounted], grace: Duration) -> ! {
+    if !commands.wait_idle(Duration::ZERO) {
+        sys::kill_all(libc::SIGTERM);
+        if grace.is_zero() || !commands.wait_idle(grace) {
+            sys::kill_all(libc::SIGKILL);
+            commands.wait_idle(KILLED);
+        }
+    }
+    commands.wait_sent(SENDING);
+    sys::sync_all();
+    for share in shares.iter().rev() {
+        share.unmount();
+    }
+    sys::power_off()
+}
+
+/// Powers off without asking anybody: the host is gone.
+pub(crate) fn off_at_once() -> ! {
+    sys::power_off()
+}

@@ -1,0 +1,157 @@
+//! The root file system: the image's share below, a writable layer in memory above, and what the kernel offers in it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
+use std::path::Path;
+
+use crate::boot::{EARLY_MOUNTS, make_folder};
+use crate::cgroups;
+use crate::exec::SCRIPTS;
+use crate::sys::{self, MountFlags};
+
+const LOWER: &str = "/lower";
+const LAYER: &str = "/layer";
+const UPPER: &str = "/layer/upper";
+const WORK: &str = "/layer/work";
+const ROOT: &str = "/root.new";
+
+/// Where the agent keeps what is its own.
+const OWN: &str = "/run/smolvm";
+
+/// A file system of the kernel and its place.
+struct KernelMount {
+    kind: &'static str,
+    target: &'static str,
+    flags: MountFlags,
+    data: &'static str,
+    /// An image that has something there keeps it.
+    is_for_empty_only: bool,
+    /// The machine can do without it.
+    is_optional: bool,
+}
+
+const SAFE: MountFlags = MountFlags::NO_SUID.and(MountFlags::NO_DEV);
+const STRICT: MountFlags = SAFE.and(MountFlags::NO_EXEC);
+
+const fn kernel_mount(kind: &'static str, target: &'static str, flags: MountFlags, data: &'static str) -> KernelMount {
+    KernelMount { kind, target, flags, data, is_for_empty_only: false, is_optional: false }
+}
+
+/// In order: parents first.
+const KERNEL_MOUNTS: &[KernelMount] = &[
+    kernel_mount("proc", "/proc", STRICT, ""),
+    kernel_mount("sysfs", "/sys", STRICT, ""),
+    kernel_mount("cgroup2", "/sys/fs/cgroup", STRICT, ""),
+    kernel_mount("devtmpfs", "/dev", MountFlags::NO_SUID, ""),
+    kernel_mount("devpts", "/dev/pts", MountFlags::NO_SUID.and(MountFlags::NO_EXEC), "gid=5,mode=620,ptmxmode=666"),
+    kernel_mount("tmpfs", "/dev/shm", SAFE, "mode=1777"),
+    KernelMount { is_optional: true, ..kernel_mount("mqueue", "/dev/mqueue", STRICT, "") },
+    KernelMount { is_for_empty_only: true, ..kernel_mount("tmpfs", "/run", SAFE, "mode=755") },
+    KernelMount { is_for_empty_only: true, ..kernel_mount("tmpfs", "/tmp", SAFE, "mode=1777") },
+    kernel_mount("tmpfs", OWN, SAFE, "mode=755"),
+];
+
+/// What programs expect in `/dev` and no kernel makes.
+const DEVICE_LINKS: &[(&str, &str)] = &[
+    ("/proc/self/fd", "/dev/fd"),
+    ("/proc/self/fd/0", "/dev/stdin"),
+    ("/proc/self/fd/1", "/dev/stdout"),
+    ("/proc/self/fd/2", "/dev/stderr"),
+];
+
+/// An error and what it was about.
+pub(crate) type Told<T> = Result<T, String>;
+
+fn tell<T>(result: io::Result<T>, what: &str) -> Told<T> {
+    result.map_err(|error| format!("{what}: {error}"))
+}
+
+/// Makes the root, moves into it, and mounts what the kernel offers.
+pub(crate) fn make_root(tag: &str, hostname: &str) -> Told<()> {
+    for folder in [LOWER, LAYER, ROOT] {
+        tell(make_folder(Path::new(folder)), "cannot make a folder in the initramfs")?;
+    }
+    let lower = sys::mount(tag, Path::new(LOWER), "virtiofs", MountFlags::READ_ONLY, "");
+    tell(lower, &format!("cannot mount the root's share `{tag}`"))?;
+    tell(make_layer(hostname), "cannot make the writable layer")?;
+    let options = format!("lowerdir={LOWER},upperdir={UPPER},workdir={WORK}");
+    let overlay = sys::mount("root", Path::new(ROOT), "overlay", MountFlags::NONE, &options);
+    tell(overlay, "cannot put the writable layer over the root's share")?;
+    tell(enter_root(), "cannot move into the root")?;
+    for each in KERNEL_MOUNTS {
+        tell(make_kernel_mount(each), &format!("cannot mount {} on `{}`", each.kind, each.target))?;
+    }
+    for (to, link) in DEVICE_LINKS {
+        match std::os::unix::fs::symlink(to, link) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            result => tell(result, &format!("cannot make `{link}`"))?,
+        }
+    }
+    tell(cgroups::prepare_parent(), "cannot make the group of all commands")?;
+    tell(make_folder(Path::new(SCRIPTS)), "cannot make the folder of scripts")?;
+    tell(make_workspace(), "cannot make `/workspace`")
+}
+
+/// The writable layer, with the machine's own files in it before anything lies over the image's: no copy of the
+/// image's files is made, and it does not matter whether they can be read.
+fn make_layer(hostname: &str) -> io::Result<()> {
+    sys::mount("layer", Path::new(LAYER), "tmpfs", MountFlags::NONE, "mode=755,size=50%")?;
+    fs::create_dir(WORK)?;
+    copy_folder(Path::new(LOWER), Path::new(UPPER))?;
+    let lower_etc = Path::new(LOWER).join("etc");
+    if fs::symlink_metadata(&lower_etc).is_ok_and(|found| !found.is_dir()) {
+        return Err(io::Error::other("`/etc` of the image is not a folder"));
+    }
+    let etc = Path::new(UPPER).join("etc");
+    copy_folder(&lower_etc, &etc)?;
+    let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{hostname}\n");
+    for (name, text) in [("hosts", hosts), ("hostname", format!("{hostname}\n")), ("resolv.conf", String::new())] {
+        let path = etc.join(name);
+        fs::write(&path, text)?;
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o644))?;
+    }
+    Ok(())
+}
+
+/// An empty folder with mode and owner of another; as root has it where there is no other.
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    let (mode, uid, gid) = fs::metadata(from).map_or((0o755, 0, 0), |found| (found.mode(), found.uid(), found.gid()));
+    chown(to, Some(uid), Some(gid))?;
+    fs::set_permissions(to, PermissionsExt::from_mode(mode & 0o7777))
+}
+
+/// The initramfs cannot be left by pivot_root(2): the new root is moved over it.
+fn enter_root() -> io::Result<()> {
+    for target in EARLY_MOUNTS.iter().chain(&[LOWER, LAYER]) {
+        // The overlay keeps what it uses; nothing else may stay in reach.
+        sys::unmount_lazily(Path::new(target))?;
+    }
+    std::env::set_current_dir(ROOT)?;
+    sys::move_mount_to_root(Path::new("."))?;
+    sys::change_root(Path::new("."))
+}
+
+fn make_kernel_mount(each: &KernelMount) -> io::Result<()> {
+    let target = Path::new(each.target);
+    if each.is_for_empty_only && fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Ok(());
+    }
+    let made = match make_folder(target) {
+        // sysfs has its own places for mounts.
+        Err(_) if target.is_dir() => Ok(()),
+        result => result,
+    };
+    let mounted = made.and_then(|()| sys::mount(each.kind, target, each.kind, each.flags, each.data));
+    if each.is_optional { Ok(()) } else { mounted }
+}
+
+fn make_workspace() -> io::Result<()> {
+    let path = Path::new("/workspace");
+    match fs::DirBuilder::new().mode(0o777).create(path) {
+        Ok(()) => fs::set_permissions(path, PermissionsExt::from_mode(0o1777)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}

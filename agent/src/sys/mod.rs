@@ -1,0 +1,29 @@
+//! Safe wrappers over the calls that PID 1 needs and the standard library lacks; the only `unsafe` of the agent.
+
+#[cfg(not(test))]
+mod entry;
+mod file;
+mod launch;
+mod machine;
+mod mount;
+mod process;
+mod vsock;
+
+pub(crate) use file::{Readiness, open_null, pipe, poll, unread_bytes};
+pub(crate) use launch::{Forked, Identity, Launch, LaunchError, LaunchStage, fork_child};
+pub(crate) use machine::{
+    add_entropy, bring_loopback_up, ignore_broken_pipes, load_module, power_off, set_clock, set_hostname,
+    set_open_files_limit, sync_all,
+};
+pub(crate) use mount::{
+    MountFlags, change_root, file_system, mount, move_mount_to_root, stat_from_server, unmount_lazily,
+};
+pub(crate) use process::{ChildEnd, kill_all, kill_process, kill_process_group, wait_any_child};
+pub(crate) use vsock::VsockListener;
+
+use std::io;
+
+/// The result of a call that gives −1 and `errno` when it fails.
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

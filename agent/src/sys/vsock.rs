@@ -1,0 +1,65 @@
+//! Vsock listeners that serve the host and nobody else.
+
+#![expect(unsafe_code, reason = "the standard library has no vsock sockets")]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use super::check;
+
+/// A vsock socket that listens.
+#[derive(Debug)]
+pub(crate) struct VsockListener {
+    socket: OwnedFd,
+}
+
+const ADDRESS_BYTES: usize = size_of::<libc::sockaddr_vm>();
+
+fn address(port: u32) -> libc::sockaddr_vm {
+    // SAFETY: all bytes zero is a valid `sockaddr_vm`.
+    let mut address: libc::sockaddr_vm = unsafe { std::mem::zeroed() };
+    address.svm_family = libc::sa_family_t::try_from(libc::AF_VSOCK).unwrap_or_default();
+    address.svm_cid = libc::VMADDR_CID_ANY;
+    address.svm_port = port;
+    address
+}
+
+impl VsockListener {
+    /// Listens on a port.
+    pub(crate) fn bind(port: u32) -> io::Result<Self> {
+        // SAFETY: no pointers.
+        let raw = check(unsafe { libc::socket(libc::AF_VSOCK, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) })?;
+        // SAFETY: the kernel just returned `raw`, and nothing else owns it.
+        let socket = unsafe { OwnedFd::from_raw_fd(raw) };
+        let address = address(port);
+        let length = libc::socklen_t::try_from(ADDRESS_BYTES).map_err(|_| io::ErrorKind::InvalidInput)?;
+        // SAFETY: `address` is a `sockaddr_vm` of that length and lives over the call.
+        check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) })?;
+        // SAFETY: no pointers.
+        check(unsafe { libc::listen(socket.as_raw_fd(), 4) })?;
+        Ok(Self { socket })
+    }
+
+    /// Waits for a connection of the host; others are closed at once.
+    pub(crate) fn accept_host(&self) -> io::Result<File> {
+        loop {
+            let mut peer = address(0);
+            let mut length = libc::socklen_t::try_from(ADDRESS_BYTES).map_err(|_| io::ErrorKind::InvalidInput)?;
+            let fd = self.socket.as_raw_fd();
+            // SAFETY: `peer` has room for `length` bytes, and both live over the call.
+            let accepted =
+                check(unsafe { libc::accept4(fd, (&raw mut peer).cast(), &raw mut length, libc::SOCK_CLOEXEC) });
+            let raw = match accepted {
+                Ok(raw) => raw,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            // SAFETY: the kernel just returned `raw`, and nothing else owns it.
+            let stream = unsafe { OwnedFd::from_raw_fd(raw) };
+            if peer.svm_cid == libc::VMADDR_CID_HOST {
+                return Ok(File::from(stream));
+            }
+        }
+    }
+}

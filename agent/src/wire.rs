@@ -1,0 +1,93 @@
+//! Frames on the two connections. A writer blocks while the host does not read, and that holds back who writes.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+use smolvm_agent::{
+    ANSWER_MAX, Answer, Bytes, GREETING_BYTES, Numbered, REQUEST_MAX, Report, check_greeting, decode, encode,
+    frame_length, greeting,
+};
+
+/// Largest chunk of output in one frame.
+pub(crate) const CHUNK: usize = 64 << 10;
+
+/// Exchanges greetings on a fresh connection. An agent says its greeting to whatever version the host has, so that
+/// the host can name both.
+pub(crate) fn greet(mut stream: &File) -> io::Result<()> {
+    let mut theirs = [0; GREETING_BYTES];
+    stream.read_exact(&mut theirs)?;
+    stream.write_all(&greeting())?;
+    check_greeting(theirs).map_err(io::Error::other)
+}
+
+/// Reads the next request; `None` at the end of the connection.
+pub(crate) fn read_request(mut stream: &File) -> io::Result<Option<Numbered>> {
+    let mut header = [0; 4];
+    match stream.read_exact(&mut header) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let mut payload = vec![0; frame_length(header, REQUEST_MAX).map_err(io::Error::other)?];
+    stream.read_exact(&mut payload)?;
+    decode(&payload).map(Some).map_err(io::Error::other)
+}
+
+/// The agent's end of a connection, shared by all threads that write to it.
+#[derive(Debug)]
+struct Writer {
+    stream: Mutex<File>,
+}
+
+impl Writer {
+    fn send<T: Serialize>(&self, message: &T) {
+        let frame = match encode(message, ANSWER_MAX) {
+            Ok(frame) => frame,
+            Err(error) => return eprint_kernel(&format!("a message was not sent: {error}")),
+        };
+        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where the host is gone, the reader of the control connection powers the machine off.
+        let _ = stream.write_all(&frame);
+    }
+}
+
+/// The control connection, for writing.
+#[derive(Debug)]
+pub(crate) struct Answers(Writer);
+
+impl Answers {
+    pub(crate) fn new(stream: File) -> Self {
+        Self(Writer { stream: Mutex::new(stream) })
+    }
+
+    pub(crate) fn send(&self, answer: &Answer) {
+        self.0.send(answer);
+    }
+}
+
+/// The output connection.
+#[derive(Debug)]
+pub(crate) struct Reports(Writer);
+
+impl Reports {
+    pub(crate) fn new(stream: File) -> Self {
+        Self(Writer { stream: Mutex::new(stream) })
+    }
+
+    pub(crate) fn send(&self, report: &Report) {
+        self.0.send(report);
+    }
+
+    pub(crate) fn log(&self, bytes: &[u8]) {
+        self.send(&Report::Log { bytes: Bytes(bytes.to_vec()) });
+    }
+}
+
+/// Says something where it is seen when nothing else works: in the kernel's log, and so on the console.
+pub(crate) fn eprint_kernel(text: &str) {
+    if let Ok(mut log) = File::options().write(true).open("/dev/kmsg") {
+        let _ = log.write_all(format!("<3>smolvm: {text}\n").as_bytes());
+    }
+}

@@ -1,0 +1,310 @@
+//! What may be typed, as typed: nothing is resolved here.
+//!
+//! The global options belong to the program and to every verb alike (so that they may stand before and after the
+//! verb), and a verb's own letters can never collide with them: each verb flattens [`GlobalArgs`] itself, and
+//! [`GlobalArgs::or`] joins the two places.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "smolvm",
+    version,
+    about = "Runs a checked-in smolvm.yaml: Linux microVMs, host folders in them, and ordered steps",
+    disable_help_subcommand = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArgs {
+    /// Project file instead of the one found upwards from here; repeat to merge, `-` is standard input
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Name of the project instead of the file's
+    #[arg(short = 'p', long = "project-name", value_name = "NAME")]
+    pub(crate) project_name: Option<String>,
+    /// Folder of the project where the file comes from standard input
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) project_directory: Option<PathBuf>,
+    /// How progress is shown
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub(crate) progress: Option<Progress>,
+    /// When to use colours
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub(crate) color: Option<Color>,
+    /// Say nothing but failures
+    #[arg(short = 'q', long, overrides_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more: phases of machines, their consoles
+    #[arg(long, overrides_with = "quiet")]
+    pub(crate) verbose: bool,
+}
+
+impl GlobalArgs {
+    /// What stands after the verb, completed by what stands before it; files of both places in that order.
+    pub(crate) fn or(self, before: Self) -> Self {
+        let mut files = before.files;
+        files.extend(self.files);
+        Self {
+            files,
+            project_name: self.project_name.or(before.project_name),
+            project_directory: self.project_directory.or(before.project_directory),
+            progress: self.progress.or(before.progress),
+            color: self.color.or(before.color),
+            quiet: self.quiet || (before.quiet && !self.verbose),
+            verbose: self.verbose || (before.verbose && !self.quiet),
+        }
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Check, plan, boot the machines, run the steps, stop
+    Up(UpArgs),
+    /// Check the file and report every mistake
+    #[command(visible_alias = "validate")]
+    Check(CheckArgs),
+    /// Show what `up` would do, in which order and why
+    Plan(PlanArgs),
+    /// Print the JSON Schema of smolvm.yaml
+    Schema(SchemaArgs),
+    /// Say whether this host can run machines, which engine serves, and what to install
+    Doctor(DoctorArgs),
+    /// Print the version
+    Version(VersionArgs),
+}
+
+impl Verb {
+    /// The global options that stand after the verb.
+    pub(crate) fn global(&self) -> &GlobalArgs {
+        match self {
+            Self::Up(args) => &args.global,
+            Self::Check(args) => &args.global,
+            Self::Plan(args) => &args.global,
+            Self::Schema(args) => &args.global,
+            Self::Doctor(args) => &args.global,
+            Self::Version(args) => &args.global,
+        }
+    }
+}
+
+/// Options of `up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Steps to run, with what they need, or machines whose steps to run; all by default
+    #[arg(value_name = "STEP|MACHINE")]
+    pub(crate) selection: Vec<String>,
+    /// Go on with what does not need a failed step
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+    /// Check and plan only: print the plan, boot nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// What runs the machines
+    #[arg(long, value_enum, value_name = "ENGINE")]
+    pub(crate) engine: Option<Engine>,
+    /// What runs their CPUs
+    #[arg(long, value_enum, value_name = "ACCEL")]
+    pub(crate) accel: Option<Accel>,
+    /// How many steps may run at the same time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) parallel: Option<u32>,
+    /// Wait where another `up` holds the project
+    #[arg(long)]
+    pub(crate) wait_lock: bool,
+    /// Exit code of a failed run: that of the first failed step, or always 1
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = ExitCodeRule::First)]
+    pub(crate) exit_code: ExitCodeRule,
+    /// How many remarks on the file are shown, 0 for all
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) max_diagnostics: usize,
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+}
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Form of the remarks
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = CheckFormat::Full)]
+    pub(crate) format: CheckFormat,
+    /// Fail also where there are only warnings
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub(crate) deny: Option<Deny>,
+    /// How many remarks are shown, 0 for all
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) max_diagnostics: usize,
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+}
+
+/// Options of `plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// Steps to run, with what they need, or machines whose steps to run; all by default
+    #[arg(value_name = "STEP|MACHINE")]
+    pub(crate) selection: Vec<String>,
+    /// Form of the plan
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = DataFormat::Text)]
+    pub(crate) format: DataFormat,
+    /// How many remarks on the file are shown, 0 for all
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) max_diagnostics: usize,
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+}
+
+/// Options of `schema`.
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+}
+
+/// Options of `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Form of the findings
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = DataFormat::Text)]
+    pub(crate) format: DataFormat,
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+}
+
+/// Options of `version`.
+#[derive(Debug, Args)]
+pub(crate) struct VersionArgs {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Progress {
+    /// `tty` on a terminal, else `plain`
+    Auto,
+    /// For a terminal, with colours
+    Tty,
+    /// Lines with time and step
+    Plain,
+    /// One event a line, as JSON
+    Json,
+    /// Failures only
+    Quiet,
+}
+
+/// When colours are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Color {
+    /// On terminals; `NO_COLOR` and `CLICOLOR_FORCE` are heeded
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// What runs machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Engine {
+    /// The best one that this host can run
+    Auto,
+    /// QEMU
+    Qemu,
+    /// Our own, on KVM (not there yet)
+    Kvm,
+}
+
+/// What runs their CPUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Accel {
+    /// KVM where a probe finds it fast, else emulation
+    Auto,
+    /// Hardware virtualization
+    Kvm,
+    /// Emulation
+    Tcg,
+}
+
+/// Exit code of a failed run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExitCodeRule {
+    /// The code of the first step, in file order, that failed
+    First,
+    /// 1
+    Fixed,
+}
+
+/// Form of remarks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    /// With the lines of the file
+    Full,
+    /// A line each
+    Concise,
+    /// One object
+    Json,
+}
+
+/// What fails a check besides errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Deny {
+    /// Warnings
+    Warnings,
+}
+
+/// Form of what a verb prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DataFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(words: &[&str]) -> GlobalArgs {
+        let cli = Cli::try_parse_from(words).unwrap();
+        cli.verb.global().clone().or(cli.global)
+    }
+
+    #[test]
+    fn no_option_collides_with_another() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_before_and_after_the_verb() {
+        let global = parse(&["smolvm", "-f", "a.yaml", "-q", "up", "-f", "b.yaml", "-p", "demo"]);
+        assert_eq!(global.files, [PathBuf::from("a.yaml"), PathBuf::from("b.yaml")]);
+        assert_eq!(global.project_name.as_deref(), Some("demo"));
+        assert!(global.quiet);
+    }
+
+    #[test]
+    fn the_later_of_quiet_and_verbose_counts() {
+        let global = parse(&["smolvm", "-q", "check", "--verbose"]);
+        assert!(global.verbose && !global.quiet);
+    }
+}

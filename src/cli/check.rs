@@ -1,0 +1,33 @@
+//! `smolvm check`: every mistake of the file, and nothing else.
+//!
+//! The forms for programs are data and go to standard output; the form for people goes to standard error, as the
+//! same remarks do under `up`.
+
+use super::args::{CheckArgs, CheckFormat, Deny};
+use super::exit::{ExitCode, Failure};
+use super::printer::Printer;
+use super::settings::Settings;
+use super::{load, remarks};
+use crate::config::Mode;
+use crate::diag::{self, Diagnostics, Severity};
+
+/// Checks the file.
+pub(crate) fn run(args: &CheckArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
+    let loaded = load::load(settings, Mode::Check)?;
+    let (diagnostics, sources) = (&loaded.diagnostics, &loaded.sources);
+    match args.format {
+        CheckFormat::Full => remarks::tell(diagnostics, sources, args.max_diagnostics, printer),
+        CheckFormat::Concise => printer.data(&diag::render_concise(diagnostics, sources, args.max_diagnostics))?,
+        CheckFormat::Json => printer.data(&diag::render_json(diagnostics, sources, args.max_diagnostics))?,
+    }
+    if args.format == CheckFormat::Full && diagnostics.iter().next().is_none() {
+        let name = sources.iter().next().map_or("the file", |(_, source)| source.name.as_str());
+        printer.note(&format!("{name}: no mistakes\n"));
+    }
+    Ok(if fails(diagnostics, args.deny) { ExitCode::InvalidFile } else { ExitCode::Passed })
+}
+
+fn fails(diagnostics: &Diagnostics, deny: Option<Deny>) -> bool {
+    let warnings = diagnostics.count(Severity::Warning);
+    diagnostics.has_errors() || (deny == Some(Deny::Warnings) && warnings > 0)
+}

@@ -1,0 +1,11 @@
+//! Where the parts meet: the only place that knows kernels, file servers, devices and engines at once.
+//!
+//! `run` says through its traits what it needs; here the rest of the program answers. Deliberately not here: the
+//! order in which things happen (`run`), any decision about the project (`plan`).
+
+mod engine;
+mod folders;
+mod provide;
+
+pub(crate) use engine::{Chosen, choose};
+pub(crate) use provide::Provider;

@@ -1,0 +1,150 @@
+//! What `run` needs for a machine: kernel, initramfs, host folders, file servers, vsock.
+//!
+//! Deliberately not here: when a machine is prepared, what happens to it afterwards.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::folders;
+use crate::cli::exit::chain;
+use crate::config::model::{Image, KernelSource};
+use crate::engine::ShareSocket;
+use crate::guest::{AGENT, Dial};
+use crate::image::{initramfs, kernel};
+use crate::plan::{Invoker, MachinePlan};
+use crate::run::{Prepared, Provide, ProvideError, ProvideHooks, Shares};
+use crate::share::{Rights, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share};
+use crate::virtio::vsock::{VsockBackend, VsockHandle};
+
+/// Context id of a guest; each has a vsock of its own, so that all can have the same (0 to 2 are taken by the protocol).
+const GUEST_CID: u64 = 3;
+
+/// Tag of the root share.
+const ROOT_TAG: &str = "root";
+
+/// Makes machines ready to boot with the parts of this program.
+#[derive(Debug)]
+pub(crate) struct Provider {
+    cache: PathBuf,
+    invoker: Invoker,
+    /// Held while a kernel is found, so that two machines do not download the same one twice.
+    kernel: Mutex<()>,
+}
+
+impl Provider {
+    /// A provider that keeps kernels and initramfs in `cache` and acts on the host for `invoker`.
+    pub(crate) fn new(cache: PathBuf, invoker: Invoker) -> Self {
+        Self { cache, invoker, kernel: Mutex::new(()) }
+    }
+
+    fn boot_files(
+        &self,
+        machine: &MachinePlan,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<(PathBuf, PathBuf), ProvideError> {
+        let request = match &machine.kernel {
+            KernelSource::Auto => kernel::KernelRequest::Auto,
+            KernelSource::Path(path) => kernel::KernelRequest::Path(path.clone()),
+        };
+        let _one_at_a_time = self.kernel.lock().unwrap_or_else(PoisonError::into_inner);
+        let kernel = kernel::resolve(&request, machine.modules.as_deref(), &self.cache, progress)
+            .map_err(|error| world("the kernel cannot be had", &error))?;
+        let initramfs = initramfs::build(&kernel, AGENT, &self.cache)
+            .map_err(|error| world("the initramfs cannot be built", &error))?;
+        Ok((kernel.boot_file, initramfs))
+    }
+
+    fn share_specs(&self, machine: &MachinePlan) -> Result<Vec<ShareSpec>, ProvideError> {
+        let rights = Rights { uid: self.invoker.uid, gid: self.invoker.gid, groups: self.invoker.groups.clone() };
+        let root = match &machine.image {
+            Image::Host => ShareTree::HostRoot,
+            Image::Dir(path) => ShareTree::RootFolder { path: path.clone() },
+            Image::Unsupported(reference) => {
+                let message = format!("image `{reference}` cannot be used by this smolvm");
+                return Err(ProvideError { message, is_host_unfit: false });
+            }
+        };
+        let mut specs = vec![ShareSpec { tag: ROOT_TAG.to_owned(), tree: root, rights: rights.clone() }];
+        for mount in &machine.mounts {
+            let tree = ShareTree::Folder { path: mount.source.clone(), is_read_only: mount.readonly };
+            specs.push(ShareSpec { tag: mount.tag.clone(), tree, rights: rights.clone() });
+        }
+        Ok(specs)
+    }
+}
+
+impl Provide for Provider {
+    fn prepare(&self, machine: &MachinePlan, hooks: ProvideHooks) -> Result<Prepared, ProvideError> {
+        let ProvideHooks { mut progress, share_died, .. } = hooks;
+        let (kernel, initramfs) = self.boot_files(machine, &mut |text| progress(text.to_owned()))?;
+        folders::create_missing(&machine.mounts, &self.invoker)
+            .map_err(|error| world("the folders of the mounts are not there", &error))?;
+        let mut sockets = Vec::new();
+        let mut handles = Vec::new();
+        for spec in self.share_specs(machine)? {
+            let (tag, name) = (spec.tag.clone(), people_name(&spec));
+            let has_view = matches!(spec.tree, ShareTree::Folder { .. });
+            let died = Arc::clone(&share_died);
+            let on_death = Box::new(move |how: String| died(name, how));
+            let (handle, socket) = spawn_share(spec, on_death).map_err(|error| share_failure(&error))?;
+            sockets.push(ShareSocket { tag, socket });
+            handles.push(Served { handle, has_view });
+        }
+        let (vsock_handle, vsock) =
+            VsockBackend::spawn(GUEST_CID).map_err(|error| world("the vsock device cannot be made", &error))?;
+        Ok(Prepared {
+            kernel,
+            initramfs,
+            cmdline: String::new(),
+            sockets,
+            vsock,
+            dial: Arc::new(VsockDial(vsock_handle)),
+            shares: Box::new(ServedShares(Mutex::new(handles))),
+        })
+    }
+}
+
+/// The file servers of one machine.
+struct ServedShares(Mutex<Vec<Served>>);
+
+struct Served {
+    handle: ShareHandle,
+    /// Whether its files are shown as the step user's; those of the root are 0:0 for all.
+    has_view: bool,
+}
+
+impl Shares for ServedShares {
+    fn set_view(&self, uid: u32, gid: u32) -> io::Result<()> {
+        let served = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        served.iter().filter(|served| served.has_view).try_for_each(|served| served.handle.set_view(uid, gid))
+    }
+}
+
+#[derive(Debug)]
+struct VsockDial(VsockHandle);
+
+impl Dial for VsockDial {
+    fn dial(&self, port: u32) -> io::Result<UnixStream> {
+        self.0.dial(port)
+    }
+}
+
+fn people_name(spec: &ShareSpec) -> String {
+    match &spec.tree {
+        ShareTree::Folder { path, .. } | ShareTree::RootFolder { path } => {
+            format!("{} (`{}`)", spec.tag, path.display())
+        }
+        ShareTree::HostRoot => format!("{} (the host's root)", spec.tag),
+    }
+}
+
+fn share_failure(error: &ShareError) -> ProvideError {
+    let is_host_unfit = matches!(error, ShareError::Start { is_host_unfit: true, .. });
+    ProvideError { message: chain(error).collect::<Vec<_>>().join(": "), is_host_unfit }
+}
+
+fn world(what: &str, error: &(dyn std::error::Error + 'static)) -> ProvideError {
+    ProvideError { message: format!("{what}: {}", chain(error).collect::<Vec<_>>().join(": ")), is_host_unfit: false }
+}

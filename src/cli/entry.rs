@@ -1,0 +1,56 @@
+//! From the words of the command line to an exit code.
+
+use std::ffi::OsStr;
+use std::process;
+
+use clap::Parser;
+
+use super::args::{Cli, Verb};
+use super::exit::{ExitCode, Failure};
+use super::printer::Printer;
+use super::settings::Settings;
+use super::{check, doctor, plan, schema, up, version};
+use crate::share;
+
+/// Runs the command line of this process.
+pub fn main() -> process::ExitCode {
+    // The program starts itself anew as the file server of a share; that child has no command line of a person's.
+    if std::env::args_os().nth(1).as_deref() == Some(OsStr::new("__share")) {
+        return share::serve_main();
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Passed };
+            // Help into a pipe that was closed is no failure.
+            let _ = error.print();
+            return code.into();
+        }
+    };
+    let global = cli.verb.global().clone().or(cli.global);
+    let settings = match Settings::resolve(global, &|name| std::env::var_os(name)) {
+        Ok(settings) => settings,
+        Err(failure) => return fail(None, &failure),
+    };
+    let printer = Printer::new(&settings);
+    match dispatch(&cli.verb, &settings, &printer) {
+        Ok(code) => code.into(),
+        Err(failure) => fail(Some(&printer), &failure),
+    }
+}
+
+fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
+    match verb {
+        Verb::Up(args) => up::run(args, settings, printer),
+        Verb::Check(args) => check::run(args, settings, printer),
+        Verb::Plan(args) => plan::run(args, settings, printer),
+        Verb::Schema(_) => schema::run(printer),
+        Verb::Doctor(args) => doctor::run(args, printer),
+        Verb::Version(_) => version::run(printer),
+    }
+}
+
+fn fail(printer: Option<&Printer>, failure: &Failure) -> process::ExitCode {
+    printer.copied().unwrap_or_else(Printer::without_settings).failure(failure);
+    failure.exit_code().into()
+}

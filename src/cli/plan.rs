@@ -1,0 +1,32 @@
+//! `smolvm plan`: what `up` would do, and why.
+
+use super::args::{DataFormat, PlanArgs};
+use super::exit::{Class, ExitCode, Failure};
+use super::printer::Printer;
+use super::settings::Settings;
+use super::{load, remarks};
+use crate::config::{Mode, Project};
+use crate::host;
+use crate::plan::{self, Plan, Selection};
+
+/// Prints the plan.
+pub(crate) fn run(args: &PlanArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
+    let loaded = load::load(settings, Mode::Run)?;
+    remarks::tell(&loaded.diagnostics, &loaded.sources, args.max_diagnostics, printer);
+    let project = match loaded.project {
+        Some(project) if !loaded.diagnostics.has_errors() => project,
+        _ => return Ok(ExitCode::InvalidFile),
+    };
+    let plan = build(&project, &args.selection)?;
+    printer.data(&match args.format {
+        DataFormat::Text => plan::render_text(&plan),
+        DataFormat::Json => plan::render_json(&plan),
+    })?;
+    Ok(ExitCode::Passed)
+}
+
+/// Plans a project on this host.
+pub(crate) fn build(project: &Project, selection: &[String]) -> Result<Plan, Failure> {
+    plan::build(project, &host::facts(), &Selection::of(selection))
+        .map_err(|error| Failure::new(Class::Selection, error).help("`smolvm plan` lists steps and machines"))
+}

@@ -1,0 +1,35 @@
+//! Remarks on the file: for a person on standard error, and as entries for programs.
+//!
+//! Deliberately not here: how they are drawn (`diag`).
+
+use super::printer::Printer;
+use crate::diag::{self, Diagnostics, RenderOptions, Sources};
+
+/// Narrower terminals get lines as wide as this, and wrap them themselves.
+const WIDTH_MIN: usize = 40;
+
+/// Tells them all, at most `max` (0 is no limit).
+pub(crate) fn tell(diagnostics: &Diagnostics, sources: &Sources, max: usize, printer: &Printer) {
+    let defaults = RenderOptions::default();
+    let options = RenderOptions {
+        width: terminal_width().map_or(defaults.width, |width| width.clamp(WIDTH_MIN, defaults.width)),
+        is_color: printer.stderr_style().is_colored(),
+        max_diagnostics: max,
+        ..defaults
+    };
+    printer.tell(&diag::render_full(diagnostics, sources, &options));
+}
+
+/// The entries of the object for programs, at most `max`.
+pub(crate) fn json_entries(diagnostics: &Diagnostics, sources: &Sources, max: usize) -> Vec<serde_json::Value> {
+    let object = diag::render_json(diagnostics, sources, max);
+    let mut object: serde_json::Value = serde_json::from_str(&object).expect("what was just rendered is JSON");
+    match object["diagnostics"].take() {
+        serde_json::Value::Array(entries) => entries,
+        _ => Vec::new(),
+    }
+}
+
+fn terminal_width() -> Option<usize> {
+    rustix::termios::tcgetwinsize(std::io::stderr()).ok().map(|size| usize::from(size.ws_col))
+}

@@ -1,0 +1,216 @@
+//! The thread that reports a run: it takes the events, shows them, and records them.
+//!
+//! A thread of its own, so that a terminal or a pipe that is slow holds the guests back and nothing else. The record
+//! holds every event but output, whose bytes are in the logs beside it. Deliberately not here: any text (`report`).
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use super::args::ExitCodeRule;
+use super::exit::{Class, ExitCode, Failure};
+use super::printer::Printer;
+use super::remarks;
+use super::settings::Settings;
+use crate::diag::{Diagnostics, Severity, Sources};
+use crate::event::{Event, RunStatus, Timed};
+use crate::report::{
+    Grouping, JsonReporter, PlainReporter, QuietReporter, ReportOptions, Reporter, Sink, Style, Verbosity, render_line,
+};
+use crate::run::Summary;
+
+/// Events that may wait for the reporter before guests are held back.
+const EVENTS_WAITING: usize = 256;
+
+/// How long the end of an interrupted run waits for a reader that does not read.
+const READER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The reporter that a person or program asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// For a terminal.
+    Tty,
+    /// Plain lines.
+    Plain,
+    /// JSON lines.
+    Json,
+    /// Failures only.
+    Quiet,
+}
+
+/// What the thread is told.
+#[derive(Debug)]
+pub(crate) struct Report<'a> {
+    /// Which reporter.
+    pub(crate) mode: Mode,
+    /// The settings.
+    pub(crate) settings: &'a Settings,
+    /// Colours.
+    pub(crate) printer: &'a Printer,
+    /// Command that runs the same again.
+    pub(crate) again: String,
+    /// File of the record.
+    pub(crate) record: PathBuf,
+    /// What the exit code is made of.
+    pub(crate) rule: ExitCodeRule,
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub(crate) struct Reporting {
+    thread: JoinHandle<()>,
+    done: mpsc::Receiver<()>,
+}
+
+impl Reporting {
+    /// Waits until all is shown; after an interrupt not for ever.
+    pub(crate) fn finish(self, summary: &Summary) {
+        if summary.status == RunStatus::Interrupted
+            && self.done.recv_timeout(READER_PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout)
+        {
+            return;
+        }
+        // A panic of the reporter has been told by the panic itself.
+        let _ = self.thread.join();
+    }
+}
+
+/// Why a run cannot be reported.
+#[derive(Debug, thiserror::Error)]
+enum ReportError {
+    #[error("the record `{path}` cannot be written")]
+    Record { path: PathBuf, source: std::io::Error },
+    #[error("the reporter's thread cannot be started")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Starts the thread; it ends when the sender is dropped.
+pub(crate) fn spawn(report: Report<'_>) -> Result<(Sender<Timed>, Reporting), Failure> {
+    let path = report.record.clone();
+    let record =
+        File::create(&path).map_err(|source| Failure::new(Class::World, ReportError::Record { path, source }))?;
+    let mut reporter = reporter(&report);
+    let mut record = JsonReporter::new(Sink::new(Box::new(record)));
+    let rule = report.rule;
+    let (sender, mut receiver): (_, Receiver<Timed>) = channel(EVENTS_WAITING);
+    let (done_sender, done) = mpsc::channel();
+    let work = move || {
+        while let Some(mut timed) = receiver.blocking_recv() {
+            apply(rule, &mut timed.event);
+            if !matches!(timed.event, Event::Output { .. }) {
+                record.on(&timed);
+            }
+            reporter.on(&timed);
+        }
+        // Nobody waits for the word where the run has given the reader up.
+        let _ = done_sender.send(());
+    };
+    let thread = thread::Builder::new()
+        .name("report".to_owned())
+        .spawn(work)
+        .map_err(|error| Failure::new(Class::World, ReportError::Thread(error)))?;
+    Ok((sender, Reporting { thread, done }))
+}
+
+fn reporter(report: &Report<'_>) -> Box<dyn Reporter> {
+    let is_tty = report.mode == Mode::Tty;
+    let colored = |style: Style| if is_tty && report.settings.color.is_wanted(true) { Style::new(true) } else { style };
+    let options = ReportOptions {
+        start: jiff::Zoned::now(),
+        verbosity: report.settings.volume,
+        stdout_style: colored(report.printer.stdout_style()),
+        stderr_style: colored(report.printer.stderr_style()),
+        again: report.again.clone(),
+    };
+    match report.mode {
+        Mode::Json => Box::new(JsonReporter::new(Sink::stdout())),
+        Mode::Quiet => Box::new(QuietReporter::new(options, Sink::stderr())),
+        Mode::Plain | Mode::Tty if options.verbosity == Verbosity::Quiet => {
+            Box::new(QuietReporter::new(options, Sink::stderr()))
+        }
+        Mode::Plain => Box::new(PlainReporter::new(options, grouping(), Sink::stdout(), Sink::stderr())),
+        Mode::Tty => Box::new(PlainReporter::new(options, Grouping::None, Sink::stdout(), Sink::stderr())),
+    }
+}
+
+fn grouping() -> Grouping {
+    let is_true = |name| std::env::var_os(name).is_some_and(|value| value == "true");
+    if is_true("GITHUB_ACTIONS") {
+        Grouping::GitHub
+    } else if is_true("GITLAB_CI") {
+        Grouping::GitLab
+    } else {
+        Grouping::None
+    }
+}
+
+/// The exit code under the rule: `fixed` makes the code of a step 1, and leaves alone what no step's own code is.
+pub(crate) fn ruled(code: u8, status: RunStatus, rule: ExitCodeRule) -> u8 {
+    let is_own = status == RunStatus::Failed && code != ExitCode::Failed.number();
+    if rule == ExitCodeRule::Fixed && is_own { 1 } else { code }
+}
+
+fn apply(rule: ExitCodeRule, event: &mut Event) {
+    if let Event::RunFinished { status, exit_code, .. } = event {
+        *exit_code = ruled(*exit_code, *status, rule);
+    }
+}
+
+/// The remarks on the file as events, and the end of the run where they keep it from starting.
+pub(crate) fn remark_events(diagnostics: &Diagnostics, sources: &Sources, max: usize) -> String {
+    let mut lines: String = remarks::json_entries(diagnostics, sources, max).into_iter().map(diagnostic_line).collect();
+    let errors = diagnostics.count(Severity::Error);
+    if errors > 0 {
+        let cause = format!("the file has {errors} error{}", if errors == 1 { "" } else { "s" });
+        lines.push_str(&end(RunStatus::Invalid, ExitCode::InvalidFile.number(), cause));
+    }
+    lines
+}
+
+fn diagnostic_line(entry: serde_json::Value) -> String {
+    let mut line = serde_json::json!({ "v": 1, "t": 0.0, "event": "diagnostic" });
+    if let (Some(line), serde_json::Value::Object(entry)) = (line.as_object_mut(), entry) {
+        line.extend(entry);
+    }
+    format!("{line}\n")
+}
+
+/// The only event of a run that could not start for another reason.
+pub(crate) fn failed_early(failure: &Failure) -> String {
+    let code = failure.exit_code();
+    let status = if code == ExitCode::InvalidFile { RunStatus::Invalid } else { RunStatus::Failed };
+    end(status, code.number(), failure.cause())
+}
+
+fn end(status: RunStatus, exit_code: u8, cause: String) -> String {
+    let event = Event::RunFinished {
+        status,
+        exit_code,
+        cause: Some(cause),
+        seconds: 0.0,
+        passed: 0,
+        failed: 0,
+        skipped: 0,
+        cached: 0,
+    };
+    render_line(&Timed { at: Duration::ZERO, event })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fixed_rule_touches_only_the_code_of_a_step() {
+        let fixed = |code, status| ruled(code, status, ExitCodeRule::Fixed);
+        assert_eq!(fixed(3, RunStatus::Failed), 1);
+        assert_eq!(fixed(125, RunStatus::Failed), 125);
+        assert_eq!(fixed(124, RunStatus::TimedOut), 124);
+        assert_eq!(fixed(130, RunStatus::Interrupted), 130);
+        assert_eq!(ruled(3, RunStatus::Failed, ExitCodeRule::First), 3);
+    }
+}

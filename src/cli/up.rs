@@ -1,0 +1,208 @@
+//! `smolvm up`: check, plan, boot, run, stop, summary.
+//!
+//! Deliberately not here: everything that this list names; each has its own room.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use super::args::{Progress, UpArgs};
+use super::compose::{self, Chosen, Provider};
+use super::exit::{Class, ExitCode, Failure};
+use super::places::Places;
+use super::printer::Printer;
+use super::remarks;
+use super::report_run::{self, Mode};
+use super::settings::Settings;
+use super::{load, plan};
+use crate::config::{self, Loaded};
+use crate::host;
+use crate::plan::Plan;
+use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, RunFolder, Summary};
+
+/// Runs the project.
+pub(crate) fn run(args: &UpArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
+    let mode = progress_mode(settings.progress);
+    let outcome = prepare(args, settings, printer, mode);
+    match outcome {
+        Ok(Ready::Done(code)) => Ok(code),
+        Ok(Ready::Run(plan, chosen)) => go(args, settings, printer, mode, *plan, chosen),
+        Err(failure) if mode == Mode::Json => {
+            // A program that reads events gets the end of the run as one, whatever went wrong before its start.
+            printer.data(&report_run::failed_early(&failure))?;
+            Err(failure)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// What came of checking and planning.
+enum Ready {
+    /// There is nothing to run.
+    Done(ExitCode),
+    /// This is to be run, with this engine.
+    Run(Box<Plan>, Chosen),
+}
+
+fn prepare(args: &UpArgs, settings: &Settings, printer: &Printer, mode: Mode) -> Result<Ready, Failure> {
+    let loaded = load::load(settings, config::Mode::Run)?;
+    tell_remarks(&loaded, args, printer, mode)?;
+    let project = match loaded.project {
+        Some(project) if !loaded.diagnostics.has_errors() => project,
+        _ => return Ok(Ready::Done(ExitCode::InvalidFile)),
+    };
+    let plan = plan::build(&project, &args.selection)?;
+    if args.dry_run {
+        printer.data(&crate::plan::render_text(&plan))?;
+        return Ok(Ready::Done(ExitCode::Passed));
+    }
+    let engine = args.engine.unwrap_or(settings.engine);
+    let accel = args.accel.unwrap_or(settings.accel);
+    let chosen = compose::choose(engine, accel)?;
+    Ok(Ready::Run(Box::new(plan), chosen))
+}
+
+fn tell_remarks(loaded: &Loaded, args: &UpArgs, printer: &Printer, mode: Mode) -> Result<(), Failure> {
+    if mode == Mode::Json {
+        return printer.data(&report_run::remark_events(&loaded.diagnostics, &loaded.sources, args.max_diagnostics));
+    }
+    remarks::tell(&loaded.diagnostics, &loaded.sources, args.max_diagnostics, printer);
+    Ok(())
+}
+
+fn go(
+    args: &UpArgs,
+    settings: &Settings,
+    printer: &Printer,
+    mode: Mode,
+    plan: Plan,
+    chosen: Chosen,
+) -> Result<ExitCode, Failure> {
+    printer.note(&format!("engine: {}\n", chosen.why));
+    let places = Places::find()?;
+    let (lock, folder) = open_state(args, &places, &plan, printer)?;
+    let options = Options {
+        keep_going: args.keep_going,
+        parallel: args.parallel.or(settings.parallel).and_then(|number| usize::try_from(number).ok()),
+        ..Options::for_accel(chosen.accel)
+    };
+    let invoker = host::facts().invoker;
+    let deps = RunDeps {
+        engine: chosen.engine,
+        accel: chosen.accel,
+        provider: Arc::new(Provider::new(places.cache.clone(), invoker)),
+        folder: folder.clone(),
+    };
+    let again = again(settings);
+    let report = report_run::Report { mode, settings, printer, again, record: folder.events(), rule: args.exit_code };
+    let summary = run_and_report(Arc::new(plan), deps, options, report)?;
+    // The mark that the run is going on; where it cannot be taken off the next run says that this one was killed.
+    if let Err(error) = folder.finish() {
+        printer.note(&format!("warning: {error}\n"));
+    }
+    drop(lock);
+    let code = report_run::ruled(summary.exit_code, summary.status, args.exit_code);
+    Ok(if code == 0 { ExitCode::Passed } else { ExitCode::Run(code) })
+}
+
+fn run_and_report(
+    plan: Arc<Plan>,
+    deps: RunDeps,
+    options: Options,
+    report: report_run::Report<'_>,
+) -> Result<Summary, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Class::World, UpError::Runtime(error)))?;
+    let (events, reporting) = report_run::spawn(report)?;
+    let summary = runtime.block_on(async {
+        let signals = run::signals().map_err(|error| Failure::new(Class::World, UpError::Signals(error)))?;
+        Ok::<_, Failure>(run::run(plan, deps, options, signals, events).await)
+    })?;
+    // Tasks that still block (a prepare that was canceled) do not hold the end.
+    runtime.shutdown_background();
+    reporting.finish(&summary);
+    Ok(summary)
+}
+
+fn open_state(
+    args: &UpArgs,
+    places: &Places,
+    plan: &Plan,
+    printer: &Printer,
+) -> Result<(ProjectLock, RunFolder), Failure> {
+    let state = ProjectState::locate(&places.state_home, &plan.project, &plan.folder);
+    let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
+    let lock = match state.lock(&command, false) {
+        Err(LockError::Held { holder, .. }) if args.wait_lock => {
+            printer.note(&format!("waiting: the project is held by {holder}\n"));
+            state.lock(&command, true)
+        }
+        other => other,
+    };
+    let lock = lock.map_err(|error| {
+        let is_held = matches!(error, LockError::Held { .. });
+        let failure = Failure::new(Class::World, error);
+        if is_held { failure.help("wait for it with `--wait-lock`, or end it") } else { failure }
+    })?;
+    let (folder, remarks) = state.begin_run(&lock).map_err(|error| Failure::new(Class::World, error))?;
+    for remark in remarks {
+        printer.note(&format!("note: {remark}\n"));
+    }
+    Ok((lock, folder))
+}
+
+/// The command that runs the same project again.
+fn again(settings: &Settings) -> String {
+    let mut words = vec!["smolvm".to_owned()];
+    for file in &settings.files {
+        words.push(format!("-f {}", quoted(&file.display().to_string())));
+    }
+    if let Some(name) = &settings.project_name {
+        words.push(format!("-p {}", quoted(name)));
+    }
+    words.push("up".to_owned());
+    words.join(" ")
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "._-/+=:,@%".contains(letter);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+fn progress_mode(progress: Progress) -> Mode {
+    match progress {
+        Progress::Json => Mode::Json,
+        Progress::Quiet => Mode::Quiet,
+        Progress::Plain => Mode::Plain,
+        Progress::Tty => Mode::Tty,
+        Progress::Auto if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() => Mode::Tty,
+        Progress::Auto => Mode::Plain,
+    }
+}
+
+/// Why a run could not begin.
+#[derive(Debug, thiserror::Error)]
+enum UpError {
+    #[error("the runtime cannot be started")]
+    Runtime(#[source] std::io::Error),
+    #[error("signals cannot be handled")]
+    Signals(#[source] std::io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_split_them() {
+        assert_eq!(quoted("a/b.yaml"), "a/b.yaml");
+        assert_eq!(quoted("my file's"), r"'my file'\''s'");
+    }
+}

@@ -1,0 +1,31 @@
+//! The rules that look at a whole project: one file a family, each adds diagnostics and changes nothing.
+//!
+//! ```text
+//! Project ─► World (sources looked up, targets resolved, once) ─► targets, nesting, sources, writers,
+//!                                                                   overlap, names, order, outputs, commands, machines
+//! ```
+//!
+//! What only follows from another mistake is left out: each family asks the project's gaps and the verdicts of
+//! others before it speaks. What several machines say through one anchor is said once.
+
+mod all;
+mod commands;
+mod kernel;
+mod machines;
+mod names;
+mod nesting;
+mod order;
+mod outputs;
+mod overlap;
+mod places;
+mod show;
+mod sources;
+mod system;
+mod targets;
+mod wide;
+mod words;
+mod world;
+mod writers;
+
+pub(crate) use all::check_all;
+use show::{in_order, is_later, long_form};

@@ -1,0 +1,163 @@
+//! The rule about two machines that write the same host folders at the same time (0108).
+//!
+//! Two steps may run at the same time where neither waits for the other, directly or through others. Each mount walks
+//! up its own path to find the writable mounts that hold it; only for those pairs are steps compared. A reader above a
+//! writer is silent: a whole project that is read while a part of it is written is what pipelines do.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use petgraph::algo::toposort;
+
+use super::order::Order;
+use super::show::is_later_place;
+use super::world::World;
+use crate::config::model::{Machine, Mount};
+use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
+
+/// So many pairs of steps are compared for one file: past that the rule is silent rather than slow.
+const COMPARISONS_MAX: u32 = 2_000_000;
+
+/// A mount of a machine that has steps.
+#[derive(Clone, Copy)]
+struct Use<'a> {
+    machine: &'a Machine,
+    machine_index: usize,
+    mount: &'a Mount,
+    real: &'a Path,
+}
+
+/// Compares the mounts of machines whose steps may run at the same time.
+pub(super) fn check_overlap(world: &World<'_>, order: &Order, out: &mut Diagnostics) {
+    let Some(reach) = Reach::new(order) else { return };
+    if reach.is_chain {
+        return;
+    }
+    let steps = steps_by_machine(world);
+    let uses = collect(world, &steps);
+    let mut writers: HashMap<&Path, Vec<usize>> = HashMap::new();
+    for (index, found) in uses.iter().enumerate().filter(|(_, found)| !found.mount.readonly) {
+        writers.entry(found.real).or_default().push(index);
+    }
+    let mut budget = COMPARISONS_MAX;
+    for (index, inner) in uses.iter().enumerate() {
+        for above in inner.real.ancestors() {
+            let others = writers.get(above).into_iter().flatten().copied();
+            // Each pair of writers of one path is looked at once.
+            let others = others.filter(|other| above != inner.real || inner.mount.readonly || *other < index);
+            let mut others =
+                others.map(|other| &uses[other]).filter(|outer| outer.machine_index != inner.machine_index);
+            let conflict =
+                others.find_map(|outer| Some((outer, reach.unordered_pair(&steps, inner, outer, &mut budget)?)));
+            if let Some((outer, pair)) = conflict {
+                out.push(report(world, (inner, outer), pair));
+                break;
+            }
+        }
+    }
+}
+
+/// Steps of each machine, by number.
+fn steps_by_machine(world: &World<'_>) -> HashMap<usize, Vec<usize>> {
+    let mut steps: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (index, step) in world.project.steps.iter().enumerate() {
+        if let Some(machine) = world.machine_index(&step.machine.value) {
+            steps.entry(machine).or_default().push(index);
+        }
+    }
+    steps
+}
+
+fn collect<'a>(world: &'a World<'a>, steps: &HashMap<usize, Vec<usize>>) -> Vec<Use<'a>> {
+    let machines = world.project.machines.iter().enumerate().filter(|(index, _)| steps.contains_key(index));
+    machines
+        .flat_map(|(machine_index, machine)| machine.mounts.iter().map(move |mount| (machine_index, machine, mount)))
+        .map(|(machine_index, machine, mount)| {
+            let real = world.source(mount).real.as_path();
+            Use { machine, machine_index, mount, real }
+        })
+        .collect()
+}
+
+/// `uses` are the inner one and the writer that holds it, `steps` a step of each.
+fn report(world: &World<'_>, uses: (&Use<'_>, &Use<'_>), steps: (usize, usize)) -> Diagnostic {
+    let (mut first, mut second, mut steps) = (uses.1, uses.0, (steps.1, steps.0));
+    if is_later_place(first.mount.source.span, second.mount.source.span) {
+        (first, second, steps) = (second, first, (steps.1, steps.0));
+    }
+    let (a, b) = (&first.machine.name.value, &second.machine.name.value);
+    let shown = world.show(&uses.0.mount.source.value);
+    let severity = if uses.0.mount.readonly { Severity::Warning } else { Severity::Error };
+    let what = match severity {
+        Severity::Error => format!("machines `{a}` and `{b}` may write `{shown}` at the same time"),
+        _ => format!("one of the machines `{a}` and `{b}` may read `{shown}` while the other writes it"),
+    };
+    let id = |step: usize| &world.project.steps[step].id.value;
+    let (x, y) = (id(steps.0), id(steps.1));
+    let text = |found: &Use<'_>| {
+        let verb = if found.mount.readonly { "read" } else { "written" };
+        format!("{verb} by machine `{}` here", found.machine.name.value)
+    };
+    let (earlier, later) = if steps.0 < steps.1 { (x, y) } else { (y, x) };
+    Diagnostic::new(Code(108), severity, format!("{what}: neither of the steps `{x}` and `{y}` waits for the other"))
+        .label(second.mount.source.span, text(second))
+        .label(first.mount.source.span, text(first))
+        .help(format!("let step `{later}` wait, with `needs: [{earlier}]`, or give each machine a folder of its own"))
+}
+
+/// Which steps wait for which, through others too.
+struct Reach {
+    /// A row of bits a step: the steps it waits for.
+    rows: Vec<Vec<u64>>,
+    /// Whether every two steps are ordered.
+    is_chain: bool,
+}
+
+impl Reach {
+    /// None where the order has a cycle.
+    fn new(order: &Order) -> Option<Self> {
+        let sorted = toposort(order, None).ok()?;
+        let width = order.node_count().div_ceil(64);
+        // Edges lead to what is waited for, so the first in the sorted order waits the most.
+        let is_chain = sorted.windows(2).all(|pair| order.contains_edge(pair[0], pair[1]));
+        if is_chain {
+            return Some(Self { rows: Vec::new(), is_chain });
+        }
+        let mut rows = vec![vec![0_u64; width]; order.node_count()];
+        for node in sorted.into_iter().rev() {
+            for needed in order.neighbors(node) {
+                let (at, needed_at) = (node.index(), needed.index());
+                rows[at][needed_at / 64] |= 1 << (needed_at % 64);
+                let needed_row = rows[needed_at].clone();
+                for (word, other) in rows[at].iter_mut().zip(needed_row) {
+                    *word |= other;
+                }
+            }
+        }
+        Some(Self { rows, is_chain })
+    }
+
+    fn is_ordered(&self, a: usize, b: usize) -> bool {
+        let waits = |from: usize, to: usize| self.rows[from][to / 64] & (1 << (to % 64)) != 0;
+        a == b || waits(a, b) || waits(b, a)
+    }
+
+    /// A step of each machine, such that neither waits for the other.
+    fn unordered_pair(
+        &self,
+        steps: &HashMap<usize, Vec<usize>>,
+        a: &Use<'_>,
+        b: &Use<'_>,
+        budget: &mut u32,
+    ) -> Option<(usize, usize)> {
+        for x in &steps[&a.machine_index] {
+            for y in &steps[&b.machine_index] {
+                *budget = budget.checked_sub(1)?;
+                if !self.is_ordered(*x, *y) {
+                    return Some((*x, *y));
+                }
+            }
+        }
+        None
+    }
+}

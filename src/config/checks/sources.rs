@@ -1,0 +1,197 @@
+//! Rules about one source: it is there and usable (0109, and 0011 for single files), it is not more than was meant
+//! (0110), it is not smolvm's own (0111).
+//!
+//! All mounts with one source share a verdict, but each place that says a wrong source gets its diagnostic.
+
+use std::path::Path;
+
+use super::wide;
+use super::world::{World, deepest_existing};
+use crate::config::files::{FileError, FileKind};
+use crate::config::load::Mode;
+use crate::config::model::Mount;
+use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
+
+/// Checks the source of every mount.
+pub(super) fn check_sources(world: &World<'_>, out: &mut Diagnostics) {
+    let wide = wide::Wide::new(world);
+    for machine in &world.project.machines {
+        for mount in &machine.mounts {
+            match check_usable(world, mount) {
+                Some(found) => out.push(found),
+                None => wide.check(world, mount, out),
+            }
+        }
+    }
+}
+
+/// What keeps the source from being served, if anything.
+fn check_usable(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
+    let path = mount.source.value.as_path();
+    let metadata = &world.source(mount).metadata;
+    if metadata.is_err()
+        && let Some(there) = blocked_by(world, path)
+    {
+        return Some(below_a_file(world, mount, there));
+    }
+    match metadata {
+        Ok(found) => match found.kind {
+            FileKind::Folder => check_rights(world, mount),
+            FileKind::File => Some(single_file(world, mount)),
+            FileKind::Link | FileKind::Other => Some(not_a_folder(world, mount)),
+        },
+        Err(FileError::Missing) if is_dangling(world, path) => Some(dangling(world, mount)),
+        Err(FileError::Missing) if mount.create => check_can_be_made(world, mount),
+        Err(FileError::Missing) => Some(missing(world, mount)),
+        Err(FileError::Loop) => Some(refuse(
+            mount,
+            format!("source `{}` leads through links that lead to themselves", world.show(path)),
+            "this is no folder in the end",
+            "name the folder itself",
+        )),
+        Err(error) => Some(out_of_reach(world, mount, error)),
+    }
+}
+
+fn refuse(mount: &Mount, message: String, label: &str, help: impl Into<String>) -> Diagnostic {
+    Diagnostic::new(Code(109), Severity::Error, message).label(mount.source.span, label).help(help)
+}
+
+fn check_rights(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
+    let path = mount.source.value.as_path();
+    let (shown, who) = (world.show(path), world.invoker_words());
+    if !world.files.is_readable(path) {
+        return Some(refuse(
+            mount,
+            format!("source `{shown}` cannot be read by {who}"),
+            "no right to list and enter this folder",
+            format!("give the right, for example with `chmod u+rx {shown}`, or run as a user who has it"),
+        ));
+    }
+    if mount.readonly || world.files.is_writable(path) {
+        return None;
+    }
+    Some(refuse(
+        mount,
+        format!("source `{shown}` cannot be written by {who}, but the mount is writable"),
+        "no right to make files here",
+        format!(
+            "give the right: `chmod u+w {shown}`; or mount it read-only:\n`{}`",
+            super::long_form(world, mount, "readonly: true"),
+        ),
+    ))
+}
+
+/// Files as mounts are in the language, and not run yet.
+fn single_file(world: &World<'_>, mount: &Mount) -> Diagnostic {
+    let path = mount.source.value.as_path();
+    let parent = path.parent().unwrap_or(path);
+    let severity = if world.mode == Mode::Run { Severity::Error } else { Severity::Warning };
+    Diagnostic::new(
+        Code(11),
+        severity,
+        format!("source `{}` is a single file, which this smolvm does not mount yet", world.show(path)),
+    )
+    .label(mount.source.span, "this is a file, not a folder")
+    .help(format!("mount the folder that holds it, `{}`, at a target of its own", world.show(parent)))
+}
+
+fn not_a_folder(world: &World<'_>, mount: &Mount) -> Diagnostic {
+    refuse(
+        mount,
+        format!("source `{}` is neither a folder nor a file", world.show(&mount.source.value)),
+        "this is a device, a socket or a pipe",
+        "name a folder",
+    )
+}
+
+fn is_dangling(world: &World<'_>, path: &Path) -> bool {
+    path.ancestors().any(|part| {
+        world.files.link_metadata(part).is_ok_and(|found| found.kind == FileKind::Link)
+            && world.files.metadata(part) == Err(FileError::Missing)
+    })
+}
+
+fn dangling(world: &World<'_>, mount: &Mount) -> Diagnostic {
+    let path = mount.source.value.as_path();
+    let link = path.ancestors().find(|part| world.files.link_metadata(part).is_ok()).unwrap_or(path);
+    let leads = world.host_link(link).unwrap_or_default();
+    let end = link.parent().map_or_else(|| leads.clone(), |folder| world.show(&folder.join(&leads)));
+    let through = if link == path { String::new() } else { format!("lies below `{}`, which ", world.show(link)) };
+    refuse(
+        mount,
+        format!("source `{}` {through}is a link to `{leads}`, which does not exist", world.show(path)),
+        "this link leads nowhere",
+        format!("make `{end}`, or name the folder itself"),
+    )
+}
+
+fn missing(world: &World<'_>, mount: &Mount) -> Diagnostic {
+    let path = mount.source.value.as_path();
+    let shown = world.show(path);
+    let create = super::long_form(world, mount, "create: true");
+    let help = match nearest_path(world, path) {
+        Some(near) if mount.readonly => format!("did you mean `{near}`?"),
+        Some(near) => format!("did you mean `{near}`? To have smolvm make it:\n`{create}`"),
+        None => format!("make it with `mkdir -p {shown}`, or let smolvm make it:\n`{create}`"),
+    };
+    refuse(mount, format!("source `{shown}` does not exist"), "no such folder", help)
+}
+
+/// The path with its first missing name replaced by the nearest one that is there.
+pub(super) fn nearest_path(world: &World<'_>, path: &Path) -> Option<String> {
+    let folder = deepest_existing(path, world.files);
+    let mut rest = path.strip_prefix(folder).ok()?.components();
+    let name = rest.next()?.as_os_str().to_str()?;
+    let listed = world.files.list(folder).ok()?;
+    let names: Vec<&str> = listed.iter().filter_map(|name| name.to_str()).collect();
+    let folders = names
+        .iter()
+        .copied()
+        .filter(|name| world.files.metadata(&folder.join(name)).is_ok_and(|found| found.kind == FileKind::Folder));
+    let near = world.nearest.find(name, folders)?;
+    let whole = folder.join(near).join(rest.as_path());
+    let near_path = if world.files.metadata(&whole).is_ok() { whole } else { folder.join(near) };
+    Some(world.show(&near_path))
+}
+
+/// A missing source with `create: true`: the folder in which it would be made must take it.
+fn check_can_be_made(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
+    let path = mount.source.value.as_path();
+    let there = deepest_existing(path, world.files);
+    if world.files.is_writable(there) {
+        return None;
+    }
+    let (shown, there) = (world.show(path), world.show(there));
+    Some(refuse(
+        mount,
+        format!("source `{shown}` cannot be made: {} may not write `{there}`", world.invoker_words()),
+        "`create: true` cannot make this",
+        format!("give the right, for example with `chmod u+w {there}`, or choose a folder that can be written"),
+    ))
+}
+
+/// What stands on the way and is not a folder.
+fn blocked_by<'p>(world: &World<'_>, path: &'p Path) -> Option<&'p Path> {
+    let there = deepest_existing(path, world.files);
+    world.files.metadata(there).is_ok_and(|found| found.kind != FileKind::Folder).then_some(there)
+}
+
+fn below_a_file(world: &World<'_>, mount: &Mount, there: &Path) -> Diagnostic {
+    let (shown, there) = (world.show(&mount.source.value), world.show(there));
+    let message = format!("source `{shown}` cannot be there: `{there}` is not a folder");
+    refuse(mount, message, "no such folder", format!("mount a folder beside `{there}`"))
+}
+
+/// The path exists in part, and the rest cannot be looked at.
+fn out_of_reach(world: &World<'_>, mount: &Mount, error: &FileError) -> Diagnostic {
+    let path = mount.source.value.as_path();
+    let shown = world.show(path);
+    let there = deepest_existing(path, world.files);
+    let message = match error {
+        FileError::Denied => format!("source `{shown}` cannot be reached by {}: {error}", world.invoker_words()),
+        _ => format!("source `{shown}` cannot be used: {error}"),
+    };
+    let help = format!("give the right to enter `{}`, or choose another folder", world.show(there));
+    refuse(mount, message, "cannot be looked at", help)
+}

@@ -1,0 +1,148 @@
+//! Rules about one mount point: what it would hide (0103), what it may disturb (0104), its length (0113), `/workspace`
+//! taken by a mount (0114), and two mounts at one place (0101).
+//!
+//! What cannot be a target at all (0102) never becomes a [`GuestPath`]; `lower` says so.
+
+use std::collections::HashMap;
+
+use super::places::Places;
+use super::system::{self, Verdict};
+use super::world::World;
+use crate::config::files::FileKind;
+use crate::config::model::{GuestPath, Machine, Mount};
+use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
+
+/// Linux, PATH_MAX without the NUL.
+const TARGET_MAX_BYTES: usize = 4095;
+/// Linux, NAME_MAX.
+const NAME_MAX_BYTES: usize = 255;
+
+/// Checks every mount point of every machine.
+pub(super) fn check_targets(world: &World<'_>, out: &mut Diagnostics) {
+    for (machine, places) in world.machines() {
+        let mut doubles: HashMap<usize, usize> = HashMap::new();
+        for (index, mount) in machine.mounts.iter().enumerate() {
+            check_length(mount, out);
+            check_same_target(machine, places, index, &mut doubles, out);
+            check_system_place(world, machine, places, index, out);
+            if places.target(index).as_str() == "/workspace" && places.at(places.target(index)) == Some(index) {
+                out.push(workspace_note(machine, mount));
+            }
+        }
+    }
+}
+
+fn check_length(mount: &Mount, out: &mut Diagnostics) {
+    let target = mount.target.value.as_str();
+    let problem = if target.len() > TARGET_MAX_BYTES {
+        format!("the target is {} bytes long, the limit is {TARGET_MAX_BYTES}", target.len())
+    } else if let Some(name) = target.split('/').find(|name| name.len() > NAME_MAX_BYTES) {
+        format!("a name in the target is {} bytes long, the limit is {NAME_MAX_BYTES}", name.len())
+    } else {
+        return;
+    };
+    out.push(
+        Diagnostic::new(Code(113), Severity::Error, problem)
+            .label(mount.target.span, "no guest can have this path")
+            .help("choose a shorter target, such as `/data`"),
+    );
+}
+
+/// `doubles` counts, for the first mount at a place, the later ones that were already told of.
+fn check_same_target(
+    machine: &Machine,
+    places: &Places,
+    index: usize,
+    doubles: &mut HashMap<usize, usize>,
+    out: &mut Diagnostics,
+) {
+    let Some(first) = places.at(places.target(index)).filter(|first| *first != index) else { return };
+    let told = doubles.entry(first).or_default();
+    *told += 1;
+    let rank = if *told == 1 { "this one comes second" } else { "this one comes later" };
+    let (earlier, later) = super::in_order((&machine.mounts[first], first), (&machine.mounts[index], index));
+    let (name, real) = (&machine.name.value, places.target(index).as_str());
+    let message = if earlier.target.value == later.target.value {
+        format!("two mounts of machine `{name}` have the target `{}`", later.target.value.as_str())
+    } else {
+        format!(
+            "two mounts of machine `{name}` have the same place in it: `{}` and `{}` are both `{real}`",
+            earlier.target.value.as_str(),
+            later.target.value.as_str(),
+        )
+    };
+    let text = |mount: &Mount, plain: &str| {
+        if mount.target.value.as_str() == real || earlier.target.value == later.target.value {
+            plain.to_owned()
+        } else {
+            format!("{plain}: links of the guest make it `{real}`")
+        }
+    };
+    out.push(
+        Diagnostic::new(Code(101), Severity::Error, message)
+            .label(later.target.span, text(later, rank))
+            .label(earlier.target.span, text(earlier, "the first is here"))
+            .help("give one of them another target, or remove it"),
+    );
+}
+
+fn check_system_place(world: &World<'_>, machine: &Machine, places: &Places, index: usize, out: &mut Diagnostics) {
+    let mount = &machine.mounts[index];
+    let (written, real) = (&mount.target.value, places.target(index));
+    let reached = if written == real { String::new() } else { format!(" (here `{}`)", real.as_str()) };
+    match system::judge(real) {
+        Verdict::Needed(why) => out.push(
+            Diagnostic::new(
+                Code(103),
+                Severity::Error,
+                format!("a mount at `{}`{reached} would take away what the guest needs: {why}", written.as_str()),
+            )
+            .label(mount.target.span, "this place belongs to the system")
+            .help(format!("mount it elsewhere, for example at `{}`", suggest_target(mount, written))),
+        ),
+        Verdict::Disturbs(what) => {
+            let is_settings_file = real.as_str().starts_with("/etc/") && is_file(world, mount);
+            let is_nested = places.above(real).is_some();
+            if is_settings_file || is_nested || system::judge(written) == Verdict::Silent(true) {
+                return;
+            }
+            out.push(
+                Diagnostic::new(
+                    Code(104),
+                    Severity::Warning,
+                    format!("the target `{}`{reached} {what}", written.as_str()),
+                )
+                .label(mount.target.span, "what the image has here may be hidden, or may expect to own this place")
+                .help(format!("a folder of its own is safe, for example `{}`", suggest_target(mount, written))),
+            );
+        }
+        Verdict::Silent(_) => {}
+    }
+}
+
+fn is_file(world: &World<'_>, mount: &Mount) -> bool {
+    world.source(mount).metadata.as_ref().is_ok_and(|metadata| metadata.kind == FileKind::File)
+}
+
+/// A top-level folder named as the target, else as the source, else `/data`.
+fn suggest_target(mount: &Mount, written: &GuestPath) -> String {
+    let from_target = written.as_str().rsplit('/').next().map(str::to_owned);
+    let from_source = mount.source.value.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    [from_target, from_source]
+        .into_iter()
+        .flatten()
+        .filter(|name| !name.is_empty() && !name.starts_with('.') && !name.contains([':', ' ']))
+        .filter_map(|name| GuestPath::parse(&format!("/{name}")))
+        .find(|path| path != written && matches!(system::judge(path), Verdict::Silent(_)))
+        .map_or_else(|| "/data".to_owned(), |path| path.as_str().to_owned())
+}
+
+fn workspace_note(machine: &Machine, mount: &Mount) -> Diagnostic {
+    Diagnostic::new(
+        Code(114),
+        Severity::Note,
+        format!("this mount takes the place of `/workspace` in machine `{}`", machine.name.value),
+    )
+    .label(mount.target.span, "the machine's own `/workspace` is not there")
+    .help("to have both, give the mount another target, such as `/code`")
+}

@@ -1,0 +1,148 @@
+//! What several rules need to know, looked up once: each source on the host, each target in its machine.
+//!
+//! Deliberately not here: any diagnostic. Rules read this and never look at the disk for the same thing twice.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::places::Places;
+use super::words::Nearest;
+use crate::config::files::{FileError, Files, Metadata};
+use crate::config::load::Mode;
+use crate::config::model::{Image, Machine, Mount, Project};
+
+/// Places on this computer that `image: host` shows empty; nothing below them is in a guest.
+const HIDDEN_ON_HOST: [&str; 11] =
+    ["/home", "/root", "/tmp", "/var/tmp", "/run", "/mnt", "/media", "/srv", "/proc", "/sys", "/dev"];
+
+/// A source as it is on the host.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// The path without links; what does not exist yet is taken as it is written.
+    pub(super) real: PathBuf,
+    /// What is there, links followed.
+    pub(super) metadata: Result<Metadata, FileError>,
+}
+
+/// A project with what was looked up for it.
+pub(super) struct World<'a> {
+    pub(super) project: &'a Project,
+    pub(super) files: &'a dyn Files,
+    /// What a form that is not run yet means (0011).
+    pub(super) mode: Mode,
+    /// "Did you mean", for all rules together.
+    pub(super) nearest: Nearest,
+    sources: HashMap<&'a Path, Source>,
+    image_links: RefCell<HashMap<PathBuf, Option<String>>>,
+    /// Machines by name; the first one of a name.
+    machines: HashMap<&'a str, usize>,
+    places: Vec<Places>,
+}
+
+impl<'a> World<'a> {
+    /// Looks at every source and resolves every target of the project.
+    pub(super) fn new(project: &'a Project, files: &'a dyn Files, mode: Mode) -> Self {
+        let mut sources = HashMap::new();
+        let mut machines = HashMap::new();
+        for (index, machine) in project.machines.iter().enumerate() {
+            machines.entry(machine.name.value.as_str()).or_insert(index);
+            for mount in &machine.mounts {
+                let path = mount.source.value.as_path();
+                sources.entry(path).or_insert_with(|| look_at(path, files));
+            }
+        }
+        let (nearest, image_links, places) = (Nearest::new(), RefCell::default(), Vec::new());
+        let mut world = Self { project, files, mode, nearest, sources, image_links, machines, places };
+        world.places = project.machines.iter().map(|machine| Places::new(machine, &world)).collect();
+        world
+    }
+
+    /// The machine of this name.
+    pub(super) fn machine(&self, name: &str) -> Option<(&'a Machine, &Places)> {
+        let index = self.machine_index(name)?;
+        Some((&self.project.machines[index], &self.places[index]))
+    }
+
+    /// Number of the machine of this name.
+    pub(super) fn machine_index(&self, name: &str) -> Option<usize> {
+        self.machines.get(name).copied()
+    }
+
+    /// All machines with the places of their mounts, in file order.
+    pub(super) fn machines(&self) -> impl Iterator<Item = (&'a Machine, &Places)> {
+        self.project.machines.iter().zip(&self.places)
+    }
+
+    /// The source of a mount of this project.
+    pub(super) fn source(&self, mount: &Mount) -> &Source {
+        &self.sources[mount.source.value.as_path()]
+    }
+
+    /// Where the link at `path` of the machine's image leads; none where there is no link, or no such image.
+    pub(super) fn image_link(&self, image: &Image, path: &str) -> Option<String> {
+        let host_path = match image {
+            Image::Host if is_hidden(path) => return None,
+            Image::Host => PathBuf::from(path),
+            Image::Dir(root) => root.join(path.trim_start_matches('/')),
+            Image::Unsupported(_) => return crate::config::alias::assumed_link(path),
+        };
+        if let Some(known) = self.image_links.borrow().get(&host_path) {
+            return known.clone();
+        }
+        let link = self.host_link(&host_path);
+        self.image_links.borrow_mut().insert(host_path, link.clone());
+        link
+    }
+
+    /// Where a link on the host leads, as text.
+    pub(super) fn host_link(&self, path: &Path) -> Option<String> {
+        self.files.read_link(path).ok()?.to_str().map(str::to_owned)
+    }
+
+    /// A host path as people write it in this file: `./x` for what lies in the project's folder.
+    pub(super) fn show(&self, path: &Path) -> String {
+        match path.strip_prefix(&self.project.folder) {
+            Ok(rest) if rest.as_os_str().is_empty() => ".".to_owned(),
+            Ok(rest) if rest.starts_with("..") => rest.display().to_string(),
+            Ok(rest) => format!("./{}", rest.display()),
+            Err(_) => path.display().to_string(),
+        }
+    }
+
+    /// The invoking user in words.
+    pub(super) fn invoker_words(&self) -> String {
+        let invoker = self.files.invoker();
+        let home = invoker.home.as_deref().and_then(Path::file_name).and_then(std::ffi::OsStr::to_str);
+        match home {
+            Some(name) => format!("the invoking user (`{name}`, uid {})", invoker.uid),
+            None => format!("the invoking user (uid {})", invoker.uid),
+        }
+    }
+}
+
+/// Whether a path lies below a place that `image: host` hides.
+fn is_hidden(path: &str) -> bool {
+    HIDDEN_ON_HOST.iter().any(|place| path.strip_prefix(place).is_some_and(|rest| rest.starts_with('/')))
+}
+
+fn look_at(path: &Path, files: &dyn Files) -> Source {
+    Source { real: real_path(path, files), metadata: files.metadata(path) }
+}
+
+/// The path without links, as far as it exists; the rest as it is written.
+pub(super) fn real_path(path: &Path, files: &dyn Files) -> PathBuf {
+    for ancestor in path.ancestors() {
+        let Ok(real) = files.canonicalize(ancestor) else { continue };
+        return match path.strip_prefix(ancestor) {
+            Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
+            _ => real,
+        };
+    }
+    path.to_path_buf()
+}
+
+/// The deepest part of the path that is there.
+pub(super) fn deepest_existing<'p>(path: &'p Path, files: &dyn Files) -> &'p Path {
+    path.ancestors().find(|ancestor| files.metadata(ancestor).is_ok()).unwrap_or(Path::new("/"))
+}

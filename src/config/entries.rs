@@ -1,0 +1,104 @@
+//! The entries of a map: keys that must be text, duplicates (0002), and what merge keys (`<<`) bring.
+
+use std::collections::HashMap;
+
+use super::tree::{Content, Entry, Map, NodeId, Tree};
+use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
+
+/// A key and a value as the parser gave them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RawEntry {
+    pub(super) key: NodeId,
+    pub(super) value: NodeId,
+}
+
+/// Resolves a map: its own entries in order, then those that `<<` brings and it does not have.
+pub(super) fn build_map(tree: &Tree, raw: &[RawEntry], out: &mut Diagnostics) -> Map {
+    let mut own: Vec<Entry> = Vec::with_capacity(raw.len());
+    let mut mistakes = Vec::new();
+    let mut known: HashMap<String, Span> = HashMap::new();
+    let mut merge: Option<NodeId> = None;
+    for entry in raw {
+        let key_span = tree.node(entry.key).span;
+        let Some((key, is_plain)) = key_text(tree, entry.key, &mut mistakes) else { continue };
+        if let Some(&first) = known.get(&key) {
+            out.push(
+                Diagnostic::new(Code(2), Severity::Error, format!("the key `{key}` is given twice"))
+                    .label(key_span, "this one comes second")
+                    .label(first, "the first one is here")
+                    .help(duplicate_help(&key)),
+            );
+            continue;
+        }
+        known.insert(key.clone(), key_span);
+        if key == "<<" && is_plain {
+            merge = Some(entry.value);
+        } else {
+            own.push(Entry { key, key_span, value: entry.value, via: None });
+        }
+    }
+    if let Some(value) = merge {
+        for entry in merged_entries(tree, value, &mut mistakes) {
+            if let std::collections::hash_map::Entry::Vacant(vacant) = known.entry(entry.key.clone()) {
+                vacant.insert(entry.key_span);
+                own.push(entry);
+            }
+        }
+    }
+    Map { entries: own, mistakes }
+}
+
+fn duplicate_help(key: &str) -> String {
+    if key == "<<" {
+        return "give both maps in one list: `<<: [*first, *second]`; the first one wins".to_owned();
+    }
+    "keep one of them".to_owned()
+}
+
+fn key_text(tree: &Tree, id: NodeId, out: &mut Vec<Diagnostic>) -> Option<(String, bool)> {
+    let (resolved, _) = tree.resolve(id);
+    let what = match &tree.node(resolved).content {
+        Content::Scalar(scalar) if !(scalar.is_plain() && scalar.text.is_empty()) => {
+            return Some((scalar.text.clone(), scalar.is_plain()));
+        }
+        Content::Scalar(_) => "empty",
+        Content::List(_) => "a list",
+        Content::Map(_) => "a map",
+        Content::Alias(_) | Content::Poison => return None,
+    };
+    out.push(
+        Diagnostic::new(Code(4), Severity::Error, "a key must be text")
+            .label(tree.node(id).span, format!("this key is {what}")),
+    );
+    None
+}
+
+fn merged_entries(tree: &Tree, value: NodeId, out: &mut Vec<Diagnostic>) -> Vec<Entry> {
+    let (id, via) = tree.resolve(value);
+    let sources: Vec<(NodeId, Option<Span>)> = match &tree.node(id).content {
+        Content::List(items) => items
+            .iter()
+            .map(|item| {
+                let (id, item_via) = tree.resolve(*item);
+                (id, via.or(item_via))
+            })
+            .collect(),
+        _ => vec![(id, via)],
+    };
+    let mut merged = Vec::new();
+    for (id, via) in sources {
+        match &tree.node(id).content {
+            Content::Map(map) => {
+                out.extend(map.mistakes.iter().cloned());
+                merged.extend(map.entries.iter().cloned().map(|entry| Entry { via: via.or(entry.via), ..entry }));
+            }
+            Content::Poison | Content::Alias(_) => {}
+            Content::Scalar(_) | Content::List(_) => out.push(
+                Diagnostic::new(Code(4), Severity::Error, "`<<` takes a map, or a list of maps")
+                    .label(via.unwrap_or(tree.node(id).span), "this is neither")
+                    .help("define the map with an anchor, `x-common: &common { … }`, and write `<<: *common`"),
+            ),
+        }
+    }
+    merged
+}

@@ -1,0 +1,130 @@
+//! What `config` may ask of the world: files, links, environment, who runs us. `host` answers.
+//!
+//! Everything that reads the disk while a file is checked goes through [`Files`], so that the rules are
+//! tested with [`MemoryFiles`](super::MemoryFiles) and nothing here does input or output.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// What a path names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link; only [`Files::link_metadata`] gives it.
+    Link,
+    /// A device, socket or named pipe.
+    Other,
+}
+
+/// What is known of a path without opening it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metadata {
+    /// What it is.
+    pub kind: FileKind,
+    /// Length in bytes, for regular files.
+    pub length: u64,
+    /// Device and inode: the identity of the file, whatever its name.
+    pub identity: (u64, u64),
+}
+
+/// Why a path could not be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FileError {
+    /// Nothing has this name (or a link on the way dangles).
+    #[error("no such file or folder")]
+    Missing,
+    /// The rights of the invoking user do not suffice.
+    #[error("permission denied")]
+    Denied,
+    /// It is there, but it is a folder, device, socket or pipe.
+    #[error("not a regular file")]
+    NotRegular,
+    /// It is longer than the limit that was asked for.
+    #[error("longer than the limit")]
+    TooLong,
+    /// Links that lead to themselves.
+    #[error("too many levels of symbolic links")]
+    Loop,
+    /// Anything else, in the words of the system.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// The invoking user: who ran smolvm, under `sudo` the user who called it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvokerFacts {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Home folder.
+    pub home: Option<PathBuf>,
+    /// Whether this process may act as other users (it runs as root).
+    pub is_privileged: bool,
+}
+
+/// Answers about the world. All paths are absolute; nothing is written.
+pub trait Files {
+    /// Reads a regular file of at most `limit` bytes; never blocks on pipes or devices.
+    ///
+    /// # Errors
+    /// [`FileError::NotRegular`], [`FileError::TooLong`], or what the system said.
+    fn read(&self, path: &Path, limit: usize) -> Result<Vec<u8>, FileError>;
+
+    /// Reads at most the first `length` bytes of a regular file.
+    ///
+    /// # Errors
+    /// As [`Files::read`], but never [`FileError::TooLong`].
+    fn read_start(&self, path: &Path, length: usize) -> Result<Vec<u8>, FileError>;
+
+    /// What a path names, links followed.
+    ///
+    /// # Errors
+    /// What the system said.
+    fn metadata(&self, path: &Path) -> Result<Metadata, FileError>;
+
+    /// What a path names, a link in last place not followed.
+    ///
+    /// # Errors
+    /// What the system said.
+    fn link_metadata(&self, path: &Path) -> Result<Metadata, FileError>;
+
+    /// The path without links, `.` and `..`.
+    ///
+    /// # Errors
+    /// What the system said.
+    fn canonicalize(&self, path: &Path) -> Result<PathBuf, FileError>;
+
+    /// Where a link leads, as it is written.
+    ///
+    /// # Errors
+    /// What the system said.
+    fn read_link(&self, path: &Path) -> Result<PathBuf, FileError>;
+
+    /// Names in a folder, sorted, at most a few thousand (for "did you mean" and for what a folder holds).
+    ///
+    /// # Errors
+    /// What the system said.
+    fn list(&self, folder: &Path) -> Result<Vec<OsString>, FileError>;
+
+    /// Whether the invoking user may read it (a folder: list and enter it).
+    fn is_readable(&self, path: &Path) -> bool;
+
+    /// Whether the invoking user may write it (a folder: make files in it); false on a read-only file system.
+    fn is_writable(&self, path: &Path) -> bool;
+
+    /// Value of a variable of smolvm's own environment; bytes that are not UTF-8 count as unset.
+    fn variable(&self, name: &str) -> Option<String>;
+
+    /// Names of all variables of smolvm's own environment, sorted.
+    fn variable_names(&self) -> Vec<String>;
+
+    /// The invoking user.
+    fn invoker(&self) -> InvokerFacts;
+
+    /// Folders that hold smolvm's own state and cache, absolute; they need not exist.
+    fn own_folders(&self) -> Vec<PathBuf>;
+}

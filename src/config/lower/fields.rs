@@ -1,0 +1,135 @@
+//! The keys of one map: known, known and not run yet (0011), unknown (0003), missing (0006).
+
+use super::super::tree::{Content, Entry};
+use super::guess::{Guess, Shape, guess, shape};
+use super::keys::KeyTable;
+use super::reader::{Reader, Value};
+use crate::diag::{Code, Diagnostic, Edit, Severity, Span};
+
+/// A map whose keys were looked at.
+#[derive(Debug)]
+pub(super) struct Fields {
+    fields: Vec<Field>,
+    /// Keys that an unknown one was probably meant to be: their absence follows from it.
+    meant: Vec<&'static str>,
+    /// The map itself.
+    pub(super) value: Value,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Field {
+    key: &'static str,
+    key_span: Span,
+    value: Value,
+}
+
+impl Fields {
+    /// The value of a key.
+    pub(super) fn get(&self, key: &str) -> Option<Value> {
+        self.fields.iter().find(|field| field.key == key).map(|field| field.value)
+    }
+
+    /// The place of a key.
+    pub(super) fn key_span(&self, key: &str) -> Option<Span> {
+        self.fields.iter().find(|field| field.key == key).map(|field| field.key_span)
+    }
+
+    /// Whether a key is there, or was probably meant by an unknown one.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.get(key).is_some() || self.meant.contains(&key)
+    }
+}
+
+impl Reader<'_> {
+    /// Looks at the keys of a map; `None` where the value is no map.
+    pub(super) fn fields(&mut self, value: Value, table: &KeyTable) -> Option<Fields> {
+        let entries = self.entries(value, table.place)?;
+        let mut fields = Fields { fields: Vec::new(), meant: Vec::new(), value };
+        let mut unknown = Vec::new();
+        for entry in &entries {
+            let via = value.via.or(entry.via);
+            if let Some(key) = table.keys.iter().find(|key| **key == entry.key) {
+                fields.fields.push(self.field(key, entry, via));
+            } else if let Some(key) = table.later.iter().find(|key| **key == entry.key) {
+                fields.fields.push(self.field(key, entry, via));
+                self.not_run_yet(entry.key_span, via, &format!("`{key}` of {}", table.place), None);
+            } else {
+                unknown.push((entry, via));
+            }
+        }
+        for (entry, via) in unknown {
+            self.unknown_key(entry, via, table, &mut fields);
+        }
+        Some(fields)
+    }
+
+    /// The entries of a map of names, `x-` keys left out.
+    pub(super) fn entries(&mut self, value: Value, what: &str) -> Option<Vec<Entry>> {
+        match self.content(value) {
+            Content::Map(map) => {
+                for mistake in &map.mistakes {
+                    self.report(mistake.clone());
+                }
+                Some(map.entries.iter().filter(|entry| !entry.key.starts_with("x-")).cloned().collect())
+            }
+            Content::Poison => None,
+            _ => {
+                let diagnostic = self.wrong_type(value, what, "a map");
+                self.report(diagnostic);
+                None
+            }
+        }
+    }
+
+    fn field(&self, key: &'static str, entry: &Entry, via: Option<Span>) -> Field {
+        Field { key, key_span: entry.key_span, value: self.value(entry.value, entry.key_span, via) }
+    }
+
+    fn unknown_key(&mut self, entry: &Entry, via: Option<Span>, table: &KeyTable, fields: &mut Fields) {
+        let key = entry.key.as_str();
+        let mut diagnostic =
+            Diagnostic::new(Code(3), Severity::Error, format!("unknown key `{key}` in {}", table.place))
+                .label(entry.key_span, "not a key here");
+        if let Some(via) = via {
+            diagnostic = diagnostic.label(via, "used here");
+        }
+        let Guess { ours, is_same_form, help } = guess(key, table);
+        diagnostic = diagnostic.help(help);
+        if let Some(ours) = ours {
+            let field = self.field(ours, entry, via);
+            if is_same_form && fields.get(ours).is_none() {
+                diagnostic = diagnostic.fix(false, vec![Edit { span: entry.key_span, text: ours.to_owned() }]);
+                // Read what was meant: mistakes inside it are told in the same run.
+                if self.has_shape_of(ours, field.value) {
+                    fields.fields.push(field);
+                }
+            }
+            fields.meant.push(ours);
+        }
+        self.report(diagnostic);
+    }
+
+    /// Whether a value can be meant for a key; if not, nothing is told but that its key is unknown.
+    fn has_shape_of(&self, key: &str, value: Value) -> bool {
+        let content = self.content(value);
+        match shape(key) {
+            Shape::Map => matches!(content, Content::Map(_)),
+            Shape::List => matches!(content, Content::List(_)),
+            Shape::Scalar => matches!(content, Content::Scalar(_)) && !self.is_null(value),
+            Shape::Command => matches!(content, Content::Scalar(_) | Content::List(_)) && !self.is_null(value),
+        }
+    }
+
+    /// Tells that a key is missing, unless an unknown one was probably meant to be it.
+    pub(super) fn missing(&mut self, fields: &Fields, key: &str, what: &str, holder: Span, help: &str) {
+        if fields.has(key) {
+            return;
+        }
+        let mut diagnostic = Diagnostic::new(Code(6), Severity::Error, format!("{what} has no `{key}`"))
+            .label(holder, format!("`{key}` is required here"));
+        if let Some(via) = fields.value.via {
+            diagnostic = diagnostic.label(via, "used here");
+        }
+        self.report(diagnostic.help(help));
+    }
+}

@@ -1,0 +1,88 @@
+//! What an unknown key was probably meant to be.
+
+use super::super::suggest::nearest;
+use super::keys::{Foreign, KeyTable, places_of};
+
+/// A guess, in words for the user.
+#[derive(Debug)]
+pub(super) struct Guess {
+    /// The key that was meant.
+    pub(super) ours: Option<&'static str>,
+    /// Whether its value can stay as it is.
+    pub(super) is_same_form: bool,
+    pub(super) help: String,
+}
+
+/// What the value of a key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    Map,
+    List,
+    Scalar,
+    /// Text or list.
+    Command,
+}
+
+/// Guesses: a word of another tool, a misspelt key, a misspelt word of another tool, a key of another place.
+pub(super) fn guess(key: &str, table: &KeyTable) -> Guess {
+    let known = || table.keys.iter().chain(table.later).copied();
+    // Words are shared between places; where ours is no key here, the word says nothing.
+    let foreign = || table.foreign.iter().filter(|word| word.help.is_some() || known().any(|ours| ours == word.ours));
+    let folded = key.to_lowercase();
+    if let Some(word) = foreign().find(|word| word.word == folded) {
+        return of_foreign(word, format!("smolvm calls it `{}`", word.ours));
+    }
+    if let Some(near) = nearest(key, known()) {
+        let ours = known().find(|ours| *ours == near);
+        return Guess { ours, is_same_form: true, help: format!("did you mean `{near}`?") };
+    }
+    let near = nearest(key, foreign().map(|word| word.word));
+    if let Some(word) = near.and_then(|near| foreign().find(|word| word.word == near)) {
+        return of_foreign(word, format!("did you mean `{}`?", word.ours));
+    }
+    let help = match places_of(key).first() {
+        Some(place) => format!("`{key}` is a key of {place}"),
+        None => {
+            let keys: Vec<String> = table.keys.iter().map(|key| format!("`{key}`")).collect();
+            format!("known keys here: {}; keys that begin with `x-` are ignored", keys.join(", "))
+        }
+    };
+    Guess { ours: None, is_same_form: false, help }
+}
+
+fn of_foreign(word: &Foreign, help: String) -> Guess {
+    Guess { ours: Some(word.ours), is_same_form: word.is_same_form, help: word.help.map_or(help, str::to_owned) }
+}
+
+/// The shape of a key's value; keys that are not run yet may have any, and are not read.
+pub(super) fn shape(key: &str) -> Shape {
+    match key {
+        "env" | "machines" => Shape::Map,
+        "mounts" | "steps" | "finally" | "needs" | "outputs" => Shape::List,
+        "run" | "shell" => Shape::Command,
+        _ => Shape::Scalar,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::keys::{FILE, FINALLY, MACHINE, MOUNT, STEP};
+    use super::*;
+
+    #[test]
+    fn guesses_know_other_tools_misspellings_and_other_places() {
+        for (key, table, ours) in [
+            ("services", &FILE, Some("machines")),
+            ("volumes", &MACHINE, Some("mounts")),
+            ("imgae", &MACHINE, Some("image")),
+            ("scirpt", &STEP, Some("run")),
+            ("Timeout-Minutes", &STEP, Some("timeout")),
+            ("read_only", &MOUNT, Some("readonly")),
+            ("depends_on", &FINALLY, None),
+            ("frobnicate", &STEP, None),
+        ] {
+            assert_eq!(guess(key, table).ours, ours, "{key}");
+        }
+        assert_eq!(guess("inputs", &FINALLY).help, "`inputs` is a key of a step");
+    }
+}

@@ -1,0 +1,25 @@
+//! From the tree to the [`Project`](super::model::Project), by hand: the only door to the model.
+//!
+//! A value that cannot be read is told and left out; the rest is lowered, so that one run tells all mistakes.
+//! What is left out is noted in the model's `gaps`, and rules that would only follow from it stay silent.
+//!
+//! ```text
+//! project ─► machine ─► mount          fields: keys of one map        reader: forms of values
+//!        └─► step ─► command, environment   keys, guess: the tables     values: paths, sizes, words
+//! ```
+
+mod command;
+mod environment;
+mod fields;
+mod guess;
+mod keys;
+mod machine;
+mod mount;
+mod project;
+mod reader;
+mod requires;
+mod step;
+mod values;
+
+pub(super) use project::lower;
+pub(super) use reader::Reader;

@@ -1,0 +1,160 @@
+//! The whole file.
+
+use super::super::model::{Project, ProjectGaps, Spanned, Step};
+use super::super::scalars::{is_name, to_name, to_similar_name};
+use super::super::tree::Content;
+use super::fields::Fields;
+use super::keys::FILE;
+use super::machine::LoweredMachine;
+use super::mount::VolumeNames;
+use super::reader::{Reader, TextForm, Value, quoted, shown};
+use super::step::{NAME_FORM, StepPlace};
+use crate::diag::{FileId, Span};
+
+/// Lowers the root of a file; `None` where it is no map.
+pub(in crate::config) fn lower(reader: &mut Reader<'_>, root: Value, name: Option<String>) -> Option<Project> {
+    let fields = reader.fields(root, &FILE)?;
+    let mut gaps = ProjectGaps::default();
+    if let Some(value) = fields.get("requires") {
+        reader.check_requires(value);
+    }
+    let own_name = reader.project_name(&fields);
+    let env = reader.environment(&fields);
+    let volumes = reader.volume_names(&fields);
+    // Included files may bring machines and steps.
+    gaps.machines = fields.has("include");
+    gaps.steps = fields.has("include");
+    let machines = reader.machines(&fields, &env, &volumes, &mut gaps);
+    let steps = reader.steps(&fields, false, &machines, &mut gaps);
+    let finally = reader.steps(&fields, true, &machines, &mut gaps);
+    Some(Project {
+        name: name.or(own_name).unwrap_or_else(|| default_name(reader)),
+        folder: reader.folder.clone(),
+        machines: machines.into_iter().map(|lowered| lowered.machine).collect(),
+        steps,
+        finally,
+        gaps,
+    })
+}
+
+fn default_name(reader: &Reader<'_>) -> String {
+    let folder = reader.folder.file_name().map(|name| name.to_string_lossy().into_owned());
+    folder.and_then(|name| to_name(&name)).unwrap_or_else(|| "project".to_owned())
+}
+
+impl Reader<'_> {
+    /// The root as a value: an empty file has the place of its first byte.
+    pub(in crate::config) fn root(&self, file: FileId) -> Option<Value> {
+        let start = Span { file, start: 0, end: 0 };
+        self.tree.root.map(|root| self.value(root, start, None))
+    }
+
+    fn project_name(&mut self, fields: &Fields) -> Option<String> {
+        let value = fields.get("name")?;
+        let text = self.text(value, "`name`", TextForm::Strict)?;
+        if !is_name(&text.value) {
+            let diagnostic =
+                self.error(5, value, format!("{} cannot be the name of a project", shown(&text.value)), NAME_FORM);
+            self.report(match to_similar_name(&text.value) {
+                Some(instead) => diagnostic.help(format!("write `{instead}`")),
+                None => diagnostic,
+            });
+            return None;
+        }
+        Some(text.value)
+    }
+
+    fn volume_names(&mut self, fields: &Fields) -> VolumeNames {
+        let mut volumes = VolumeNames { names: Vec::new(), is_open: fields.has("include") };
+        let Some(value) = fields.get("volumes") else { return volumes };
+        match self.entries(value, "`volumes`") {
+            Some(entries) => volumes.names = entries.into_iter().map(|entry| entry.key).collect(),
+            None => volumes.is_open = true,
+        }
+        volumes
+    }
+
+    fn machines(
+        &mut self,
+        fields: &Fields,
+        env: &std::collections::BTreeMap<String, String>,
+        volumes: &VolumeNames,
+        gaps: &mut ProjectGaps,
+    ) -> Vec<LoweredMachine> {
+        let Some(value) = fields.get("machines") else {
+            if !gaps.machines {
+                let help = "declare one: `machines: { build: { image: host } }`";
+                self.missing(fields, "machines", "the file", fields.value.span, help);
+            }
+            gaps.machines = true;
+            return Vec::new();
+        };
+        let Some(entries) = self.entries(value, "`machines`") else {
+            gaps.machines = true;
+            return Vec::new();
+        };
+        if entries.is_empty() && !gaps.machines {
+            let diagnostic = self.error(6, value, "`machines` declares no machine", "at least one is required");
+            self.report(diagnostic.help("declare one: `machines: { build: { image: host } }`"));
+            gaps.machines = true;
+        }
+        let mut machines = Vec::new();
+        for entry in entries {
+            let via = value.via.or(entry.via);
+            let key = Value { id: value.id, span: entry.key_span, via };
+            self.check_name(key, &entry.key, "a machine");
+            let name = Spanned { value: entry.key, span: entry.key_span };
+            let value = self.value(entry.value, entry.key_span, via);
+            machines.push(self.machine(name, value, env, volumes));
+        }
+        machines
+    }
+
+    fn check_name(&mut self, key: Value, name: &str, what: &str) {
+        if is_name(name) {
+            return;
+        }
+        let diagnostic = self.error(5, key, format!("{} cannot be the name of {what}", shown(name)), NAME_FORM);
+        self.report(match to_similar_name(name) {
+            Some(instead) => diagnostic.help(format!("write `{instead}`")),
+            None => diagnostic,
+        });
+    }
+
+    fn steps(
+        &mut self,
+        fields: &Fields,
+        is_finally: bool,
+        machines: &[LoweredMachine],
+        gaps: &mut ProjectGaps,
+    ) -> Vec<Step> {
+        let key = if is_finally { "finally" } else { "steps" };
+        let Some(value) = fields.get(key) else {
+            gaps.steps |= fields.has(key);
+            return Vec::new();
+        };
+        let items = match self.content(value) {
+            Content::Scalar(scalar) if !self.is_null(value) && !scalar.text.contains('\n') => {
+                let diagnostic = self.wrong_type(value, &format!("`{key}`"), "a list of steps");
+                self.report(diagnostic.help(format!("write `[{{ run: {} }}]`", quoted(&scalar.text))));
+                None
+            }
+            _ => self.list(value, &format!("`{key}`")),
+        };
+        let Some(items) = items else {
+            gaps.steps = true;
+            return Vec::new();
+        };
+        let mut steps = Vec::new();
+        for (index, item) in items.into_iter().enumerate() {
+            match self.step(item, StepPlace { number: index + 1, is_finally }, machines) {
+                Some(step) => {
+                    gaps.steps |= step.gaps.id;
+                    steps.push(step);
+                }
+                None => gaps.steps = true,
+            }
+        }
+        steps
+    }
+}

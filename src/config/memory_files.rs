@@ -1,0 +1,224 @@
+//! A world that exists only in memory, for tests of the rules: a few files, links and variables.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Component, Path, PathBuf};
+
+use super::files::{FileError, FileKind, Files, InvokerFacts, Metadata};
+
+#[derive(Debug, Clone)]
+enum Entry {
+    File(Vec<u8>),
+    Folder,
+    Link(PathBuf),
+    Other,
+}
+
+/// Files that exist only in memory. Folders above an added path are made by themselves.
+#[derive(Debug, Clone)]
+pub struct MemoryFiles {
+    entries: BTreeMap<PathBuf, Entry>,
+    unreadable: Vec<PathBuf>,
+    unwritable: Vec<PathBuf>,
+    variables: BTreeMap<String, String>,
+    invoker: InvokerFacts,
+    own_folders: Vec<PathBuf>,
+}
+
+impl Default for MemoryFiles {
+    fn default() -> Self {
+        let home = PathBuf::from("/home/ada");
+        let invoker = InvokerFacts { uid: 1000, gid: 1000, home: Some(home.clone()), is_privileged: false };
+        let own_folders = vec![home.join(".local/state/smolvm"), home.join(".cache/smolvm")];
+        let new = Self {
+            entries: BTreeMap::from([(PathBuf::from("/"), Entry::Folder)]),
+            unreadable: Vec::new(),
+            unwritable: Vec::new(),
+            variables: BTreeMap::new(),
+            invoker,
+            own_folders,
+        };
+        new.folder("/home/ada")
+    }
+}
+
+impl MemoryFiles {
+    /// A world with the home `/home/ada` of user 1000, and nothing else.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn with(mut self, path: &Path, entry: Entry) -> Self {
+        for parent in path.ancestors().skip(1) {
+            self.entries.entry(parent.to_path_buf()).or_insert(Entry::Folder);
+        }
+        self.entries.insert(path.to_path_buf(), entry);
+        self
+    }
+
+    /// Adds a regular file.
+    #[must_use]
+    pub fn file(self, path: impl AsRef<Path>, content: impl Into<Vec<u8>>) -> Self {
+        self.with(path.as_ref(), Entry::File(content.into()))
+    }
+
+    /// Adds a folder.
+    #[must_use]
+    pub fn folder(self, path: impl AsRef<Path>) -> Self {
+        self.with(path.as_ref(), Entry::Folder)
+    }
+
+    /// Adds a symbolic link.
+    #[must_use]
+    pub fn link(self, path: impl AsRef<Path>, target: impl Into<PathBuf>) -> Self {
+        self.with(path.as_ref(), Entry::Link(target.into()))
+    }
+
+    /// Adds something that is neither file nor folder.
+    #[must_use]
+    pub fn device(self, path: impl AsRef<Path>) -> Self {
+        self.with(path.as_ref(), Entry::Other)
+    }
+
+    /// Takes the right to read a path.
+    #[must_use]
+    pub fn unreadable(mut self, path: impl Into<PathBuf>) -> Self {
+        self.unreadable.push(path.into());
+        self
+    }
+
+    /// Takes the right to write a path.
+    #[must_use]
+    pub fn unwritable(mut self, path: impl Into<PathBuf>) -> Self {
+        self.unwritable.push(path.into());
+        self
+    }
+
+    /// Sets a variable.
+    #[must_use]
+    pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.variables.insert(name.into(), value.into());
+        self
+    }
+
+    /// Lets the invoking user act as others.
+    #[must_use]
+    pub fn privileged(mut self) -> Self {
+        self.invoker.is_privileged = true;
+        self
+    }
+
+    /// Says who runs smolvm.
+    #[must_use]
+    pub fn invoked_by(mut self, invoker: InvokerFacts) -> Self {
+        self.invoker = invoker;
+        self
+    }
+
+    fn resolve(&self, path: &Path, follow_last: bool) -> Result<PathBuf, FileError> {
+        let mut budget = 40;
+        self.resolve_within(path, follow_last, &mut budget)
+    }
+
+    fn resolve_within(&self, path: &Path, follow_last: bool, budget: &mut u32) -> Result<PathBuf, FileError> {
+        let mut at = PathBuf::from("/");
+        let parts: Vec<Component<'_>> = path.components().collect();
+        for (index, part) in parts.iter().enumerate() {
+            match part {
+                Component::ParentDir => {
+                    at.pop();
+                }
+                Component::Normal(name) => at.push(name),
+                _ => continue,
+            }
+            let entry = self.entries.get(&at).ok_or(FileError::Missing)?;
+            if let Entry::Link(target) = entry
+                && (follow_last || index + 1 < parts.len())
+            {
+                *budget = budget.checked_sub(1).ok_or(FileError::Loop)?;
+                at.pop();
+                at = self.resolve_within(&at.join(target), true, budget)?;
+            }
+        }
+        Ok(at)
+    }
+
+    fn describe(&self, path: &Path) -> Result<Metadata, FileError> {
+        let index = self.entries.keys().position(|known| known == path).ok_or(FileError::Missing)?;
+        let (kind, length) = match &self.entries[path] {
+            Entry::File(content) => (FileKind::File, content.len() as u64),
+            Entry::Folder => (FileKind::Folder, 0),
+            Entry::Link(_) => (FileKind::Link, 0),
+            Entry::Other => (FileKind::Other, 0),
+        };
+        Ok(Metadata { kind, length, identity: (1, index as u64) })
+    }
+}
+
+impl Files for MemoryFiles {
+    fn read(&self, path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
+        let content = self.read_start(path, usize::MAX)?;
+        if content.len() > limit { Err(FileError::TooLong) } else { Ok(content) }
+    }
+
+    fn read_start(&self, path: &Path, length: usize) -> Result<Vec<u8>, FileError> {
+        let path = self.resolve(path, true)?;
+        if self.unreadable.contains(&path) {
+            return Err(FileError::Denied);
+        }
+        match self.entries.get(&path) {
+            Some(Entry::File(content)) => Ok(content[..content.len().min(length)].to_vec()),
+            Some(_) => Err(FileError::NotRegular),
+            None => Err(FileError::Missing),
+        }
+    }
+
+    fn metadata(&self, path: &Path) -> Result<Metadata, FileError> {
+        self.describe(&self.resolve(path, true)?)
+    }
+
+    fn link_metadata(&self, path: &Path) -> Result<Metadata, FileError> {
+        self.describe(&self.resolve(path, false)?)
+    }
+
+    fn canonicalize(&self, path: &Path) -> Result<PathBuf, FileError> {
+        self.resolve(path, true)
+    }
+
+    fn read_link(&self, path: &Path) -> Result<PathBuf, FileError> {
+        match self.entries.get(&self.resolve(path, false)?) {
+            Some(Entry::Link(target)) => Ok(target.clone()),
+            _ => Err(FileError::Other("not a link".to_owned())),
+        }
+    }
+
+    fn list(&self, folder: &Path) -> Result<Vec<OsString>, FileError> {
+        let folder = self.resolve(folder, true)?;
+        let names = self.entries.keys().filter(|path| path.parent() == Some(&folder));
+        Ok(names.filter_map(|path| path.file_name().map(OsString::from)).collect())
+    }
+
+    fn is_readable(&self, path: &Path) -> bool {
+        self.resolve(path, true).is_ok_and(|path| !self.unreadable.contains(&path))
+    }
+
+    fn is_writable(&self, path: &Path) -> bool {
+        self.resolve(path, true).is_ok_and(|path| !self.unwritable.contains(&path))
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.variables.get(name).cloned()
+    }
+
+    fn variable_names(&self) -> Vec<String> {
+        self.variables.keys().cloned().collect()
+    }
+
+    fn invoker(&self) -> InvokerFacts {
+        self.invoker.clone()
+    }
+
+    fn own_folders(&self) -> Vec<PathBuf> {
+        self.own_folders.clone()
+    }
+}

@@ -1,0 +1,107 @@
+//! With whose rights QEMU runs, and files that it can open with them.
+//!
+//! A VMM needs nothing of the host but the descriptors that it is given. Where smolvm runs as root, QEMU runs as
+//! nobody; for hardware virtualization it keeps the group of `/dev/kvm`.
+
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use crate::engine::Accel;
+use crate::sys::child::ChildIdentity;
+
+/// The user and group that own nothing.
+const NOBODY: u32 = 65_534;
+
+/// `CAP_SETGID` and `CAP_SETUID` among the capabilities.
+const CAPABILITIES_TO_CHANGE: u64 = 1 << 6 | 1 << 7;
+
+/// Whom QEMU runs as, or `None` for ourselves: where we are not root, or may not become anyone else.
+pub(super) fn identity(accel: Accel) -> Option<ChildIdentity> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let id_map = fs::read_to_string("/proc/self/uid_map").ok()?;
+    if !rustix::process::geteuid().is_root() || !may_change(&status) || !has_nobody(&id_map) {
+        return None;
+    }
+    let groups = match accel {
+        Accel::Tcg => Vec::new(),
+        Accel::Kvm => vec![kvm_group()?],
+    };
+    Some(ChildIdentity { uid: NOBODY, gid: NOBODY, groups })
+}
+
+fn may_change(status: &str) -> bool {
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let held = line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
+    held & CAPABILITIES_TO_CHANGE == CAPABILITIES_TO_CHANGE
+}
+
+fn has_nobody(id_map: &str) -> bool {
+    id_map.lines().any(|line| {
+        let mut fields = line.split_ascii_whitespace().map(|field| field.parse::<u64>().ok());
+        let (first, _, count) = (fields.next().flatten(), fields.next(), fields.next().flatten());
+        first.zip(count).is_some_and(|(first, count)| (first..first.saturating_add(count)).contains(&NOBODY.into()))
+    })
+}
+
+/// The group that may use `/dev/kvm`, or `None` where only root may.
+fn kvm_group() -> Option<u32> {
+    let device = fs::metadata("/dev/kvm").ok()?;
+    (device.mode() & 0o060 == 0o060 || device.mode() & 0o006 == 0o006).then_some(device.gid())
+}
+
+/// Opens a file for QEMU, which opens it again by its number. Where it runs as someone who may not read the file, it
+/// gets a copy in memory.
+pub(super) fn open_boot_file(path: &Path, identity: Option<&ChildIdentity>) -> io::Result<OwnedFd> {
+    let mut file = File::open(path)?;
+    let is_readable_by_all = file.metadata()?.mode() & 0o004 != 0;
+    if identity.is_none() || is_readable_by_all {
+        return Ok(file.into());
+    }
+    let mut copy = File::from(memfd_create("boot file", MemfdFlags::CLOEXEC)?);
+    io::copy(&mut file, &mut copy)?;
+    copy.seek(SeekFrom::Start(0))?;
+    Ok(copy.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn both_capabilities_are_needed() {
+        assert!(may_change("Name:\tx\nCapEff:\t000001ffffffffff\n"));
+        assert!(may_change("CapEff:\t00000000000000c0\n"));
+        assert!(!may_change("CapEff:\t0000000000000080\n") && !may_change("CapEff:\t?\n") && !may_change(""));
+    }
+
+    #[test]
+    fn nobody_must_be_mapped() {
+        assert!(has_nobody("         0          0 4294967295\n"));
+        assert!(has_nobody("0 1000 1\n1 100000 65536\n"));
+        assert!(!has_nobody("         0       1000          1\n") && !has_nobody("x y z\n") && !has_nobody(""));
+    }
+
+    #[test]
+    fn private_file_is_copied_for_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kernel");
+        fs::write(&path, "image").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let nobody = ChildIdentity { uid: NOBODY, gid: NOBODY, groups: Vec::new() };
+        for identity in [None, Some(&nobody)] {
+            let mut file = File::from(open_boot_file(&path, identity).unwrap());
+            let is_copy = file.metadata().unwrap().nlink() == 0;
+            let mut text = String::new();
+            file.read_to_string(&mut text).unwrap();
+            assert_eq!((text.as_str(), is_copy), ("image", identity.is_some()));
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! A session with one agent: requests with their replies, and the row of events.
+//!
+//! All methods take `&self` and may be canceled at any point. Deliberately not here: bytes on the wire (`frames`),
+//! connecting (`link`).
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use smolvm_agent::{
+    ANSWER_MAX, Answer, CONTROL_PORT, Exec, ExitStatus, GuestUser, Numbered, OUTPUT_PORT, REQUEST_MAX, Reply, Report,
+    Request, Setup, Stream, encode,
+};
+use tokio::io::AsyncWriteExt;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use super::error::{ExecError, SessionError, SetupError, UserError};
+use super::frames::{FrameReader, StreamEnd};
+use super::link::{Dial, connect};
+
+/// Events that wait for their receiver before the guest is held back; each is at most one frame.
+const EVENTS_WAITING: usize = 16;
+
+/// Requests that wait for the guest to read them.
+const REQUESTS_WAITING: usize = 16;
+
+/// How long the output connection may outlive the control connection.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Deadlines of a session.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionLimits {
+    /// Until the agent answers on both connections.
+    pub connect: Duration,
+    /// Without a sign of life until [`SessionEvent::Silent`].
+    pub heartbeat: Duration,
+}
+
+/// What the guest says without being asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionEvent {
+    /// A command wrote something.
+    Output {
+        /// Which command.
+        exec: u64,
+        /// Where it wrote.
+        stream: Stream,
+        /// What it wrote.
+        bytes: Vec<u8>,
+    },
+    /// The process of a command ended; all that it wrote came before.
+    Exited {
+        /// Which command.
+        exec: u64,
+        /// How it ended.
+        status: ExitStatus,
+        /// Whether the guest's kernel killed a process of the command for want of memory.
+        is_out_of_memory: bool,
+    },
+    /// Output of background processes, and warnings of the guest's kernel.
+    Log {
+        /// What was written.
+        bytes: Vec<u8>,
+    },
+    /// No heartbeat came for this long; once a silence.
+    Silent {
+        /// Length of the silence so far.
+        seconds: u64,
+    },
+    /// The session is over; nothing follows.
+    Closed {
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+/// A live session. Cheap to clone; the connections close when the last clone is dropped, and the guest powers off.
+#[derive(Clone)]
+pub struct Session {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    requests: mpsc::Sender<Vec<u8>>,
+    shared: Arc<Shared>,
+    tasks: Vec<AbortHandle>,
+}
+
+/// What the methods and the readers share.
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    next: u32,
+    waiting: HashMap<u32, oneshot::Sender<Reply>>,
+    execs: HashSet<u64>,
+    closed: Option<String>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self, reason: &str) {
+        let mut state = self.lock();
+        state.closed.get_or_insert_with(|| reason.to_owned());
+        state.waiting.clear();
+    }
+
+    fn closed(&self) -> SessionError {
+        let reason = self.lock().closed.clone().unwrap_or_else(|| "the session ended".to_owned());
+        SessionError::Closed { reason }
+    }
+}
+
+/// Takes a request's place in the table away when its caller gives up.
+struct Waiting<'a> {
+    shared: &'a Shared,
+    id: u32,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.shared.lock().waiting.remove(&self.id);
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Session").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Session {
+    /// Connects to the agent, retrying until it answers. Must be called within a tokio runtime.
+    pub async fn open(
+        dial: Arc<dyn Dial>,
+        limits: SessionLimits,
+    ) -> Result<(Self, mpsc::Receiver<SessionEvent>), SessionError> {
+        let both = async {
+            let control = connect(&*dial, CONTROL_PORT, limits.connect).await?;
+            let output = connect(&*dial, OUTPUT_PORT, limits.connect).await?;
+            Ok::<_, SessionError>((control, output))
+        };
+        let (control, output) =
+            timeout(limits.connect, both).await.map_err(|_| SessionError::Connect { limit: limits.connect })??;
+        let (control_read, control_write) = control.into_split();
+        let (output_read, output_write) = output.into_split();
+        let shared = Arc::new(Shared::default());
+        let (requests, frames) = mpsc::channel(REQUESTS_WAITING);
+        let (events, receiver) = mpsc::channel(EVENTS_WAITING);
+        let (heard, hearing) = watch::channel(());
+
+        let control = tokio::spawn(read_answers(control_read, Arc::clone(&shared), heard));
+        let output = tokio::spawn(read_reports(output_read, output_write, Arc::clone(&shared), events.clone()));
+        let mut tasks = vec![control.abort_handle(), output.abort_handle()];
+        tasks.push(tokio::spawn(write_requests(control_write, frames)).abort_handle());
+        tasks.push(tokio::spawn(watch_silence(hearing, limits.heartbeat, events.clone())).abort_handle());
+        let ending = supervise(control, output, Arc::clone(&shared), events);
+        tasks.push(tokio::spawn(ending).abort_handle());
+        Ok((Self { inner: Arc::new(Inner { requests, shared, tasks }) }, receiver))
+    }
+
+    /// Makes the machine ready: system, root, mounts, and each mount verified.
+    pub async fn setup(&self, setup: Setup) -> Result<(), SetupError> {
+        match self.ask(Request::Setup(setup)).await? {
+            Reply::Done => Ok(()),
+            Reply::Failed(failure) => Err(failure.into()),
+            _ => Err(SessionError::WrongAnswer.into()),
+        }
+    }
+
+    /// Looks a user up in the image's own files.
+    pub async fn resolve_user(&self, user: &str) -> Result<GuestUser, UserError> {
+        match self.ask(Request::ResolveUser { user: user.to_owned() }).await? {
+            Reply::User(user) => Ok(user),
+            Reply::Failed(failure) => Err(failure.into()),
+            _ => Err(SessionError::WrongAnswer.into()),
+        }
+    }
+
+    /// Makes the guest forget what it knows of owners and names in the shares.
+    pub async fn refresh_shares(&self) -> Result<(), SessionError> {
+        self.ask_done(Request::RefreshShares).await
+    }
+
+    /// Starts a command. Its output may come before this returns.
+    pub async fn exec(&self, exec: Exec) -> Result<(), ExecError> {
+        let id = exec.id;
+        self.inner.shared.lock().execs.insert(id);
+        let answer = self.ask(Request::Exec(exec)).await;
+        if !matches!(answer, Ok(Reply::Done)) {
+            self.inner.shared.lock().execs.remove(&id);
+        }
+        match answer? {
+            Reply::Done => Ok(()),
+            Reply::Failed(failure) => Err(failure.into()),
+            _ => Err(SessionError::WrongAnswer.into()),
+        }
+    }
+
+    /// Sends a signal to the process group of a command; nothing happens where it has ended.
+    pub async fn signal(&self, exec: u64, signal: i32) -> Result<(), SessionError> {
+        self.ask_done(Request::Signal { exec, signal }).await
+    }
+
+    /// Ends a command and all that it started; [`SessionEvent::Exited`] follows.
+    pub async fn terminate(&self, exec: u64, grace: Duration) -> Result<(), SessionError> {
+        self.ask_done(Request::Terminate { exec, grace_ms: milliseconds(grace) }).await
+    }
+
+    /// Ends all that commands left behind, and returns when nothing is left.
+    pub async fn end_background(&self, grace: Duration) -> Result<(), SessionError> {
+        self.ask_done(Request::EndBackground { grace_ms: milliseconds(grace) }).await
+    }
+
+    /// Which of these absolute paths or globs match nothing in the guest.
+    pub async fn missing_outputs(&self, patterns: &[String]) -> Result<Vec<String>, SessionError> {
+        if patterns.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self.ask(Request::MissingOutputs { patterns: patterns.to_vec() }).await? {
+            Reply::Missing(places) if places.len() <= patterns.len() => places
+                .into_iter()
+                .map(|place| usize::try_from(place).ok().and_then(|place| patterns.get(place)).cloned())
+                .collect::<Option<_>>()
+                .ok_or(SessionError::WrongAnswer),
+            Reply::Failed(failure) => Err(failure.into()),
+            _ => Err(SessionError::WrongAnswer),
+        }
+    }
+
+    /// Ends everything in the guest and powers it off; the end of the VM follows.
+    pub async fn shutdown(&self, grace: Duration) -> Result<(), SessionError> {
+        self.ask_done(Request::Shutdown { grace_ms: milliseconds(grace) }).await
+    }
+
+    async fn ask_done(&self, request: Request) -> Result<(), SessionError> {
+        match self.ask(request).await? {
+            Reply::Done => Ok(()),
+            Reply::Failed(failure) => Err(failure.into()),
+            _ => Err(SessionError::WrongAnswer),
+        }
+    }
+
+    async fn ask(&self, request: Request) -> Result<Reply, SessionError> {
+        let shared = &*self.inner.shared;
+        let (sender, reply) = oneshot::channel();
+        let waiting = {
+            let mut state = shared.lock();
+            if state.closed.is_some() {
+                drop(state);
+                return Err(shared.closed());
+            }
+            let id = state.next;
+            state.next = state.next.wrapping_add(1);
+            state.waiting.insert(id, sender);
+            Waiting { shared, id }
+        };
+        let frame = encode(&Numbered { id: waiting.id, request }, REQUEST_MAX)
+            .map_err(|source| SessionError::TooLong { source })?;
+        self.inner.requests.send(frame).await.map_err(|_| shared.closed())?;
+        reply.await.map_err(|_| shared.closed())
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+async fn write_requests(mut stream: OwnedWriteHalf, mut frames: mpsc::Receiver<Vec<u8>>) {
+    while let Some(frame) = frames.recv().await {
+        if stream.write_all(&frame).await.is_err() {
+            // The reader of the same connection says why.
+            return;
+        }
+    }
+}
+
+async fn read_answers(stream: OwnedReadHalf, shared: Arc<Shared>, heard: watch::Sender<()>) -> StreamEnd {
+    let mut reader = FrameReader::new(stream, ANSWER_MAX);
+    let end = loop {
+        match reader.next::<Answer>().await {
+            Ok(Answer::Heartbeat) => {}
+            Ok(Answer::Reply { id, reply }) => {
+                let waiting = shared.lock().waiting.remove(&id);
+                if let Some(waiting) = waiting {
+                    // The caller may have given up.
+                    let _ = waiting.send(reply);
+                }
+            }
+            Err(end) => break end,
+        }
+        heard.send_replace(());
+    };
+    shared.close(&end.to_string());
+    end
+}
+
+/// Reads the output connection; holds its unused other half, so that the guest sees it close only at the end.
+async fn read_reports(
+    stream: OwnedReadHalf,
+    _open: OwnedWriteHalf,
+    shared: Arc<Shared>,
+    events: mpsc::Sender<SessionEvent>,
+) -> StreamEnd {
+    let mut reader = FrameReader::new(stream, ANSWER_MAX);
+    loop {
+        let event = match reader.next::<Report>().await {
+            Ok(Report::Output { exec, stream, bytes }) if shared.lock().execs.contains(&exec) => {
+                SessionEvent::Output { exec, stream, bytes: bytes.0 }
+            }
+            Ok(Report::Exited { exec, status, is_out_of_memory }) if shared.lock().execs.remove(&exec) => {
+                SessionEvent::Exited { exec, status, is_out_of_memory }
+            }
+            Ok(Report::Log { bytes }) => SessionEvent::Log { bytes: bytes.0 },
+            Ok(Report::Output { .. } | Report::Exited { .. }) => continue,
+            Err(end) => return end,
+        };
+        if events.send(event).await.is_err() {
+            return StreamEnd::Closed;
+        }
+    }
+}
+
+async fn watch_silence(mut hearing: watch::Receiver<()>, limit: Duration, events: mpsc::Sender<SessionEvent>) {
+    loop {
+        match timeout(limit, hearing.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return,
+            Err(_) => {
+                let silent = SessionEvent::Silent { seconds: limit.as_secs() };
+                if events.send(silent).await.is_err() || hearing.changed().await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Waits for the end of either connection, and says it after the last output.
+async fn supervise(
+    mut control: tokio::task::JoinHandle<StreamEnd>,
+    mut output: tokio::task::JoinHandle<StreamEnd>,
+    shared: Arc<Shared>,
+    events: mpsc::Sender<SessionEvent>,
+) {
+    let end = tokio::select! {
+        end = &mut control => {
+            let _ = timeout(DRAIN, &mut output).await;
+            output.abort();
+            end
+        }
+        end = &mut output => {
+            control.abort();
+            end
+        }
+    };
+    let reason = end.map_or_else(|_| "the session ended".to_owned(), |end| end.to_string());
+    shared.close(&reason);
+    // Nobody listens where the run is over.
+    let _ = events.send(SessionEvent::Closed { reason }).await;
+}

@@ -1,0 +1,277 @@
+//! The real world behind [`Files`]: this computer's files, links and environment, and who runs us.
+//!
+//! Rights are those of the invoking user. Under `sudo` each question is asked by a thread of its own that has become
+//! `SUDO_UID` with its groups, so that the kernel decides, access lists and all. Nothing is written.
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
+
+use super::accounts::{self, Account};
+use crate::config::{FileError, FileKind, Files, InvokerFacts, Metadata};
+
+/// So many names of a folder are listed; more help nobody.
+const NAMES_MAX: usize = 4096;
+
+/// This computer, as the invoking user sees it.
+#[derive(Debug, Clone)]
+pub struct HostFiles {
+    invoker: Account,
+    is_privileged: bool,
+    is_self: bool,
+}
+
+impl HostFiles {
+    /// Finds out who runs smolvm: `SUDO_UID` and `SUDO_GID` where root was reached through `sudo`.
+    pub fn new() -> Self {
+        let uid = rustix::process::geteuid().as_raw();
+        let is_privileged = uid == 0;
+        let sudo = if is_privileged { sudo_ids() } else { None };
+        let invoker = match sudo {
+            Some((uid, gid)) => accounts::other(uid, gid),
+            None => accounts::oneself(),
+        };
+        Self { is_self: invoker.uid == uid, invoker, is_privileged }
+    }
+
+    /// Asks the kernel as the invoking user. The thread ends with the question, and its rights with it.
+    fn ask<T: Send>(&self, question: impl FnOnce() -> T + Send) -> T {
+        if self.is_self {
+            return question();
+        }
+        let dumpable = rustix::process::dumpable_behavior();
+        let answer = std::thread::scope(|scope| {
+            let asked = scope.spawn(|| {
+                // Where these rights cannot be taken, the file server cannot take them either, and says so.
+                let _ = self.invoker.become_in_this_thread();
+                question()
+            });
+            asked.join().expect("a question about a path does not panic")
+        });
+        // The kernel takes this from the whole process when one of its threads changes its ids.
+        let _ = dumpable.and_then(rustix::process::set_dumpable_behavior);
+        answer
+    }
+
+    /// Whether the invoking user has these rights, all links followed.
+    fn allows(&self, path: &Path, access: Access) -> bool {
+        self.ask(|| {
+            let access = Self::with_entry(path, access);
+            rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS).is_ok()
+        })
+    }
+
+    /// For a folder, to use it is to enter it.
+    fn with_entry(path: &Path, access: Access) -> Access {
+        if path.is_dir() { access | Access::EXEC_OK } else { access }
+    }
+
+    fn xdg(&self, variable: &str, default: &str) -> Option<PathBuf> {
+        let named = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+        let folder = named.or_else(|| Some(self.invoker.home.as_ref()?.join(default)))?;
+        Some(folder.join("smolvm"))
+    }
+}
+
+impl Default for HostFiles {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The user who called `sudo`, where both ids are given and that user is not root.
+pub(super) fn sudo_ids() -> Option<(u32, u32)> {
+    let id = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
+    let uid = id("SUDO_UID").filter(|uid| *uid != 0)?;
+    Some((uid, id("SUDO_GID")?))
+}
+
+impl Files for HostFiles {
+    fn read(&self, path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
+        let content = self.read_start(path, limit.saturating_add(1))?;
+        if content.len() > limit { Err(FileError::TooLong) } else { Ok(content) }
+    }
+
+    fn read_start(&self, path: &Path, length: usize) -> Result<Vec<u8>, FileError> {
+        self.ask(|| read_start(path, length)).map_err(|error| explain(&error))?.ok_or(FileError::NotRegular)
+    }
+
+    fn metadata(&self, path: &Path) -> Result<Metadata, FileError> {
+        self.ask(|| std::fs::metadata(path)).map(|found| describe(&found)).map_err(|error| explain(&error))
+    }
+
+    fn link_metadata(&self, path: &Path) -> Result<Metadata, FileError> {
+        self.ask(|| std::fs::symlink_metadata(path)).map(|found| describe(&found)).map_err(|error| explain(&error))
+    }
+
+    fn canonicalize(&self, path: &Path) -> Result<PathBuf, FileError> {
+        self.ask(|| path.canonicalize()).map_err(|error| explain(&error))
+    }
+
+    fn read_link(&self, path: &Path) -> Result<PathBuf, FileError> {
+        self.ask(|| std::fs::read_link(path)).map_err(|error| explain(&error))
+    }
+
+    fn list(&self, folder: &Path) -> Result<Vec<OsString>, FileError> {
+        let list = || -> io::Result<Vec<OsString>> {
+            let entries = std::fs::read_dir(folder)?;
+            Ok(entries.flatten().take(NAMES_MAX).map(|entry| entry.file_name()).collect())
+        };
+        let mut names = self.ask(list).map_err(|error| explain(&error))?;
+        names.sort();
+        Ok(names)
+    }
+
+    fn is_readable(&self, path: &Path) -> bool {
+        self.allows(path, Access::READ_OK)
+    }
+
+    fn is_writable(&self, path: &Path) -> bool {
+        self.allows(path, Access::WRITE_OK)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return None;
+        }
+        std::env::var(name).ok()
+    }
+
+    fn variable_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+        names.sort();
+        names
+    }
+
+    fn invoker(&self) -> InvokerFacts {
+        InvokerFacts {
+            uid: self.invoker.uid,
+            gid: self.invoker.gid,
+            home: self.invoker.home.clone(),
+            is_privileged: self.is_privileged,
+        }
+    }
+
+    fn own_folders(&self) -> Vec<PathBuf> {
+        [self.xdg("XDG_STATE_HOME", ".local/state"), self.xdg("XDG_CACHE_HOME", ".cache")]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+}
+
+/// The first bytes of a regular file; none where it is not one.
+fn read_start(path: &Path, length: usize) -> io::Result<Option<Vec<u8>>> {
+    // A pipe without a writer would block the open for ever.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Ok(None);
+    }
+    let mut content = Vec::new();
+    file.take(length as u64).read_to_end(&mut content)?;
+    Ok(Some(content))
+}
+
+fn describe(found: &std::fs::Metadata) -> Metadata {
+    let kind = if found.is_file() {
+        FileKind::File
+    } else if found.is_dir() {
+        FileKind::Folder
+    } else if found.is_symlink() {
+        FileKind::Link
+    } else {
+        FileKind::Other
+    };
+    Metadata { kind, length: found.len(), identity: (found.dev(), found.ino()) }
+}
+
+fn explain(error: &io::Error) -> FileError {
+    match rustix::io::Errno::from_io_error(error) {
+        Some(rustix::io::Errno::NOENT) => FileError::Missing,
+        Some(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => FileError::Denied,
+        Some(rustix::io::Errno::LOOP) => FileError::Loop,
+        Some(rustix::io::Errno::NOTDIR) => FileError::Other("a name on the way is not a folder".to_owned()),
+        Some(rustix::io::Errno::NAMETOOLONG) => FileError::Other("the name is too long".to_owned()),
+        Some(rustix::io::Errno::NXIO) => FileError::NotRegular,
+        Some(errno) => FileError::Other(io::Error::from(errno).to_string()),
+        None => FileError::Other(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn as_other(uid: u32, gid: u32) -> HostFiles {
+        let invoker = Account { uid, gid, groups: vec![gid], name: None, home: None };
+        HostFiles { invoker, is_privileged: true, is_self: false }
+    }
+
+    fn folder_with_mode(mode: u32) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).expect("mode bits");
+        folder
+    }
+
+    #[test]
+    fn a_pipe_is_refused_without_waiting_for_a_writer() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+        assert_eq!(HostFiles::new().read(&pipe, 10), Err(FileError::NotRegular));
+        assert_eq!(HostFiles::new().metadata(&pipe).map(|found| found.kind), Ok(FileKind::Other));
+    }
+
+    #[test]
+    fn a_file_longer_than_the_limit_is_not_read() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("file");
+        std::fs::write(&file, "0123456789").expect("a file");
+        let files = HostFiles::new();
+        assert_eq!(files.read(&file, 10).map(|bytes| bytes.len()), Ok(10));
+        assert_eq!(files.read(&file, 9), Err(FileError::TooLong));
+        assert_eq!(files.read_start(&file, 3), Ok(b"012".to_vec()));
+    }
+
+    #[test]
+    fn errors_are_told_apart() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = |name: &str| folder.path().join(name);
+        std::os::unix::fs::symlink("loop", path("loop")).expect("a link");
+        std::fs::write(path("file"), "").expect("a file");
+        let files = HostFiles::new();
+        assert_eq!(files.metadata(&path("missing")), Err(FileError::Missing));
+        assert_eq!(files.metadata(&path("loop")), Err(FileError::Loop));
+        assert!(matches!(files.metadata(&path("file/x")), Err(FileError::Other(_))));
+        assert_eq!(files.link_metadata(&path("loop")).map(|found| found.kind), Ok(FileKind::Link));
+        assert_eq!(files.list(folder.path()), Ok(vec!["file".into(), "loop".into()]));
+    }
+
+    #[test]
+    fn under_sudo_the_rights_are_the_callers() {
+        if !rustix::process::geteuid().is_root() {
+            // Only root can become another user.
+            return;
+        }
+        let private = folder_with_mode(0o700);
+        let shared = folder_with_mode(0o755);
+        let open = folder_with_mode(0o777);
+        let other = as_other(54321, 54321);
+        assert!(!other.is_readable(private.path()));
+        assert!(other.is_readable(shared.path()) && !other.is_writable(shared.path()));
+        assert!(other.is_readable(open.path()) && other.is_writable(open.path()));
+        let below = private.path().join("below");
+        std::fs::create_dir(&below).expect("a folder");
+        std::fs::set_permissions(&below, std::fs::Permissions::from_mode(0o777)).expect("mode bits");
+        assert!(!other.is_readable(&below), "the folder above cannot be entered");
+        assert_eq!(other.metadata(&below), Err(FileError::Denied));
+        assert!(rustix::process::geteuid().is_root(), "the rights of this thread and process stay");
+        assert!(HostFiles::new().metadata(&below).is_ok());
+    }
+}

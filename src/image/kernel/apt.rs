@@ -1,0 +1,250 @@
+//! Debian, Ubuntu and what is made from them: APT with its own lists and downloads in a scratch folder.
+//!
+//! Sources, keys, preferences and proxies are the system's. The distribution's own source files are asked first, so
+//! that a third party's broken repository neither delays nor fails anything; then all of them.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use super::super::tool::{Tool, ToolError};
+use super::package::{PackageError, Unpacked};
+
+/// Packages whose dependencies name the newest kernel, the smallest kernel first.
+const NAMES: [&str; 5] =
+    ["linux-image-cloud-amd64", "linux-image-virtual", "linux-image-kvm", "linux-image-generic", "linux-image-amd64"];
+/// Files below `sources.list.d` that are the distribution's own.
+const OWN_SOURCES: [&str; 3] = ["debian.sources", "ubuntu.sources", "raspi.sources"];
+
+/// Read after the system's configuration, which it overrides where that would change the system or ask for more than
+/// package lists: hooks after an update, other indexes and architectures.
+const CONFIGURATION: &str = r#"
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+#clear APT::Architectures;
+#clear Acquire::IndexTargets;
+APT::Architecture "amd64";
+APT::Architectures { "amd64"; };
+APT::Get::AllowUnauthenticated "false";
+APT::Update::Error-Mode "any";
+APT::Sandbox::User "root";
+Acquire::AllowInsecureRepositories "false";
+Acquire::AllowWeakRepositories "false";
+Acquire::Languages { "none"; };
+Acquire::Retries "1";
+Acquire::http::Timeout "20";
+Acquire::https::Timeout "20";
+Acquire::IndexTargets::deb::Packages {
+  MetaKey "$(COMPONENT)/binary-$(ARCHITECTURE)/Packages";
+  flatMetaKey "Packages";
+  ShortDescription "Packages";
+  Description "$(RELEASE)/$(COMPONENT) $(ARCHITECTURE) Packages";
+  flatDescription "$(RELEASE) Packages";
+  Optional "false";
+};
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+Dir::Log "/nonexistent";
+"#;
+
+/// A package as the lists describe it.
+#[derive(Debug, PartialEq, Eq)]
+struct Package {
+    name: String,
+    version: String,
+    depends: Vec<String>,
+}
+
+/// APT, kept in a folder of ours.
+struct Apt<'a> {
+    scratch: &'a Path,
+    sources: Option<PathBuf>,
+}
+
+/// Downloads and unpacks the newest kernel for guests.
+pub(super) fn download(scratch: &Path, progress: &mut dyn FnMut(&str)) -> Result<Unpacked, PackageError> {
+    let io = |source| PackageError::Io { path: scratch.to_owned(), source };
+    for folder in ["lists/partial", "cache/archives/partial", "state", "root"] {
+        fs::create_dir_all(scratch.join(folder)).map_err(io)?;
+    }
+    fs::write(scratch.join("apt.conf"), CONFIGURATION).map_err(io)?;
+    let own = own_sources(Path::new("/etc/apt"), scratch).map_err(io)?;
+    let mut last = None;
+    for sources in own.map(Some).into_iter().chain([None]) {
+        let apt = Apt { scratch, sources };
+        let which = if apt.sources.is_some() { "the distribution's" } else { "all" };
+        progress(&format!("reading {which} package lists"));
+        // One repository that fails does not matter while another one has the kernel.
+        let updated = apt.tool("apt-get", ["-q", "update"]).run();
+        match apt.find_kernel() {
+            Ok(packages) => return apt.fetch(&packages, progress),
+            Err(error) => last = Some(updated.err().map_or(error, PackageError::Tool)),
+        }
+    }
+    Err(last.unwrap_or_else(|| PackageError::NoPackage { names: NAMES.map(str::to_owned).to_vec() }))
+}
+
+impl Apt<'_> {
+    fn tool<const N: usize>(&self, program: &str, args: [&str; N]) -> Tool {
+        let mut options: Vec<OsString> = vec!["-c".into(), self.scratch.join("apt.conf").into()];
+        let mut set = |key: &str, value: &Path| {
+            let mut option = OsString::from(format!("{key}="));
+            option.push(value);
+            options.extend(["-o".into(), option]);
+        };
+        set("Dir::State", &self.scratch.join("state"));
+        set("Dir::State::lists", &self.scratch.join("lists"));
+        set("Dir::State::status", Path::new("/var/lib/dpkg/status"));
+        set("Dir::Cache", &self.scratch.join("cache"));
+        set("Dir::Cache::archives", &self.scratch.join("cache/archives"));
+        if let Some(sources) = &self.sources {
+            set("Dir::Etc::sourceparts", sources);
+        }
+        Tool::new(program).args(options).args(args)
+    }
+
+    /// The package of the kernel and those that it needs of the same kernel, the kernel's own first.
+    fn find_kernel(&self) -> Result<Vec<Package>, PackageError> {
+        for name in NAMES {
+            let Some(entry) = self.show(name)? else { continue };
+            let mut found = Vec::new();
+            let mut wanted = kernel_packages(&entry);
+            while let Some(name) = wanted.pop() {
+                if found.iter().any(|package: &Package| package.name == name) {
+                    continue;
+                }
+                let Some(package) = self.show(&name)? else { continue };
+                wanted.extend(kernel_packages(&package));
+                found.push(package);
+            }
+            // The entry may be the kernel itself where a distribution has no package above it.
+            found.sort_by_key(|package| (!package.name.starts_with("linux-image-"), package.name.clone()));
+            if found.first().is_some_and(|package| package.name.starts_with("linux-image-")) {
+                return Ok(found);
+            }
+        }
+        Err(PackageError::NoPackage { names: NAMES.map(str::to_owned).to_vec() })
+    }
+
+    /// `None` where the lists have no such package.
+    fn show(&self, name: &str) -> Result<Option<Package>, PackageError> {
+        match self.tool("apt-cache", ["show", "--no-all-versions", name]).run() {
+            Ok(text) => Ok(parse_show(&text)),
+            Err(ToolError::Failed { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn fetch(&self, packages: &[Package], progress: &mut dyn FnMut(&str)) -> Result<Unpacked, PackageError> {
+        let io = |source| PackageError::Io { path: self.scratch.to_owned(), source };
+        let kernel = &packages[0];
+        progress(&format!("downloading {} {}", kernel.name, kernel.version));
+        let downloads = self.scratch.join("cache/archives");
+        let names = packages.iter().map(|package| format!("{}={}", package.name, package.version));
+        self.tool("apt-get", ["-q", "download"]).args(names).folder(&downloads).run()?;
+        let root = self.scratch.join("root");
+        progress(&format!("unpacking {}", kernel.name));
+        for entry in fs::read_dir(&downloads).map_err(io)? {
+            let file = entry.map_err(io)?.path();
+            if file.extension().is_some_and(|extension| extension == "deb") {
+                let unpack = Tool::new("tar").folder(&root).args(["-x", "--no-same-owner", "--exclude=./usr/share"]);
+                Tool::new("dpkg-deb").args(["--fsys-tarfile".as_ref(), file.as_os_str()]).run_into(unpack)?;
+            }
+        }
+        Ok(Unpacked { root, package: folder_name(&kernel.name, &kernel.version) })
+    }
+}
+
+/// Name and version as the name of a folder: an epoch's `:` and the like become `-`.
+pub(super) fn folder_name(name: &str, version: &str) -> String {
+    let text = format!("{name}_{version}");
+    text.chars().map(|c| if c.is_ascii_alphanumeric() || "._+~-".contains(c) { c } else { '-' }).collect()
+}
+
+/// A folder with links to the distribution's own source files, where it has such.
+fn own_sources(etc: &Path, scratch: &Path) -> io::Result<Option<PathBuf>> {
+    let folder = scratch.join("sources");
+    fs::create_dir(&folder)?;
+    let has_list = fs::read_to_string(etc.join("sources.list"))
+        .is_ok_and(|text| text.lines().map(str::trim_start).any(|line| !line.is_empty() && !line.starts_with('#')));
+    let mut has_any = has_list;
+    for name in OWN_SOURCES {
+        let file = etc.join("sources.list.d").join(name);
+        if file.exists() {
+            symlink(&file, folder.join(name))?;
+            has_any = true;
+        }
+    }
+    Ok(has_any.then_some(folder))
+}
+
+/// Which of the dependencies are parts of the kernel: its image and its modules.
+fn kernel_packages(package: &Package) -> Vec<String> {
+    let is_part = |name: &&String| {
+        ["linux-image-", "linux-modules-"]
+            .iter()
+            .any(|prefix| name.strip_prefix(prefix).is_some_and(|rest| rest.contains(|c: char| c.is_ascii_digit())))
+    };
+    package.depends.iter().filter(is_part).cloned().collect()
+}
+
+/// The first entry of `apt-cache show`.
+fn parse_show(text: &str) -> Option<Package> {
+    let entry = text.split("\n\n").next()?;
+    let field = |name: &str| entry.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    let depends = field("Depends").unwrap_or("").split(',').filter_map(|one| {
+        // The first alternative is the distribution's choice.
+        one.split('|').next()?.split_whitespace().next().map(str::to_owned)
+    });
+    let depends = depends.collect();
+    Some(Package { name: field("Package")?.to_owned(), version: field("Version")?.to_owned(), depends })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEBIAN: &str = "Package: linux-image-cloud-amd64\nVersion: 6.1.192-2\n\
+        Depends: linux-image-6.1.0-56-cloud-amd64 (= 6.1.192-2)\nDescription: x\n\nPackage: other\nVersion: 1\n";
+    const UBUNTU: &str = "Package: linux-image-6.8.0-60-generic\nVersion: 6.8.0-60.63\n\
+        Depends: kmod, linux-base (>= 4.5), linux-modules-6.8.0-60-generic | other, linux-image-extra\n";
+
+    #[test]
+    fn kernel_is_what_the_first_package_depends_on() {
+        let package = parse_show(DEBIAN).unwrap();
+        assert_eq!((package.name.as_str(), package.version.as_str()), ("linux-image-cloud-amd64", "6.1.192-2"));
+        assert_eq!(kernel_packages(&package), ["linux-image-6.1.0-56-cloud-amd64"]);
+    }
+
+    #[test]
+    fn modules_in_a_package_of_their_own_are_taken_too() {
+        assert_eq!(kernel_packages(&parse_show(UBUNTU).unwrap()), ["linux-modules-6.8.0-60-generic"]);
+        assert_eq!(parse_show("N: nothing\n"), None);
+    }
+
+    #[test]
+    fn only_the_distributions_own_sources_are_asked_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = folder.path().join("etc/sources.list.d");
+        fs::create_dir_all(&parts).unwrap();
+        fs::write(parts.join("third-party.sources"), "").unwrap();
+        let scratch = folder.path().join("one");
+        fs::create_dir(&scratch).unwrap();
+        fs::write(folder.path().join("etc/sources.list"), "# moved\n").unwrap();
+        assert_eq!(own_sources(&folder.path().join("etc"), &scratch).unwrap(), None);
+        fs::write(parts.join("debian.sources"), "").unwrap();
+        let scratch = folder.path().join("two");
+        fs::create_dir(&scratch).unwrap();
+        let own = own_sources(&folder.path().join("etc"), &scratch).unwrap().unwrap();
+        let names: Vec<_> = fs::read_dir(own).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["debian.sources"]);
+    }
+
+    #[test]
+    fn folder_names_hold_no_separators() {
+        assert_eq!(folder_name("linux", "1:6.1/x~rc1"), "linux_1-6.1-x~rc1");
+    }
+}

@@ -1,0 +1,183 @@
+//! Runs a tool of the distribution to its end and keeps what it said. It does not outlive us.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use crate::sys::child::{self, Child, ChildExit, ChildSpec, ChildStdio};
+
+/// Most lines of a failed tool that are repeated.
+const LAST_LINES: usize = 4;
+
+/// Why a tool gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ToolError {
+    /// It could not be started.
+    #[error("cannot run `{program}`: {source}")]
+    Run { program: String, source: io::Error },
+    /// It ended otherwise than with 0.
+    #[error("`{program}` failed: {said}")]
+    Failed { program: String, said: String },
+}
+
+/// A tool with its arguments.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    spec: ChildSpec,
+    program: String,
+}
+
+impl Tool {
+    /// A tool that speaks English and asks nothing.
+    pub(crate) fn new(program: &str) -> Tool {
+        let mut spec = ChildSpec::new(program);
+        let ours = std::env::vars_os().filter(|(name, _)| name != "LC_ALL");
+        spec.env = Some(ours.chain([("LC_ALL".into(), "C.UTF-8".into())]).collect());
+        Tool { spec, program: program.to_owned() }
+    }
+
+    /// Adds arguments.
+    pub(crate) fn args(mut self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Tool {
+        self.spec.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Runs it in this folder; arguments may follow.
+    pub(crate) fn folder(mut self, folder: &Path) -> Tool {
+        let program = std::mem::replace(&mut self.spec.program, "env".into());
+        self.spec.args.splice(0..0, ["-C".as_ref(), folder.as_os_str(), program.as_os_str()].map(OsStr::to_owned));
+        self
+    }
+
+    /// Runs it; its standard output.
+    pub(crate) fn run(mut self) -> Result<String, ToolError> {
+        // A file in memory: whatever the tool writes, it does not wait for a reader.
+        let mut output = memory_file().map_err(|source| self.cannot_run(source))?;
+        self.spec.stdout = ChildStdio::Fd(duplicate(&output).map_err(|source| self.cannot_run(source))?);
+        let running = self.start()?;
+        let program = running.program.clone();
+        running.finish()?;
+        read_back(&mut output).map_err(|source| ToolError::Run { program, source })
+    }
+
+    /// Runs it with its output as the input of another one. When we are killed the other one ends at once, and so
+    /// does everything that this one started and that writes into the pipe.
+    pub(crate) fn run_into(mut self, mut next: Tool) -> Result<(), ToolError> {
+        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+            .map_err(|source| self.cannot_run(source.into()))?;
+        self.spec.stdout = ChildStdio::Fd(write);
+        next.spec.stdin = ChildStdio::Fd(read);
+        let (first, second) = (self.start()?, next.start()?);
+        // The reader's complaint explains that of a writer whose pipe broke.
+        second.finish().and(first.finish())
+    }
+
+    fn cannot_run(&self, source: io::Error) -> ToolError {
+        ToolError::Run { program: self.program.clone(), source }
+    }
+
+    fn start(mut self) -> Result<Running, ToolError> {
+        let errors = memory_file().map_err(|source| self.cannot_run(source))?;
+        self.spec.stderr = ChildStdio::Fd(duplicate(&errors).map_err(|source| self.cannot_run(source))?);
+        let Tool { spec, program } = self;
+        match child::spawn(spec) {
+            Ok(child) => Ok(Running { child, program, errors }),
+            Err(source) => Err(ToolError::Run { program, source }),
+        }
+    }
+}
+
+/// A tool that was started.
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    program: String,
+    errors: File,
+}
+
+impl Running {
+    fn finish(mut self) -> Result<(), ToolError> {
+        let program = self.program;
+        let failed = |source| ToolError::Run { program: program.clone(), source };
+        let exit = self.child.wait().map_err(failed)?;
+        if exit == ChildExit::Code(0) {
+            return Ok(());
+        }
+        let said = read_back(&mut self.errors).map_err(failed)?;
+        let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let said = match (lines.len(), exit) {
+            (0, ChildExit::Code(code)) => format!("exit code {code}"),
+            (0, ChildExit::Signal(signal)) => format!("signal {signal}"),
+            (count, _) => lines[count.saturating_sub(LAST_LINES)..].join("; "),
+        };
+        Err(ToolError::Failed { program, said })
+    }
+}
+
+fn memory_file() -> io::Result<File> {
+    Ok(memfd_create("output", MemfdFlags::CLOEXEC)?.into())
+}
+
+fn duplicate(file: &File) -> io::Result<OwnedFd> {
+    Ok(file.try_clone()?.into())
+}
+
+fn read_back(file: &mut File) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Where a program is in `PATH`, with the places that an ordinary user's `PATH` may lack.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path)
+        .chain(usual)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(program))
+        .find(|file| rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok() && file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_of_a_tool_is_its_answer() {
+        assert_eq!(Tool::new("sh").args(["-c", "echo yes; echo no >&2"]).run().unwrap(), "yes\n");
+    }
+
+    #[test]
+    fn failed_tool_is_quoted() {
+        let error = Tool::new("sh").args(["-c", "echo no such thing >&2; exit 3"]).run().unwrap_err();
+        assert_eq!(error.to_string(), "`sh` failed: no such thing");
+        let error = Tool::new("sh").args(["-c", "exit 3"]).run().unwrap_err();
+        assert_eq!(error.to_string(), "`sh` failed: exit code 3");
+        let error = Tool::new("no-such-program-anywhere").run().unwrap_err();
+        assert!(matches!(error, ToolError::Run { .. }));
+    }
+
+    #[test]
+    fn one_tool_feeds_another_in_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = || Tool::new("sh").args(["-c", "printf text"]);
+        writer().run_into(Tool::new("sh").folder(folder.path()).args(["-c", "cat > out"])).unwrap();
+        assert_eq!(std::fs::read_to_string(folder.path().join("out")).unwrap(), "text");
+        let error = writer().run_into(Tool::new("sh").args(["-c", "echo full >&2; exit 2"])).unwrap_err();
+        assert_eq!(error.to_string(), "`sh` failed: full");
+        let error = Tool::new("sh").args(["-c", "exit 5"]).run_into(Tool::new("cat")).unwrap_err();
+        assert_eq!(error.to_string(), "`sh` failed: exit code 5");
+    }
+
+    #[test]
+    fn programs_are_found_by_name() {
+        assert!(find("sh").is_some());
+        assert!(find("no-such-program-anywhere").is_none());
+    }
+}

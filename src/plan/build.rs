@@ -1,0 +1,192 @@
+//! From a project to a plan: which machines, which steps, which operations, and why each is there.
+//!
+//! Input is a checked project, so ids are unique, names exist and there is no cycle. Deliberately not here:
+//! anything that looks at the host (it comes as facts), and the text of a plan (`render`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::graph;
+use super::model::{HostFacts, Limits, MachinePlan, MountPlan, Operation, OperationKind, Plan, StepPlan};
+use super::selection::{self, Reason, Selection, SelectionError};
+use crate::config::Project;
+use crate::config::model::{Machine, Step};
+
+/// CPUs of a machine that names none, where the host has as many.
+const DEFAULT_CPUS: u32 = 2;
+
+/// Fewest steps that run at the same time: also on one CPU, two steps that wait for each other's files get on.
+const MIN_STEPS_AT_ONCE: usize = 2;
+
+/// Decides what runs, where, in which order and why.
+///
+/// # Errors
+/// Where a name of the selection means nothing (exit code 4).
+pub fn build(project: &Project, host: &HostFacts, selection: &Selection) -> Result<Plan, SelectionError> {
+    let chosen = selection::choose(project, selection)?;
+    let needs = selection::needs(project);
+    let mut steps: Vec<StepPlan> = chosen
+        .keys()
+        .filter_map(|index| plan_step(project, &project.steps[*index], needs[*index].clone(), false))
+        .collect();
+    steps.extend(project.finally.iter().filter_map(|step| plan_step(project, step, Vec::new(), true)));
+    let used: BTreeSet<&str> = steps.iter().map(|step| step.machine.as_str()).collect();
+    let machines: Vec<MachinePlan> = project
+        .machines
+        .iter()
+        .filter(|machine| used.contains(machine.name.value.as_str()))
+        .map(|machine| plan_machine(machine, host))
+        .collect();
+    let reasons = chosen.into_iter().map(|(index, reason)| (project.steps[index].id.value.clone(), reason)).collect();
+    let operations = graph::sort(plan_operations(&machines, &steps, &reasons));
+    let steps_at_once = usize::try_from(host.cpus).unwrap_or(usize::MAX).max(MIN_STEPS_AT_ONCE);
+    Ok(Plan {
+        project: project.name.clone(),
+        folder: project.folder.clone(),
+        machines,
+        steps,
+        operations,
+        limits: Limits { steps_at_once, memory_mib: host.memory_mib },
+    })
+}
+
+fn plan_step(project: &Project, step: &Step, needs: Vec<String>, is_finally: bool) -> Option<StepPlan> {
+    let machine = project.machines.iter().find(|machine| machine.name.value == step.machine.value)?;
+    let mut env = machine.env.clone();
+    env.extend(step.env.clone());
+    let user = step.user.as_ref().or(machine.user.as_ref()).map_or_else(default_user, |user| user.value.clone());
+    Some(StepPlan {
+        id: step.id.value.clone(),
+        title: step.title.clone(),
+        machine: step.machine.value.clone(),
+        command: step.command.value.clone(),
+        env,
+        working_dir: step.working_dir.as_ref().or(machine.working_dir.as_ref()).map(|folder| folder.value.clone()),
+        user,
+        needs,
+        timeout: step.timeout,
+        outputs: step.outputs.iter().map(|output| output.value.clone()).collect(),
+        continue_on_error: step.continue_on_error,
+        is_finally,
+    })
+}
+
+fn default_user() -> String {
+    "root".to_owned()
+}
+
+fn plan_machine(machine: &Machine, host: &HostFacts) -> MachinePlan {
+    MachinePlan {
+        name: machine.name.value.clone(),
+        image: machine.image.value.clone(),
+        kernel: machine.kernel.value.clone(),
+        modules: machine.modules.as_ref().map(|modules| modules.value.clone()),
+        cpus: machine.cpus.as_ref().map_or_else(|| DEFAULT_CPUS.min(host.cpus), |cpus| cpus.value).max(1),
+        memory_mib: machine.memory_mib.value,
+        hostname: machine.hostname.clone().unwrap_or_else(|| machine.name.value.clone()),
+        mounts: plan_mounts(machine),
+        user: machine.user.as_ref().map_or_else(default_user, |user| user.value.clone()),
+    }
+}
+
+/// Mounts parents first: by depth, then in file order. Tags are numbered in that order.
+fn plan_mounts(machine: &Machine) -> Vec<MountPlan> {
+    let depth = |target: &str| target.split('/').filter(|part| !part.is_empty()).count();
+    let mut mounts: Vec<_> = machine.mounts.iter().collect();
+    mounts.sort_by_key(|mount| depth(mount.target.value.as_str()));
+    mounts
+        .into_iter()
+        .enumerate()
+        .map(|(number, mount)| MountPlan {
+            tag: format!("share{number}"),
+            source: mount.source.value.clone(),
+            target: mount.target.value.clone(),
+            readonly: mount.readonly,
+            create: mount.create,
+        })
+        .collect()
+}
+
+/// All operations, in the order in which they are printed where the graph leaves it open: a machine's own before its
+/// first step, then the step, each machine's end after everything that runs on it.
+fn plan_operations(machines: &[MachinePlan], steps: &[StepPlan], reasons: &BTreeMap<String, Reason>) -> Vec<Operation> {
+    let mut operations = Vec::new();
+    let mut seen = BTreeSet::new();
+    let ends: Vec<String> = last_steps(steps);
+    let mut finally_before: Option<String> = None;
+    for step in steps {
+        if seen.insert(step.machine.as_str()) {
+            operations.extend(plan_boot(step, if step.is_finally { &ends } else { &[] }));
+        }
+        let mut after = vec![format!("boot:{}", step.machine)];
+        if step.is_finally {
+            after.extend(finally_before.clone().map_or_else(|| ends.clone(), |before| vec![before]));
+            finally_before = Some(operation_id(step));
+        } else {
+            after.extend(step.needs.iter().map(|need| format!("step:{need}")));
+        }
+        operations.push(Operation {
+            id: operation_id(step),
+            kind: if step.is_finally { OperationKind::Finally } else { OperationKind::Step },
+            machine: step.machine.clone(),
+            after,
+            why: why_step(step, reasons.get(&step.id)),
+        });
+    }
+    operations.extend(machines.iter().map(|machine| plan_stop(machine, steps)));
+    operations
+}
+
+/// The steps (not of `finally`) that no other step waits for.
+fn last_steps(steps: &[StepPlan]) -> Vec<String> {
+    let needed: BTreeSet<&String> = steps.iter().flat_map(|step| &step.needs).collect();
+    let is_last = |step: &&StepPlan| !step.is_finally && !needed.contains(&step.id);
+    steps.iter().filter(is_last).map(operation_id).collect()
+}
+
+fn operation_id(step: &StepPlan) -> String {
+    format!("{}:{}", if step.is_finally { "finally" } else { "step" }, step.id)
+}
+
+/// `prepare` and `boot` of the machine of its first step; a machine that only `finally` uses is touched `after` all
+/// steps.
+fn plan_boot(first: &StepPlan, after: &[String]) -> [Operation; 2] {
+    let machine = &first.machine;
+    let why =
+        if first.is_finally { format!("`{}` of `finally`", first.id) } else { format!("first step `{}`", first.id) };
+    let operation = |word: &str, kind, after| Operation {
+        id: format!("{word}:{machine}"),
+        kind,
+        machine: machine.clone(),
+        after,
+        why: why.clone(),
+    };
+    [
+        operation("prepare", OperationKind::Prepare, after.to_vec()),
+        operation("boot", OperationKind::Boot, vec![format!("prepare:{machine}")]),
+    ]
+}
+
+fn plan_stop(machine: &MachinePlan, steps: &[StepPlan]) -> Operation {
+    let own: Vec<&StepPlan> = steps.iter().filter(|step| step.machine == machine.name).collect();
+    let last = own.last().map_or_else(String::new, |step| format!("`{}` is its last", step.id));
+    Operation {
+        id: format!("stop:{}", machine.name),
+        kind: OperationKind::Stop,
+        machine: machine.name.clone(),
+        after: own.into_iter().map(operation_id).collect(),
+        why: last,
+    }
+}
+
+fn why_step(step: &StepPlan, reason: Option<&Reason>) -> String {
+    let names = |ids: &[String]| ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
+    if step.is_finally {
+        return "always, at the end".to_owned();
+    }
+    match reason {
+        Some(Reason::Selected) => "selected".to_owned(),
+        Some(Reason::NeededBy(id)) => format!("needed by `{id}`"),
+        Some(Reason::Everything) | None if step.needs.is_empty() => "needs nothing".to_owned(),
+        Some(Reason::Everything) | None => format!("after {}", names(&step.needs)),
+    }
+}

@@ -1,0 +1,149 @@
+//! A plan as text for people and as JSON for programs. Deliberately not here: any decision.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::model::{MachinePlan, MountPlan, Operation, OperationKind, Plan};
+use crate::config::model::{Image, KernelSource};
+
+/// Version of the JSON form; new fields do not raise it.
+const JSON_VERSION: u32 = 1;
+
+/// The plan for people: what boots, then what happens, numbered, each with what comes before it and why.
+pub fn render_text(plan: &Plan) -> String {
+    let mut text = String::new();
+    let counts = (plan.machines.len(), plan.steps.len());
+    let _ = writeln!(text, "{}: {}, {}", plan.project, count(counts.0, "machine"), count(counts.1, "step"));
+    if !plan.machines.is_empty() {
+        text.push('\n');
+    }
+    for machine in &plan.machines {
+        render_machine(&mut text, machine, Some(&plan.folder));
+    }
+    if !plan.operations.is_empty() {
+        text.push('\n');
+    }
+    let number_of = |id: &String| plan.operations.iter().position(|operation| operation.id == *id);
+    let width = plan.operations.iter().map(|operation| operation.id.chars().count()).max().unwrap_or(0);
+    let digits = plan.operations.len().to_string().len();
+    for (index, operation) in plan.operations.iter().enumerate() {
+        let mut after: Vec<usize> = operation.after.iter().filter_map(number_of).collect();
+        after.sort_unstable();
+        let after: Vec<String> = after.into_iter().map(|number| format!("#{}", number + 1)).collect();
+        let waits = if after.is_empty() { String::new() } else { format!(" (after {})", after.join(" ")) };
+        let _ = writeln!(text, "{:>digits$}  {:<width$}  {}{waits}", index + 1, operation.id, operation.why);
+    }
+    text
+}
+
+/// The plan for programs: one object, `"version": 1`.
+pub fn render_json(plan: &Plan) -> String {
+    let operations: Vec<Value> = plan.operations.iter().map(json_operation).collect();
+    let machines: Vec<Value> = plan.machines.iter().map(json_machine).collect();
+    let object = json!({
+        "version": JSON_VERSION,
+        "project": plan.project,
+        "machines": machines,
+        "operations": operations,
+    });
+    format!("{object}\n")
+}
+
+/// A size in MiB as the file would say it: `1GiB`.
+pub fn render_size(mib: u64) -> String {
+    if mib > 0 && mib.is_multiple_of(1024) { format!("{}GiB", mib / 1024) } else { format!("{mib}MiB") }
+}
+
+fn count(number: usize, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A host path as people know it: below the project's folder relative to it. Programs get it absolute.
+fn shown(path: &Path, folder: Option<&Path>) -> String {
+    match folder.map(|folder| path.strip_prefix(folder)) {
+        Some(Ok(inside)) if inside.as_os_str().is_empty() => ".".to_owned(),
+        Some(Ok(inside)) => format!("./{}", inside.display()),
+        _ => path.display().to_string(),
+    }
+}
+
+fn image(image: &Image, folder: Option<&Path>) -> String {
+    match image {
+        Image::Host => "host".to_owned(),
+        Image::Dir(path) => format!("dir:{}", shown(path, folder)),
+        Image::Unsupported(reference) => reference.clone(),
+    }
+}
+
+fn render_machine(text: &mut String, machine: &MachinePlan, folder: Option<&Path>) {
+    let kernel = match &machine.kernel {
+        KernelSource::Auto => String::new(),
+        KernelSource::Path(path) => format!(", kernel {}", shown(path, folder)),
+    };
+    let cpus = count(usize::try_from(machine.cpus).unwrap_or(usize::MAX), "CPU");
+    let _ = writeln!(
+        text,
+        "machine {}: image {}, {cpus}, {}{kernel}, user {}",
+        machine.name,
+        image(&machine.image, folder),
+        render_size(machine.memory_mib),
+        machine.user,
+    );
+    for mount in &machine.mounts {
+        let MountPlan { target, source, readonly, create, .. } = mount;
+        let mode = if *readonly { "read-only" } else { "writable" };
+        let made = if *create { ", made where missing" } else { "" };
+        let _ = writeln!(text, "  {}  {mode}, from {}{made}", target.as_str(), shown(source, folder));
+    }
+}
+
+fn kind(kind: OperationKind) -> &'static str {
+    match kind {
+        OperationKind::Prepare => "prepare",
+        OperationKind::Boot => "boot",
+        OperationKind::Step => "step",
+        OperationKind::Finally => "finally",
+        OperationKind::Stop => "stop",
+    }
+}
+
+fn json_operation(operation: &Operation) -> Value {
+    json!({
+        "id": operation.id,
+        "kind": kind(operation.kind),
+        "machine": operation.machine,
+        "after": operation.after,
+        "why": operation.why,
+    })
+}
+
+fn json_machine(machine: &MachinePlan) -> Value {
+    let mounts: Vec<Value> = machine
+        .mounts
+        .iter()
+        .map(|mount| {
+            json!({
+                "tag": mount.tag,
+                "source": mount.source.to_string_lossy(),
+                "target": mount.target.as_str(),
+                "readonly": mount.readonly,
+                "create": mount.create,
+            })
+        })
+        .collect();
+    let kernel = match &machine.kernel {
+        KernelSource::Auto => "auto".to_owned(),
+        KernelSource::Path(path) => shown(path, None),
+    };
+    json!({
+        "name": machine.name,
+        "image": image(&machine.image, None),
+        "kernel": kernel,
+        "cpus": machine.cpus,
+        "memory_mib": machine.memory_mib,
+        "user": machine.user,
+        "mounts": mounts,
+    })
+}

@@ -1,0 +1,208 @@
+//! Tests of planning: projects built in code, the plan as text.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::Project;
+use crate::config::model::{
+    Command, GuestPath, Image, KernelSource, Machine, MachineGaps, Mount, Needs, Owner, ProjectGaps, Spanned, Step,
+    StepGaps,
+};
+use crate::diag::{FileId, Span};
+
+const SPAN: Span = Span { file: FileId(0), start: 0, end: 0 };
+
+fn spanned<T>(value: T) -> Spanned<T> {
+    Spanned { value, span: SPAN }
+}
+
+fn machine(name: &str, mounts: &[(&str, &str)]) -> Machine {
+    let mount = |(source, target): &(&str, &str)| Mount {
+        source: spanned(PathBuf::from(source)),
+        target: spanned(GuestPath::parse(target).unwrap()),
+        readonly: false,
+        create: false,
+        owner: spanned(Owner::Invoker),
+        span: SPAN,
+    };
+    Machine {
+        name: spanned(name.to_owned()),
+        image: spanned(Image::Host),
+        kernel: spanned(KernelSource::Auto),
+        modules: None,
+        cpus: None,
+        memory_mib: spanned(1024),
+        env: BTreeMap::from([("A".to_owned(), "machine".to_owned()), ("B".to_owned(), "machine".to_owned())]),
+        working_dir: None,
+        user: None,
+        hostname: None,
+        mounts: mounts.iter().map(mount).collect(),
+        gaps: MachineGaps::default(),
+    }
+}
+
+fn step(id: &str, machine: &str, needs: Option<&[&str]>) -> Step {
+    Step {
+        id: spanned(id.to_owned()),
+        title: None,
+        machine: spanned(machine.to_owned()),
+        command: spanned(Command::List(vec!["true".to_owned()])),
+        env: BTreeMap::from([("A".to_owned(), "step".to_owned())]),
+        working_dir: None,
+        user: None,
+        needs: needs
+            .map_or(Needs::Above, |ids| Needs::Explicit(ids.iter().map(|id| spanned((*id).to_owned())).collect())),
+        timeout: None,
+        outputs: Vec::new(),
+        continue_on_error: false,
+        span: SPAN,
+        gaps: StepGaps::default(),
+    }
+}
+
+fn project(machines: Vec<Machine>, steps: Vec<Step>, finally: Vec<Step>) -> Project {
+    let folder = PathBuf::from("/code/acme");
+    Project { name: "acme".to_owned(), folder, machines, steps, finally, gaps: ProjectGaps::default() }
+}
+
+fn host(cpus: u32) -> HostFacts {
+    let invoker = Invoker { uid: 1000, gid: 1000, groups: vec![], name: None, home: None, is_process_root: false };
+    HostFacts { cpus, memory_mib: 8192, invoker }
+}
+
+fn two_machines() -> Project {
+    project(
+        vec![machine("build", &[]), machine("test", &[]), machine("report", &[])],
+        vec![
+            step("compile", "build", None),
+            step("lint", "build", Some(&[])),
+            step("unit", "test", Some(&["compile"])),
+            step("sums", "test", None),
+        ],
+        vec![step("finally-1", "report", None)],
+    )
+}
+
+fn ids(plan: &Plan) -> Vec<&str> {
+    plan.steps.iter().map(|step| step.id.as_str()).collect()
+}
+
+#[test]
+fn every_step_is_planned_with_its_cause() {
+    let plan = build(&two_machines(), &host(4), &Selection::all()).unwrap();
+    assert_eq!(
+        render_text(&plan),
+        "acme: 3 machines, 5 steps\n\
+         \n\
+         machine build: image host, 2 CPUs, 1GiB, user root\n\
+         machine test: image host, 2 CPUs, 1GiB, user root\n\
+         machine report: image host, 2 CPUs, 1GiB, user root\n\
+         \n \
+         1  prepare:build      first step `compile`\n \
+         2  boot:build         first step `compile` (after #1)\n \
+         3  step:compile       needs nothing (after #2)\n \
+         4  step:lint          needs nothing (after #2)\n \
+         5  prepare:test       first step `unit`\n \
+         6  boot:test          first step `unit` (after #5)\n \
+         7  step:unit          after `compile` (after #3 #6)\n \
+         8  step:sums          after `unit` (after #6 #7)\n \
+         9  prepare:report     `finally-1` of `finally` (after #4 #8)\n\
+         10  boot:report        `finally-1` of `finally` (after #9)\n\
+         11  finally:finally-1  always, at the end (after #4 #8 #10)\n\
+         12  stop:build         `lint` is its last (after #3 #4)\n\
+         13  stop:test          `sums` is its last (after #7 #8)\n\
+         14  stop:report        `finally-1` is its last (after #11)\n"
+    );
+}
+
+#[test]
+fn a_selected_step_brings_what_it_needs_and_nothing_else() {
+    let plan = build(&two_machines(), &host(4), &Selection::of(["unit"])).unwrap();
+    assert_eq!(ids(&plan), ["compile", "unit", "finally-1"]);
+    let why: Vec<&str> = plan.operations.iter().map(|operation| operation.why.as_str()).collect();
+    assert!(why.contains(&"needed by `unit`") && why.contains(&"selected"), "{why:?}");
+}
+
+#[test]
+fn a_selected_machine_brings_all_its_steps() {
+    let plan = build(&two_machines(), &host(4), &Selection::of(["build"])).unwrap();
+    assert_eq!(ids(&plan), ["compile", "lint", "finally-1"]);
+    assert_eq!(plan.machines.iter().map(|machine| machine.name.as_str()).collect::<Vec<_>>(), ["build", "report"]);
+}
+
+#[test]
+fn an_unknown_name_gets_the_nearest_one() {
+    let error = build(&two_machines(), &host(4), &Selection::of(["unti"])).unwrap_err();
+    assert_eq!(error.to_string(), "no step and no machine is named `unti`, did you mean `unit`?");
+    let error = build(&two_machines(), &host(4), &Selection::of(["zebra"])).unwrap_err();
+    assert_eq!(error.to_string(), "no step and no machine is named `zebra`");
+}
+
+#[test]
+fn a_machine_without_steps_is_not_a_selection() {
+    let mut project = two_machines();
+    project.machines.push(machine("idle", &[]));
+    let error = build(&project, &host(4), &Selection::of(["idle"])).unwrap_err();
+    assert_eq!(error, SelectionError::NoSteps { machine: "idle".to_owned() });
+}
+
+#[test]
+fn mounts_are_made_parents_first_and_tagged_in_that_order() {
+    let mounts = [("/code/acme/cache", "/code/a/cache"), ("/code/acme", "/code"), ("/x", "/data")];
+    let plan =
+        build(&project(vec![machine("m", &mounts)], vec![step("a", "m", None)], vec![]), &host(1), &Selection::all())
+            .unwrap();
+    let made: Vec<String> =
+        plan.machines[0].mounts.iter().map(|mount| format!("{} {}", mount.tag, mount.target.as_str())).collect();
+    assert_eq!(made, ["share0 /code", "share1 /data", "share2 /code/a/cache"]);
+    assert_eq!(plan.machines[0].cpus, 1);
+    assert!(render_text(&plan).contains("  /code  writable, from .\n"));
+}
+
+#[test]
+fn the_environment_of_a_step_is_on_top_of_the_machines() {
+    let plan = build(&two_machines(), &host(4), &Selection::all()).unwrap();
+    let env: Vec<(&str, &str)> = plan.steps[0].env.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(env, [("A", "step"), ("B", "machine")]);
+}
+
+#[test]
+fn json_names_operations_and_what_comes_before_them() {
+    let plan = build(&two_machines(), &host(4), &Selection::of(["compile"])).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&render_json(&plan)).unwrap();
+    assert_eq!(value["version"], 1);
+    assert_eq!(
+        value["operations"][1],
+        serde_json::json!({
+            "id": "boot:build", "kind": "boot", "machine": "build",
+            "after": ["prepare:build"], "why": "first step `compile`",
+        })
+    );
+}
+
+proptest! {
+    #[test]
+    fn operations_come_after_all_that_they_wait_for(
+        shape in prop::collection::vec((0usize..3, prop::option::of(prop::collection::vec(0usize..8, 0..3))), 1..8)
+    ) {
+        let steps = shape.iter().enumerate().map(|(index, (machine, needs))| {
+            let needs: Option<Vec<String>> = needs.as_ref().map(|needs| {
+                needs.iter().filter(|need| **need < index).map(|need| format!("s{need}")).collect()
+            });
+            let needs: Option<Vec<&str>> = needs.as_ref().map(|needs| needs.iter().map(String::as_str).collect());
+            step(&format!("s{index}"), &format!("m{machine}"), needs.as_deref())
+        }).collect();
+        let machines = (0..3).map(|number| machine(&format!("m{number}"), &[])).collect();
+        let plan = build(&project(machines, steps, vec![step("f", "m0", None)]), &host(2), &Selection::all()).unwrap();
+        for (index, operation) in plan.operations.iter().enumerate() {
+            for before in &operation.after {
+                let place = plan.operations.iter().position(|other| other.id == *before);
+                prop_assert!(place.is_some_and(|place| place < index), "{before} is not before {}", operation.id);
+            }
+        }
+        prop_assert!(!petgraph::algo::is_cyclic_directed(&plan.graph()));
+    }
+}

@@ -1,0 +1,211 @@
+//! What went wrong, kept while a run goes on and told at its end: the last lines, the log's place, how to run it again.
+//!
+//! Memory is bounded whatever a guest prints: 20 lines of 1,000 bytes a step and a machine. Deliberately not here:
+//! whole logs (`run` writes them).
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt::Write as _;
+
+use crate::event::{Event, MachinePhase, OutputOf, StepStatus, Stream, Timed};
+
+use super::style::Style;
+use super::words;
+
+const LINES_KEPT: usize = 20;
+const LINE_BYTES_KEPT: usize = 1000;
+
+/// The last lines of one step or machine.
+#[derive(Debug, Default)]
+struct Tail {
+    lines: VecDeque<Vec<u8>>,
+    /// Unfinished lines of the two streams.
+    partial: [Vec<u8>; 2],
+}
+
+impl Tail {
+    fn push(&mut self, stream: Stream, bytes: &[u8]) {
+        let slot = usize::from(stream == Stream::Stderr);
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let is_whole = piece.ends_with(b"\n");
+            let partial = &mut self.partial[slot];
+            let room = LINE_BYTES_KEPT.saturating_sub(partial.len());
+            partial.extend_from_slice(&piece[..piece.len().min(room)]);
+            if is_whole {
+                let line = std::mem::take(partial);
+                self.keep(line);
+            }
+        }
+    }
+
+    fn keep(&mut self, line: Vec<u8>) {
+        if self.lines.len() == LINES_KEPT {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line);
+    }
+
+    fn rendered(&self) -> Vec<String> {
+        let unfinished = self.partial.iter().filter(|partial| !partial.is_empty());
+        let all: Vec<String> = self.lines.iter().chain(unfinished).map(|line| words::readable(line)).collect();
+        all[all.len().saturating_sub(LINES_KEPT)..].to_vec()
+    }
+}
+
+/// One thing that went wrong.
+#[derive(Debug)]
+struct Failed {
+    title: String,
+    lines: Vec<String>,
+    lines_are: &'static str,
+    log: Option<String>,
+    step: Option<String>,
+}
+
+/// Keeps the last lines of everything that may fail, and what failed.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    tails: HashMap<OutputOf, Tail>,
+    failed: Vec<Failed>,
+}
+
+impl Failures {
+    /// Takes the next event.
+    pub(super) fn on(&mut self, timed: &Timed) {
+        match &timed.event {
+            Event::Output { of, stream, bytes } => {
+                self.tails.entry(of.clone()).or_default().push(*stream, bytes);
+            }
+            Event::StepStarted { step, .. } => {
+                self.tails.remove(&OutputOf::Step(step.clone()));
+            }
+            Event::Machine { machine, phase: MachinePhase::Failed, cause, .. } => {
+                let lines = self.tails.get(&OutputOf::Machine(machine.clone())).map(Tail::rendered);
+                let cause = words::first_line(cause.as_deref());
+                self.failed.push(Failed {
+                    title: format!("machine `{machine}` failed: {cause}"),
+                    lines: lines.unwrap_or_default(),
+                    lines_are: "the end of its console",
+                    log: None,
+                    step: None,
+                });
+            }
+            Event::StepFinished { step, status, exit_code, cause, is_allowed, log, .. } => {
+                let tail = self.tails.remove(&OutputOf::Step(step.clone()));
+                if matches!(status, StepStatus::Failed | StepStatus::TimedOut) && !is_allowed {
+                    let end = words::step_end(*status, *exit_code, cause.as_deref());
+                    self.failed.push(Failed {
+                        title: format!("step `{step}` {end}"),
+                        lines: tail.map(|tail| tail.rendered()).unwrap_or_default(),
+                        lines_are: "its last lines",
+                        log: log.clone(),
+                        step: Some(step.clone()),
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The blocks for the end of a run; empty where nothing failed.
+    pub(super) fn render(&self, style: Style, again: &str) -> String {
+        let mut out = String::new();
+        for failed in &self.failed {
+            let _ = writeln!(out, "\n{}", style.bad(&failed.title));
+            if !failed.lines.is_empty() {
+                let _ = writeln!(out, "  {}:", failed.lines_are);
+                for line in &failed.lines {
+                    let _ = writeln!(out, "  {} {line}", style.dim("│"));
+                }
+            }
+            if let Some(log) = &failed.log {
+                let _ = writeln!(out, "  log:   {log}");
+            }
+            if let Some(step) = &failed.step {
+                let _ = writeln!(out, "  again: {again} {step}");
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn timed(event: Event) -> Timed {
+        Timed { at: Duration::ZERO, event }
+    }
+
+    fn output(step: &str, stream: Stream, bytes: &[u8]) -> Timed {
+        timed(Event::Output { of: OutputOf::Step(step.to_owned()), stream, bytes: bytes.to_vec() })
+    }
+
+    fn finished(step: &str, is_allowed: bool) -> Timed {
+        timed(Event::StepFinished {
+            step: step.to_owned(),
+            machine: "m".to_owned(),
+            status: StepStatus::Failed,
+            exit_code: Some(3),
+            seconds: 1.0,
+            cause: None,
+            is_allowed,
+            log: Some("/state/unit.log".to_owned()),
+        })
+    }
+
+    #[test]
+    fn a_failure_shows_the_last_twenty_lines_the_log_and_the_command() {
+        let mut failures = Failures::default();
+        for number in 0..30 {
+            failures.on(&output("unit", Stream::Stdout, format!("line {number}\n").as_bytes()));
+        }
+        failures.on(&output("unit", Stream::Stderr, b"unfin"));
+        failures.on(&output("unit", Stream::Stderr, b"ished"));
+        failures.on(&finished("unit", false));
+        let mut expected = "\nstep `unit` failed with exit code 3\n  its last lines:\n".to_owned();
+        for number in 11..30 {
+            expected.push_str(&format!("  │ line {number}\n"));
+        }
+        expected.push_str("  │ unfinished\n  log:   /state/unit.log\n  again: smolvm up unit\n");
+        assert_eq!(failures.render(Style::plain(), "smolvm up"), expected);
+    }
+
+    #[test]
+    fn an_allowed_failure_has_no_block() {
+        let mut failures = Failures::default();
+        failures.on(&finished("unit", true));
+        assert_eq!(failures.render(Style::plain(), "smolvm up"), "");
+    }
+
+    #[test]
+    fn one_endless_line_stays_within_its_bound() {
+        let mut failures = Failures::default();
+        for _ in 0..100 {
+            failures.on(&output("unit", Stream::Stdout, &[b'x'; 65536]));
+        }
+        let tail = &failures.tails[&OutputOf::Step("unit".to_owned())];
+        assert_eq!(tail.partial[0].len(), LINE_BYTES_KEPT);
+    }
+
+    #[test]
+    fn a_machine_that_failed_shows_the_end_of_its_console() {
+        let mut failures = Failures::default();
+        failures.on(&timed(Event::Output {
+            of: OutputOf::Machine("build".to_owned()),
+            stream: Stream::Console,
+            bytes: b"Kernel panic - not syncing\n".to_vec(),
+        }));
+        failures.on(&timed(Event::Machine {
+            machine: "build".to_owned(),
+            phase: MachinePhase::Failed,
+            seconds: 0.5,
+            engine: None,
+            cause: Some("kernel: it panicked\nthe end of its console:\n  …".to_owned()),
+        }));
+        assert_eq!(
+            failures.render(Style::plain(), "smolvm up"),
+            "\nmachine `build` failed: kernel: it panicked\n  the end of its console:\n  │ Kernel panic - not syncing\n"
+        );
+    }
+}

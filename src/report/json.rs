@@ -1,0 +1,279 @@
+//! One event a line, for programs. The form is documented in `docs/forms.md` and kept compatible.
+//!
+//! Deliberately not here: the JSON of diagnostics (`diag`), of a plan (`plan`).
+
+use serde::Serialize;
+
+use crate::event::{Event, OutputOf, Stream, Timed};
+
+use super::reporter::{Reporter, Sink};
+use super::words;
+
+const VERSION: u32 = 1;
+
+/// Writes every event as one line of JSON.
+#[derive(Debug)]
+pub struct JsonReporter {
+    stdout: Sink,
+}
+
+impl JsonReporter {
+    /// A reporter that writes to `stdout`.
+    pub fn new(stdout: Sink) -> Self {
+        Self { stdout }
+    }
+}
+
+impl Reporter for JsonReporter {
+    fn on(&mut self, timed: &Timed) {
+        self.stdout.write(render_line(timed).as_bytes());
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    v: u32,
+    t: f64,
+    #[serde(flatten)]
+    body: Body<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+enum Body<'a> {
+    RunStarted {
+        run: &'a str,
+        project: &'a str,
+    },
+    Machine {
+        machine: &'a str,
+        phase: &'static str,
+        seconds: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        engine: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<&'a str>,
+    },
+    Progress {
+        machine: &'a str,
+        text: &'a str,
+    },
+    StepStarted {
+        step: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<&'a str>,
+        machine: &'a str,
+        attempt: u32,
+    },
+    Output {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        step: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        machine: Option<&'a str>,
+        stream: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        text: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        base64: Option<String>,
+    },
+    StepFinished {
+        step: &'a str,
+        machine: &'a str,
+        status: &'static str,
+        exit_code: Option<i32>,
+        seconds: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<&'a str>,
+        allowed: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        log: Option<&'a str>,
+    },
+    Warning {
+        text: &'a str,
+    },
+    RunFinished {
+        status: &'static str,
+        exit_code: u8,
+        cause: Option<&'a str>,
+        seconds: f64,
+        passed: usize,
+        failed: usize,
+        skipped: usize,
+        cached: usize,
+    },
+}
+
+/// One event as a line with its end.
+pub fn render_line(timed: &Timed) -> String {
+    let line = Line { v: VERSION, t: millis(timed.at.as_secs_f64()), body: body(&timed.event) };
+    let mut text = serde_json::to_string(&line).expect("text, numbers and no maps with other keys serialize");
+    text.push('\n');
+    text
+}
+
+fn body(event: &Event) -> Body<'_> {
+    match event {
+        Event::RunStarted { run, project } => Body::RunStarted { run, project },
+        Event::Machine { machine, phase, seconds, engine, cause } => Body::Machine {
+            machine,
+            phase: words::machine_phase(*phase),
+            seconds: millis(*seconds),
+            engine: engine.as_deref(),
+            cause: cause.as_deref(),
+        },
+        Event::Progress { machine, text } => Body::Progress { machine, text },
+        Event::StepStarted { step, title, machine, attempt } => {
+            Body::StepStarted { step, title: title.as_deref(), machine, attempt: *attempt }
+        }
+        Event::Output { of, stream, bytes } => output(of, *stream, bytes),
+        Event::StepFinished { step, machine, status, exit_code, seconds, cause, is_allowed, log } => {
+            Body::StepFinished {
+                step,
+                machine,
+                status: words::step_status(*status),
+                exit_code: *exit_code,
+                seconds: millis(*seconds),
+                cause: cause.as_deref(),
+                allowed: *is_allowed,
+                log: log.as_deref(),
+            }
+        }
+        Event::Warning { text } => Body::Warning { text },
+        Event::RunFinished { status, exit_code, cause, seconds, passed, failed, skipped, cached } => {
+            Body::RunFinished {
+                status: words::run_status(*status),
+                exit_code: *exit_code,
+                cause: cause.as_deref(),
+                seconds: millis(*seconds),
+                passed: *passed,
+                failed: *failed,
+                skipped: *skipped,
+                cached: *cached,
+            }
+        }
+    }
+}
+
+fn output<'a>(of: &'a OutputOf, stream: Stream, bytes: &'a [u8]) -> Body<'a> {
+    let (step, machine) = match of {
+        OutputOf::Step(step) => (Some(step.as_str()), None),
+        OutputOf::Machine(machine) => (None, Some(machine.as_str())),
+    };
+    let stream = match stream {
+        Stream::Stdout => "stdout",
+        Stream::Stderr => "stderr",
+        Stream::Console => "console",
+    };
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Body::Output { step, machine, stream, text: Some(text), base64: None },
+        Err(_) => Body::Output { step, machine, stream, text: None, base64: Some(base64(bytes)) },
+    }
+}
+
+fn millis(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
+/// RFC 4648, 4, with padding.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let group = [0, 1, 2].map(|place| u32::from(chunk.get(place).copied().unwrap_or(0)));
+        let bits = group[0] << 16 | group[1] << 8 | group[2];
+        for place in 0..4usize {
+            if place <= chunk.len() {
+                let index = (bits >> (18 - 6 * place)) & 63;
+                out.push(char::from(ALPHABET[index as usize]));
+            } else {
+                out.push('=');
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{MachinePhase, RunStatus, StepStatus};
+    use std::time::Duration;
+
+    fn line(event: Event) -> String {
+        render_line(&Timed { at: Duration::from_micros(1_234_400), event })
+    }
+
+    #[test]
+    fn the_envelope_comes_first_and_times_are_milliseconds() {
+        assert_eq!(
+            line(Event::RunStarted { run: "r1".to_owned(), project: "demo".to_owned() }),
+            "{\"v\":1,\"t\":1.234,\"event\":\"run-started\",\"run\":\"r1\",\"project\":\"demo\"}\n"
+        );
+        assert_eq!(
+            line(Event::Machine {
+                machine: "build".to_owned(),
+                phase: MachinePhase::Booting,
+                seconds: 0.0125,
+                engine: Some("qemu (tcg)".to_owned()),
+                cause: None,
+            }),
+            "{\"v\":1,\"t\":1.234,\"event\":\"machine\",\"machine\":\"build\",\"phase\":\"booting\",\"seconds\":0.013,\"engine\":\"qemu (tcg)\"}\n"
+        );
+    }
+
+    #[test]
+    fn output_is_text_where_it_is_utf8_and_base64_elsewhere() {
+        let event = |bytes: &[u8]| Event::Output {
+            of: OutputOf::Step("a".to_owned()),
+            stream: Stream::Stdout,
+            bytes: bytes.to_vec(),
+        };
+        assert_eq!(
+            line(event("é\n".as_bytes())),
+            "{\"v\":1,\"t\":1.234,\"event\":\"output\",\"step\":\"a\",\"stream\":\"stdout\",\"text\":\"é\\n\"}\n"
+        );
+        assert_eq!(
+            line(event(b"\xff\x00")),
+            "{\"v\":1,\"t\":1.234,\"event\":\"output\",\"step\":\"a\",\"stream\":\"stdout\",\"base64\":\"/wA=\"}\n"
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_step_and_of_a_run_have_every_field() {
+        assert_eq!(
+            line(Event::StepFinished {
+                step: "a".to_owned(),
+                machine: "m".to_owned(),
+                status: StepStatus::TimedOut,
+                exit_code: None,
+                seconds: 2.0,
+                cause: Some("10s".to_owned()),
+                is_allowed: false,
+                log: None,
+            }),
+            "{\"v\":1,\"t\":1.234,\"event\":\"step-finished\",\"step\":\"a\",\"machine\":\"m\",\"status\":\"timed-out\",\"exit_code\":null,\"seconds\":2.0,\"cause\":\"10s\",\"allowed\":false}\n"
+        );
+        assert_eq!(
+            line(Event::RunFinished {
+                status: RunStatus::Passed,
+                exit_code: 0,
+                cause: None,
+                seconds: 2.5,
+                passed: 3,
+                failed: 0,
+                skipped: 0,
+                cached: 0,
+            }),
+            "{\"v\":1,\"t\":1.234,\"event\":\"run-finished\",\"status\":\"passed\",\"exit_code\":0,\"cause\":null,\"seconds\":2.5,\"passed\":3,\"failed\":0,\"skipped\":0,\"cached\":0}\n"
+        );
+    }
+
+    #[test]
+    fn base64_pads_as_the_standard_says() {
+        let pairs =
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")];
+        for (plain, coded) in pairs {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+    }
+}

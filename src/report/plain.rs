@@ -1,0 +1,386 @@
+//! Plain lines for people, pipes and CI: `HH:MM:SS step │ text`.
+//!
+//! What steps print, of both streams, goes to standard output; our own words go to standard error. Under a CI
+//! service that folds its log, the lines of one step are a group. Deliberately not here: redrawn blocks.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use jiff::SignedDuration;
+
+use crate::event::{Event, MachinePhase, OutputOf, RunStatus, StepStatus, Stream, Timed};
+
+use super::failure::Failures;
+use super::reporter::{ReportOptions, Reporter, Sink, Verbosity};
+use super::style::Style;
+use super::words;
+
+/// Longest piece of a line that is held back while its end has not come.
+const PARTIAL_LIMIT: usize = 64 * 1024;
+
+/// How the lines of a step are folded by the service that shows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grouping {
+    /// Not at all.
+    None,
+    /// `::group::` and `::endgroup::`.
+    GitHub,
+    /// `section_start` and `section_end`.
+    GitLab,
+}
+
+/// Prints plain lines.
+#[derive(Debug)]
+pub struct PlainReporter {
+    options: ReportOptions,
+    grouping: Grouping,
+    stdout: Sink,
+    stderr: Sink,
+    failures: Failures,
+    partial: HashMap<(OutputOf, Stream), Vec<u8>>,
+    /// Step whose group is open.
+    group: Option<String>,
+}
+
+impl PlainReporter {
+    /// A reporter that writes to these two.
+    pub fn new(options: ReportOptions, grouping: Grouping, stdout: Sink, stderr: Sink) -> Self {
+        Self { options, grouping, stdout, stderr, failures: Failures::default(), partial: HashMap::new(), group: None }
+    }
+
+    fn clock(&self, timed: &Timed) -> String {
+        let since = SignedDuration::try_from(timed.at).unwrap_or(SignedDuration::ZERO);
+        self.options.start.checked_add(since).map_or_else(
+            |_| "--:--:--".to_owned(),
+            |now| format!("{:02}:{:02}:{:02}", now.hour(), now.minute(), now.second()),
+        )
+    }
+
+    fn say(&mut self, timed: &Timed, text: &str) {
+        let line = format!("{} {text}\n", self.options.stderr_style.dim(&self.clock(timed)));
+        self.stderr.write(line.as_bytes());
+    }
+
+    fn output(&mut self, timed: &Timed, of: &OutputOf, stream: Stream, bytes: &[u8]) {
+        if matches!(of, OutputOf::Machine(_)) && self.options.verbosity < Verbosity::Verbose {
+            return;
+        }
+        let key = (of.clone(), stream);
+        let mut text = self.partial.remove(&key).unwrap_or_default();
+        let held = text.len();
+        text.extend_from_slice(bytes);
+        let whole = match bytes.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => held + end + 1,
+            None if text.len() >= PARTIAL_LIMIT => text.len(),
+            None => 0,
+        };
+        let rest = text.split_off(whole);
+        self.lines(timed, of, &text);
+        if !rest.is_empty() {
+            self.partial.insert(key, rest);
+        }
+    }
+
+    fn lines(&mut self, timed: &Timed, of: &OutputOf, text: &[u8]) {
+        if text.is_empty() {
+            return;
+        }
+        let (OutputOf::Step(name) | OutputOf::Machine(name)) = of;
+        let mut out = Vec::with_capacity(text.len() + 64);
+        if let OutputOf::Step(step) = of {
+            out.extend_from_slice(self.open_group(timed, step).as_bytes());
+        }
+        let style = self.options.stdout_style;
+        let prefix = format!("{} {} {} ", style.dim(&self.clock(timed)), style.bold(name), style.dim("│"));
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            out.extend_from_slice(prefix.as_bytes());
+            out.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
+            out.push(b'\n');
+        }
+        if of_machine(of) {
+            self.stderr.write(&out);
+        } else {
+            self.stdout.write(&out);
+        }
+    }
+
+    /// Prints what of this step (or machine) was held back for want of a line's end.
+    fn flush(&mut self, timed: &Timed, of: &OutputOf) {
+        for stream in [Stream::Stdout, Stream::Stderr, Stream::Console] {
+            if let Some(text) = self.partial.remove(&(of.clone(), stream)) {
+                self.lines(timed, of, &text);
+            }
+        }
+    }
+
+    fn open_group(&mut self, timed: &Timed, step: &str) -> String {
+        if self.grouping == Grouping::None || self.group.as_deref() == Some(step) {
+            return String::new();
+        }
+        let mut text = self.close_group(timed);
+        match self.grouping {
+            Grouping::None => {}
+            Grouping::GitHub => {
+                let _ = writeln!(text, "::group::{step}");
+            }
+            Grouping::GitLab => {
+                let _ = write!(text, "\x1b[0Ksection_start:{}:{step}\r\x1b[0K{step}\n", self.unix_seconds(timed));
+            }
+        }
+        self.group = Some(step.to_owned());
+        text
+    }
+
+    fn close_group(&mut self, timed: &Timed) -> String {
+        match (self.group.take(), self.grouping) {
+            (Some(_), Grouping::GitHub) => "::endgroup::\n".to_owned(),
+            (Some(step), Grouping::GitLab) => {
+                format!("\x1b[0Ksection_end:{}:{step}\r\x1b[0K\n", self.unix_seconds(timed))
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn unix_seconds(&self, timed: &Timed) -> i64 {
+        let since = i64::try_from(timed.at.as_secs()).unwrap_or(0);
+        self.options.start.timestamp().as_second().saturating_add(since)
+    }
+
+    fn machine(&mut self, timed: &Timed, machine: &str, phase: MachinePhase) {
+        let Event::Machine { seconds, engine, cause, .. } = &timed.event else { return };
+        let took = words::render_seconds(*seconds);
+        let text = match phase {
+            MachinePhase::Booting => match engine {
+                Some(engine) => format!("machine {machine}: booting, {engine}"),
+                None => format!("machine {machine}: booting"),
+            },
+            MachinePhase::Failed => {
+                self.flush(timed, &OutputOf::Machine(machine.to_owned()));
+                let cause = words::first_line(cause.as_deref());
+                let word = self.options.stderr_style.bad("failed");
+                format!("machine {machine}: {word}: {cause}")
+            }
+            MachinePhase::Ready => format!("machine {machine}: ready"),
+            MachinePhase::Stopped => {
+                self.flush(timed, &OutputOf::Machine(machine.to_owned()));
+                format!("machine {machine}: stopped")
+            }
+            _ if self.options.verbosity == Verbosity::Verbose => {
+                format!("machine {machine}: {} after {took}", words::machine_phase(phase))
+            }
+            _ => return,
+        };
+        self.say(timed, &text);
+    }
+
+    fn step_finished(&mut self, timed: &Timed) {
+        let Event::StepFinished { step, status, exit_code, seconds, cause, is_allowed, .. } = &timed.event else {
+            return;
+        };
+        self.flush(timed, &OutputOf::Step(step.clone()));
+        if self.group.as_deref() == Some(step.as_str()) {
+            let end = self.close_group(timed);
+            self.stdout.write(end.as_bytes());
+        }
+        let style = self.options.stderr_style;
+        let end = words::step_end(*status, *exit_code, cause.as_deref());
+        let end = match status {
+            StepStatus::Passed => style.good(&end),
+            StepStatus::Failed | StepStatus::TimedOut if *is_allowed => style.warn(&format!("{end} (allowed)")),
+            StepStatus::Failed | StepStatus::TimedOut => style.bad(&end),
+            StepStatus::Canceled | StepStatus::Skipped => style.dim(&end),
+        };
+        let text = match status {
+            StepStatus::Skipped => format!("step {step}: {end}"),
+            _ => format!("step {step}: {end} in {}", words::render_seconds(*seconds)),
+        };
+        self.say(timed, &text);
+    }
+
+    fn run_finished(&mut self, timed: &Timed) {
+        let left: Vec<OutputOf> = self.partial.keys().map(|(of, _)| of.clone()).collect();
+        for of in left {
+            self.flush(timed, &of);
+        }
+        let end = self.close_group(timed);
+        self.stdout.write(end.as_bytes());
+        let style = self.options.stderr_style;
+        let mut text = self.failures.render(style, &self.options.again);
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&render_summary(&timed.event, style));
+        self.stderr.write(text.as_bytes());
+    }
+}
+
+fn of_machine(of: &OutputOf) -> bool {
+    matches!(of, OutputOf::Machine(_))
+}
+
+/// The last line of a run: how it ended, the counts, the time, the cause.
+pub(super) fn render_summary(event: &Event, style: Style) -> String {
+    let Event::RunFinished { status, cause, seconds, passed, failed, skipped, cached, .. } = event else {
+        return String::new();
+    };
+    let word = match status {
+        RunStatus::Passed => style.good("passed"),
+        RunStatus::TimedOut => style.bad("timed out"),
+        status => style.bad(words::run_status(*status)),
+    };
+    let counts = words::counts(*status, *passed, *failed, *skipped, *cached);
+    let took = words::render_seconds(*seconds);
+    match cause {
+        Some(cause) => format!("{word}: {counts} in {took}: {cause}\n"),
+        None => format!("{word}: {counts} in {took}\n"),
+    }
+}
+
+impl Reporter for PlainReporter {
+    fn on(&mut self, timed: &Timed) {
+        self.failures.on(timed);
+        match &timed.event {
+            Event::RunStarted { run, project } => {
+                if self.options.verbosity == Verbosity::Verbose {
+                    self.say(timed, &format!("project {project}: run {run}"));
+                }
+            }
+            Event::Machine { machine, phase, .. } => self.machine(timed, machine, *phase),
+            Event::Progress { machine, text } => self.say(timed, &format!("machine {machine}: {text}")),
+            Event::StepStarted { step, title, machine, attempt } => {
+                let title = title.as_ref().map(|title| format!(" ({title})")).unwrap_or_default();
+                let attempt = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
+                self.say(timed, &format!("step {step}{title}: started in machine {machine}{attempt}"));
+            }
+            Event::Output { of, stream, bytes } => self.output(timed, of, *stream, bytes),
+            Event::StepFinished { .. } => self.step_finished(timed),
+            Event::Warning { text } => {
+                let word = self.options.stderr_style.warn("warning:");
+                self.say(timed, &format!("{word} {text}"));
+            }
+            Event::RunFinished { .. } => self.run_finished(timed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reporter::testing::{Shared, options};
+    use super::*;
+    use std::time::Duration;
+
+    struct Bench {
+        out: Shared,
+        err: Shared,
+        reporter: PlainReporter,
+    }
+
+    fn bench(grouping: Grouping) -> Bench {
+        let (out, err) = (Shared::default(), Shared::default());
+        let reporter = PlainReporter::new(options(Verbosity::Normal), grouping, out.sink(), err.sink());
+        Bench { out, err, reporter }
+    }
+
+    fn at(seconds: u64, event: Event) -> Timed {
+        Timed { at: Duration::from_secs(seconds), event }
+    }
+
+    fn started(step: &str) -> Event {
+        Event::StepStarted { step: step.to_owned(), title: None, machine: "m".to_owned(), attempt: 1 }
+    }
+
+    fn output(step: &str, stream: Stream, text: &str) -> Event {
+        Event::Output { of: OutputOf::Step(step.to_owned()), stream, bytes: text.as_bytes().to_vec() }
+    }
+
+    fn finished(step: &str, status: StepStatus, exit_code: Option<i32>) -> Event {
+        Event::StepFinished {
+            step: step.to_owned(),
+            machine: "m".to_owned(),
+            status,
+            exit_code,
+            seconds: 1.25,
+            cause: None,
+            is_allowed: false,
+            log: None,
+        }
+    }
+
+    fn end(status: RunStatus, cause: Option<&str>) -> Event {
+        Event::RunFinished {
+            status,
+            exit_code: 0,
+            cause: cause.map(str::to_owned),
+            seconds: 3.0,
+            passed: 1,
+            failed: usize::from(status != RunStatus::Passed),
+            skipped: 0,
+            cached: 0,
+        }
+    }
+
+    #[test]
+    fn steps_print_on_stdout_and_our_words_go_to_stderr() {
+        let mut bench = bench(Grouping::None);
+        bench.reporter.on(&at(0, started("a")));
+        bench.reporter.on(&at(1, output("a", Stream::Stdout, "one\ntw")));
+        bench.reporter.on(&at(1, output("a", Stream::Stderr, "oops\n")));
+        bench.reporter.on(&at(2, output("a", Stream::Stdout, "o\nend")));
+        bench.reporter.on(&at(2, finished("a", StepStatus::Passed, Some(0))));
+        bench.reporter.on(&at(3, end(RunStatus::Passed, None)));
+        assert_eq!(bench.out.text(), "12:00:01 a │ one\n12:00:01 a │ oops\n12:00:02 a │ two\n12:00:02 a │ end\n");
+        assert_eq!(
+            bench.err.text(),
+            "12:00:00 step a: started in machine m\n12:00:02 step a: passed in 1.2s\npassed: 1 passed in 3.0s\n"
+        );
+    }
+
+    #[test]
+    fn a_failure_ends_with_its_block_and_the_summary() {
+        let mut bench = bench(Grouping::None);
+        bench.reporter.on(&at(1, output("a", Stream::Stdout, "no\n")));
+        bench.reporter.on(&at(1, finished("a", StepStatus::Failed, Some(3))));
+        bench.reporter.on(&at(3, end(RunStatus::Failed, Some("step `a` failed with exit code 3"))));
+        assert_eq!(
+            bench.err.text(),
+            "12:00:01 step a: failed with exit code 3 in 1.2s\n\
+             \nstep `a` failed with exit code 3\n  its last lines:\n  │ no\n  again: smolvm up a\n\
+             \nfailed: 1 failed, 1 passed in 3.0s: step `a` failed with exit code 3\n"
+        );
+    }
+
+    #[test]
+    fn groups_follow_the_step_that_prints() {
+        let mut bench = bench(Grouping::GitHub);
+        bench.reporter.on(&at(1, output("a", Stream::Stdout, "1\n")));
+        bench.reporter.on(&at(1, output("b", Stream::Stdout, "2\n")));
+        bench.reporter.on(&at(1, finished("b", StepStatus::Passed, Some(0))));
+        bench.reporter.on(&at(1, output("a", Stream::Stdout, "3\n")));
+        bench.reporter.on(&at(2, end(RunStatus::Passed, None)));
+        assert_eq!(
+            bench.out.text(),
+            "::group::a\n12:00:01 a │ 1\n::endgroup::\n::group::b\n12:00:01 b │ 2\n::endgroup::\n\
+             ::group::a\n12:00:01 a │ 3\n::endgroup::\n"
+        );
+    }
+
+    #[test]
+    fn a_section_of_gitlab_has_its_seconds() {
+        let mut bench = bench(Grouping::GitLab);
+        bench.reporter.on(&at(1, output("a", Stream::Stdout, "1\n")));
+        bench.reporter.on(&at(2, finished("a", StepStatus::Passed, Some(0))));
+        assert_eq!(
+            bench.out.text(),
+            "\x1b[0Ksection_start:1772366401:a\r\x1b[0Ka\n12:00:01 a │ 1\n\x1b[0Ksection_end:1772366402:a\r\x1b[0K\n"
+        );
+    }
+
+    #[test]
+    fn a_line_without_end_is_printed_in_pieces() {
+        let mut bench = bench(Grouping::None);
+        bench.reporter.on(&at(0, output("a", Stream::Stdout, &"x".repeat(PARTIAL_LIMIT))));
+        assert_eq!(bench.out.text().len(), "12:00:00 a │ \n".len() + PARTIAL_LIMIT);
+        assert!(bench.reporter.partial.is_empty());
+    }
+}

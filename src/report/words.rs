@@ -1,0 +1,157 @@
+//! The words that all reporters share: durations, statuses, counts, and guest text made safe to show.
+//!
+//! Deliberately not here: when they are shown.
+
+use crate::event::{MachinePhase, RunStatus, StepStatus};
+
+/// `0.42s`, `4.2s`, `1m 05s`, `2h 03m`.
+pub(super) fn render_seconds(seconds: f64) -> String {
+    let seconds = seconds.max(0.0);
+    if seconds < 1.0 {
+        return format!("{seconds:.2}s");
+    }
+    if seconds < 59.95 {
+        return format!("{seconds:.1}s");
+    }
+    // The sum of a run fits: 2^53 seconds are longer than any machine lives.
+    let whole = format!("{seconds:.0}").parse::<u64>().unwrap_or(u64::MAX);
+    if whole < 3600 {
+        return format!("{}m {:02}s", whole / 60, whole % 60);
+    }
+    format!("{}h {:02}m", whole / 3600, whole % 3600 / 60)
+}
+
+/// Name of a step's end, as in JSON and as people read it.
+pub(super) fn step_status(status: StepStatus) -> &'static str {
+    match status {
+        StepStatus::Passed => "passed",
+        StepStatus::Failed => "failed",
+        StepStatus::TimedOut => "timed-out",
+        StepStatus::Canceled => "canceled",
+        StepStatus::Skipped => "skipped",
+    }
+}
+
+/// Name of a run's end.
+pub(super) fn run_status(status: RunStatus) -> &'static str {
+    match status {
+        RunStatus::Passed => "passed",
+        RunStatus::Failed => "failed",
+        RunStatus::TimedOut => "timed-out",
+        RunStatus::Interrupted => "interrupted",
+        RunStatus::Invalid => "invalid",
+    }
+}
+
+/// Name of a machine's phase.
+pub(super) fn machine_phase(phase: MachinePhase) -> &'static str {
+    match phase {
+        MachinePhase::Prepared => "prepared",
+        MachinePhase::Booting => "booting",
+        MachinePhase::Agent => "agent",
+        MachinePhase::Mounted => "mounted",
+        MachinePhase::Ready => "ready",
+        MachinePhase::Stopping => "stopping",
+        MachinePhase::Stopped => "stopped",
+        MachinePhase::Failed => "failed",
+    }
+}
+
+/// How a step ended, in words that go on with "in 1.2s": `failed with exit code 3`.
+pub(super) fn step_end(status: StepStatus, exit_code: Option<i32>, cause: Option<&str>) -> String {
+    let base = match (status, exit_code) {
+        (StepStatus::Passed, _) => return "passed".to_owned(),
+        (StepStatus::Failed, Some(code)) if code > 128 && code < 160 => match cause {
+            Some(cause) => return format!("failed: {cause}"),
+            None => return format!("failed: killed by signal {}", code - 128),
+        },
+        (StepStatus::Failed, Some(0) | None) => "failed".to_owned(),
+        (StepStatus::Failed, Some(code)) => format!("failed with exit code {code}"),
+        (StepStatus::TimedOut, _) => "timed out".to_owned(),
+        (StepStatus::Canceled, _) => "canceled".to_owned(),
+        (StepStatus::Skipped, _) => "skipped".to_owned(),
+    };
+    match cause {
+        Some(cause) => format!("{base}: {cause}"),
+        None => base,
+    }
+}
+
+/// `1 failed, 2 passed, 1 skipped`; counts of zero are left out, but for `passed` where nothing else is there. In a
+/// run that passed every failure was allowed.
+pub(super) fn counts(status: RunStatus, passed: usize, failed: usize, skipped: usize, cached: usize) -> String {
+    let all = match status {
+        RunStatus::Passed => {
+            [(passed, "passed"), (failed, "allowed to fail"), (skipped, "skipped"), (cached, "cached")]
+        }
+        _ => [(failed, "failed"), (passed, "passed"), (skipped, "skipped"), (cached, "cached")],
+    };
+    let parts: Vec<String> =
+        all.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    if parts.is_empty() { "0 passed".to_owned() } else { parts.join(", ") }
+}
+
+/// The first line of a cause; what follows it is shown from what was kept.
+pub(super) fn first_line(cause: Option<&str>) -> &str {
+    cause.and_then(|cause| cause.lines().next()).unwrap_or("it ended when it should not have")
+}
+
+/// Guest text for our own blocks: escape sequences and control characters are left out, the rest stays.
+pub(super) fn readable(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(character) = chars.next() {
+        match character {
+            '\x1b' if chars.peek() == Some(&'[') => {
+                chars.next();
+                // A control sequence ends with its first byte in `@`..=`~` (ECMA-48, 5.4).
+                for next in chars.by_ref() {
+                    if ('@'..='~').contains(&next) {
+                        break;
+                    }
+                }
+            }
+            '\t' => out.push('\t'),
+            character if character.is_control() => {}
+            character => out.push(character),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_people_say_them() {
+        let said: Vec<String> = [0.0, 0.424, 4.24, 59.94, 59.96, 65.0, 3600.0, 7380.0].map(render_seconds).into();
+        assert_eq!(said, ["0.00s", "0.42s", "4.2s", "59.9s", "1m 00s", "1m 05s", "1h 00m", "2h 03m"]);
+    }
+
+    #[test]
+    fn the_end_of_a_step_names_code_signal_and_cause() {
+        assert_eq!(step_end(StepStatus::Failed, Some(3), None), "failed with exit code 3");
+        assert_eq!(step_end(StepStatus::Failed, Some(139), None), "failed: killed by signal 11");
+        assert_eq!(step_end(StepStatus::Failed, Some(137), Some("out of memory")), "failed: out of memory");
+        assert_eq!(
+            step_end(StepStatus::Failed, Some(0), Some("output `/o` is missing")),
+            "failed: output `/o` is missing"
+        );
+        assert_eq!(step_end(StepStatus::TimedOut, Some(143), Some("10s")), "timed out: 10s");
+    }
+
+    #[test]
+    fn guest_text_cannot_drive_the_terminal() {
+        assert_eq!(readable(b"\x1b[31mred\x1b[0m\x07 a\tb\xff\r"), "red a\tb\u{fffd}");
+        assert_eq!(readable(b"\x1b[31"), "");
+    }
+
+    #[test]
+    fn counts_leave_zeros_out() {
+        assert_eq!(counts(RunStatus::Passed, 0, 0, 0, 0), "0 passed");
+        assert_eq!(counts(RunStatus::Failed, 2, 1, 3, 0), "1 failed, 2 passed, 3 skipped");
+        assert_eq!(counts(RunStatus::Passed, 2, 1, 0, 0), "2 passed, 1 allowed to fail");
+    }
+}

@@ -1,0 +1,348 @@
+//! The one place where a run is decided: it owns the state of every machine and step, takes one input at a time, and
+//! returns what the workers must do. No clock, thread, file or socket is here, so a run can be played back in a test.
+//!
+//! Inputs are routed here; what to start, skip and stop next is in `schedule`, the totals are in `verdict`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::chunk::Utf8Chunks;
+use super::input::{Action, CancelReason, MachineInput, RunInput, StepInput, Timer};
+use super::limits::{FINALLY_AFTER_INTERRUPT, TimeLimits};
+use super::machine::{Machine, MachineEffect};
+use super::options::Options;
+use super::signals::Signal;
+use super::state::RunFolder;
+use super::step::{Step, StepEffect, StepFacts};
+use crate::event::{Event, MachinePhase, OutputOf, StepStatus, Stream};
+use crate::plan::{Plan, render_size};
+
+/// What a dispatcher is made from.
+#[derive(Debug, Clone)]
+pub(super) struct DispatcherFacts {
+    pub(super) plan: Arc<Plan>,
+    pub(super) options: Options,
+    /// Where the logs are; only names are made from it.
+    pub(super) folder: RunFolder,
+    /// Engine and accelerator for people: `qemu (tcg)`.
+    pub(super) engine: String,
+}
+
+/// All state of a run.
+#[derive(Debug)]
+pub(super) struct Dispatcher {
+    pub(super) facts: DispatcherFacts,
+    pub(super) machines: Vec<Machine>,
+    pub(super) steps: Vec<Step>,
+    /// Machine of each step, by place.
+    pub(super) machine_of: Vec<usize>,
+    /// The first signal.
+    pub(super) interrupt: Option<Signal>,
+    /// Whether a second signal came.
+    pub(super) is_killed: bool,
+    /// What failed, where nothing new may start because of it.
+    pub(super) halted_by: Option<String>,
+    /// Whether `finally` has used up its time after an interrupt.
+    pub(super) is_finally_over: bool,
+    /// Whether the time of `finally` runs.
+    pub(super) is_finally_timed: bool,
+    pub(super) is_finished: bool,
+    pub(super) now: Duration,
+    pub(super) actions: Vec<Action>,
+    pub(super) blamed: Vec<bool>,
+    started_at: Vec<Duration>,
+    phase_at: Vec<Duration>,
+    step_chunks: Vec<[Utf8Chunks; 2]>,
+    machine_chunks: Vec<[Utf8Chunks; 2]>,
+}
+
+impl Dispatcher {
+    pub(super) fn new(facts: DispatcherFacts) -> Self {
+        let limits = TimeLimits::new(facts.options.time_factor);
+        let plan = Arc::clone(&facts.plan);
+        let place = |name: &str| plan.machines.iter().position(|machine| machine.name == name);
+        let machine_of: Vec<usize> = plan
+            .steps
+            .iter()
+            .map(|step| place(&step.machine).expect("a plan holds the machine of each of its steps"))
+            .collect();
+        let step = |(index, step): (usize, &crate::plan::StepPlan)| StepFacts {
+            index,
+            id: step.id.clone(),
+            timeout: step.timeout,
+            has_outputs: !step.outputs.is_empty(),
+            memory: render_size(plan.machines[machine_of[index]].memory_mib),
+        };
+        let steps = plan.steps.iter().enumerate().map(step).map(|facts| Step::new(facts, limits)).collect();
+        Self {
+            machines: plan.machines.iter().map(|_| Machine::new(limits)).collect(),
+            steps,
+            interrupt: None,
+            is_killed: false,
+            halted_by: None,
+            is_finally_over: false,
+            is_finally_timed: false,
+            is_finished: false,
+            now: Duration::ZERO,
+            actions: Vec::new(),
+            blamed: vec![false; plan.steps.len()],
+            started_at: vec![Duration::ZERO; plan.steps.len()],
+            phase_at: vec![Duration::ZERO; plan.machines.len()],
+            step_chunks: plan.steps.iter().map(|_| Default::default()).collect(),
+            machine_chunks: plan.machines.iter().map(|_| Default::default()).collect(),
+            machine_of,
+            facts,
+        }
+    }
+
+    /// The first actions.
+    pub(super) fn start(&mut self) -> Vec<Action> {
+        let run = self.facts.folder.id().to_owned();
+        self.emit(Event::RunStarted { run, project: self.facts.plan.project.clone() });
+        self.advance();
+        std::mem::take(&mut self.actions)
+    }
+
+    /// Takes one input, `now` after the start, and returns what must be done.
+    pub(super) fn on(&mut self, now: Duration, input: RunInput) -> Vec<Action> {
+        if self.is_finished {
+            return Vec::new();
+        }
+        self.now = now;
+        match input {
+            RunInput::Signal(signal) => self.signal(signal),
+            RunInput::Timer(timer) => self.timer(timer),
+            RunInput::Machine(machine, input) => self.machine_input(machine, input),
+            RunInput::Step(step, input) => self.step_input(step, input),
+        }
+        self.advance();
+        std::mem::take(&mut self.actions)
+    }
+
+    pub(super) fn emit(&mut self, event: Event) {
+        self.actions.push(Action::Emit(event));
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        if self.interrupt.is_some() {
+            self.is_killed = true;
+            self.cancel_all(&CancelReason::Kill, true);
+        } else {
+            self.interrupt = Some(signal);
+            // Entries of `finally` that run go on: they are what is left to do.
+            self.cancel_all(&CancelReason::Interrupt, false);
+        }
+    }
+
+    fn timer(&mut self, timer: Timer) {
+        match timer {
+            Timer::StepTime(step) => self.step_input(step, StepInput::TimeUp),
+            Timer::StepEnd(step, stage) => self.step_input(step, StepInput::Overdue(stage)),
+            Timer::Machine(machine, timer) => self.machine_input(machine, MachineInput::Overdue(timer)),
+            Timer::Finally => {
+                self.is_finally_over = true;
+                self.cancel_all(&CancelReason::FinallyTimeUp, true);
+            }
+        }
+    }
+
+    /// Starts the clock of `finally` once an interrupt has come and everything else is over.
+    pub(super) fn time_finally(&mut self) {
+        if self.interrupt.is_some() && !self.is_finally_timed {
+            self.is_finally_timed = true;
+            self.actions.push(Action::Arm(Timer::Finally, FINALLY_AFTER_INTERRUPT));
+        }
+    }
+
+    pub(super) fn cancel_all(&mut self, reason: &CancelReason, with_finally: bool) {
+        for step in 0..self.steps.len() {
+            if self.steps[step].is_active() && (with_finally || !self.facts.plan.steps[step].is_finally) {
+                self.step_input(step, StepInput::Cancel(reason.clone()));
+            }
+        }
+    }
+
+    pub(super) fn step_input(&mut self, step: usize, input: StepInput) {
+        if let StepInput::Output(stream, bytes) = input {
+            self.step_output(step, stream, bytes);
+            return;
+        }
+        if input == StepInput::Begin {
+            self.begin_step(step);
+        }
+        for effect in self.steps[step].on(input) {
+            match effect {
+                StepEffect::Exec => self.actions.push(Action::Exec(step)),
+                StepEffect::Signal(signal) => self.actions.push(Action::SignalStep(step, signal)),
+                StepEffect::Terminate(grace) => self.actions.push(Action::Terminate(step, grace)),
+                StepEffect::CheckOutputs => self.actions.push(Action::CheckOutputs(step)),
+                StepEffect::Arm(timer, after) => self.actions.push(Action::Arm(timer, after)),
+                StepEffect::Warn(text) => self.emit(Event::Warning { text }),
+                StepEffect::KillMachine(cause) => {
+                    self.machine_input(self.machine_of[step], MachineInput::Fail(cause));
+                }
+                StepEffect::Done => self.step_done(step),
+            }
+        }
+    }
+
+    fn begin_step(&mut self, step: usize) {
+        let plan = &self.facts.plan.steps[step];
+        let started = Event::StepStarted {
+            step: plan.id.clone(),
+            title: plan.title.clone(),
+            machine: plan.machine.clone(),
+            attempt: 1,
+        };
+        self.started_at[step] = self.now;
+        self.emit(started);
+    }
+
+    fn step_output(&mut self, step: usize, stream: Stream, bytes: Vec<u8>) {
+        let slot = usize::from(stream == Stream::Stderr);
+        if self.steps[step].is_active()
+            && let Some(bytes) = self.step_chunks[step][slot].push(bytes)
+        {
+            let of = OutputOf::Step(self.facts.plan.steps[step].id.clone());
+            self.emit(Event::Output { of, stream, bytes });
+        }
+    }
+
+    fn step_done(&mut self, step: usize) {
+        for (slot, stream) in [Stream::Stdout, Stream::Stderr].into_iter().enumerate() {
+            if let Some(bytes) = self.step_chunks[step][slot].finish() {
+                let of = OutputOf::Step(self.facts.plan.steps[step].id.clone());
+                self.emit(Event::Output { of, stream, bytes });
+            }
+        }
+        let log = self.facts.folder.step_log(&self.facts.plan.steps[step].id).display().to_string();
+        let seconds = self.now.saturating_sub(self.started_at[step]).as_secs_f64();
+        self.emit_finished(step, seconds, Some(log));
+        let plan = &self.facts.plan.steps[step];
+        let is_failure = self.is_failed(step) && !plan.continue_on_error && !plan.is_finally;
+        if is_failure {
+            self.halt(format!("step `{}`", plan.id));
+        }
+    }
+
+    pub(super) fn is_failed(&self, step: usize) -> bool {
+        let status = self.steps[step].outcome().map(|outcome| outcome.status);
+        matches!(status, Some(StepStatus::Failed | StepStatus::TimedOut))
+    }
+
+    pub(super) fn skip(&mut self, step: usize, cause: String) {
+        self.steps[step].skip(cause);
+        self.emit_finished(step, 0.0, None);
+    }
+
+    fn emit_finished(&mut self, step: usize, seconds: f64, log: Option<String>) {
+        let plan = &self.facts.plan.steps[step];
+        let Some(outcome) = self.steps[step].outcome() else { return };
+        let event = Event::StepFinished {
+            step: plan.id.clone(),
+            machine: plan.machine.clone(),
+            status: outcome.status,
+            exit_code: outcome.exit_code,
+            seconds,
+            cause: outcome.cause.clone(),
+            is_allowed: self.is_failed(step) && plan.continue_on_error,
+            log,
+        };
+        self.emit(event);
+    }
+
+    /// Nothing new starts any more, and what runs is ended, unless the run is to keep going.
+    fn halt(&mut self, culprit: String) {
+        if self.facts.options.keep_going || self.halted_by.is_some() {
+            return;
+        }
+        self.halted_by = Some(culprit.clone());
+        self.cancel_all(&CancelReason::Failure(culprit), false);
+    }
+
+    pub(super) fn machine_input(&mut self, machine: usize, input: MachineInput) {
+        match &input {
+            MachineInput::Console(bytes) => self.machine_output(machine, 0, bytes.clone()),
+            MachineInput::Log(bytes) => self.machine_output(machine, 1, bytes.clone()),
+            MachineInput::Progress(text) => {
+                let name = self.facts.plan.machines[machine].name.clone();
+                self.emit(Event::Progress { machine: name, text: text.clone() });
+            }
+            _ => {}
+        }
+        for effect in self.machines[machine].on(input) {
+            match effect {
+                MachineEffect::Prepare => {
+                    self.phase_at[machine] = self.now;
+                    self.actions.push(Action::Prepare(machine));
+                }
+                MachineEffect::CancelPrepare => self.actions.push(Action::CancelPrepare(machine)),
+                MachineEffect::Start => self.actions.push(Action::Start(machine)),
+                MachineEffect::OpenSession => self.actions.push(Action::OpenSession(machine)),
+                MachineEffect::SetUp => self.actions.push(Action::SetUp(machine)),
+                MachineEffect::Shutdown(grace) => self.actions.push(Action::Shutdown(machine, grace)),
+                MachineEffect::Kill => self.actions.push(Action::Kill(machine)),
+                MachineEffect::Release => self.actions.push(Action::Release(machine)),
+                MachineEffect::Arm(timer, after) => {
+                    self.actions.push(Action::Arm(Timer::Machine(machine, timer), after));
+                }
+                MachineEffect::Phase(phase) => self.machine_phase(machine, phase, None),
+                MachineEffect::Failed => self.machine_failed(machine),
+                MachineEffect::Warn(text) => {
+                    let text = format!("machine `{}`: {text}", self.facts.plan.machines[machine].name);
+                    self.emit(Event::Warning { text });
+                }
+            }
+        }
+    }
+
+    fn machine_output(&mut self, machine: usize, slot: usize, bytes: Vec<u8>) {
+        if let Some(bytes) = self.machine_chunks[machine][slot].push(bytes) {
+            let of = OutputOf::Machine(self.facts.plan.machines[machine].name.clone());
+            self.emit(Event::Output { of, stream: Stream::Console, bytes });
+        }
+    }
+
+    fn machine_phase(&mut self, machine: usize, phase: MachinePhase, cause: Option<String>) {
+        if matches!(phase, MachinePhase::Stopped | MachinePhase::Failed) {
+            for slot in 0..self.machine_chunks[machine].len() {
+                if let Some(bytes) = self.machine_chunks[machine][slot].finish() {
+                    let of = OutputOf::Machine(self.facts.plan.machines[machine].name.clone());
+                    self.emit(Event::Output { of, stream: Stream::Console, bytes });
+                }
+            }
+        }
+        let seconds = self.now.saturating_sub(self.phase_at[machine]).as_secs_f64();
+        self.phase_at[machine] = self.now;
+        let engine = (phase == MachinePhase::Booting).then(|| self.facts.engine.clone());
+        let name = self.facts.plan.machines[machine].name.clone();
+        self.emit(Event::Machine { machine: name, phase, seconds, engine, cause });
+    }
+
+    /// Says it, fails the step that was running, and stops the run where the machine is still needed.
+    fn machine_failed(&mut self, machine: usize) {
+        let Some(death) = self.machines[machine].death() else { return };
+        let name = &self.facts.plan.machines[machine].name;
+        let one_line = format!("machine `{name}`: {}", death.cause);
+        let culprit = format!("machine `{name}`");
+        let mut cause = death.cause.clone();
+        if !death.console.is_empty() {
+            cause.push_str("\nthe end of its console:");
+            for line in &death.console {
+                cause.push_str("\n  ");
+                cause.push_str(line);
+            }
+        }
+        self.machine_phase(machine, MachinePhase::Failed, Some(cause));
+        let own: Vec<usize> = (0..self.steps.len()).filter(|step| self.machine_of[*step] == machine).collect();
+        for step in &own {
+            if self.steps[*step].is_active() {
+                self.step_input(*step, StepInput::MachineLost(one_line.clone()));
+            }
+        }
+        let is_needed = |step: &usize| !self.steps[*step].is_done() && !self.facts.plan.steps[*step].is_finally;
+        if own.iter().any(is_needed) {
+            self.halt(culprit);
+        }
+    }
+}

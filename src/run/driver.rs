@@ -1,0 +1,231 @@
+//! The loop around the dispatcher: reads the inbox, the clock and the signals, and carries out what is decided.
+//!
+//! Output waits in a bounded outbox until the reporters take it. While it is full the inbox is not read, so the guests
+//! are held back; signals and deadlines are still heard. A second signal waits for no reporter.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::dispatcher::{Dispatcher, DispatcherFacts};
+use super::input::{Action, RunInput, Timer};
+use super::limits::TimeLimits;
+use super::logs::Logs;
+use super::options::{Options, RunDeps, Summary};
+use super::signals::Signal;
+use super::worker::Workers;
+use crate::engine::Accel;
+use crate::event::{Event, Timed};
+use crate::plan::Plan;
+
+/// Inputs that wait; each is at most one frame of the agent.
+const INBOX: usize = 16;
+/// Bytes of output that wait for the reporters before the guests are held back.
+const OUTBOX_BYTES: usize = 1 << 20;
+/// How long the reporters may take for the last events after a second signal.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
+
+/// Carries a plan out. Returns when no VM, file server or task of the run is left; the last event is `RunFinished`.
+/// Must be called within a tokio runtime with time and I/O enabled. The receiver of `events` may be slow: the guests
+/// are held back then, and nothing is lost; where it is gone the run goes on without it.
+pub async fn run(
+    plan: Arc<Plan>,
+    deps: RunDeps,
+    options: Options,
+    signals: mpsc::UnboundedReceiver<Signal>,
+    events: mpsc::Sender<Timed>,
+) -> Summary {
+    Driver::new(plan, deps, options, events).run(signals).await
+}
+
+struct Driver {
+    dispatcher: Dispatcher,
+    workers: Arc<Workers>,
+    logs: Logs,
+    start: Instant,
+    timers: BTreeMap<(Instant, u64), Timer>,
+    timers_set: u64,
+    outbox: VecDeque<Timed>,
+    outbox_bytes: usize,
+    events: mpsc::Sender<Timed>,
+    inbox: mpsc::Receiver<RunInput>,
+    urgent: mpsc::UnboundedReceiver<RunInput>,
+    summary: Option<Summary>,
+}
+
+/// What the loop was woken by.
+enum Wake {
+    Input(RunInput),
+    Sent,
+    Deaf,
+}
+
+impl Driver {
+    fn new(plan: Arc<Plan>, deps: RunDeps, options: Options, events: mpsc::Sender<Timed>) -> Self {
+        let (to_inbox, inbox) = mpsc::channel(INBOX);
+        let (to_urgent, urgent) = mpsc::unbounded_channel();
+        let accel = match deps.accel {
+            Accel::Kvm => "kvm",
+            Accel::Tcg => "tcg",
+        };
+        let limits = TimeLimits::new(options.time_factor);
+        let facts = DispatcherFacts {
+            plan: Arc::clone(&plan),
+            options,
+            folder: deps.folder.clone(),
+            engine: format!("{} ({accel})", deps.engine.name()),
+        };
+        Self {
+            dispatcher: Dispatcher::new(facts),
+            logs: Logs::new(deps.folder.clone()),
+            workers: Workers::new(plan, deps, limits, to_inbox, to_urgent),
+            start: Instant::now(),
+            timers: BTreeMap::new(),
+            timers_set: 0,
+            outbox: VecDeque::new(),
+            outbox_bytes: 0,
+            events,
+            inbox,
+            urgent,
+            summary: None,
+        }
+    }
+
+    async fn run(mut self, mut signals: mpsc::UnboundedReceiver<Signal>) -> Summary {
+        let actions = self.dispatcher.start();
+        self.carry_out(actions);
+        let mut has_signals = true;
+        let summary = loop {
+            if let Some(summary) = self.summary.take() {
+                break summary;
+            }
+            match self.wait(&mut signals, &mut has_signals).await {
+                Wake::Input(input) => {
+                    let actions = self.dispatcher.on(self.start.elapsed(), input);
+                    self.carry_out(actions);
+                }
+                Wake::Sent => {}
+                Wake::Deaf => self.forget_outbox(),
+            }
+        };
+        self.flush(&mut signals).await;
+        summary
+    }
+
+    /// Waits for the next thing to do. Signals come first, then deadlines, then what must not wait behind output.
+    async fn wait(&mut self, signals: &mut mpsc::UnboundedReceiver<Signal>, has_signals: &mut bool) -> Wake {
+        loop {
+            let deadline = self.timers.first_key_value().map(|((at, _), _)| *at);
+            let is_open = self.outbox_bytes < OUTBOX_BYTES || self.dispatcher.is_killed;
+            tokio::select! {
+                biased;
+                signal = signals.recv(), if *has_signals => match signal {
+                    Some(signal) => return Wake::Input(RunInput::Signal(signal)),
+                    None => *has_signals = false,
+                },
+                () = sleep_until(deadline.unwrap_or(self.start)), if deadline.is_some() => {
+                    if let Some((_, timer)) = self.timers.pop_first() {
+                        return Wake::Input(RunInput::Timer(timer));
+                    }
+                }
+                Some(input) = self.urgent.recv() => return Wake::Input(input),
+                permit = self.events.reserve(), if !self.outbox.is_empty() => {
+                    let Ok(permit) = permit else { return Wake::Deaf };
+                    if let Some(event) = self.outbox.pop_front() {
+                        self.outbox_bytes -= weight(&event.event);
+                        permit.send(event);
+                    }
+                    return Wake::Sent;
+                }
+                Some(input) = self.inbox.recv(), if is_open => return Wake::Input(input),
+            }
+        }
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Emit(event) => self.emit(event),
+                Action::Prepare(machine) => self.workers.prepare(machine),
+                Action::CancelPrepare(machine) => self.workers.cancel_prepare(machine),
+                Action::Start(machine) => self.workers.start(machine),
+                Action::OpenSession(machine) => self.workers.open_session(machine),
+                Action::SetUp(machine) => self.workers.set_up(machine),
+                Action::Exec(step) => self.workers.exec(self.dispatcher.machine_of[step], step),
+                Action::SignalStep(step, signal) => {
+                    self.workers.signal(self.dispatcher.machine_of[step], step, signal);
+                }
+                Action::Terminate(step, grace) => {
+                    self.workers.terminate(self.dispatcher.machine_of[step], step, grace);
+                }
+                Action::CheckOutputs(step) => self.workers.check_outputs(self.dispatcher.machine_of[step], step),
+                Action::Shutdown(machine, grace) => self.workers.shut_down(machine, grace),
+                Action::Kill(machine) => self.workers.kill(machine),
+                Action::Release(machine) => self.workers.release(machine),
+                Action::Arm(timer, after) => {
+                    self.timers_set += 1;
+                    self.timers.insert((Instant::now() + after, self.timers_set), timer);
+                }
+                Action::Finish(summary) => self.summary = Some(summary),
+            }
+        }
+    }
+
+    fn emit(&mut self, event: Event) {
+        let at = self.start.elapsed();
+        if let Some(text) = self.logs.record(&event) {
+            self.outbox.push_back(Timed { at, event: Event::Warning { text } });
+        }
+        let is_lost = self.dispatcher.is_killed && self.outbox_bytes >= OUTBOX_BYTES;
+        if is_lost && matches!(event, Event::Output { .. }) {
+            return;
+        }
+        self.outbox_bytes += weight(&event);
+        self.outbox.push_back(Timed { at, event });
+    }
+
+    fn forget_outbox(&mut self) {
+        self.outbox.clear();
+        self.outbox_bytes = 0;
+    }
+
+    /// Gives the reporters the last events; a second signal shortens it.
+    async fn flush(&mut self, signals: &mut mpsc::UnboundedReceiver<Signal>) {
+        let outbox = std::mem::take(&mut self.outbox);
+        let send = async {
+            for event in outbox {
+                if self.events.send(event).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let is_interrupted = self.dispatcher.interrupt.is_some();
+        if self.dispatcher.is_killed {
+            let _ = timeout(LAST_EVENTS, send).await;
+        } else {
+            tokio::select! {
+                () = send => {}
+                () = hurry(signals, if is_interrupted { 1 } else { 2 }) => {}
+            }
+        }
+    }
+}
+
+/// Returns after so many signals; never where none can come.
+async fn hurry(signals: &mut mpsc::UnboundedReceiver<Signal>, count: u32) {
+    for _ in 0..count {
+        if signals.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+fn weight(event: &Event) -> usize {
+    match event {
+        Event::Output { bytes, .. } => bytes.len(),
+        _ => 0,
+    }
+}

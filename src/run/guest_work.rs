@@ -1,0 +1,162 @@
+//! What is asked of the agent of one machine: mounts, the owner's view, a step's start; and what it says unasked.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::SystemTime;
+
+use tokio::sync::mpsc;
+
+use super::input::{MachineInput, RunInput, StartFailure, StepInput};
+use super::provide::Shares;
+use super::worker::{chain, step_of};
+use crate::event::Stream as EventStream;
+use crate::guest::{
+    Bytes, Command as GuestCommand, Exec, ExecError, Session, SessionEvent, Setup, SetupMount, Stream, UserError,
+};
+use crate::plan::{Command, GuestPath, MachinePlan, StepPlan};
+
+/// Tag of the share that is the root's lower layer.
+const ROOT_TAG: &str = "root";
+/// Random bytes that a guest starts with.
+const ENTROPY_BYTES: usize = 64;
+
+/// As whose the files of the shares appear: user and group of the guest. At the start it is root.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct View {
+    uid: u32,
+    gid: u32,
+}
+
+/// Has the mounts made and verified; the text of a failure names phase and mount.
+pub(super) async fn set_up(session: &Session, shares: &dyn Shares, machine: &MachinePlan) -> Result<(), String> {
+    let View { uid, gid } = View::default();
+    shares.set_view(uid, gid).map_err(|error| format!("the file servers do not answer: {}", chain(&error)))?;
+    let setup = setup(machine).map_err(|error| format!("cannot make random numbers for the guest: {error}"))?;
+    session.setup(setup).await.map_err(|error| chain(&error))
+}
+
+fn setup(machine: &MachinePlan) -> rustix::io::Result<Setup> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let mut entropy = vec![0; ENTROPY_BYTES];
+    let filled = rustix::rand::getrandom(&mut entropy[..], rustix::rand::GetRandomFlags::empty())?;
+    entropy.truncate(filled);
+    Ok(Setup {
+        hostname: machine.hostname.clone(),
+        clock_unix_ns: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
+        entropy: Bytes(entropy),
+        root_tag: ROOT_TAG.to_owned(),
+        mounts: setup_mounts(machine),
+    })
+}
+
+fn setup_mounts(machine: &MachinePlan) -> Vec<SetupMount> {
+    let below = |parent: &GuestPath| {
+        machine
+            .mounts
+            .iter()
+            .any(|child| child.create && child.target != *parent && child.target.is_at_or_below(parent))
+    };
+    machine
+        .mounts
+        .iter()
+        .map(|mount| SetupMount {
+            tag: mount.tag.clone(),
+            target: mount.target.as_str().to_owned(),
+            is_read_only: mount.readonly,
+            is_created_in_share: mount.create || below(&mount.target),
+            inode: inode(&mount.source),
+        })
+        .collect()
+}
+
+/// Where it cannot be known (a folder that only the invoker may look into), it is not compared.
+fn inode(source: &Path) -> Option<u64> {
+    std::fs::metadata(source).ok().map(|found| found.ino())
+}
+
+/// Shows the files of the shares as owned by the step's user, where they are not yet.
+pub(super) async fn show_owner(
+    session: &Session,
+    shares: &dyn Shares,
+    step: &StepPlan,
+    view: View,
+    has_mounts: bool,
+) -> Result<View, StartFailure> {
+    if !has_mounts {
+        return Ok(view);
+    }
+    let user = session.resolve_user(&step.user).await.map_err(|error| match error {
+        UserError::Unknown { message } => StartFailure { exit_code: 126, cause: message },
+        UserError::Session(error) => StartFailure { exit_code: 125, cause: chain(&error) },
+    })?;
+    let wanted = View { uid: user.uid, gid: user.gid };
+    if wanted == view {
+        return Ok(view);
+    }
+    let failed = |error: &dyn std::error::Error| StartFailure {
+        exit_code: 125,
+        cause: format!("cannot show the shares as owned by `{}`: {}", step.user, chain(error)),
+    };
+    shares.set_view(wanted.uid, wanted.gid).map_err(|error| failed(&error))?;
+    session.refresh_shares().await.map_err(|error| failed(&error))?;
+    Ok(wanted)
+}
+
+/// Starts a step's command.
+pub(super) async fn start(session: &Session, step: &StepPlan, id: u64) -> Result<(), StartFailure> {
+    let command = match &step.command {
+        Command::Script { text, shell } => {
+            GuestCommand::Script { name: step.id.clone(), text: text.clone(), shell: shell.clone() }
+        }
+        Command::List(words) => GuestCommand::List(words.clone()),
+    };
+    let exec = Exec {
+        id,
+        command,
+        env: step.env.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        working_dir: step.working_dir.as_ref().map(|folder| folder.as_str().to_owned()),
+        user: step.user.clone(),
+    };
+    session.exec(exec).await.map_err(|error| StartFailure {
+        exit_code: match error {
+            ExecError::NotFound { .. } => 127,
+            ExecError::CannotRun { .. } | ExecError::WorkingDir { .. } | ExecError::User { .. } => 126,
+            ExecError::Session(_) => 125,
+        },
+        cause: chain(&error),
+    })
+}
+
+/// Passes on what the agent says, until the session is over.
+pub(super) async fn forward_session(
+    machine: usize,
+    mut events: mpsc::Receiver<SessionEvent>,
+    inbox: mpsc::Sender<RunInput>,
+) {
+    while let Some(event) = events.recv().await {
+        let (exec, input) = match event {
+            SessionEvent::Output { exec, stream, bytes } => {
+                let stream = match stream {
+                    Stream::Stdout => EventStream::Stdout,
+                    Stream::Stderr => EventStream::Stderr,
+                };
+                (Some(exec), Ok(StepInput::Output(stream, bytes)))
+            }
+            SessionEvent::Exited { exec, status, is_out_of_memory } => {
+                (Some(exec), Ok(StepInput::Exited(status, is_out_of_memory)))
+            }
+            SessionEvent::Log { bytes } => (None, Err(MachineInput::Log(bytes))),
+            SessionEvent::Silent { seconds } => (None, Err(MachineInput::Silent(seconds))),
+            SessionEvent::Closed { reason } => (None, Err(MachineInput::Closed(reason))),
+        };
+        let input = match (exec.and_then(step_of), input) {
+            (Some(step), Ok(input)) => RunInput::Step(step, input),
+            (_, Err(input)) => RunInput::Machine(machine, input),
+            // No step has this number.
+            (None, Ok(_)) => continue,
+        };
+        if inbox.send(input).await.is_err() {
+            return;
+        }
+    }
+}

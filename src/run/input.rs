@@ -1,0 +1,192 @@
+//! What goes into the dispatcher and what comes out: plain data, so that a run can be played back.
+//!
+//! Machines and steps are named by their place in the plan.
+
+use std::time::Duration;
+
+use super::options::Summary;
+use super::signals::Signal;
+use crate::engine::VmExit;
+use crate::event::{Event, Stream};
+use crate::guest::ExitStatus;
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RunInput {
+    /// A signal that ends the run.
+    Signal(Signal),
+    /// Time is up for something.
+    Timer(Timer),
+    /// Something about a machine.
+    Machine(usize, MachineInput),
+    /// Something about a step.
+    Step(usize, StepInput),
+}
+
+/// What happened to a machine, or what is asked of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum MachineInput {
+    /// The schedule wants it up.
+    Boot,
+    /// The schedule wants it down in order.
+    Stop,
+    /// The schedule wants it gone at once, without calling it a failure.
+    Abandon,
+    /// It must go at once, for this reason.
+    Fail(String),
+    /// The provider says what takes long.
+    Progress(String),
+    /// The provider is done.
+    Prepared(Result<(), PrepareFailure>),
+    /// The engine was started.
+    Started(Result<(), String>),
+    /// The serial console.
+    Console(Vec<u8>),
+    /// The VM ended.
+    Exited(VmExit),
+    /// The agent answered, or did not.
+    Agent(Result<(), String>),
+    /// Mounts are made and verified, or not; the text names phase and mount.
+    SetUp(Result<(), String>),
+    /// Output of what steps left in the background, and the kernel's log.
+    Log(Vec<u8>),
+    /// No heartbeat for this many seconds.
+    Silent(u64),
+    /// The agent's connection is gone.
+    Closed(String),
+    /// A file server died by itself.
+    ShareDied {
+        /// Name for people.
+        share: String,
+        /// How.
+        reason: String,
+    },
+    /// The agent did not take the request to power off.
+    ShutdownFailed(String),
+    /// Time is up in a state.
+    Overdue(MachineTimer),
+}
+
+/// Why a provider failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PrepareFailure {
+    /// In words.
+    pub(super) message: String,
+    /// Whether this host cannot run machines.
+    pub(super) is_host_unfit: bool,
+}
+
+/// What happened to a step, or what is asked of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum StepInput {
+    /// The schedule starts it.
+    Begin,
+    /// The schedule ends it.
+    Cancel(CancelReason),
+    /// Its machine is gone or as good as gone.
+    MachineLost(String),
+    /// The agent started it, or could not.
+    Started(Result<(), StartFailure>),
+    /// It wrote something.
+    Output(Stream, Vec<u8>),
+    /// Its process ended.
+    Exited(ExitStatus, bool),
+    /// Which of its outputs are missing.
+    Outputs(Result<Vec<String>, String>),
+    /// Its own time is up.
+    TimeUp,
+    /// It should have ended by now.
+    Overdue(EndStage),
+}
+
+/// Why a step is ended before its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum CancelReason {
+    /// An interrupt: it gets SIGINT first.
+    Interrupt,
+    /// Another step failed.
+    Failure(String),
+    /// What `finally` may take after an interrupt is used up.
+    FinallyTimeUp,
+    /// A second interrupt: nothing is waited for.
+    Kill,
+}
+
+/// How far the ending of a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EndStage {
+    /// It got SIGINT.
+    Interrupted,
+    /// The agent was told to end all of it.
+    Terminated,
+    /// The agent owes an answer, about its start or its outputs.
+    Unanswered,
+}
+
+/// Why a step did not start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StartFailure {
+    /// 126, 127 or 125.
+    pub(super) exit_code: i32,
+    /// In words.
+    pub(super) cause: String,
+}
+
+/// Deadlines, each of which is set at most once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Timer {
+    /// `timeout` of a step.
+    StepTime(usize),
+    /// A step that is being ended.
+    StepEnd(usize, EndStage),
+    /// A state of a machine that must not last.
+    Machine(usize, MachineTimer),
+    /// All of `finally`, after an interrupt.
+    Finally,
+}
+
+/// States of a machine that must not last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MachineTimer {
+    /// The agent is gone, the end of the VM should follow.
+    Lost,
+    /// It was asked to power off.
+    Stop,
+    /// It was killed.
+    End,
+}
+
+/// What the workers must do.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Action {
+    /// Tell the reporters.
+    Emit(Event),
+    /// Ask the provider.
+    Prepare(usize),
+    /// The provider need not go on.
+    CancelPrepare(usize),
+    /// Start the engine.
+    Start(usize),
+    /// Connect to the agent.
+    OpenSession(usize),
+    /// Make mounts.
+    SetUp(usize),
+    /// Set the owners' view and start the step.
+    Exec(usize),
+    /// Send a signal to the step's process group.
+    SignalStep(usize, i32),
+    /// End all processes of the step.
+    Terminate(usize, Duration),
+    /// See whether the step's outputs are there.
+    CheckOutputs(usize),
+    /// Power the machine off in order.
+    Shutdown(usize, Duration),
+    /// Kill the VM.
+    Kill(usize),
+    /// Let go of all that the machine has: session, VM, file servers.
+    Release(usize),
+    /// Come back with this input.
+    Arm(Timer, Duration),
+    /// The run is over.
+    Finish(Summary),
+}

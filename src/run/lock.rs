@@ -1,0 +1,91 @@
+//! The lock of a project: an open file description that holds `flock(2)`, so the kernel frees it however we end.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+/// The longest note of a holder that is read, in bytes.
+const NOTE_MAX_BYTES: u64 = 64 << 10;
+
+/// Who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Process id.
+    pub pid: u32,
+    /// Its command line.
+    pub command: String,
+    /// Since when, as RFC 3339.
+    pub since: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.pid == 0 {
+            return write!(formatter, "another process");
+        }
+        write!(formatter, "process {} (`{}`), since {}", self.pid, self.command, self.since)
+    }
+}
+
+/// Why a project cannot be locked.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Someone else holds it.
+    #[error("the project is held by {holder}")]
+    Held {
+        /// Who; pid 0 where it has not said so yet.
+        holder: Holder,
+        /// The lock's file.
+        path: PathBuf,
+    },
+    /// The file cannot be made, locked or written.
+    #[error("cannot lock `{path}`")]
+    Unusable {
+        /// The lock's file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The lock of a project, held until it is dropped.
+#[derive(Debug)]
+pub struct ProjectLock {
+    _file: File,
+}
+
+/// Takes the lock and notes who holds it.
+pub(super) fn take(path: &Path, command: &str, wait: bool) -> Result<ProjectLock, LockError> {
+    let unusable = |source: io::Error| LockError::Unusable { path: path.to_owned(), source };
+    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(unusable)?;
+    let operation = if wait { FlockOperation::LockExclusive } else { FlockOperation::NonBlockingLockExclusive };
+    match rustix::io::retry_on_intr(|| flock(&file, operation)) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            return Err(LockError::Held { holder: read_holder(&mut file), path: path.to_owned() });
+        }
+        Err(error) => return Err(unusable(error.into())),
+    }
+    let since = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let holder = Holder { pid: std::process::id(), command: command.to_owned(), since };
+    write_holder(&mut file, &holder).map_err(unusable)?;
+    Ok(ProjectLock { _file: file })
+}
+
+fn write_holder(file: &mut File, holder: &Holder) -> io::Result<()> {
+    let note = serde_json::to_vec(holder)?;
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(&note)
+}
+
+fn read_holder(file: &mut File) -> Holder {
+    let mut note = Vec::new();
+    let read = file.take(NOTE_MAX_BYTES).read_to_end(&mut note);
+    let unknown = || Holder { pid: 0, command: String::new(), since: String::new() };
+    read.ok().and_then(|_| serde_json::from_slice(&note).ok()).unwrap_or_else(unknown)
+}

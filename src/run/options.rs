@@ -1,0 +1,87 @@
+//! What a run is told beside its plan, and what it gives back.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::provide::Provide;
+use super::state::RunFolder;
+use crate::engine::{Accel, Engine};
+use crate::event::{RunStatus, StepStatus};
+
+/// How a run behaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Whether steps that do not depend on a failed one go on.
+    pub keep_going: bool,
+    /// Steps that run at the same time (`--parallel`); the plan's limit where none is given.
+    pub parallel: Option<usize>,
+    /// By how much waiting for a guest is longer than on hardware: 1 with KVM, [`Options::EMULATION_FACTOR`] with TCG.
+    pub time_factor: u32,
+}
+
+impl Options {
+    /// How much slower a guest may be under emulation.
+    pub const EMULATION_FACTOR: u32 = 4;
+
+    /// The defaults for an accelerator.
+    pub fn for_accel(accel: Accel) -> Self {
+        let time_factor = match accel {
+            Accel::Kvm => 1,
+            Accel::Tcg => Self::EMULATION_FACTOR,
+        };
+        Self { keep_going: false, parallel: None, time_factor }
+    }
+}
+
+/// The parts of the world that a run uses.
+#[derive(Clone)]
+pub struct RunDeps {
+    /// Runs the VMs.
+    pub engine: Arc<dyn Engine>,
+    /// With which accelerator.
+    pub accel: Accel,
+    /// Makes machines ready to boot.
+    pub provider: Arc<dyn Provide>,
+    /// Where logs go; its name is the id of the run.
+    pub folder: RunFolder,
+}
+
+impl fmt::Debug for RunDeps {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = formatter.debug_struct("RunDeps");
+        debug.field("engine", &self.engine).field("accel", &self.accel).field("folder", &self.folder);
+        debug.finish_non_exhaustive()
+    }
+}
+
+/// How one step ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepOutcome {
+    /// Id of the step.
+    pub step: String,
+    /// How.
+    pub status: StepStatus,
+    /// Code of its process, where one ended.
+    pub exit_code: Option<i32>,
+    /// Whether a failure was allowed by `continue_on_error`.
+    pub is_allowed: bool,
+}
+
+/// The totals of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// How it ended.
+    pub status: RunStatus,
+    /// Our exit code.
+    pub exit_code: u8,
+    /// Why, in words, where the code is not 0.
+    pub cause: Option<String>,
+    /// Steps passed.
+    pub passed: usize,
+    /// Steps failed or timed out, those that were allowed to among them.
+    pub failed: usize,
+    /// Steps skipped or canceled.
+    pub skipped: usize,
+    /// Every step of the plan, in its order.
+    pub steps: Vec<StepOutcome>,
+}

@@ -1,0 +1,82 @@
+//! What `run` asks of the rest of the program for a machine: boot files and served shares. `cli` answers.
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::engine::ShareSocket;
+use crate::guest::Dial;
+use crate::plan::MachinePlan;
+
+/// Makes machines ready to boot.
+pub trait Provide: Send + Sync {
+    /// Finds the kernel, builds the initramfs, makes missing host folders (as the invoker), serves the shares (the root
+    /// under the tag `root`, mounts under the tags of the plan) and the vsock. Called on a thread where it may block;
+    /// several machines are prepared at the same time.
+    ///
+    /// # Errors
+    /// What could not be had, in words that say what to do.
+    fn prepare(&self, machine: &MachinePlan, hooks: ProvideHooks) -> Result<Prepared, ProvideError>;
+}
+
+/// What a provider may call while it works, and after.
+pub struct ProvideHooks {
+    /// Says what takes long, in words ("downloading linux-image-…").
+    pub progress: Box<dyn FnMut(String) + Send>,
+    /// Whether the run no longer wants the machine; worth asking before and during what takes long.
+    pub is_canceled: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// To be called when a file server dies by itself: name for people (tag and host path) and how it died. Never
+    /// after [`Prepared::shares`] was dropped.
+    pub share_died: Arc<dyn Fn(String, String) + Send + Sync>,
+}
+
+impl fmt::Debug for ProvideHooks {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ProvideHooks").finish_non_exhaustive()
+    }
+}
+
+/// A machine that can boot.
+pub struct Prepared {
+    /// Kernel: an ELF with a PVH note, or a bzImage.
+    pub kernel: PathBuf,
+    /// Initial file system, the agent in it.
+    pub initramfs: PathBuf,
+    /// Kernel parameters beside those of `run` and the engine; often empty.
+    pub cmdline: String,
+    /// Sockets of the shares for the engine, the root first.
+    pub sockets: Vec<ShareSocket>,
+    /// Connected vhost-user socket of the vsock backend.
+    pub vsock: OwnedFd,
+    /// Dials ports of the guest through that backend.
+    pub dial: Arc<dyn Dial>,
+    /// The file servers. Dropping it ends them.
+    pub shares: Box<dyn Shares>,
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Prepared").field("kernel", &self.kernel).finish_non_exhaustive()
+    }
+}
+
+/// The file servers of one machine. Dropping it ends them and reaps their processes.
+pub trait Shares: Send + Sync {
+    /// Shows the files of every share of the owner `invoker` as owned by these ids of the guest.
+    ///
+    /// # Errors
+    /// Where a server cannot be reached.
+    fn set_view(&self, uid: u32, gid: u32) -> io::Result<()>;
+}
+
+/// Why a machine could not be made ready.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ProvideError {
+    /// What failed, with its causes, and what to do.
+    pub message: String,
+    /// Whether this host cannot run machines at all (exit code 69 instead of 125).
+    pub is_host_unfit: bool,
+}

@@ -1,0 +1,257 @@
+//! What to start, skip and stop next. Called after every input; everything here follows from the state alone.
+//!
+//! - A step starts when all that it needs has passed, its machine is ready and idle, and a place is free. Where several
+//!   could, the first in file order does.
+//! - A machine boots when one of its steps could start, or ahead of time when a place and memory are free. Machines
+//!   never claim more memory together than the plan allows, unless nothing else could go on.
+//! - A machine that nothing needs any more is stopped at once, so that its memory is free for the next one.
+//! - `finally` follows when every step is over, one entry after the other.
+
+use super::dispatcher::Dispatcher;
+use super::input::{Action, MachineInput, StepInput};
+use super::machine::MachineState;
+use super::step::StepState;
+use crate::event::{Event, StepStatus};
+
+impl Dispatcher {
+    /// Does all that can be done now.
+    pub(super) fn advance(&mut self) {
+        loop {
+            let before = self.actions.len();
+            self.skip_steps();
+            self.retire_machines();
+            if !self.is_killed {
+                self.start_steps();
+                self.boot_machines();
+                self.run_finally();
+            }
+            self.skip_stuck();
+            if self.actions.len() == before {
+                break;
+            }
+        }
+        let is_over = self.steps.iter().all(super::step::Step::is_done)
+            && self.machines.iter().all(super::machine::Machine::is_at_rest);
+        if is_over && !self.is_finished {
+            self.finish();
+        }
+    }
+
+    fn finish(&mut self) {
+        self.is_finished = true;
+        let summary = self.summary();
+        self.emit(Event::RunFinished {
+            status: summary.status,
+            exit_code: summary.exit_code,
+            cause: summary.cause.clone(),
+            seconds: self.now.as_secs_f64(),
+            passed: summary.passed,
+            failed: summary.failed,
+            skipped: summary.skipped,
+            cached: 0,
+        });
+        self.actions.push(Action::Finish(summary));
+    }
+
+    fn is_finally(&self, step: usize) -> bool {
+        self.facts.plan.steps[step].is_finally
+    }
+
+    fn is_waiting(&self, step: usize) -> bool {
+        self.steps[step].state() == StepState::Waiting
+    }
+
+    /// Whether a step's end lets those that need it go on.
+    fn is_good(&self, step: usize) -> bool {
+        let status = self.steps[step].outcome().map(|outcome| outcome.status);
+        status == Some(StepStatus::Passed) || (self.is_failed(step) && self.facts.plan.steps[step].continue_on_error)
+    }
+
+    /// Places of the steps that a step needs. One that is not in the plan cannot be waited for.
+    fn needs(&self, step: usize) -> Vec<usize> {
+        let steps = &self.facts.plan.steps;
+        let place = |id: &String| steps.iter().position(|other| other.id == *id && !other.is_finally);
+        steps[step].needs.iter().filter_map(place).collect()
+    }
+
+    fn is_free_to_run(&self, step: usize) -> bool {
+        self.is_waiting(step) && self.needs(step).into_iter().all(|need| self.is_good(need))
+    }
+
+    fn skip_steps(&mut self) {
+        for step in 0..self.steps.len() {
+            if self.is_waiting(step) && !self.is_finally(step) {
+                self.skip_if_hopeless(step);
+            }
+            if self.is_waiting(step) && self.is_finally(step) && self.is_killed {
+                self.skip(step, "interrupted".to_owned());
+            }
+        }
+    }
+
+    fn skip_if_hopeless(&mut self, step: usize) {
+        let machine = self.machine_of[step];
+        let machine_name = &self.facts.plan.machines[machine].name;
+        let bad = self.needs(step).into_iter().find(|need| self.steps[*need].is_done() && !self.is_good(*need));
+        if let Some(signal) = self.interrupt {
+            self.skip(step, format!("interrupted by {}", signal.name()));
+        } else if self.machines[machine].death().is_some() {
+            let cause = format!("machine `{machine_name}` failed");
+            self.blamed[step] = true;
+            self.skip(step, cause);
+        } else if let Some(bad) = bad {
+            self.skip(step, format!("it needs `{}`, which did not pass", self.facts.plan.steps[bad].id));
+        } else if let Some(culprit) = self.halted_by.clone() {
+            self.skip(step, format!("{culprit} failed"));
+        } else if self.machines[machine].state() == MachineState::Gone {
+            self.skip(step, format!("machine `{machine_name}` is gone"));
+        }
+    }
+
+    /// Steps that wait while nothing moves would wait for ever. The checks of a file let no such plan through.
+    fn skip_stuck(&mut self) {
+        if self.is_anything_moving() {
+            return;
+        }
+        for step in 0..self.steps.len() {
+            if self.is_waiting(step) && !self.is_finally(step) {
+                self.skip(step, "what it needs never ends".to_owned());
+            }
+        }
+    }
+
+    fn places(&self) -> usize {
+        self.facts.options.parallel.unwrap_or(self.facts.plan.limits.steps_at_once).max(1)
+    }
+
+    fn active_steps(&self) -> usize {
+        self.steps.iter().filter(|step| step.is_active()).count()
+    }
+
+    fn is_idle(&self, machine: usize) -> bool {
+        let is_busy = |step: usize| self.machine_of[step] == machine && self.steps[step].is_active();
+        self.machines[machine].state() == MachineState::Ready && !(0..self.steps.len()).any(is_busy)
+    }
+
+    fn start_steps(&mut self) {
+        for step in 0..self.steps.len() {
+            let is_next = !self.is_finally(step)
+                && self.active_steps() < self.places()
+                && self.is_free_to_run(step)
+                && self.is_idle(self.machine_of[step]);
+            if is_next {
+                self.step_input(step, StepInput::Begin);
+            }
+        }
+    }
+
+    /// Machines that are planned and have steps to run: those that could run one now first, then in file order of
+    /// their first step. With each, whether it could.
+    fn boot_candidates(&self) -> Vec<(usize, bool)> {
+        let mut candidates: Vec<(usize, bool)> = Vec::new();
+        for step in 0..self.steps.len() {
+            let machine = self.machine_of[step];
+            let is_wanted = self.is_waiting(step)
+                && !self.is_finally(step)
+                && self.machines[machine].state() == MachineState::Planned;
+            if !is_wanted {
+                continue;
+            }
+            let is_urgent = self.is_free_to_run(step);
+            match candidates.iter_mut().find(|(known, _)| *known == machine) {
+                Some((_, urgent)) => *urgent |= is_urgent,
+                None => candidates.push((machine, is_urgent)),
+            }
+        }
+        candidates.sort_by_key(|(_, is_urgent)| !is_urgent);
+        candidates
+    }
+
+    fn boot_machines(&mut self) {
+        for (machine, is_urgent) in self.boot_candidates() {
+            let coming_up = self.machines.iter().filter(|machine| machine.is_coming_up()).count();
+            if self.active_steps() + coming_up >= self.places() {
+                return;
+            }
+            if self.has_memory_for(machine) {
+                self.machine_input(machine, MachineInput::Boot);
+            } else if is_urgent {
+                // What runs will free memory. Where nothing runs, nothing ever will.
+                if self.is_anything_moving() {
+                    return;
+                }
+                let name = &self.facts.plan.machines[machine].name;
+                let text = format!("machine `{name}` boots although the host's memory is claimed already");
+                self.emit(Event::Warning { text });
+                self.machine_input(machine, MachineInput::Boot);
+            }
+        }
+    }
+
+    fn has_memory_for(&self, machine: usize) -> bool {
+        let plan = &self.facts.plan;
+        let claimed: u64 = (0..self.machines.len())
+            .filter(|other| !self.machines[*other].is_at_rest())
+            .map(|other| plan.machines[other].memory_mib)
+            .fold(0, u64::saturating_add);
+        claimed == 0 || claimed.saturating_add(plan.machines[machine].memory_mib) <= plan.limits.memory_mib
+    }
+
+    fn is_anything_moving(&self) -> bool {
+        let is_moving = |state| !matches!(state, MachineState::Planned | MachineState::Gone | MachineState::Ready);
+        self.active_steps() > 0 || self.machines.iter().any(|machine| is_moving(machine.state()))
+    }
+
+    fn run_finally(&mut self) {
+        let is_open = |step: &usize| !self.steps[*step].is_done() && !self.is_finally(*step);
+        if (0..self.steps.len()).any(|step| is_open(&step)) {
+            return;
+        }
+        let next = (0..self.steps.len()).find(|step| self.is_finally(*step) && !self.steps[*step].is_done());
+        let Some(step) = next else { return };
+        self.time_finally();
+        if !self.is_waiting(step) {
+            return;
+        }
+        let machine = self.machine_of[step];
+        let name = self.facts.plan.machines[machine].name.clone();
+        if self.machines[machine].death().is_some() {
+            self.blamed[step] = true;
+            self.skip(step, format!("machine `{name}` failed"));
+            return;
+        }
+        if self.is_finally_over {
+            self.skip(step, "the time for `finally` after an interrupt is up".to_owned());
+            return;
+        }
+        match self.machines[machine].state() {
+            MachineState::Planned if self.interrupt.is_none() => self.machine_input(machine, MachineInput::Boot),
+            MachineState::Ready => self.step_input(step, StepInput::Begin),
+            MachineState::Planned | MachineState::Leaving | MachineState::Ending | MachineState::Gone => {
+                self.skip(step, format!("machine `{name}` is not up"));
+            }
+            // It comes up, or its end is about to be known.
+            MachineState::Preparing
+            | MachineState::Starting
+            | MachineState::Booting
+            | MachineState::Mounting
+            | MachineState::Lost
+            | MachineState::Stopping => {}
+        }
+    }
+
+    fn retire_machines(&mut self) {
+        for machine in 0..self.machines.len() {
+            let is_needed =
+                (0..self.steps.len()).any(|step| self.machine_of[step] == machine && !self.steps[step].is_done());
+            let state = self.machines[machine].state();
+            if self.is_killed || (self.interrupt.is_some() && self.machines[machine].is_coming_up()) {
+                self.machine_input(machine, MachineInput::Abandon);
+            } else if !is_needed && state == MachineState::Ready {
+                self.machine_input(machine, MachineInput::Stop);
+            } else if !is_needed && self.machines[machine].is_coming_up() {
+                self.machine_input(machine, MachineInput::Abandon);
+            }
+        }
+    }
+}

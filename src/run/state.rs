@@ -1,0 +1,288 @@
+//! What a project keeps between runs: a folder of its own, one lock, the logs of the last runs.
+//!
+//! ```text
+//! $XDG_STATE_HOME/smolvm/<name>-<hash of folder>/
+//!     lock                      held while an `up` runs; says who holds it
+//!     runs/<run id>/running     there while the run is going on
+//!                  /events.jsonl, <step>.log, <machine>.console
+//! ```
+//!
+//! Where the state home is, `cli` decides. Deliberately not here: what the files of a run say.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::lock::{self, LockError, ProjectLock};
+
+/// How many runs are kept, the new one among them.
+const KEPT_RUNS: usize = 20;
+
+/// Marks a run that has not ended.
+const RUNNING: &str = "running";
+
+/// Why the state of a project cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} `{path}`")]
+pub struct StateError {
+    /// What was tried.
+    pub what: &'static str,
+    /// On which path.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// The folder of one project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectState {
+    folder: PathBuf,
+}
+
+impl ProjectState {
+    /// Where the state of a project is, below the state home (`$XDG_STATE_HOME`).
+    pub fn locate(state_home: &Path, project: &str, project_folder: &Path) -> Self {
+        let digest = Sha256::digest(project_folder.as_os_str().as_bytes());
+        let hash: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        Self { folder: state_home.join("smolvm").join(format!("{project}-{hash}")) }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Takes the lock of the project. With `wait` it blocks until the lock is free; call it before signals are handled,
+    /// so that Ctrl-C ends the wait.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] where another process holds it and `wait` is not set.
+    pub fn lock(&self, command: &str, wait: bool) -> Result<ProjectLock, LockError> {
+        create_private(&self.folder).map_err(|source| LockError::Unusable { path: self.folder.clone(), source })?;
+        lock::take(&self.folder.join("lock"), command, wait)
+    }
+
+    /// Makes the folder of a new run, removes the oldest ones, and says in words what an earlier run that was killed
+    /// left behind. The lock must be held.
+    ///
+    /// # Errors
+    /// Where the folders cannot be made or read.
+    pub fn begin_run(&self, _lock: &ProjectLock) -> Result<(RunFolder, Vec<String>), StateError> {
+        let runs = self.folder.join("runs");
+        create_private(&runs).map_err(|source| StateError { what: "create", path: runs.clone(), source })?;
+        let earlier = self.runs()?;
+        let remarks = earlier.iter().filter_map(RunFolder::clear_marker).collect();
+        let surplus = (earlier.len() + 1).saturating_sub(KEPT_RUNS);
+        for old in earlier.iter().take(surplus) {
+            fs::remove_dir_all(&old.path).map_err(|source| StateError {
+                what: "remove",
+                path: old.path.clone(),
+                source,
+            })?;
+        }
+        Ok((create_run(&runs)?, remarks))
+    }
+
+    /// The runs that are kept, the oldest first.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read; none at all is not an error.
+    pub fn runs(&self) -> Result<Vec<RunFolder>, StateError> {
+        let runs = self.folder.join("runs");
+        let failed = |source| StateError { what: "read", path: runs.clone(), source };
+        let entries = match fs::read_dir(&runs) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            if let Ok(id) = entry.file_name().into_string() {
+                found.push(RunFolder { id, path: entry.path() });
+            }
+        }
+        found.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(found)
+    }
+}
+
+/// The folder of one run; its name is the id of the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFolder {
+    id: String,
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// One that is only named, for tests.
+    #[cfg(test)]
+    pub(super) fn fake(id: &str, path: &Path) -> Self {
+        Self { id: id.to_owned(), path: path.to_owned() }
+    }
+
+    /// Id of the run: the time of its start, so that ids sort by it.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the events are recorded, one JSON object a line.
+    pub fn events(&self) -> PathBuf {
+        self.path.join("events.jsonl")
+    }
+
+    /// Where the output of a step goes, both streams as they came.
+    pub fn step_log(&self, step: &str) -> PathBuf {
+        self.path.join(format!("{}.log", file_name(step)))
+    }
+
+    /// Where the console of a machine goes.
+    pub fn console(&self, machine: &str) -> PathBuf {
+        self.path.join(format!("{}.console", file_name(machine)))
+    }
+
+    /// Says that the run has ended, so that the next one does not take it for killed.
+    ///
+    /// # Errors
+    /// Where the mark cannot be removed.
+    pub fn finish(&self) -> Result<(), StateError> {
+        let path = self.path.join(RUNNING);
+        fs::remove_file(&path).map_err(|source| StateError { what: "remove", path, source })
+    }
+
+    /// Takes the mark off a run that did not end, and says so.
+    fn clear_marker(&self) -> Option<String> {
+        let marker = self.path.join(RUNNING);
+        if !marker.exists() {
+            return None;
+        }
+        // The lock is ours, so the process that made the mark is gone, and its machines with it.
+        let removed = fs::remove_file(&marker);
+        let outcome = if removed.is_ok() { "cleared what it left" } else { "could not clear what it left" };
+        Some(format!(
+            "run `{}` was killed before its end; {outcome}, its logs are in `{}`",
+            self.id,
+            self.path.display()
+        ))
+    }
+}
+
+/// A name as a file name: ids of a matrix hold brackets and slashes.
+fn file_name(name: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+    name.chars().map(|letter| if is_plain(letter) { letter } else { '-' }).collect()
+}
+
+fn create_run(runs: &Path) -> Result<RunFolder, StateError> {
+    let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%3fZ").to_string();
+    let mut id = time.clone();
+    for number in 1_u32.. {
+        let path = runs.join(&id);
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => {
+                let folder = RunFolder { id, path };
+                let marker = folder.path.join(RUNNING);
+                File::create(&marker).map_err(|source| StateError { what: "create", path: marker, source })?;
+                return Ok(folder);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => id = format!("{time}-{number}"),
+            Err(source) => return Err(StateError { what: "create", path, source }),
+        }
+    }
+    unreachable!("some number is free")
+}
+
+/// Makes a folder and its parents, readable by nobody else.
+fn create_private(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(home: &tempfile::TempDir) -> ProjectState {
+        ProjectState::locate(home.path(), "acme", Path::new("/code/acme"))
+    }
+
+    #[test]
+    fn two_folders_of_the_same_name_have_two_states() {
+        let home = Path::new("/state");
+        let one = ProjectState::locate(home, "acme", Path::new("/a/acme"));
+        let other = ProjectState::locate(home, "acme", Path::new("/b/acme"));
+        assert_ne!(one, other);
+        assert!(one.folder().starts_with("/state/smolvm"));
+    }
+
+    #[test]
+    fn a_second_holder_learns_who_holds_the_lock() {
+        let home = tempfile::tempdir().unwrap();
+        let _held = state(&home).lock("smolvm up", false).unwrap();
+        let Err(LockError::Held { holder, .. }) = state(&home).lock("smolvm up unit", false) else {
+            panic!("the lock was taken twice");
+        };
+        assert_eq!((holder.pid, holder.command.as_str()), (std::process::id(), "smolvm up"));
+    }
+
+    #[test]
+    fn a_lock_that_was_released_is_free() {
+        let home = tempfile::tempdir().unwrap();
+        drop(state(&home).lock("smolvm up", false).unwrap());
+        state(&home).lock("smolvm up", true).unwrap();
+    }
+
+    #[test]
+    fn a_waiting_holder_gets_the_lock_when_it_is_released() {
+        let home = tempfile::tempdir().unwrap();
+        let held = state(&home).lock("smolvm up", false).unwrap();
+        let waiting = state(&home);
+        let waiter = std::thread::spawn(move || waiting.lock("smolvm up unit", true).map(|_| ()));
+        drop(held);
+        waiter.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_killed_run_is_named_once_by_the_next_one() {
+        let home = tempfile::tempdir().unwrap();
+        let lock = state(&home).lock("smolvm up", false).unwrap();
+        let (killed, remarks) = state(&home).begin_run(&lock).unwrap();
+        assert_eq!(remarks, Vec::<String>::new());
+        let (ended, remarks) = state(&home).begin_run(&lock).unwrap();
+        assert_eq!(remarks.len(), 1);
+        assert!(remarks[0].starts_with(&format!("run `{}` was killed", killed.id())), "{remarks:?}");
+        ended.finish().unwrap();
+        assert_eq!(state(&home).begin_run(&lock).unwrap().1, Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_last_twenty_runs_are_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let lock = state(&home).lock("smolvm up", false).unwrap();
+        let ids: Vec<String> = (0..25)
+            .map(|_| {
+                let (folder, _) = state(&home).begin_run(&lock).unwrap();
+                folder.finish().unwrap();
+                folder.id().to_owned()
+            })
+            .collect();
+        let mut newest = ids[5..].to_vec();
+        newest.sort();
+        let kept: Vec<String> = state(&home).runs().unwrap().into_iter().map(|run| run.id).collect();
+        assert_eq!(kept, newest);
+    }
+
+    #[test]
+    fn names_of_logs_stay_in_the_folder_of_the_run() {
+        let folder = RunFolder { id: "1".to_owned(), path: PathBuf::from("/runs/1") };
+        assert_eq!(folder.step_log("unit[debian:12/../x]"), Path::new("/runs/1/unit-debian-12-..-x-.log"));
+    }
+}

@@ -1,0 +1,10 @@
+//! Tests of whole runs. `sim` plays the world against the dispatcher in virtual time; `live` drives [`super::run`]
+//! with a fake engine and a fake agent that speaks the real protocol over sockets.
+
+mod faults;
+mod live;
+mod order;
+mod random;
+mod signals;
+mod sim;
+mod world;

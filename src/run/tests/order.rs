@@ -1,0 +1,134 @@
+//! What runs when: the order of steps, of boots and of ends, proved by events.
+
+use super::sim::{Does, Script, finally, plan, render, render_steps, simulate, step};
+use crate::event::{Event, MachinePhase};
+use crate::plan::{Limits, StepPlan};
+
+#[test]
+fn one_step_boots_its_machine_runs_and_stops_it() {
+    let played = simulate(&plan(vec![step("a@m", &[])]), &Script::default());
+    assert_eq!(
+        render(&played),
+        "machine m booting\nmachine m ready\na started\na passed\nmachine m stopping\nmachine m stopped\n\
+         run passed 0 [1 0 0]\n"
+    );
+    assert_eq!(played.left, Vec::<String>::new());
+}
+
+#[test]
+fn a_machine_is_told_in_every_phase() {
+    let played = simulate(&plan(vec![step("a@m", &[])]), &Script::default());
+    let phases: Vec<MachinePhase> = played
+        .events
+        .iter()
+        .filter_map(|(_, event)| match event {
+            Event::Machine { phase, .. } => Some(*phase),
+            _ => None,
+        })
+        .collect();
+    use MachinePhase::{Agent, Booting, Mounted, Prepared, Ready, Stopped, Stopping};
+    assert_eq!(phases, [Prepared, Booting, Agent, Mounted, Ready, Stopping, Stopped]);
+}
+
+#[test]
+fn nothing_to_do_passes_at_once() {
+    assert_eq!(render(&simulate(&plan(vec![]), &Script::default())), "run passed 0 [0 0 0]\n");
+}
+
+#[test]
+fn steps_wait_for_what_they_need_across_machines() {
+    let steps = vec![step("compile@build", &[]), step("unit@test", &["compile"]), step("sums@build", &["unit"])];
+    let played = simulate(&plan(steps), &Script::default().step("compile", 100, Does::Exit(0)));
+    assert_eq!(
+        render(&played),
+        "machine build booting\nmachine test booting\nmachine build ready\ncompile started\n\
+         machine test ready\ncompile passed\nunit started\nunit passed\nmachine test stopping\nsums started\n\
+         machine test stopped\nsums passed\nmachine build stopping\nmachine build stopped\nrun passed 0 [3 0 0]\n"
+    );
+}
+
+#[test]
+fn independent_steps_run_at_the_same_time() {
+    let steps = vec![step("a@one", &[]), step("b@two", &[])];
+    let script = Script::default().step("a", 50, Does::Exit(0)).step("b", 20, Does::Exit(0));
+    assert_eq!(
+        render_steps(&simulate(&plan(steps), &script)),
+        "a started\nb started\nb passed\na passed\nrun passed 0 [2 0 0]\n"
+    );
+}
+
+#[test]
+fn two_steps_of_one_machine_take_turns_in_file_order() {
+    let steps = vec![step("a@m", &[]), step("b@m", &[]), step("c@m", &[])];
+    let script = Script::default().step("a", 50, Does::Exit(0));
+    assert_eq!(
+        render_steps(&simulate(&plan(steps), &script)),
+        "a started\na passed\nb started\nb passed\nc started\nc passed\nrun passed 0 [3 0 0]\n"
+    );
+}
+
+#[test]
+fn no_more_steps_run_at_the_same_time_than_allowed() {
+    let mut plan = plan(vec![step("a@one", &[]), step("b@two", &[]), step("c@three", &[])]);
+    plan.limits = Limits { steps_at_once: 1, memory_mib: 8192 };
+    assert_eq!(
+        render_steps(&simulate(&plan, &Script::default())),
+        "a started\na passed\nb started\nb passed\nc started\nc passed\nrun passed 0 [3 0 0]\n"
+    );
+}
+
+#[test]
+fn a_machine_waits_until_memory_is_free() {
+    let mut plan = plan(vec![step("a@one", &[]), step("b@two", &[])]);
+    plan.limits.memory_mib = 1500;
+    assert_eq!(
+        render(&simulate(&plan, &Script::default())),
+        "machine one booting\nmachine one ready\na started\na passed\nmachine one stopping\nmachine one stopped\n\
+         machine two booting\nmachine two ready\nb started\nb passed\nmachine two stopping\nmachine two stopped\n\
+         run passed 0 [2 0 0]\n"
+    );
+}
+
+#[test]
+fn memory_is_claimed_twice_where_nothing_else_could_go_on() {
+    let mut plan = plan(vec![step("a@one", &[]), step("b@two", &["a"]), step("c@one", &["b"])]);
+    plan.limits.memory_mib = 1500;
+    let text = render(&simulate(&plan, &Script::default()));
+    assert!(
+        text.contains("a passed\nwarning: machine `two` boots although the host's memory is claimed already\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("run passed 0 [3 0 0]\n"), "{text}");
+}
+
+#[test]
+fn finally_runs_in_order_after_everything() {
+    let steps = vec![step("a@m", &[]), step("b@m", &[]), finally("one@m"), finally("two@m")];
+    assert_eq!(
+        render_steps(&simulate(&plan(steps), &Script::default())),
+        "a started\na passed\nb started\nb passed\none started\none passed\ntwo started\ntwo passed\n\
+         run passed 0 [4 0 0]\n"
+    );
+}
+
+#[test]
+fn finally_boots_a_machine_of_its_own_after_everything() {
+    let steps = vec![step("a@m", &[]), finally("report@other")];
+    assert_eq!(
+        render(&simulate(&plan(steps), &Script::default())),
+        "machine m booting\nmachine m ready\na started\na passed\nmachine m stopping\nmachine other booting\n\
+         machine m stopped\nmachine other ready\nreport started\nreport passed\nmachine other stopping\n\
+         machine other stopped\nrun passed 0 [2 0 0]\n"
+    );
+}
+
+#[test]
+fn an_allowed_failure_lets_what_needs_it_go_on() {
+    let allowed = StepPlan { continue_on_error: true, ..step("lint@m", &[]) };
+    let steps = vec![allowed, step("unit@m", &["lint"])];
+    let script = Script::default().step("lint", 5, Does::Exit(3));
+    assert_eq!(
+        render_steps(&simulate(&plan(steps), &script)),
+        "lint started\nlint failed (3) (allowed)\nunit started\nunit passed\nrun passed 0 [1 1 0]\n"
+    );
+}

@@ -1,0 +1,434 @@
+//! A world in virtual time: it answers the dispatcher's actions as a script says, and records the events.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::VmExit;
+use crate::event::{Event, MachinePhase, Stream};
+use crate::guest::ExitStatus;
+use crate::plan::{Command, GuestPath, Image, KernelSource, Limits, MachinePlan, Plan, StepPlan};
+use crate::run::dispatcher::{Dispatcher, DispatcherFacts};
+use crate::run::input::{Action, MachineInput, PrepareFailure, RunInput, StartFailure, StepInput};
+use crate::run::limits::TimeLimits;
+use crate::run::{Options, RunFolder, Signal, Summary};
+
+/// How a machine behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Boot {
+    #[default]
+    Works,
+    CannotPrepare,
+    /// The provider takes a minute, and does not listen when it is told to stop.
+    PrepareHangs,
+    CannotStart,
+    KernelPanics,
+    AgentSilent,
+    MountFails,
+    /// It ignores the request to power off.
+    StopHangs,
+    /// Its VM does not end when it is killed.
+    Immortal,
+}
+
+/// How a step behaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Does {
+    Exit(i32),
+    Signal(i32),
+    OutOfMemory,
+    NotFound,
+    /// Ends with 0, but an output is missing.
+    LacksOutput,
+    /// Runs until it is told to end.
+    Sleeps,
+    /// Only KILL ends it.
+    IgnoresTerm,
+    /// The agent no longer carries out what it is told.
+    AgentDeaf,
+    Vm(VmExit),
+    Silent,
+    AgentGone,
+    ShareDies,
+}
+
+/// The script of a simulated run.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Script {
+    boots: BTreeMap<String, Boot>,
+    steps: BTreeMap<String, (u64, Does)>,
+    signals: Vec<(u64, Signal)>,
+    pub(super) options: Option<Options>,
+}
+
+impl Script {
+    pub(super) fn boot(mut self, machine: &str, boot: Boot) -> Self {
+        self.boots.insert(machine.to_owned(), boot);
+        self
+    }
+
+    /// The step ends after so many milliseconds.
+    pub(super) fn step(mut self, step: &str, after_ms: u64, does: Does) -> Self {
+        self.steps.insert(step.to_owned(), (after_ms, does));
+        self
+    }
+
+    pub(super) fn signal(mut self, at_ms: u64, signal: Signal) -> Self {
+        self.signals.push((at_ms, signal));
+        self
+    }
+
+    pub(super) fn keep_going(mut self) -> Self {
+        self.options = Some(Options { keep_going: true, ..options() });
+        self
+    }
+}
+
+pub(super) fn options() -> Options {
+    Options { keep_going: false, parallel: None, time_factor: 1 }
+}
+
+/// What came of a simulated run.
+#[derive(Debug)]
+pub(super) struct Played {
+    pub(super) events: Vec<(Duration, Event)>,
+    pub(super) summary: Summary,
+    /// What each machine still holds at the end, by name; empty where nothing outlives the run.
+    pub(super) left: Vec<String>,
+}
+
+struct World<'a> {
+    plan: &'a Plan,
+    script: &'a Script,
+    now: Duration,
+    sequence: u64,
+    queue: BinaryHeap<Reverse<(Duration, u64, usize)>>,
+    inputs: Vec<Option<RunInput>>,
+    prepared: Vec<bool>,
+    vms: Vec<bool>,
+    is_deaf: Vec<bool>,
+}
+
+/// Plays a plan to its end.
+pub(super) fn simulate(plan: &Plan, script: &Script) -> Played {
+    let facts = DispatcherFacts {
+        plan: Arc::new(plan.clone()),
+        options: script.options.clone().unwrap_or_else(options),
+        folder: folder(),
+        engine: "fake (tcg)".to_owned(),
+    };
+    let mut dispatcher = Dispatcher::new(facts);
+    let machines = plan.machines.len();
+    let mut world = World {
+        plan,
+        script,
+        now: Duration::ZERO,
+        sequence: 0,
+        queue: BinaryHeap::new(),
+        inputs: Vec::new(),
+        prepared: vec![false; machines],
+        vms: vec![false; machines],
+        is_deaf: vec![false; machines],
+    };
+    for (at, signal) in &script.signals {
+        world.later(*at, RunInput::Signal(*signal));
+    }
+    let mut events = Vec::new();
+    let mut actions = dispatcher.start();
+    loop {
+        for action in std::mem::take(&mut actions) {
+            match action {
+                Action::Emit(event) => events.push((world.now, event)),
+                Action::Finish(summary) => {
+                    let left = world.left();
+                    return Played { events, summary, left };
+                }
+                other => world.act(other),
+            }
+        }
+        let Reverse((at, _, place)) = world.queue.pop().expect("the run hangs: nothing will ever happen");
+        world.now = at;
+        let input = world.inputs[place].take().expect("an input is taken once");
+        actions = dispatcher.on(at, input);
+    }
+}
+
+pub(super) fn folder() -> RunFolder {
+    RunFolder::fake("run", Path::new("/state/run"))
+}
+
+impl World<'_> {
+    fn later(&mut self, after_ms: u64, input: RunInput) {
+        self.at(self.now + Duration::from_millis(after_ms), input);
+    }
+
+    fn at(&mut self, at: Duration, input: RunInput) {
+        self.sequence += 1;
+        self.inputs.push(Some(input));
+        self.queue.push(Reverse((at, self.sequence, self.inputs.len() - 1)));
+    }
+
+    fn machine(&mut self, after_ms: u64, machine: usize, input: MachineInput) {
+        self.later(after_ms, RunInput::Machine(machine, input));
+    }
+
+    fn boot(&self, machine: usize) -> Boot {
+        self.script.boots.get(&self.plan.machines[machine].name).copied().unwrap_or_default()
+    }
+
+    fn does(&self, step: usize) -> (u64, Does) {
+        self.script.steps.get(&self.plan.steps[step].id).cloned().unwrap_or((10, Does::Exit(0)))
+    }
+
+    fn machine_of(&self, step: usize) -> usize {
+        let name = &self.plan.steps[step].machine;
+        self.plan.machines.iter().position(|machine| machine.name == *name).unwrap()
+    }
+
+    fn left(&self) -> Vec<String> {
+        let is_held = |place: &usize| self.prepared[*place] || self.vms[*place];
+        (0..self.vms.len()).filter(is_held).map(|place| self.plan.machines[place].name.clone()).collect()
+    }
+
+    fn end_vm(&mut self, after_ms: u64, machine: usize, exit: VmExit) {
+        if std::mem::take(&mut self.vms[machine]) {
+            self.machine(after_ms, machine, MachineInput::Exited(exit));
+            self.machine(after_ms, machine, MachineInput::Closed("the guest closed it".to_owned()));
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Prepare(machine) => self.prepare(machine),
+            Action::CancelPrepare(machine) => {
+                if self.boot(machine) != Boot::PrepareHangs {
+                    self.machine(1, machine, MachineInput::Prepared(Err(failure())));
+                }
+            }
+            Action::Start(machine) if self.boot(machine) == Boot::CannotStart => {
+                self.machine(1, machine, MachineInput::Started(Err("no such program".to_owned())));
+            }
+            Action::Start(machine) => {
+                self.vms[machine] = true;
+                self.machine(1, machine, MachineInput::Started(Ok(())));
+            }
+            Action::OpenSession(machine) => self.open(machine),
+            Action::SetUp(machine) if self.boot(machine) == Boot::MountFails => {
+                self.machine(1, machine, MachineInput::SetUp(Err("wrong mount `/code`: it is writable".to_owned())));
+            }
+            Action::SetUp(machine) => self.machine(1, machine, MachineInput::SetUp(Ok(()))),
+            Action::Exec(step) => self.exec(step),
+            Action::SignalStep(step, signal) => self.signal(step, signal),
+            Action::Terminate(step, grace) => self.terminate(step, grace),
+            Action::CheckOutputs(step) => {
+                let lacks = self.does(step).1 == Does::LacksOutput;
+                let missing = if lacks { vec!["/output/app".to_owned()] } else { Vec::new() };
+                self.later(1, RunInput::Step(step, StepInput::Outputs(Ok(missing))));
+            }
+            Action::Shutdown(machine, _) if self.boot(machine) == Boot::StopHangs => {}
+            Action::Shutdown(machine, _) => self.end_vm(5, machine, VmExit::PoweredOff),
+            Action::Kill(machine) if self.boot(machine) == Boot::Immortal => {}
+            Action::Kill(machine) => self.end_vm(1, machine, VmExit::Killed),
+            Action::Release(machine) => {
+                self.prepared[machine] = false;
+                self.vms[machine] = false;
+            }
+            Action::Arm(timer, after) => self.at(self.now + after, RunInput::Timer(timer)),
+            Action::Emit(_) | Action::Finish(_) => unreachable!("the caller takes these"),
+        }
+    }
+
+    fn prepare(&mut self, machine: usize) {
+        match self.boot(machine) {
+            Boot::PrepareHangs => {
+                self.prepared[machine] = true;
+                self.machine(60_000, machine, MachineInput::Prepared(Ok(())));
+            }
+            Boot::CannotPrepare => self.machine(1, machine, MachineInput::Prepared(Err(failure()))),
+            _ => {
+                self.prepared[machine] = true;
+                self.machine(1, machine, MachineInput::Prepared(Ok(())));
+            }
+        }
+    }
+
+    fn open(&mut self, machine: usize) {
+        match self.boot(machine) {
+            Boot::AgentSilent => {
+                let limit = TimeLimits::new(1).boot();
+                let news = MachineInput::Agent(Err("the agent did not answer within 30s".to_owned()));
+                self.at(self.now + limit, RunInput::Machine(machine, news));
+            }
+            Boot::KernelPanics => {
+                self.machine(5, machine, MachineInput::Console(b"Kernel panic - not syncing: no init\n".to_vec()));
+                self.end_vm(6, machine, VmExit::Panicked("no init".to_owned()));
+            }
+            _ => self.machine(10, machine, MachineInput::Agent(Ok(()))),
+        }
+    }
+
+    fn exec(&mut self, step: usize) {
+        let (after, does) = self.does(step);
+        let machine = self.machine_of(step);
+        if does == Does::NotFound {
+            let failure = StartFailure { exit_code: 127, cause: "there is no program `cargo`".to_owned() };
+            self.later(1, RunInput::Step(step, StepInput::Started(Err(failure))));
+            return;
+        }
+        self.later(1, RunInput::Step(step, StepInput::Started(Ok(()))));
+        let text = format!("{} €\n", self.plan.steps[step].id);
+        self.later(1, RunInput::Step(step, StepInput::Output(Stream::Stdout, text.into_bytes())));
+        match does {
+            Does::Exit(code) => self.exit(after, step, ExitStatus::Code(code), false),
+            Does::LacksOutput => self.exit(after, step, ExitStatus::Code(0), false),
+            Does::Signal(signal) => self.exit(after, step, ExitStatus::Signal(signal), false),
+            Does::OutOfMemory => self.exit(after, step, ExitStatus::Signal(9), true),
+            Does::Vm(exit) => self.end_vm(after, machine, exit),
+            Does::Silent => self.machine(after, machine, MachineInput::Silent(15)),
+            Does::AgentGone => self.machine(after, machine, MachineInput::Closed("the guest closed it".to_owned())),
+            Does::ShareDies => {
+                let (share, reason) = ("share `share0` (/code)".to_owned(), "killed by signal 9".to_owned());
+                self.machine(after, machine, MachineInput::ShareDied { share, reason });
+            }
+            Does::AgentDeaf => self.is_deaf[machine] = true,
+            Does::Sleeps | Does::IgnoresTerm | Does::NotFound => {}
+        }
+    }
+
+    fn exit(&mut self, after_ms: u64, step: usize, status: ExitStatus, is_out_of_memory: bool) {
+        self.later(after_ms, RunInput::Step(step, StepInput::Exited(status, is_out_of_memory)));
+    }
+
+    fn signal(&mut self, step: usize, signal: i32) {
+        if !self.is_deaf[self.machine_of(step)] && self.does(step).1 != Does::IgnoresTerm {
+            self.exit(1, step, ExitStatus::Signal(signal), false);
+        }
+    }
+
+    fn terminate(&mut self, step: usize, grace: Duration) {
+        if self.is_deaf[self.machine_of(step)] {
+            return;
+        }
+        if self.does(step).1 == Does::IgnoresTerm {
+            let after = u64::try_from(grace.as_millis()).unwrap();
+            self.exit(after + 1, step, ExitStatus::Signal(9), false);
+        } else {
+            self.exit(1, step, ExitStatus::Signal(15), false);
+        }
+    }
+}
+
+fn failure() -> PrepareFailure {
+    PrepareFailure { message: "no kernel can be had".to_owned(), is_host_unfit: false }
+}
+
+/// A machine of 1 GiB.
+pub(super) fn machine(name: &str) -> MachinePlan {
+    MachinePlan {
+        name: name.to_owned(),
+        image: Image::Host,
+        kernel: KernelSource::Auto,
+        modules: None,
+        cpus: 1,
+        memory_mib: 1024,
+        hostname: name.to_owned(),
+        mounts: Vec::new(),
+        user: "root".to_owned(),
+    }
+}
+
+/// A step `ID@MACHINE` with what it needs.
+pub(super) fn step(name: &str, needs: &[&str]) -> StepPlan {
+    let (id, machine) = name.split_once('@').unwrap();
+    StepPlan {
+        id: id.to_owned(),
+        title: None,
+        machine: machine.to_owned(),
+        command: Command::List(vec!["true".to_owned()]),
+        env: BTreeMap::new(),
+        working_dir: None,
+        user: "root".to_owned(),
+        needs: needs.iter().map(|need| (*need).to_owned()).collect(),
+        timeout: None,
+        outputs: Vec::new(),
+        continue_on_error: false,
+        is_finally: false,
+    }
+}
+
+/// An entry of `finally`.
+pub(super) fn finally(name: &str) -> StepPlan {
+    StepPlan { is_finally: true, ..step(name, &[]) }
+}
+
+/// A step that must leave an output.
+pub(super) fn with_output(step: StepPlan) -> StepPlan {
+    StepPlan { outputs: vec![GuestPath::parse("/output/app").unwrap()], ..step }
+}
+
+/// A plan of these steps, with the machines that they name in order of their first step.
+pub(super) fn plan(steps: Vec<StepPlan>) -> Plan {
+    let mut machines: Vec<MachinePlan> = Vec::new();
+    for step in &steps {
+        if !machines.iter().any(|known| known.name == step.machine) {
+            machines.push(machine(&step.machine));
+        }
+    }
+    Plan {
+        project: "acme".to_owned(),
+        folder: "/code/acme".into(),
+        machines,
+        steps,
+        operations: Vec::new(),
+        limits: Limits { steps_at_once: 4, memory_mib: 8192 },
+    }
+}
+
+/// The events as lines, without output and with the phases of a machine that matter to others.
+pub(super) fn render(played: &Played) -> String {
+    played.events.iter().filter_map(|(_, event)| render_event(event)).map(|line| format!("{line}\n")).collect()
+}
+
+/// The same, without machines: the order of the steps.
+pub(super) fn render_steps(played: &Played) -> String {
+    let is_step = |line: &String| !line.starts_with("machine");
+    played
+        .events
+        .iter()
+        .filter_map(|(_, event)| render_event(event))
+        .filter(is_step)
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+fn render_event(event: &Event) -> Option<String> {
+    let because = |cause: &Option<String>| cause.as_ref().map_or_else(String::new, |cause| format!(": {cause}"));
+    match event {
+        Event::Machine { machine, phase, cause, .. } => {
+            let phase = match phase {
+                MachinePhase::Booting => "booting",
+                MachinePhase::Ready => "ready",
+                MachinePhase::Stopping => "stopping",
+                MachinePhase::Stopped => "stopped",
+                MachinePhase::Failed => "failed",
+                MachinePhase::Prepared | MachinePhase::Agent | MachinePhase::Mounted => return None,
+            };
+            Some(format!("machine {machine} {phase}{}", because(cause)))
+        }
+        Event::StepStarted { step, .. } => Some(format!("{step} started")),
+        Event::StepFinished { step, status, exit_code, cause, is_allowed, .. } => {
+            let code = exit_code.filter(|code| *code != 0).map_or_else(String::new, |code| format!(" ({code})"));
+            let allowed = if *is_allowed { " (allowed)" } else { "" };
+            let status = format!("{status:?}").to_lowercase();
+            Some(format!("{step} {status}{code}{allowed}{}", because(cause)))
+        }
+        Event::Warning { text } => Some(format!("warning: {text}")),
+        Event::RunFinished { status, exit_code, cause, passed, failed, skipped, .. } => {
+            let status = format!("{status:?}").to_lowercase();
+            Some(format!("run {status} {exit_code}{} [{passed} {failed} {skipped}]", because(cause)))
+        }
+        Event::RunStarted { .. } | Event::Progress { .. } | Event::Output { .. } => None,
+    }
+}

@@ -1,0 +1,99 @@
+//! The totals of a run: how it ended, its exit code, and the cause in words.
+
+use super::dispatcher::Dispatcher;
+use super::options::{StepOutcome, Summary};
+use super::step::duration;
+use crate::event::{RunStatus, StepStatus};
+
+/// smolvm, a machine or an image failed.
+const EXIT_FAILED: u8 = 125;
+/// A step ran out of time.
+const EXIT_TIMED_OUT: u8 = 124;
+/// This host cannot run machines.
+const EXIT_HOST_UNFIT: u8 = 69;
+
+/// What decides the exit code.
+struct Verdict {
+    status: RunStatus,
+    exit_code: u8,
+    cause: Option<String>,
+}
+
+impl Dispatcher {
+    /// The totals, once everything is over.
+    pub(super) fn summary(&self) -> Summary {
+        let steps: Vec<StepOutcome> = (0..self.steps.len()).map(|step| self.outcome(step)).collect();
+        let count = |wanted: &[StepStatus]| steps.iter().filter(|step| wanted.contains(&step.status)).count();
+        let verdict = self.verdict();
+        Summary {
+            status: verdict.status,
+            exit_code: verdict.exit_code,
+            cause: verdict.cause,
+            passed: count(&[StepStatus::Passed]),
+            failed: count(&[StepStatus::Failed, StepStatus::TimedOut]),
+            skipped: count(&[StepStatus::Skipped, StepStatus::Canceled]),
+            steps,
+        }
+    }
+
+    fn outcome(&self, step: usize) -> StepOutcome {
+        let plan = &self.facts.plan.steps[step];
+        let outcome = self.steps[step].outcome();
+        StepOutcome {
+            step: plan.id.clone(),
+            status: outcome.map_or(StepStatus::Skipped, |outcome| outcome.status),
+            exit_code: outcome.and_then(|outcome| outcome.exit_code),
+            is_allowed: self.is_failed(step) && plan.continue_on_error,
+        }
+    }
+
+    /// A signal, else the first failure in file order (entries of `finally` stand last), else nothing.
+    fn verdict(&self) -> Verdict {
+        if let Some(signal) = self.interrupt {
+            let how = if self.is_killed { ", and again, so nothing was waited for" } else { "" };
+            return Verdict {
+                status: RunStatus::Interrupted,
+                exit_code: signal.exit_code(),
+                cause: Some(format!("interrupted by {}{how}", signal.name())),
+            };
+        }
+        (0..self.steps.len()).find_map(|step| self.blame(step)).unwrap_or(Verdict {
+            status: RunStatus::Passed,
+            exit_code: 0,
+            cause: None,
+        })
+    }
+
+    /// What a step adds to the verdict, where it failed itself or was skipped because its machine did.
+    fn blame(&self, step: usize) -> Option<Verdict> {
+        let plan = &self.facts.plan.steps[step];
+        let outcome = self.steps[step].outcome()?;
+        if self.blamed[step] {
+            let death = self.machines[self.machine_of[step]].death()?;
+            return Some(Verdict {
+                status: RunStatus::Failed,
+                exit_code: if death.is_host_unfit { EXIT_HOST_UNFIT } else { EXIT_FAILED },
+                cause: Some(format!("machine `{}` failed: {}", plan.machine, death.cause)),
+            });
+        }
+        if !self.is_failed(step) || plan.continue_on_error {
+            return None;
+        }
+        if outcome.status == StepStatus::TimedOut {
+            let limit = plan.timeout.map_or_else(String::new, |limit| format!(" after {}", duration(limit)));
+            return Some(Verdict {
+                status: RunStatus::TimedOut,
+                exit_code: EXIT_TIMED_OUT,
+                cause: Some(format!("step `{}` ran out of time{limit}", plan.id)),
+            });
+        }
+        let code = outcome.exit_code.unwrap_or(i32::from(EXIT_FAILED));
+        let cause = match &outcome.cause {
+            Some(cause) => format!("step `{}` failed: {cause}", plan.id),
+            None => format!("step `{}` failed with exit code {code}", plan.id),
+        };
+        // The code comes from the guest; what is no code of a process still is a failure.
+        let exit_code = u8::try_from(code).ok().filter(|code| *code != 0).unwrap_or(EXIT_FAILED);
+        Some(Verdict { status: RunStatus::Failed, exit_code, cause: Some(cause) })
+    }
+}

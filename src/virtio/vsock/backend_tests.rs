@@ -1,0 +1,519 @@
+//! The device against a driver that lives here: real rings in real memory, no hypervisor, no thread.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use vhost_user_backend::{VhostUserBackendMut, VringMutex, VringT};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryAtomic, GuestMemoryMmap};
+use vmm_sys_util::epoll::EventSet;
+
+use super::backend::{Backend, HOST_EVENT};
+use super::handle::{Shared, VsockHandle};
+use super::packet::{HEADER_BYTES, HOST_CID, Header, Op, SHUTDOWN_BOTH, SHUTDOWN_SEND, TYPE_STREAM};
+
+const CID: u64 = 3;
+const SIZE: u16 = 128;
+const MEMORY_BYTES: usize = 4 << 20;
+const BUFFER_BYTES: u32 = 4096;
+/// What the driver's socket takes, as in Linux.
+const GUEST_ALLOC: u32 = 256 * 1024;
+
+const WRITE: u16 = 2;
+const NEXT: u16 = 1;
+
+/// One split ring and the buffers that belong to it, a buffer for each descriptor.
+struct Ring {
+    base: u64,
+    free: Vec<u16>,
+    added: u16,
+    used: u16,
+}
+
+impl Ring {
+    fn new(base: u64) -> Self {
+        Self { base, free: (0..SIZE).rev().collect(), added: 0, used: 0 }
+    }
+
+    fn avail(&self) -> u64 {
+        self.base + 0x1000
+    }
+
+    fn used_ring(&self) -> u64 {
+        self.base + 0x2000
+    }
+
+    fn buffer(&self, index: u16) -> GuestAddress {
+        GuestAddress(self.base + 0x4000 + u64::from(index) * u64::from(BUFFER_BYTES))
+    }
+
+    fn describe(&self, memory: &GuestMemoryMmap, index: u16, (address, len): (u64, u32), flags: u16, next: u16) {
+        let at = self.base + u64::from(index) * 16;
+        memory.write_obj(address, GuestAddress(at)).unwrap();
+        memory.write_obj(len, GuestAddress(at + 8)).unwrap();
+        memory.write_obj(flags, GuestAddress(at + 12)).unwrap();
+        memory.write_obj(next, GuestAddress(at + 14)).unwrap();
+    }
+
+    fn publish(&mut self, memory: &GuestMemoryMmap, head: u16) {
+        let slot = self.avail() + 4 + u64::from(self.added % SIZE) * 2;
+        memory.write_obj(head, GuestAddress(slot)).unwrap();
+        self.added = self.added.wrapping_add(1);
+        memory.write_obj(self.added, GuestAddress(self.avail() + 2)).unwrap();
+    }
+
+    fn take_used(&mut self, memory: &GuestMemoryMmap) -> Option<(u16, u32)> {
+        let index: u16 = memory.read_obj(GuestAddress(self.used_ring() + 2)).unwrap();
+        if index == self.used {
+            return None;
+        }
+        let slot = self.used_ring() + 4 + u64::from(self.used % SIZE) * 8;
+        self.used = self.used.wrapping_add(1);
+        let id: u32 = memory.read_obj(GuestAddress(slot)).unwrap();
+        Some((u16::try_from(id).unwrap(), memory.read_obj(GuestAddress(slot + 4)).unwrap()))
+    }
+}
+
+struct Guest {
+    memory: GuestMemoryMmap,
+    to_guest: Ring,
+    from_guest: Ring,
+    vrings: Vec<VringMutex>,
+    backend: Backend,
+    handle: VsockHandle,
+}
+
+impl Guest {
+    /// A device whose driver has not started.
+    fn silent() -> Self {
+        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY_BYTES)]).unwrap();
+        let atomic = GuestMemoryAtomic::new(memory.clone());
+        let shared = Arc::new(Shared::new().unwrap());
+        let vrings = (0..3).map(|_| VringMutex::new(atomic.clone(), 1024).unwrap()).collect();
+        Self {
+            memory,
+            to_guest: Ring::new(0),
+            from_guest: Ring::new(0x10_0000),
+            vrings,
+            backend: Backend::new(CID, Arc::clone(&shared)).unwrap(),
+            handle: VsockHandle::new(shared),
+        }
+    }
+
+    /// Starts the driver, or starts it anew.
+    fn start(&mut self) {
+        self.to_guest = Ring::new(0);
+        self.from_guest = Ring::new(0x10_0000);
+        self.backend.acked_features(0);
+        let atomic = GuestMemoryAtomic::new(self.memory.clone());
+        self.backend.update_memory(atomic).unwrap();
+        for (vring, ring) in self.vrings.iter().zip([&self.to_guest, &self.from_guest]) {
+            self.memory.write_slice(&[0; 0x3000], GuestAddress(ring.base)).unwrap();
+            vring.set_queue_size(SIZE);
+            vring.set_queue_info(ring.base, ring.avail(), ring.used_ring()).unwrap();
+            vring.set_queue_next_avail(0);
+            vring.set_queue_next_used(0);
+            vring.set_queue_event_idx(true);
+            vring.set_queue_ready(true);
+            vring.set_enabled(true);
+        }
+    }
+
+    fn started() -> Self {
+        let mut guest = Self::silent();
+        guest.start();
+        guest.offer_buffers();
+        guest
+    }
+
+    fn kick(&mut self) {
+        self.backend.handle_event(0, EventSet::IN, &self.vrings, 0).unwrap();
+    }
+
+    fn host_event(&mut self) {
+        self.backend.handle_event(HOST_EVENT, EventSet::IN, &self.vrings, 0).unwrap();
+    }
+
+    fn offer_buffers(&mut self) {
+        while let Some(index) = self.to_guest.free.pop() {
+            let place = (self.to_guest.buffer(index).0, BUFFER_BYTES);
+            self.to_guest.describe(&self.memory, index, place, WRITE, 0);
+            self.to_guest.publish(&self.memory, index);
+        }
+    }
+
+    fn send(&mut self, header: Header, payload: &[u8]) {
+        while let Some((index, _)) = self.from_guest.take_used(&self.memory) {
+            self.from_guest.free.push(index);
+        }
+        let (head, body) = (self.from_guest.free.pop().unwrap(), self.from_guest.free.pop().unwrap());
+        let ring = &self.from_guest;
+        self.memory.write_slice(&header.to_bytes(), ring.buffer(head)).unwrap();
+        self.memory.write_slice(payload, ring.buffer(body)).unwrap();
+        let len = u32::try_from(payload.len()).unwrap();
+        ring.describe(&self.memory, head, (ring.buffer(head).0, 44), NEXT, body);
+        ring.describe(&self.memory, body, (ring.buffer(body).0, len), 0, 0);
+        self.from_guest.publish(&self.memory, head);
+        // Only the head comes back.
+        self.from_guest.free.insert(0, body);
+    }
+
+    /// Takes what the device wrote, without giving the buffers back.
+    fn take(&mut self) -> Vec<(Header, Vec<u8>)> {
+        let mut packets = Vec::new();
+        while let Some((index, len)) = self.to_guest.take_used(&self.memory) {
+            self.to_guest.free.push(index);
+            let mut bytes = vec![0; len as usize];
+            self.memory.read_slice(&mut bytes, self.to_guest.buffer(index)).unwrap();
+            let payload = bytes.split_off(HEADER_BYTES);
+            packets.push((Header::from_bytes(bytes.as_slice().try_into().unwrap()), payload));
+        }
+        packets
+    }
+
+    fn receive(&mut self) -> Vec<(Header, Vec<u8>)> {
+        let packets = self.take();
+        self.offer_buffers();
+        packets
+    }
+
+    fn only(&mut self) -> (Header, Vec<u8>) {
+        let mut packets = self.receive();
+        assert_eq!(packets.len(), 1, "{packets:?}");
+        packets.remove(0)
+    }
+
+    fn open(&mut self, port: u32) -> (UnixStream, u32) {
+        let stream = self.handle.dial(port).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        self.host_event();
+        let (request, _) = self.only();
+        assert_eq!((request.op, request.dst_port, request.dst_cid), (Op::Request, port, CID));
+        self.send(answer(&request, Op::Response), &[]);
+        self.kick();
+        (stream, request.src_port)
+    }
+}
+
+fn answer(to: &Header, op: Op) -> Header {
+    packet(op, to.src_port, to.dst_port)
+}
+
+fn packet(op: Op, host_port: u32, guest_port: u32) -> Header {
+    Header {
+        src_cid: CID,
+        dst_cid: HOST_CID,
+        src_port: guest_port,
+        dst_port: host_port,
+        len: 0,
+        kind: TYPE_STREAM,
+        op,
+        flags: 0,
+        buf_alloc: GUEST_ALLOC,
+        fwd_cnt: 0,
+    }
+}
+
+fn data(host_port: u32, guest_port: u32, payload: &[u8]) -> Header {
+    Header { len: u32::try_from(payload.len()).unwrap(), ..packet(Op::Data, host_port, guest_port) }
+}
+
+/// Bytes that tell their place.
+fn pattern(from: usize, len: usize) -> Vec<u8> {
+    (from..from + len).map(|at| u8::try_from(at.wrapping_mul(31) >> 7 & 0xff).unwrap()).collect()
+}
+
+fn is_ended(stream: &mut UnixStream) -> bool {
+    matches!(stream.read(&mut [0]), Ok(0))
+}
+
+#[test]
+fn guest_answers_what_the_host_says() {
+    let mut guest = Guest::started();
+    let (mut stream, port) = guest.open(1024);
+    stream.write_all(b"hello").unwrap();
+    guest.host_event();
+    let (header, payload) = guest.only();
+    assert_eq!((header.op, header.len, payload.as_slice()), (Op::Data, 5, &b"hello"[..]));
+    guest.send(data(port, 1024, b"world"), b"world");
+    guest.kick();
+    let mut bytes = [0; 5];
+    stream.read_exact(&mut bytes).unwrap();
+    assert_eq!(&bytes, b"world");
+}
+
+#[test]
+fn dial_waits_for_the_driver() {
+    let mut guest = Guest::silent();
+    let _stream = guest.handle.dial(1024).unwrap();
+    guest.host_event();
+    guest.host_event();
+    guest.start();
+    guest.offer_buffers();
+    guest.kick();
+    assert_eq!(guest.only().0.op, Op::Request);
+}
+
+#[test]
+fn refused_dial_is_an_end_without_a_byte() {
+    let mut guest = Guest::started();
+    let mut stream = guest.handle.dial(99).unwrap();
+    guest.host_event();
+    let (request, _) = guest.only();
+    guest.send(answer(&request, Op::Reset), &[]);
+    guest.kick();
+    assert!(is_ended(&mut stream));
+}
+
+#[test]
+fn guest_that_connects_is_refused() {
+    let mut guest = Guest::started();
+    guest.send(packet(Op::Request, 22, 4000), &[]);
+    guest.kick();
+    let (header, _) = guest.only();
+    assert_eq!((header.op, header.src_port, header.dst_port), (Op::Reset, 22, 4000));
+}
+
+#[test]
+fn driver_that_starts_anew_ends_old_connections_and_serves_new_ones() {
+    let mut guest = Guest::started();
+    let (mut old, _) = guest.open(1024);
+    guest.start();
+    guest.offer_buffers();
+    guest.kick();
+    assert!(is_ended(&mut old));
+    let (mut new, port) = guest.open(1024);
+    guest.send(data(port, 1024, b"x"), b"x");
+    guest.kick();
+    assert_eq!(new.read(&mut [0]).unwrap(), 1);
+}
+
+#[test]
+fn hundred_megabytes_reach_a_slow_host_in_order_and_in_bounded_memory() {
+    const TOTAL: usize = 100 << 20;
+    let mut guest = Guest::started();
+    let (mut stream, port) = guest.open(1024);
+    let (mut sent, mut received, mut credit) = (0_usize, 0_usize, u64::from(GUEST_ALLOC));
+    let mut buffer = vec![0; 1 << 20];
+    while received < TOTAL {
+        while sent < TOTAL && credit >= u64::from(BUFFER_BYTES) {
+            let payload = pattern(sent, BUFFER_BYTES as usize);
+            guest.send(data(port, 1024, &payload), &payload);
+            sent += payload.len();
+            credit -= payload.len() as u64;
+            guest.kick();
+        }
+        // The host reads only now that the guest cannot send any more.
+        while let Ok(count) = stream.read(&mut buffer) {
+            assert!(count > 0, "reset after {received} bytes");
+            assert_eq!(buffer[..count], pattern(received, count));
+            received += count;
+            guest.host_event();
+        }
+        for (header, _) in guest.receive() {
+            assert_eq!((header.op, header.buf_alloc), (Op::CreditUpdate, GUEST_ALLOC));
+            let in_flight = u32::try_from(sent).unwrap().wrapping_sub(header.fwd_cnt);
+            credit = u64::from(header.buf_alloc - in_flight);
+        }
+    }
+}
+
+#[test]
+fn hundred_megabytes_reach_a_slow_guest_in_order() {
+    const TOTAL: usize = 100 << 20;
+    let mut guest = Guest::started();
+    let (mut stream, port) = guest.open(1024);
+    let (mut sent, mut received, mut last) = (0_usize, 0_usize, None);
+    while last != Some((Op::Shutdown, SHUTDOWN_SEND)) {
+        while sent < TOTAL {
+            let Ok(count) = stream.write(&pattern(sent, (TOTAL - sent).min(1 << 16))) else { break };
+            sent += count;
+        }
+        if sent == TOTAL {
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        guest.host_event();
+        for (header, payload) in guest.receive() {
+            if header.op == Op::Data {
+                assert_eq!(payload, pattern(received, payload.len()));
+                received += payload.len();
+            } else {
+                assert!(matches!(header.op, Op::CreditRequest | Op::Shutdown), "{header:?}");
+            }
+            last = Some((header.op, header.flags));
+        }
+        let fwd_cnt = u32::try_from(received).unwrap();
+        guest.send(Header { fwd_cnt, ..packet(Op::CreditUpdate, port, 1024) }, &[]);
+        guest.kick();
+    }
+    assert_eq!(received, TOTAL);
+}
+
+#[test]
+fn guest_without_credit_is_sent_nothing_however_much_the_host_writes() {
+    let mut guest = Guest::started();
+    let (mut stream, _) = guest.open(1024);
+    let mut written = 0;
+    loop {
+        guest.host_event();
+        match stream.write(&[0; 65536]) {
+            Ok(count) => written += count,
+            Err(_) => break,
+        }
+        assert!(written < 4 << 20, "the backend reads without end");
+    }
+    let mut payload = 0;
+    loop {
+        let packets = guest.receive();
+        guest.kick();
+        if packets.is_empty() {
+            break;
+        }
+        payload += packets.iter().map(|(_, payload)| payload.len()).sum::<usize>();
+    }
+    assert_eq!(payload, GUEST_ALLOC as usize);
+}
+
+#[test]
+fn packets_wait_for_buffers_of_the_guest() {
+    let mut guest = Guest::silent();
+    guest.start();
+    let _stream = guest.handle.dial(1024).unwrap();
+    guest.host_event();
+    guest.kick();
+    assert!(guest.take().is_empty());
+    guest.offer_buffers();
+    guest.kick();
+    assert_eq!(guest.only().0.op, Op::Request);
+}
+
+#[test]
+fn flood_of_refusals_leaves_the_rest_in_the_queue() {
+    let mut guest = Guest::silent();
+    guest.start();
+    let mut sent = 0;
+    // Without a buffer for the answers, the device stops reading.
+    while guest.from_guest.free.len() > 2 {
+        guest.send(packet(Op::Data, 1, sent), &[]);
+        guest.kick();
+        sent += 1;
+        assert!(sent <= 256 + u32::from(SIZE), "the device reads without end");
+    }
+    guest.offer_buffers();
+    let mut answers = 0;
+    loop {
+        guest.kick();
+        match guest.receive().len() {
+            0 => break,
+            count => answers += count,
+        }
+    }
+    assert_eq!(answers, sent as usize);
+}
+
+#[test]
+fn hang_up_of_the_host_closes_both_ways_after_the_last_byte() {
+    let mut guest = Guest::started();
+    let (mut stream, _) = guest.open(1024);
+    stream.write_all(b"bye").unwrap();
+    drop(stream);
+    guest.host_event();
+    let mut ops: Vec<(Op, u32)> = Vec::new();
+    ops.extend(guest.receive().iter().map(|(header, _)| (header.op, header.flags)));
+    guest.host_event();
+    ops.extend(guest.receive().iter().map(|(header, _)| (header.op, header.flags)));
+    assert_eq!(ops.last(), Some(&(Op::Shutdown, SHUTDOWN_BOTH)));
+    assert!(ops.contains(&(Op::Data, 0)), "{ops:?}");
+}
+
+#[test]
+fn half_close_of_the_guest_is_an_end_that_still_listens() {
+    let mut guest = Guest::started();
+    let (mut stream, port) = guest.open(1024);
+    guest.send(data(port, 1024, b"end"), b"end");
+    guest.send(Header { flags: SHUTDOWN_SEND, ..packet(Op::Shutdown, port, 1024) }, &[]);
+    guest.kick();
+    let mut text = [0; 8];
+    assert_eq!(stream.read(&mut text).unwrap(), 3);
+    assert!(is_ended(&mut stream));
+    stream.write_all(b"more").unwrap();
+    guest.host_event();
+    assert_eq!(guest.only().1, b"more");
+}
+
+#[test]
+fn reset_of_the_guest_still_delivers_what_came_before() {
+    let mut guest = Guest::started();
+    let (mut stream, port) = guest.open(1024);
+    guest.send(data(port, 1024, b"last words"), b"last words");
+    guest.send(packet(Op::Reset, port, 1024), &[]);
+    guest.kick();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "last words");
+}
+
+#[test]
+fn broken_packets_and_chains_are_survived() {
+    let mut guest = Guest::started();
+    let (mut stream, port) = guest.open(1024);
+    // A length that the chain does not have, and one beyond every limit.
+    for len in [1000, u32::MAX] {
+        guest.send(Header { len, ..data(port, 1024, b"") }, b"short");
+    }
+    guest.kick();
+    let ring = &guest.from_guest;
+    let chains: [((u64, u32), u16, u16); 6] = [
+        ((0, 0), 0, 0),                              // empty
+        ((u64::MAX - 3, 44), 0, 0),                  // address that overflows
+        ((MEMORY_BYTES as u64 - 8, 4096), 0, 0),     // runs out of memory
+        ((0x10_0000, u32::MAX), 0, 0),               // length beyond memory
+        ((ring.buffer(100).0, 44), NEXT, 0),         // a loop
+        ((ring.buffer(100).0, 16), WRITE, SIZE - 1), // writable, and too small
+    ];
+    for (place, flags, next) in chains {
+        guest.from_guest.describe(&guest.memory, 0, place, flags, next);
+        guest.from_guest.publish(&guest.memory, 0);
+        guest.kick();
+    }
+    guest.from_guest.publish(&guest.memory, u16::MAX);
+    guest.kick();
+    while guest.from_guest.take_used(&guest.memory).is_some() {}
+    guest.from_guest.free = vec![50, 51];
+    guest.send(data(port, 1024, b"alive"), b"alive");
+    guest.kick();
+    let mut bytes = [0; 5];
+    stream.read_exact(&mut bytes).unwrap();
+    assert_eq!(&bytes, b"alive");
+}
+
+#[test]
+fn ring_indices_out_of_all_reason_do_not_hold_the_worker() {
+    let mut guest = Guest::started();
+    let _open = guest.open(1024);
+    for ring in [guest.to_guest.avail(), guest.from_guest.avail()] {
+        guest.memory.write_obj(0x7777_u16, GuestAddress(ring + 2)).unwrap();
+    }
+    let _stream = guest.handle.dial(1).unwrap();
+    guest.kick();
+    guest.host_event();
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn rings_full_of_noise_are_survived(noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 0x1200), seed in 0_u64..64) {
+        let mut guest = Guest::started();
+        let (_stream, port) = guest.open(1024);
+        guest.send(data(port, 1024, &noise[..512]), &noise[..512]);
+        guest.memory.write_slice(&noise[..0x1000], GuestAddress(guest.from_guest.base + seed * 16)).unwrap();
+        guest.memory.write_slice(&noise[0x800..], GuestAddress(guest.to_guest.base + seed * 16)).unwrap();
+        for added in [1_u16, 100, 300] {
+            for ring in [guest.from_guest.avail(), guest.to_guest.avail()] {
+                guest.memory.write_obj(added, GuestAddress(ring + 2)).unwrap();
+            }
+            guest.kick();
+        }
+    }
+}

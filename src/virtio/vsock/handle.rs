@@ -1,0 +1,125 @@
+//! The ends that the rest of the program holds: the handle that dials, and the start of a backend's threads.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use vhost::vhost_user::Listener;
+use vhost_user_backend::VhostUserDaemon;
+use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
+use vmm_sys_util::epoll::EventSet;
+
+use super::backend::{Backend, HOST_EVENT, new_wake};
+use super::muxer::CONNECTIONS_MAX;
+use crate::sys::socket::unnamed_listener;
+
+/// Dials that the worker has not taken yet, and the descriptor that wakes it.
+#[derive(Debug)]
+pub(super) struct Shared {
+    dials: Mutex<Dials>,
+    wake: OwnedFd,
+}
+
+#[derive(Debug, Default)]
+struct Dials {
+    waiting: Vec<(u32, UnixStream)>,
+    is_closed: bool,
+}
+
+impl Shared {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { dials: Mutex::default(), wake: new_wake()? })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Dials> {
+        self.dials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wake(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
+    pub(super) fn take_dials(&self) -> Vec<(u32, UnixStream)> {
+        std::mem::take(&mut self.lock().waiting)
+    }
+
+    pub(super) fn drain_wake(&self) {
+        // Fails where nothing is to be drained.
+        let _ = rustix::io::read(&self.wake, &mut [0_u8; 8]);
+    }
+
+    fn close(&self) {
+        let mut dials = self.lock();
+        dials.is_closed = true;
+        dials.waiting.clear();
+    }
+}
+
+/// Dials into one guest. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct VsockHandle {
+    shared: Arc<Shared>,
+}
+
+impl VsockHandle {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Connects to a port on which the guest listens, without waiting: the returned stream may be written to at once.
+    /// It ends without a byte when the guest refuses, and when the machine is gone. Before the guest's driver has
+    /// started the dial waits for it.
+    pub fn dial(&self, port: u32) -> io::Result<UnixStream> {
+        let (ours, theirs) = UnixStream::pair()?;
+        theirs.set_nonblocking(true)?;
+        {
+            let mut dials = self.shared.lock();
+            if dials.is_closed {
+                return Err(io::Error::new(io::ErrorKind::NotConnected, "the machine is gone"));
+            }
+            if dials.waiting.len() >= CONNECTIONS_MAX {
+                return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "too many connections wait for the machine"));
+            }
+            dials.waiting.push((port, theirs));
+        }
+        rustix::io::write(&self.shared.wake, &1_u64.to_ne_bytes())?;
+        Ok(ours)
+    }
+}
+
+/// The vsock device of one machine.
+#[derive(Debug)]
+pub struct VsockBackend;
+
+impl VsockBackend {
+    /// Starts the device for a guest with this address. The returned descriptor is the front end's connected
+    /// vhost-user socket; once its last copy is closed the device's threads end, and with them every connection.
+    pub fn spawn(guest_cid: u64) -> io::Result<(VsockHandle, OwnedFd)> {
+        let (listener, front_end) = unnamed_listener()?;
+        let shared = Arc::new(Shared::new()?);
+        let backend = Backend::new(guest_cid, Arc::clone(&shared))?;
+        let host_events = backend.host_events();
+        let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
+        let mut daemon =
+            VhostUserDaemon::new("vsock".to_owned(), Arc::new(Mutex::new(backend)), memory).map_err(other)?;
+        for worker in daemon.get_epoll_handlers() {
+            worker.register_listener(host_events, EventSet::IN, u64::from(HOST_EVENT))?;
+        }
+        // The connection is already there to be accepted.
+        daemon.start(&mut Listener::from(listener)).map_err(other)?;
+        let closer = Arc::clone(&shared);
+        thread::Builder::new().name("vsock-end".into()).spawn(move || {
+            // However the engine's end ended, nothing more comes from it.
+            drop(daemon.wait());
+            drop(daemon);
+            closer.close();
+        })?;
+        Ok((VsockHandle::new(shared), front_end.into()))
+    }
+}
+
+fn other(error: vhost_user_backend::Error) -> io::Error {
+    io::Error::other(error.to_string())
+}

@@ -1,0 +1,20 @@
+//! The control channel: a virtio-vsock device whose host side is ours alone.
+//!
+//! ```text
+//! VsockHandle::dial ─socketpair─► backend (queues, epoll) ◄─virtqueues─► guest
+//!                                    └─► muxer ─► connection   pure: packets and bytes in, packets and bytes out
+//! ```
+//!
+//! The host dials, the guest listens. A guest that connects is refused, so that it reaches nothing on the host
+//! but what the host opened itself. Everything that a guest can make us keep is bounded: the number of
+//! connections by what the host dialled, each connection's buffers, and the replies that wait for it.
+
+mod backend;
+#[cfg(test)]
+mod backend_tests;
+mod connection;
+mod handle;
+mod muxer;
+mod packet;
+
+pub use handle::{VsockBackend, VsockHandle};

@@ -1,0 +1,102 @@
+//! The command line itself: verbs that need no project, mistakes in words, settings, where no file is found.
+
+use crate::support::Case;
+
+#[test]
+fn version_says_name_and_number() {
+    Case::new().args(["version"]).stdout("smolvm [VERSION]\n").exit(0);
+    Case::new().args(["--version"]).stdout("smolvm [VERSION]\n").exit(0);
+}
+
+#[test]
+fn an_unknown_option_is_a_usage_error() {
+    Case::new()
+        .args(["check", "--formt", "json"])
+        .stderr(
+            "error: unexpected argument '--formt' found\n\n  tip: a similar argument exists: '--format'\n\n\
+             Usage: smolvm check --format <FORM>\n\nFor more information, try '--help'.\n",
+        )
+        .exit(2);
+}
+
+#[test]
+fn an_unknown_verb_is_a_usage_error() {
+    Case::new()
+        .args(["dctor"])
+        .stderr(
+            "error: unrecognized subcommand 'dctor'\n\n  tip: a similar subcommand exists: 'doctor'\n\n\
+             Usage: smolvm [OPTIONS] <COMMAND>\n\nFor more information, try '--help'.\n",
+        )
+        .exit(2);
+}
+
+#[test]
+fn without_a_file_the_place_and_the_way_out_are_named() {
+    for verb in ["check", "plan", "up"] {
+        Case::new()
+            .args([verb])
+            .stderr(
+                "error: there is no `smolvm.yaml` in `[PROJECT]` or above it\n\
+                 help: write one (the README begins with an example), or name another with `-f FILE`\n",
+            )
+            .exit(78);
+    }
+}
+
+#[test]
+fn json_progress_ends_with_the_run_also_where_no_file_is_found() {
+    Case::new()
+        .args(["up", "--progress", "json"])
+        .stdout(
+            "{\"v\":1,\"t\":0.0,\"event\":\"run-finished\",\"status\":\"invalid\",\"exit_code\":78,\
+             \"cause\":\"there is no `smolvm.yaml` in `[PROJECT]` or above it\",\"seconds\":0.0,\
+             \"passed\":0,\"failed\":0,\"skipped\":0,\"cached\":0}\n",
+        )
+        .stderr(
+            "error: there is no `smolvm.yaml` in `[PROJECT]` or above it\n\
+             help: write one (the README begins with an example), or name another with `-f FILE`\n",
+        )
+        .exit(78);
+}
+
+#[test]
+fn standard_input_needs_a_folder() {
+    Case::new()
+        .args(["check", "-f", "-"])
+        .stderr("error: `-f -` needs `--project-directory`\nhelp: say where relative paths of the file start\n")
+        .exit(2);
+}
+
+#[test]
+fn a_variable_with_an_unknown_value_is_a_usage_error() {
+    Case::new()
+        .env("SMOLVM_PROGRESS", "loud")
+        .args(["version"])
+        .stderr(
+            "error: variable `SMOLVM_PROGRESS` is `loud`, which is none of `auto`, `tty`, `plain`, `json`, `quiet`\n",
+        )
+        .exit(2);
+}
+
+#[test]
+fn unknown_variables_are_ignored() {
+    Case::new().env("SMOLVM_UNHEARD_OF", "1").args(["version"]).stdout("smolvm [VERSION]\n").exit(0);
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_failure() {
+    let mut child = Case::new().args(["schema"]).command().spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
+
+#[test]
+fn a_full_disk_behind_standard_output_is_a_failure() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let case = Case::new().args(["schema"]);
+    let output = case.command().stdout(full).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(125));
+    assert_eq!(stderr, "error: cannot write to standard output\n  caused by: No space left on device (os error 28)\n");
+}

@@ -1,0 +1,273 @@
+//! A machine for tests: kernel, shares and vsock of our own, QEMU's emulator, and a session with the agent.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use smolvm::guest::{
+    AGENT, Bytes, Command, Dial, Exec, ExitStatus, Session, SessionEvent, SessionLimits, Setup, SetupError, SetupMount,
+    Stream,
+};
+use smolvm::image::initramfs;
+use smolvm::image::kernel::{self, KernelRequest};
+use smolvm::share::{Rights, ShareHandle, ShareSpec, ShareTree, spawn_share_from};
+use smolvm::sys::child::{Child, ChildSpec, ChildStdio, spawn};
+use smolvm::virtio::vsock::{VsockBackend, VsockHandle};
+use tokio::sync::mpsc::Receiver;
+
+/// Longest that a test waits for anything.
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
+
+struct Dialer(VsockHandle);
+
+impl Dial for Dialer {
+    fn dial(&self, port: u32) -> io::Result<UnixStream> {
+        self.0.dial(port)
+    }
+}
+
+/// A mount of a test: folder, target, whether it is read-only.
+pub(crate) fn mount(tag: &str, folder: &Path, target: &str, is_read_only: bool) -> (SetupMount, ShareTree) {
+    let mount = SetupMount {
+        tag: tag.into(),
+        target: target.into(),
+        is_read_only,
+        is_created_in_share: false,
+        inode: Some(folder.metadata().unwrap().ino()),
+    };
+    (mount, ShareTree::Folder { path: folder.to_owned(), is_read_only })
+}
+
+/// What a command did.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) status: ExitStatus,
+    pub(crate) is_out_of_memory: bool,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A machine whose agent answers.
+pub(crate) struct Machine {
+    pub(crate) session: Session,
+    pub(crate) events: Receiver<SessionEvent>,
+    pub(crate) shares: Vec<ShareHandle>,
+    pub(crate) log: Vec<u8>,
+    mounts: Vec<SetupMount>,
+    qemu: Child,
+    console: Arc<Mutex<String>>,
+    next: u64,
+}
+
+impl Machine {
+    /// Boots with the root of this computer and these mounts; the setup is still to be made.
+    pub(crate) async fn boot(memory_mib: u64, mounts: Vec<(SetupMount, ShareTree)>) -> Self {
+        let cache = cache();
+        let (request, modules) = match std::env::var_os("SMOLVM_TEST_KERNEL") {
+            Some(path) => (KernelRequest::Path(path.into()), None),
+            None => (KernelRequest::Auto, None),
+        };
+        let kernel = kernel::resolve(&request, modules, &cache, &mut |_| {}).unwrap();
+        let initramfs = initramfs::build(&kernel, AGENT, &cache).unwrap();
+        let mut sockets = Vec::new();
+        let mut shares = Vec::new();
+        let mut declared = Vec::new();
+        share("root", ShareTree::HostRoot, &mut shares, &mut sockets);
+        for (mount, tree) in mounts {
+            share(&mount.tag, tree, &mut shares, &mut sockets);
+            declared.push(mount);
+        }
+        let (vsock, front) = VsockBackend::spawn(3).unwrap();
+        let console = Arc::new(Mutex::new(String::new()));
+        let qemu = start_qemu(&kernel.boot_file, &initramfs, memory_mib, sockets, front, &console);
+        let limits = SessionLimits { connect: LIMIT, heartbeat: Duration::from_secs(30) };
+        let opened = Session::open(Arc::new(Dialer(vsock)), limits).await;
+        let (session, events) = opened.unwrap_or_else(|error| panic!("{error}\n{}", console.lock().unwrap()));
+        Self { session, events, shares, log: Vec::new(), mounts: declared, qemu, console, next: 1 }
+    }
+
+    /// Makes the machine ready.
+    pub(crate) async fn set_up(&self) -> Result<(), SetupError> {
+        let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let setup = Setup {
+            hostname: "box".into(),
+            clock_unix_ns: u64::try_from(clock.as_nanos()).unwrap(),
+            entropy: Bytes(vec![7; 64]),
+            root_tag: "root".into(),
+            mounts: self.mounts.clone(),
+        };
+        self.session.setup(setup).await
+    }
+
+    /// A booted machine that is ready.
+    pub(crate) async fn ready(memory_mib: u64, mounts: Vec<(SetupMount, ShareTree)>) -> Self {
+        let machine = Self::boot(memory_mib, mounts).await;
+        if let Err(error) = machine.set_up().await {
+            panic!("{error}\n{}", machine.console());
+        }
+        machine
+    }
+
+    pub(crate) fn console(&self) -> String {
+        self.console.lock().unwrap().clone()
+    }
+
+    /// A command as root in a shell.
+    pub(crate) fn script(&mut self, text: &str) -> Exec {
+        self.next += 1;
+        Exec {
+            id: self.next,
+            command: Command::Script {
+                name: format!("step-{}", self.next),
+                text: text.into(),
+                shell: vec!["sh".into(), "-eu".into()],
+            },
+            env: Vec::new(),
+            working_dir: None,
+            user: "root".into(),
+        }
+    }
+
+    /// Runs a command to its end.
+    pub(crate) async fn run(&mut self, exec: Exec) -> Outcome {
+        let id = exec.id;
+        match tokio::time::timeout(LIMIT, self.session.exec(exec)).await {
+            Ok(started) => started.unwrap(),
+            Err(_) => panic!("a command does not start\n{}", self.console()),
+        }
+        self.outcome(id).await
+    }
+
+    /// Runs a script as root that must end well, and gives what it printed.
+    pub(crate) async fn sh(&mut self, text: &str) -> String {
+        let exec = self.script(text);
+        let outcome = self.run(exec).await;
+        assert_eq!(outcome.status, ExitStatus::Code(0), "{text}: {outcome:?}\n{}", self.console());
+        outcome.stdout
+    }
+
+    /// Waits for the end of a command.
+    pub(crate) async fn outcome(&mut self, id: u64) -> Outcome {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        loop {
+            match self.event().await {
+                SessionEvent::Output { exec, stream, bytes } if exec == id => match stream {
+                    Stream::Stdout => stdout.extend(bytes),
+                    Stream::Stderr => stderr.extend(bytes),
+                },
+                SessionEvent::Exited { exec, status, is_out_of_memory } if exec == id => {
+                    let [stdout, stderr] = [stdout, stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+                    return Outcome { status, is_out_of_memory, stdout, stderr };
+                }
+                SessionEvent::Log { bytes } => self.log.extend(bytes),
+                other => panic!("{other:?}\n{}", self.console()),
+            }
+        }
+    }
+
+    /// The next event.
+    pub(crate) async fn event(&mut self) -> SessionEvent {
+        match tokio::time::timeout(LIMIT, self.events.recv()).await {
+            Ok(Some(event)) => event,
+            other => panic!("no event: {other:?}\n{}", self.console()),
+        }
+    }
+
+    /// Powers off and waits until the emulator has ended; gives what the console said.
+    pub(crate) async fn power_off(mut self) -> String {
+        self.session.shutdown(Duration::from_secs(2)).await.unwrap();
+        while !matches!(self.event().await, SessionEvent::Closed { .. }) {}
+        self.wait_gone().await
+    }
+
+    /// Waits until the emulator has ended.
+    pub(crate) async fn wait_gone(self) -> String {
+        let Self { qemu, console, .. } = self;
+        tokio::task::spawn_blocking(move || qemu.wait()).await.unwrap().unwrap();
+        let text = console.lock().unwrap().clone();
+        text
+    }
+}
+
+/// Where kernels and initial file systems of tests are kept.
+fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")
+}
+
+fn share(tag: &str, tree: ShareTree, shares: &mut Vec<ShareHandle>, sockets: &mut Vec<(String, OwnedFd)>) {
+    let rights = Rights {
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+        groups: rustix::process::getgroups().unwrap().iter().map(|gid| gid.as_raw()).collect(),
+    };
+    let spec = ShareSpec { tag: tag.into(), tree, rights };
+    let on_death = Box::new(|_: String| {});
+    let (handle, socket) = spawn_share_from(Path::new(env!("CARGO_BIN_EXE_smolvm")), spec, on_death).unwrap();
+    shares.push(handle);
+    sockets.push((tag.into(), socket));
+}
+
+fn start_qemu(
+    kernel: &Path,
+    initramfs: &Path,
+    memory_mib: u64,
+    shares: Vec<(String, OwnedFd)>,
+    vsock: OwnedFd,
+    console: &Arc<Mutex<String>>,
+) -> Child {
+    let mut line = format!(
+        "-M microvm,memory-backend=mem -accel tcg -cpu max -smp 1 -m {memory_mib}M -nodefaults -no-user-config \
+         -no-reboot -display none -object memory-backend-memfd,id=mem,size={memory_mib}M,share=on -serial stdio"
+    );
+    let mut spec = ChildSpec::new("qemu-system-x86_64");
+    let mut number = 10;
+    let mut fds = Vec::new();
+    for (tag, socket) in shares {
+        write!(line, " -chardev socket,id=c{number},fd={number}").unwrap();
+        write!(line, " -device vhost-user-fs-device,chardev=c{number},tag={tag},queue-size=1024").unwrap();
+        fds.push((socket, number));
+        number += 1;
+    }
+    write!(line, " -chardev socket,id=v,fd={number} -device vhost-user-vsock-device,chardev=v").unwrap();
+    fds.push((vsock, number));
+    let mut args: Vec<std::ffi::OsString> = line.split(' ').map(Into::into).collect();
+    args.extend(["-kernel".into(), kernel.into(), "-initrd".into(), initramfs.into(), "-append".into()]);
+    let quiet = if std::env::var_os("SMOLVM_TEST_LOUD").is_some() { "loglevel=7" } else { "quiet" };
+    args.push(
+        format!(
+            "{quiet} panic=-1 reboot=a console=ttyS0 tsc=reliable tsc_early_khz={} {}",
+            tsc_khz(),
+            std::env::var("TT").unwrap_or_default()
+        )
+        .into(),
+    );
+    let (read, write) = io::pipe().unwrap();
+    let errors = write.try_clone().unwrap();
+    spec.args = args;
+    spec.stdin = ChildStdio::Null;
+    spec.stdout = ChildStdio::Fd(write.into());
+    spec.stderr = ChildStdio::Fd(errors.into());
+    spec.fds = fds;
+    let child = spawn(spec).unwrap();
+    let console = Arc::clone(console);
+    std::thread::spawn(move || {
+        let mut read = File::from(OwnedFd::from(read));
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = read.read(&mut bytes) {
+            console.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+    });
+    child
+}
+
+fn tsc_khz() -> u64 {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+    let mhz = info.lines().find_map(|line| line.strip_prefix("cpu MHz")?.split(':').nth(1)?.trim().parse::<f64>().ok());
+    mhz.map_or(2_000_000, |mhz| format!("{:.0}", mhz * 1000.0).parse().unwrap())
+}

@@ -1,0 +1,84 @@
+//! Large files stay cheap: what grows faster than the file would show here as minutes.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use smolvm::config::{FileRequest, LoadRequest, Loaded, MemoryFiles, Mode, load};
+
+/// Far above what an unoptimised build takes on a slow computer, far below what pairs of all mounts would take.
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn load_text(text: &str) -> Loaded {
+    let files = MemoryFiles::new().folder("/project/src").folder("/project/out").file("/project/smolvm.yaml", text);
+    let request = LoadRequest {
+        files: vec![FileRequest::Path(PathBuf::from("/project/smolvm.yaml"))],
+        current_folder: PathBuf::from("/project"),
+        mode: Mode::Run,
+        name: None,
+    };
+    let started = Instant::now();
+    let loaded = load(request, &files);
+    assert!(started.elapsed() < LIMIT, "took {:?}", started.elapsed());
+    loaded
+}
+
+/// 1,000 machines with ten mounts each, and a step in each with these needs.
+fn large(needs: &str) -> String {
+    let mut text = "machines:\n".to_owned();
+    for machine in 0..1000 {
+        let _ = writeln!(text, "  m{machine}:\n    mounts:");
+        for mount in 0..9 {
+            let _ = writeln!(text, "      - ./src:/m{mount}/x:ro");
+        }
+        text.push_str("      - ./out:/output\n");
+    }
+    text.push_str("steps:\n");
+    for machine in 0..1000 {
+        let _ = writeln!(text, "  - {{ machine: m{machine}, run: x{needs}, outputs: [/output/a] }}");
+    }
+    text
+}
+
+#[test]
+fn ten_thousand_mounts_in_order_are_told_nothing() {
+    let loaded = load_text(&large(""));
+    let told: Vec<&str> = loaded.diagnostics.iter().map(|found| found.message.as_str()).take(3).collect();
+    assert!(told.is_empty(), "{told:?}");
+}
+
+#[test]
+fn a_thousand_writers_at_once_are_told_once_each() {
+    let loaded = load_text(&large(", needs: []"));
+    assert_eq!(loaded.diagnostics.iter().filter(|found| found.code.0 == 108).count(), 999);
+}
+
+#[test]
+fn ten_thousand_mounts_of_one_machine_are_compared_at_once() {
+    let mut text = "machines:\n  a:\n    mounts:\n".to_owned();
+    for mount in 0..10_000 {
+        let _ = writeln!(text, "      - ./out:/m{}/x{mount}", mount % 7);
+    }
+    text.push_str("      - ./src:/m0:ro\nsteps: [{ run: x }]\n");
+    let loaded = load_text(&text);
+    assert!(loaded.diagnostics.iter().any(|found| found.code.0 == 113));
+}
+
+#[test]
+fn a_thousand_misspelt_machines_are_told_each() {
+    let mut text = large("");
+    text = text.replace("machine: m", "machine: n");
+    let loaded = load_text(&text);
+    assert_eq!(loaded.diagnostics.iter().filter(|found| found.code.0 == 201).count(), 1000);
+}
+
+#[test]
+fn a_step_that_needs_the_last_of_thousands_is_one_cycle() {
+    let mut text = "machines: { a: }\nsteps:\n  - { id: first, needs: [last], run: x }\n".to_owned();
+    for step in 0..5000 {
+        let _ = writeln!(text, "  - {{ id: s{step}, run: x }}");
+    }
+    text.push_str("  - { id: last, run: x }\n");
+    let loaded = load_text(&text);
+    assert_eq!(loaded.diagnostics.iter().filter(|found| found.code.0 == 205).count(), 1);
+}

@@ -78,7 +78,7 @@ impl Control {
             Request::Shutdown { grace_ms } => {
                 self.reply(id, Ok(Reply::Done));
                 let shares = self.shares.take().unwrap_or_default();
-                power::shut_down(&self.commands, &shares, Duration::from_millis(grace_ms));
+                power::shut_down(&self.commands, &self.reports, &shares, Duration::from_millis(grace_ms));
             }
         };
         self.reply(id, reply);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::commands::Commands;
 use crate::shares::Mounted;
 use crate::sys;
+use crate::wire::Reports;
 
 /// How long the last output may take to the host.
 const SENDING: Duration = Duration::from_secs(2);
@@ -23,8 +24,8 @@ pub(crate) fn end_commands(commands: &Commands, grace: Duration) {
     commands.forget_ended();
 }
 
-/// Ends every process, sends the last output, writes everything back and powers off.
-pub(crate) fn shut_down(commands: &Commands, shares: &[Mounted], grace: Duration) -> ! {
+/// Ends every process, writes everything back, sends the last output and powers off.
+pub(crate) fn shut_down(commands: &Commands, reports: &Reports, shares: &[Mounted], grace: Duration) -> ! {
     if !commands.wait_idle(Duration::ZERO) {
         sys::kill_all(libc::SIGTERM);
         if grace.is_zero() || !commands.wait_idle(grace) {
@@ -32,10 +33,12 @@ pub(crate) fn shut_down(commands: &Commands, shares: &[Mounted], grace: Duration
             commands.wait_idle(KILLED);
         }
     }
-    commands.wait_sent(SENDING);
     sys::sync_all();
     for share in shares.iter().rev() {
         share.unmount();
+    }
+    if commands.wait_sent(SENDING) {
+        reports.finish(SENDING);
     }
     sys::power_off()
 }

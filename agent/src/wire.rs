@@ -2,13 +2,17 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 use smolvm_agent::{
     ANSWER_MAX, Answer, Bytes, GREETING_BYTES, Numbered, REQUEST_MAX, Report, check_greeting, decode, encode,
     frame_length, greeting,
 };
+
+use crate::sys::{self, Readiness};
 
 /// Largest chunk of output in one frame.
 pub(crate) const CHUNK: usize = 64 << 10;
@@ -78,6 +82,16 @@ impl Reports {
 
     pub(crate) fn send(&self, report: &Report) {
         self.0.send(report);
+    }
+
+    /// Ends the connection, and waits until the host has read all of it: what the kernel has not yet sent is lost
+    /// when the machine powers off.
+    pub(crate) fn finish(&self, limit: Duration) {
+        let stream = self.0.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        if sys::end_writing(&stream).is_ok() {
+            // The host says nothing on this connection but its end.
+            let _ = sys::poll([Some(stream.as_fd())], Readiness::Input, Some(limit));
+        }
     }
 
     pub(crate) fn log(&self, bytes: &[u8]) {

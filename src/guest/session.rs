@@ -246,9 +246,13 @@ impl Session {
         }
     }
 
-    /// Ends everything in the guest and powers it off; the end of the VM follows.
+    /// Ends everything in the guest and powers it off; the end of the VM follows. A connection that ends instead of
+    /// an answer is as good.
     pub async fn shutdown(&self, grace: Duration) -> Result<(), SessionError> {
-        self.ask_done(Request::Shutdown { grace_ms: milliseconds(grace) }).await
+        match self.ask_done(Request::Shutdown { grace_ms: milliseconds(grace) }).await {
+            Err(SessionError::Closed { .. }) => Ok(()),
+            result => result,
+        }
     }
 
     async fn ask_done(&self, request: Request) -> Result<(), SessionError> {

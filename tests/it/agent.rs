@@ -1,23 +1,265 @@
 //! The agent in real machines: setup, mounts, commands, output, ends.
 
-use crate::machine::Machine;
+use std::fs;
+use std::time::{Duration, Instant};
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(future)
+use smolvm::engine::VmExit;
+use smolvm::guest::{Command, Exec, ExecError, ExitStatus, SessionEvent, SetupError, SetupPhase};
+
+use crate::machine::{Machine, mount};
+
+fn in_runtime(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test);
+}
+
+fn list(id: u64, words: &[&str]) -> Exec {
+    Exec {
+        id,
+        command: Command::List(words.iter().map(|word| (*word).to_owned()).collect()),
+        env: Vec::new(),
+        working_dir: None,
+        user: "root".into(),
+    }
 }
 
 #[test]
-fn machine_boots_runs_a_command_and_powers_off() {
-    block_on(async {
-        let start = std::time::Instant::now();
-        let mut machine = Machine::boot(512, Vec::new()).await;
-        eprintln!("agent {:?}", start.elapsed());
-        machine.set_up().await.unwrap();
-        eprintln!("setup {:?}", start.elapsed());
-        assert_eq!(machine.sh("echo hello").await, "hello\n");
-        eprintln!("ran {:?}", start.elapsed());
-        eprintln!("{}", machine.sh("mount; ls -la / /dev /run/smolvm; cat /proc/self/cgroup; cat /etc/hosts; id; env; free -m; ip a || true; cat /proc/1/oom_score_adj /proc/self/oom_score_adj; dmesg|tail -5").await);
-        let console = machine.power_off().await;
-        eprintln!("off {:?} {console}", start.elapsed());
+fn ready_machine_is_what_steps_may_rely_on() {
+    in_runtime(async {
+        let mut machine = Machine::ready(512, Vec::new()).await;
+        let facts = "hostname; cat /etc/hostname; grep -c box /etc/hosts; wc -c < /etc/resolv.conf; umask; pwd; \
+            cat /proc/self/oom_score_adj /proc/1/oom_score_adj; stat -c %a /tmp /workspace /dev/shm; \
+            echo $HOME $USER $PATH; readlink /dev/fd; cat /proc/self/cgroup; ls /sys/class/net; \
+            ls /sys/class/net/lo >/dev/null && grep -c 1 /sys/class/net/lo/carrier; wc -c < /dev/stdin";
+        let expected = "box\nbox\n1\n0\n0022\n/\n0\n-1000\n1777\n1777\n1777\n\
+            /root root /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n/proc/self/fd\n\
+            0::/smolvm/step-2\nlo\n1\n0\n";
+        assert_eq!(machine.sh(facts).await, expected);
+        let clock: u64 = machine.sh("date +%s").await.trim().parse().unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        assert!(now.abs_diff(clock) <= 5, "{now} {clock}");
+        machine.sh("touch /root/made /usr/made /etc/made && rm /usr/bin/env && ! ls /usr/bin/env 2>/dev/null").await;
+        machine.sh("test -e /usr/made && test ! -e /lower && test ! -e /modules && test ! -e /init").await;
+        assert_eq!(machine.power_off().await, VmExit::PoweredOff);
+    });
+}
+
+#[test]
+fn mounts_are_made_verified_and_kept_read_only() {
+    in_runtime(async {
+        let host = tempfile::tempdir().unwrap();
+        for folder in ["code", "out", "out/inner"] {
+            fs::create_dir(host.path().join(folder)).unwrap();
+        }
+        fs::write(host.path().join("code/main.c"), "int main;").unwrap();
+        let mounts = vec![
+            mount("share0", &host.path().join("code"), "/code", true),
+            mount("share1", &host.path().join("out"), "/deep/er/output", false),
+            mount("share2", &host.path().join("code"), "/deep/er/output/inner", true),
+        ];
+        let mut machine = Machine::ready(512, mounts).await;
+        assert_eq!(
+            machine.sh("cat /code/main.c; ! touch /code/x 2>/dev/null; echo made > /deep/er/output/file").await,
+            "int main;"
+        );
+        assert_eq!(fs::read_to_string(host.path().join("out/file")).unwrap(), "made\n");
+        let writable = "mount -o remount,rw /code && ! touch /code/x; mount -t virtiofs share0 /mnt && ! touch /mnt/x";
+        let exec = machine.script(writable);
+        machine.run(exec).await;
+        assert!(!host.path().join("code/x").exists());
+        let patterns = ["/code/main.c", "/deep/er/output/*", "/code/*.h", "/missing"].map(String::from);
+        let missing = machine.session.missing_outputs(&patterns).await.unwrap();
+        assert_eq!(missing, ["/code/*.h", "/missing"]);
+        assert_eq!(machine.power_off().await, VmExit::PoweredOff);
+    });
+}
+
+#[test]
+fn wrong_mounts_fail_the_setup_by_name() {
+    in_runtime(async {
+        let host = tempfile::tempdir().unwrap();
+        fs::create_dir(host.path().join("out")).unwrap();
+        let out = host.path().join("out");
+        let failure = async |mounts| match Machine::boot(256, mounts).await.set_up().await {
+            Err(SetupError::Failed { phase, target, message }) => (phase, target.unwrap(), message),
+            other => panic!("{other:?}"),
+        };
+        let (mut declared, tree) = mount("share0", &out, "/out", false);
+        declared.inode = Some(1);
+        let (phase, target, message) = failure(vec![(declared, tree)]).await;
+        assert_eq!((phase, target.as_str()), (SetupPhase::Verify, "/out"));
+        assert!(message.starts_with("another folder is there"), "{message}");
+
+        let mounts = vec![mount("share0", &out, "/out", false), mount("share1", host.path(), "/out/new", true)];
+        let (phase, target, message) = failure(mounts).await;
+        assert_eq!((phase, target.as_str()), (SetupPhase::Mount, "/out/new"));
+        let expected = "the folder `/out/new` does not exist in the mount `/out`, and `create` is not set";
+        assert_eq!(message, expected);
+        assert!(!out.join("new").exists());
+    });
+}
+
+#[test]
+fn commands_end_as_they_end() {
+    in_runtime(async {
+        let mut machine = Machine::ready(512, Vec::new()).await;
+        let exec = machine.script("echo out; echo err >&2; exit 3");
+        let outcome = machine.run(exec).await;
+        assert_eq!(
+            (outcome.status, outcome.stdout.as_str(), outcome.stderr.as_str()),
+            (ExitStatus::Code(3), "out\n", "err\n")
+        );
+        let exec = machine.script("kill -SEGV $$");
+        assert_eq!(machine.run(exec).await.status, ExitStatus::Signal(11));
+
+        let session = machine.session.clone();
+        assert!(matches!(session.exec(list(100, &["no-such"])).await, Err(ExecError::NotFound { .. })));
+        assert!(matches!(session.exec(list(101, &["/etc/passwd"])).await, Err(ExecError::CannotRun { .. })));
+        let mut exec = list(102, &["true"]);
+        exec.working_dir = Some("/no/where".into());
+        let error = session.exec(exec).await.unwrap_err();
+        assert_eq!(error.to_string(), "the working folder `/no/where` does not exist");
+        let mut exec = list(103, &["true"]);
+        exec.user = "eve".into();
+        assert_eq!(session.exec(exec).await.unwrap_err().to_string(), "the image has no user `eve`");
+
+        let mut exec = list(104, &["sh", "-c", "id -u; id -g; id -G; echo $HOME $A; pwd; tail -c3 $0", "/dev/null"]);
+        exec.user = "www-data:4242".into();
+        exec.env = vec![("A".into(), "b c".into())];
+        exec.working_dir = Some("/usr".into());
+        let outcome = machine.run(exec).await;
+        assert_eq!(outcome.stdout, "33\n4242\n4242 33\n/var/www b c\n/usr\n");
+        assert_eq!(machine.power_off().await, VmExit::PoweredOff);
+    });
+}
+
+#[test]
+fn output_is_exact_and_a_background_process_does_not_hold_its_step() {
+    in_runtime(async {
+        let mut machine = Machine::ready(512, Vec::new()).await;
+        let exec = machine.script("head -c 100000000 /dev/zero; printf '\\377\\000end'");
+        let id = exec.id;
+        machine.session.exec(exec).await.unwrap();
+        let (mut length, mut last) = (0, Vec::new());
+        let status = loop {
+            match machine.event().await {
+                SessionEvent::Output { bytes, .. } => {
+                    length += bytes.len();
+                    last = bytes;
+                }
+                SessionEvent::Exited { exec, status, .. } if exec == id => break status,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((status, length), (ExitStatus::Code(0), 100_000_005));
+        assert!(last.ends_with(b"\xff\x00end"));
+
+        let exec = machine.script("(while :; do echo late; sleep 0.2; done) & echo done");
+        assert_eq!(machine.run(exec).await.stdout.replace("late\n", ""), "done\n");
+        while !machine.log.starts_with(b"late\n") {
+            match machine.event().await {
+                SessionEvent::Log { bytes } => machine.log.extend(bytes),
+                other => panic!("{other:?}"),
+            }
+        }
+        let ended = machine.session.end_background(Duration::from_secs(5)).await;
+        ended.unwrap();
+        assert_eq!(machine.sh("ls /sys/fs/cgroup/smolvm | grep step").await, "step-4\n");
+        assert_eq!(machine.power_off().await, VmExit::PoweredOff);
+    });
+}
+
+#[test]
+fn flood_that_nobody_reads_holds_up_no_request() {
+    in_runtime(async {
+        let mut machine = Machine::ready(512, Vec::new()).await;
+        let exec = machine.script("yes");
+        let id = exec.id;
+        machine.session.exec(exec).await.unwrap();
+        // Nothing is received here: the flood stands, and requests are answered.
+        for _ in 0..20 {
+            machine.session.resolve_user("root").await.unwrap();
+        }
+        machine.session.signal(id, 2).await.unwrap();
+        assert_eq!(machine.outcome(id).await.status, ExitStatus::Signal(2));
+        assert_eq!(machine.power_off().await, VmExit::PoweredOff);
+    });
+}
+
+#[test]
+fn whole_group_of_a_step_is_ended_also_what_left_its_session() {
+    in_runtime(async {
+        let mut machine = Machine::ready(512, Vec::new()).await;
+        let exec = machine.script("trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$; sleep 1000' & sleep 1000");
+        let id = exec.id;
+        machine.session.exec(exec).await.unwrap();
+        let SessionEvent::Output { bytes, .. } = machine.event().await else { panic!("no output") };
+        let escaped = String::from_utf8(bytes).unwrap();
+        let start = Instant::now();
+        machine.session.terminate(id, Duration::from_millis(700)).await.unwrap();
+        assert_eq!(machine.outcome(id).await.status, ExitStatus::Signal(9));
+        assert!(start.elapsed() >= Duration::from_millis(700));
+        machine.sh(&format!("! kill -0 {} 2>/dev/null", escaped.trim())).await;
+
+        let exec = machine.script("trap 'echo ended; exit 5' TERM; sleep 1000 & wait");
+        let id = exec.id;
+        machine.session.exec(exec).await.unwrap();
+        machine.sh("sleep 0.3").await;
+        machine.session.terminate(id, Duration::from_secs(60)).await.unwrap();
+        let outcome = machine.outcome(id).await;
+        assert_eq!((outcome.status, outcome.stdout.as_str()), (ExitStatus::Code(5), "ended\n"));
+        assert_eq!(machine.power_off().await, VmExit::PoweredOff);
+    });
+}
+
+#[test]
+fn step_that_runs_out_of_memory_is_told_so_and_the_agent_lives() {
+    in_runtime(async {
+        let mut machine = Machine::ready(256, Vec::new()).await;
+        let exec = machine.script("exec tail /dev/zero");
+        let outcome = machine.run(exec).await;
+        assert_eq!((outcome.status, outcome.is_out_of_memory), (ExitStatus::Signal(9), true));
+        assert_eq!(machine.sh("echo alive").await, "alive\n");
+        assert!(String::from_utf8_lossy(&machine.log).contains("Out of memory: Killed process"));
+        assert_eq!(machine.power_off().await, VmExit::PoweredOff);
+    });
+}
+
+#[test]
+fn owner_view_follows_the_user_of_the_step() {
+    in_runtime(async {
+        let host = tempfile::tempdir().unwrap();
+        let mut machine = Machine::ready(512, vec![mount("share0", host.path(), "/data", false)]).await;
+        assert_eq!(machine.sh("echo x > /data/one; stat -c %u:%g /data /data/one").await, "0:0\n0:0\n");
+        let user = machine.session.resolve_user("www-data").await.unwrap();
+        machine.shares[1].set_view(user.uid, user.gid).unwrap();
+        machine.session.refresh_shares().await.unwrap();
+        let mut exec = machine
+            .script("stat -c %u:%g /data /data/one; echo y >> /data/one; echo z > /data/two; chmod 600 /data/two");
+        exec.user = "www-data".into();
+        let outcome = machine.run(exec).await;
+        assert_eq!((outcome.status, outcome.stdout.as_str()), (ExitStatus::Code(0), "33:33\n33:33\n"), "{outcome:?}");
+        assert_eq!(fs::read_to_string(host.path().join("one")).unwrap(), "x\ny\n");
+        assert_eq!(machine.power_off().await, VmExit::PoweredOff);
+    });
+}
+
+#[test]
+fn machine_of_a_host_that_goes_away_powers_off() {
+    in_runtime(async {
+        let mut machine = Machine::ready(256, Vec::new()).await;
+        let exec = machine.script("sleep 1000");
+        machine.session.exec(exec).await.unwrap();
+        assert_eq!(machine.drop_session().await, VmExit::PoweredOff);
+    });
+}
+
+#[test]
+fn power_off_inside_a_step_closes_the_session() {
+    in_runtime(async {
+        let mut machine = Machine::ready(256, Vec::new()).await;
+        let exec = machine.script("echo o > /proc/sysrq-trigger; sleep 1000");
+        machine.session.exec(exec).await.unwrap();
+        while !matches!(machine.event().await, SessionEvent::Closed { .. }) {}
+        assert_eq!(machine.exit().await, VmExit::PoweredOff);
     });
 }

@@ -1,15 +1,15 @@
 //! A machine for tests: kernel, shares and vsock of our own, QEMU's emulator, and a session with the agent.
 
-use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
+use smolvm::engine::qemu::{QemuEngine, QemuFacts};
+use smolvm::engine::{Accel, Engine, ShareSocket, Vm, VmEvent, VmExit, VmSpec};
 use smolvm::guest::{
     AGENT, Bytes, Command, Dial, Exec, ExitStatus, Session, SessionEvent, SessionLimits, Setup, SetupError, SetupMount,
     Stream,
@@ -17,12 +17,11 @@ use smolvm::guest::{
 use smolvm::image::initramfs;
 use smolvm::image::kernel::{self, KernelRequest};
 use smolvm::share::{Rights, ShareHandle, ShareSpec, ShareTree, spawn_share_from};
-use smolvm::sys::child::{Child, ChildSpec, ChildStdio, spawn};
 use smolvm::virtio::vsock::{VsockBackend, VsockHandle};
 use tokio::sync::mpsc::Receiver;
 
 /// Longest that a test waits for anything.
-pub(crate) const LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 
 struct Dialer(VsockHandle);
 
@@ -60,7 +59,8 @@ pub(crate) struct Machine {
     pub(crate) shares: Vec<ShareHandle>,
     pub(crate) log: Vec<u8>,
     mounts: Vec<SetupMount>,
-    qemu: Child,
+    _vm: Box<dyn Vm>,
+    exit: thread::JoinHandle<VmExit>,
     console: Arc<Mutex<String>>,
     next: u64,
 }
@@ -85,11 +85,22 @@ impl Machine {
         }
         let (vsock, front) = VsockBackend::spawn(3).unwrap();
         let console = Arc::new(Mutex::new(String::new()));
-        let qemu = start_qemu(&kernel.boot_file, &initramfs, memory_mib, sockets, front, &console);
+        let spec = VmSpec {
+            name: "box".into(),
+            cpus: 1,
+            memory_mib,
+            kernel: kernel.boot_file,
+            initramfs,
+            cmdline: "quiet panic=-1 reboot=a".into(),
+            shares: sockets,
+            vsock: front,
+            accel: Accel::Tcg,
+        };
+        let (vm, exit) = start(spec, &console);
         let limits = SessionLimits { connect: LIMIT, heartbeat: Duration::from_secs(30) };
         let opened = Session::open(Arc::new(Dialer(vsock)), limits).await;
         let (session, events) = opened.unwrap_or_else(|error| panic!("{error}\n{}", console.lock().unwrap()));
-        Self { session, events, shares, log: Vec::new(), mounts: declared, qemu, console, next: 1 }
+        Self { session, events, shares, log: Vec::new(), mounts: declared, _vm: vm, exit, console, next: 1 }
     }
 
     /// Makes the machine ready.
@@ -179,19 +190,26 @@ impl Machine {
         }
     }
 
-    /// Powers off and waits until the emulator has ended; gives what the console said.
-    pub(crate) async fn power_off(mut self) -> String {
+    /// Powers off and waits until the machine has ended; gives how.
+    pub(crate) async fn power_off(mut self) -> VmExit {
         self.session.shutdown(Duration::from_secs(2)).await.unwrap();
         while !matches!(self.event().await, SessionEvent::Closed { .. }) {}
-        self.wait_gone().await
+        self.exit().await
     }
 
-    /// Waits until the emulator has ended.
-    pub(crate) async fn wait_gone(self) -> String {
-        let Self { qemu, console, .. } = self;
-        tokio::task::spawn_blocking(move || qemu.wait()).await.unwrap().unwrap();
-        let text = console.lock().unwrap().clone();
-        text
+    /// Gives the session up and waits until the machine has ended.
+    pub(crate) async fn drop_session(self) -> VmExit {
+        let Self { session, events, exit, _vm, .. } = self;
+        drop((session, events));
+        let waited = tokio::task::spawn_blocking(move || exit.join().unwrap());
+        tokio::time::timeout(LIMIT, waited).await.expect("the machine ends").unwrap()
+    }
+
+    /// Waits until the machine has ended; gives how.
+    pub(crate) async fn exit(self) -> VmExit {
+        let Self { exit, _vm, .. } = self;
+        let waited = tokio::task::spawn_blocking(move || exit.join().unwrap());
+        tokio::time::timeout(LIMIT, waited).await.expect("the machine ends").unwrap()
     }
 }
 
@@ -200,7 +218,7 @@ fn cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")
 }
 
-fn share(tag: &str, tree: ShareTree, shares: &mut Vec<ShareHandle>, sockets: &mut Vec<(String, OwnedFd)>) {
+fn share(tag: &str, tree: ShareTree, shares: &mut Vec<ShareHandle>, sockets: &mut Vec<ShareSocket>) {
     let rights = Rights {
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
@@ -210,64 +228,21 @@ fn share(tag: &str, tree: ShareTree, shares: &mut Vec<ShareHandle>, sockets: &mu
     let on_death = Box::new(|_: String| {});
     let (handle, socket) = spawn_share_from(Path::new(env!("CARGO_BIN_EXE_smolvm")), spec, on_death).unwrap();
     shares.push(handle);
-    sockets.push((tag.into(), socket));
+    sockets.push(ShareSocket { tag: tag.into(), socket });
 }
 
-fn start_qemu(
-    kernel: &Path,
-    initramfs: &Path,
-    memory_mib: u64,
-    shares: Vec<(String, OwnedFd)>,
-    vsock: OwnedFd,
-    console: &Arc<Mutex<String>>,
-) -> Child {
-    let mut line = format!(
-        "-M microvm,memory-backend=mem -accel tcg -cpu max -smp 1 -m {memory_mib}M -nodefaults -no-user-config \
-         -no-reboot -display none -object memory-backend-memfd,id=mem,size={memory_mib}M,share=on -serial stdio"
-    );
-    let mut spec = ChildSpec::new("qemu-system-x86_64");
-    let mut number = 10;
-    let mut fds = Vec::new();
-    for (tag, socket) in shares {
-        write!(line, " -chardev socket,id=c{number},fd={number}").unwrap();
-        write!(line, " -device vhost-user-fs-device,chardev=c{number},tag={tag},queue-size=1024").unwrap();
-        fds.push((socket, number));
-        number += 1;
-    }
-    write!(line, " -chardev socket,id=v,fd={number} -device vhost-user-vsock-device,chardev=v").unwrap();
-    fds.push((vsock, number));
-    let mut args: Vec<std::ffi::OsString> = line.split(' ').map(Into::into).collect();
-    args.extend(["-kernel".into(), kernel.into(), "-initrd".into(), initramfs.into(), "-append".into()]);
-    let quiet = if std::env::var_os("SMOLVM_TEST_LOUD").is_some() { "loglevel=7" } else { "quiet" };
-    args.push(
-        format!(
-            "{quiet} panic=-1 reboot=a console=ttyS0 tsc=reliable tsc_early_khz={} {}",
-            tsc_khz(),
-            std::env::var("TT").unwrap_or_default()
-        )
-        .into(),
-    );
-    let (read, write) = io::pipe().unwrap();
-    let errors = write.try_clone().unwrap();
-    spec.args = args;
-    spec.stdin = ChildStdio::Null;
-    spec.stdout = ChildStdio::Fd(write.into());
-    spec.stderr = ChildStdio::Fd(errors.into());
-    spec.fds = fds;
-    let child = spawn(spec).unwrap();
+/// Starts the emulator; what the console says and how the machine ends is collected on a thread.
+fn start(spec: VmSpec, console: &Arc<Mutex<String>>) -> (Box<dyn Vm>, thread::JoinHandle<VmExit>) {
+    let facts = QemuFacts { program: "qemu-system-x86_64".into(), version: semver::Version::new(7, 2, 0) };
+    let (vm, events) = QemuEngine::new(facts).start(spec).unwrap();
     let console = Arc::clone(console);
-    std::thread::spawn(move || {
-        let mut read = File::from(OwnedFd::from(read));
-        let mut bytes = [0; 4096];
-        while let Ok(count @ 1..) = read.read(&mut bytes) {
-            console.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
+    let exit = thread::spawn(move || {
+        loop {
+            match events.recv().unwrap() {
+                VmEvent::Console(bytes) => console.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes)),
+                VmEvent::Exited(exit) => return exit,
+            }
         }
     });
-    child
-}
-
-fn tsc_khz() -> u64 {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap();
-    let mhz = info.lines().find_map(|line| line.strip_prefix("cpu MHz")?.split(':').nth(1)?.trim().parse::<f64>().ok());
-    mhz.map_or(2_000_000, |mhz| format!("{:.0}", mhz * 1000.0).parse().unwrap())
+    (vm, exit)
 }

@@ -19,7 +19,7 @@ pub(crate) use mount::{
     MountFlags, change_root, file_system, mount, move_mount_to_root, stat_from_server, unmount_lazily,
 };
 pub(crate) use process::{ChildEnd, kill_all, kill_process, kill_process_group, wait_any_child};
-pub(crate) use vsock::VsockListener;
+pub(crate) use vsock::{VsockListener, end_writing};
 
 use std::io;
 

@@ -8,6 +8,12 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use super::check;
 
+/// Says that nothing more will be written to a connection.
+pub(crate) fn end_writing(stream: &File) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::shutdown(stream.as_raw_fd(), libc::SHUT_WR) }).map(drop)
+}
+
 /// A vsock socket that listens.
 #[derive(Debug)]
 pub(crate) struct VsockListener {

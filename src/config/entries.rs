@@ -37,15 +37,19 @@ pub(super) fn build_map(tree: &Tree, raw: &[RawEntry], out: &mut Diagnostics) ->
             own.push(Entry { key, key_span, value: entry.value, via: None });
         }
     }
+    let mut is_incomplete = false;
     if let Some(value) = merge {
-        for entry in merged_entries(tree, value, &mut mistakes) {
+        let merged = merged_map(tree, value);
+        is_incomplete = merged.is_incomplete;
+        mistakes.extend(merged.mistakes);
+        for entry in merged.entries {
             if let std::collections::hash_map::Entry::Vacant(vacant) = known.entry(entry.key.clone()) {
                 vacant.insert(entry.key_span);
                 own.push(entry);
             }
         }
     }
-    Map { entries: own, mistakes }
+    Map { entries: own, mistakes, is_incomplete }
 }
 
 fn duplicate_help(key: &str) -> String {
@@ -73,7 +77,8 @@ fn key_text(tree: &Tree, id: NodeId, out: &mut Vec<Diagnostic>) -> Option<(Strin
     None
 }
 
-fn merged_entries(tree: &Tree, value: NodeId, out: &mut Vec<Diagnostic>) -> Vec<Entry> {
+/// What `<<` brings, in the order in which the first one wins.
+fn merged_map(tree: &Tree, value: NodeId) -> Map {
     let (id, via) = tree.resolve(value);
     let sources: Vec<(NodeId, Option<Span>)> = match &tree.node(id).content {
         Content::List(items) => items
@@ -85,19 +90,24 @@ fn merged_entries(tree: &Tree, value: NodeId, out: &mut Vec<Diagnostic>) -> Vec<
             .collect(),
         _ => vec![(id, via)],
     };
-    let mut merged = Vec::new();
+    let mut merged = Map::default();
     for (id, via) in sources {
         match &tree.node(id).content {
             Content::Map(map) => {
-                out.extend(map.mistakes.iter().cloned());
-                merged.extend(map.entries.iter().cloned().map(|entry| Entry { via: via.or(entry.via), ..entry }));
+                merged.is_incomplete |= map.is_incomplete;
+                merged.mistakes.extend(map.mistakes.iter().cloned());
+                let entries = map.entries.iter().cloned();
+                merged.entries.extend(entries.map(|entry| Entry { via: via.or(entry.via), ..entry }));
             }
-            Content::Poison | Content::Alias(_) => {}
-            Content::Scalar(_) | Content::List(_) => out.push(
-                Diagnostic::new(Code(4), Severity::Error, "`<<` takes a map, or a list of maps")
-                    .label(via.unwrap_or(tree.node(id).span), "this is neither")
-                    .help("define the map with an anchor, `x-common: &common { … }`, and write `<<: *common`"),
-            ),
+            Content::Poison | Content::Alias(_) => merged.is_incomplete = true,
+            Content::Scalar(_) | Content::List(_) => {
+                merged.is_incomplete = true;
+                merged.mistakes.push(
+                    Diagnostic::new(Code(4), Severity::Error, "`<<` takes a map, or a list of maps")
+                        .label(via.unwrap_or(tree.node(id).span), "this is neither")
+                        .help("define the map with an anchor, `x-common: &common { … }`, and write `<<: *common`"),
+                );
+            }
         }
     }
     merged

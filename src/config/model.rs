@@ -33,7 +33,8 @@ pub struct ProjectGaps {
 pub struct MachineGaps {
     /// Mounts are missing from [`Machine::mounts`]: say nothing about outputs outside every mount (0501).
     pub mounts: bool,
-    /// A key that this smolvm does not run yet gives the machine another purpose (`command`, `matrix`, `depends_on`):
+    /// A key that this smolvm does not run yet gives the machine another purpose (`command`, `matrix`, `depends_on`), or
+    /// nothing of it could be read:
     /// say nothing about a machine that no step uses (0207).
     pub purpose: bool,
 }
@@ -47,7 +48,7 @@ pub struct StepGaps {
     pub machine: bool,
     /// `run` is missing or could not be read; [`Step::command`] is an empty list (no 0505).
     pub command: bool,
-    /// Entries are missing from [`Step::needs`].
+    /// Entries are missing from [`Step::needs`], or all of it was.
     pub needs: bool,
 }
 

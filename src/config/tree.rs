@@ -47,6 +47,8 @@ pub(super) struct Map {
     pub(super) entries: Vec<Entry>,
     /// Mistakes that matter only where the map is used (below `x-` nothing else is asked of it).
     pub(super) mistakes: Vec<Diagnostic>,
+    /// Whether keys may be missing because a merge could not be read.
+    pub(super) is_incomplete: bool,
 }
 
 /// How a scalar is written.

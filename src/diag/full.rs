@@ -260,3 +260,63 @@ impl miette::Diagnostic for Report<'_> {
         (!self.related.is_empty()).then(|| Box::new(related) as Box<dyn Iterator<Item = &dyn miette::Diagnostic>>)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Code, Source, Span};
+    use super::*;
+
+    fn two_files() -> (Sources, Diagnostics) {
+        let mut sources = Sources::default();
+        for (name, text) in [("a.yaml", "one: 1\ntwo: 2\n"), ("b.yaml", "three: 3\n")] {
+            sources.add(Source { name: name.to_owned(), path: None, bytes: text.as_bytes().to_vec() });
+        }
+        let mut all = Diagnostics::default();
+        let span = |file, start, end| Span { file: FileId(file), start, end };
+        all.push(
+            Diagnostic::new(Code(2), Severity::Error, "given twice")
+                .label(span(0, 7, 10), "the second\u{1b}[31m")
+                .label(span(1, 0, 5), "the first")
+                .help("keep one"),
+        );
+        (sources, all)
+    }
+
+    #[test]
+    fn labels_in_another_file_are_shown_with_that_file() {
+        let (sources, all) = two_files();
+        let options = RenderOptions { is_unicode: false, ..RenderOptions::default() };
+        let text = render_full(&all, &sources, &options);
+        for part in
+            ["error[SMOL0002]", "[a.yaml:2:1]", "two: 2", "[b.yaml:1:1]", "three: 3", "the first", "help: keep one"]
+        {
+            assert!(text.contains(part), "{part} in\n{text}");
+        }
+        assert!(text.is_ascii() && !text.contains('\u{1b}'), "{text}");
+        assert!(text.ends_with("1 error\n"), "{text}");
+    }
+
+    #[test]
+    fn colour_is_used_only_where_it_is_asked_for() {
+        let (sources, all) = two_files();
+        let options = RenderOptions { is_color: true, ..RenderOptions::default() };
+        assert!(render_full(&all, &sources, &options).contains("\u{1b}["));
+        assert!(!render_full(&all, &sources, &RenderOptions::default()).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn nothing_is_rendered_where_there_is_nothing() {
+        let (sources, _) = two_files();
+        assert_eq!(render_full(&Diagnostics::default(), &sources, &RenderOptions::default()), "");
+    }
+
+    #[test]
+    fn places_at_the_end_of_a_file_are_drawn() {
+        let (sources, _) = two_files();
+        let mut all = Diagnostics::default();
+        let end = Span { file: FileId(0), start: 14, end: 14 };
+        all.push(Diagnostic::new(Code(1), Severity::Error, "ends here").label(end, "expected more"));
+        let text = render_full(&all, &sources, &RenderOptions::default());
+        assert!(text.contains("expected more"), "{text}");
+    }
+}

@@ -102,3 +102,56 @@ pub fn render_json(diagnostics: &Diagnostics, sources: &Sources, max: usize) -> 
     text.push('\n');
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Code, Edit, FileId, Source};
+    use super::*;
+
+    fn sources() -> Sources {
+        let mut sources = Sources::default();
+        let bytes = "\u{feff}ä: 1\r\nb: 2\r\n".as_bytes().to_vec();
+        sources.add(Source { name: "smolvm.yaml".to_owned(), path: None, bytes });
+        sources
+    }
+
+    #[test]
+    fn every_field_is_there_in_the_documented_form_and_order() {
+        let span = Span { file: FileId(0), start: 10, end: 11 };
+        let first = Span { file: FileId(0), start: 3, end: 5 };
+        let mut all = Diagnostics::default();
+        all.push(
+            Diagnostic::new(Code(101), Severity::Error, "two")
+                .label(span, "second")
+                .label(first, "first")
+                .fix(false, vec![Edit { span, text: "c".to_owned() }]),
+        );
+        all.push(Diagnostic::new(Code(10), Severity::Warning, "no place").help("do"));
+        let expected = concat!(
+            r#"{"version":1,"errors":1,"warnings":1,"notes":0,"diagnostics":["#,
+            r#"{"code":"SMOL0101","severity":"error","message":"two","help":null,"labels":["#,
+            r#"{"file":"smolvm.yaml","primary":true,"text":"second","#,
+            r#""start":{"offset":10,"line":2,"column":1},"end":{"offset":11,"line":2,"column":2}},"#,
+            r#"{"file":"smolvm.yaml","primary":false,"text":"first","#,
+            r#""start":{"offset":3,"line":1,"column":1},"end":{"offset":5,"line":1,"column":2}}],"#,
+            r#""fix":{"safe":false,"edits":[{"file":"smolvm.yaml","start":{"offset":10,"line":2,"column":1},"#,
+            r#""end":{"offset":11,"line":2,"column":2},"text":"c"}]}},"#,
+            r#"{"code":"SMOL0010","severity":"warning","message":"no place","help":"do","labels":[],"fix":null}]}"#,
+            "\n"
+        );
+        assert_eq!(render_json(&all, &sources(), 0), expected);
+    }
+
+    #[test]
+    fn all_are_counted_where_some_are_left_out_and_errors_stay() {
+        let mut all = Diagnostics::default();
+        for severity in [Severity::Note, Severity::Warning, Severity::Error] {
+            all.push(Diagnostic::new(Code(1), severity, severity.word()));
+        }
+        let text = render_json(&all, &sources(), 1);
+        assert!(text.starts_with(r#"{"version":1,"errors":1,"warnings":1,"notes":1,"#), "{text}");
+        assert!(text.contains(r#""message":"error""#) && !text.contains(r#""message":"note""#), "{text}");
+        let empty = render_json(&Diagnostics::default(), &sources(), 0);
+        assert_eq!(empty, "{\"version\":1,\"errors\":0,\"warnings\":0,\"notes\":0,\"diagnostics\":[]}\n");
+    }
+}

@@ -54,7 +54,9 @@ impl Signal {
 pub fn signals() -> io::Result<mpsc::UnboundedReceiver<Signal>> {
     let (sender, receiver) = mpsc::unbounded_channel();
     for kind in Signal::ALL {
-        if is_ignored(kind.number())? {
+        // `nohup` asks to outlive the terminal. A shell that starts us in the background of a script ignores SIGINT on
+        // our behalf, and yet who sends one to us means us.
+        if kind == Signal::Hangup && is_ignored(kind.number())? {
             continue;
         }
         let mut arrivals = signal(SignalKind::from_raw(kind.number()))?;

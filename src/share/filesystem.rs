@@ -327,3 +327,6 @@ impl FileSystem for ShareFs {
         self.inner.removexattr(owner(), inode, name)
     }
 }
+
+#[cfg(test)]
+mod tests;

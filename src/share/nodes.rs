@@ -30,6 +30,8 @@ pub(super) struct FileKey {
     pub(super) inode: u64,
     /// The mount through which it is seen: a folder that is mounted twice is two folders to the guest.
     pub(super) mount: u64,
+    /// When it was made, in nanoseconds, where the file system tells: numbers of inodes are given out again.
+    pub(super) birth: i128,
 }
 
 /// How to reach a node's file.
@@ -215,6 +217,9 @@ impl Nodes {
         // Past the limit the guest loses the file, not the server its descriptors.
         node.fd = fd.filter(|_| self.nameless < self.open_max);
         self.nameless += usize::from(node.fd.is_some());
+        if node.fd.is_none() && self.by_key.get(&node.key) == Some(&id) {
+            self.by_key.remove(&node.key);
+        }
         self.leave(old);
     }
 
@@ -239,7 +244,7 @@ mod tests {
     }
 
     fn key(inode: u64) -> FileKey {
-        FileKey { device: 1, inode, mount: 1 }
+        FileKey { device: 1, inode, mount: 1, birth: 0 }
     }
 
     fn nodes(open_max: usize) -> Nodes {
@@ -300,6 +305,7 @@ mod tests {
         nodes.unname(lost, ROOT_ID, c"b", Some(fd()));
         assert!(is_open(&mut nodes, kept));
         assert_eq!(nodes.reach(lost).unwrap_err().raw_os_error(), Some(libc::ESTALE));
+        assert_ne!(nodes.remember(ROOT_ID, c"c", key(11), libc::S_IFREG).unwrap(), lost, "its inode is free again");
         nodes.forget(kept, 1);
         assert_eq!(nodes.nameless, 0);
     }

@@ -6,14 +6,12 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{
-    AtFlags, FallocateFlags, FileType, Mode, OFlags, RenameFlags, SeekFrom, Timespec, Timestamps, UTIME_NOW,
-    UTIME_OMIT, XattrFlags, chmodat, copy_file_range, fallocate, fchmod, fdatasync, fgetxattr, flistxattr,
-    fremovexattr, fsetxattr, fsync, ftruncate, futimens, linkat, mkdirat, mknodat, openat, readlinkat, renameat_with,
-    seek, symlinkat, unlinkat, utimensat,
+    AtFlags, FallocateFlags, FileType, OFlags, RenameFlags, SeekFrom, XattrFlags, copy_file_range, fallocate,
+    fdatasync, fgetxattr, flistxattr, fremovexattr, fsetxattr, fsync, linkat, mkdirat, mknodat, openat, readlinkat,
+    seek, symlinkat,
 };
 use virtiofsd::filesystem::{
     Context, Entry, Extensions, FileSystem, FsOptions, GetxattrReply, ListxattrReply, OpenOptions, SetattrValid,
@@ -23,21 +21,12 @@ use virtiofsd::fuse::{Attr, SetattrIn};
 use virtiofsd::oslib::WritevFlags;
 use virtiofsd::read_dir::ReadDir;
 
-use super::nodes::{FileKey, Reach};
+use super::changes::mode_of;
+use super::nodes::Reach;
 use super::rules::errno;
-use super::tree::{Tree, fd_name, host_flags, key_of, lock, stat_fd, stat_name};
-
-/// What a change of names does to the file that had the name.
-struct Victim {
-    node: u64,
-    fd: Option<Arc<std::os::fd::OwnedFd>>,
-}
+use super::tree::{Tree, fd_name, host_flags, lock, stat_fd};
 
 impl Tree {
-    fn check_writable(&self) -> io::Result<()> {
-        if self.settings.is_read_only { Err(errno(libc::EROFS)) } else { Ok(()) }
-    }
-
     fn options(&self, is_folder: bool) -> OpenOptions {
         match (self.settings.is_cached, is_folder) {
             (false, _) => OpenOptions::empty(),
@@ -45,84 +34,6 @@ impl Tree {
             (true, true) => OpenOptions::KEEP_CACHE | OpenOptions::CACHE_DIR,
         }
     }
-
-    fn key_at(&self, folder: u64, name: &CStr) -> io::Result<FileKey> {
-        let folder = self.node_fd(folder)?;
-        Ok(key_of(&stat_name(&folder, name)?))
-    }
-
-    /// The node that is about to lose this name, with a descriptor, by which it is reached afterwards.
-    fn victim(&self, folder: u64, name: &CStr) -> Option<Victim> {
-        let key = self.key_at(folder, name).ok()?;
-        let node = self.nodes().find(key)?;
-        Some(Victim { node, fd: self.node_fd(node).ok() })
-    }
-
-    fn remove(&self, folder: u64, name: &CStr, flags: AtFlags) -> io::Result<()> {
-        self.check_writable()?;
-        let victim = self.victim(folder, name);
-        unlinkat(self.node_fd(folder)?, name, flags)?;
-        if let Some(Victim { node, fd }) = victim {
-            self.nodes().unname(node, folder, name, fd);
-        }
-        Ok(())
-    }
-
-    /// Opens a file for extended attributes of users, which only files and folders have.
-    fn open_for_xattrs(&self, node: u64, absent: i32) -> io::Result<File> {
-        match self.nodes().kind(node)? {
-            libc::S_IFREG | libc::S_IFDIR => {}
-            _ => return Err(errno(absent)),
-        }
-        self.open_node(node, 0)
-    }
-
-    fn set_size(&self, node: u64, handle: Option<u64>, size: u64) -> io::Result<()> {
-        match handle {
-            Some(handle) => ftruncate(&self.handle(node, handle)?.file, size)?,
-            None => ftruncate(self.open_node(node, libc::O_WRONLY.cast_unsigned())?, size)?,
-        }
-        Ok(())
-    }
-
-    fn set_mode(&self, node: u64, handle: Option<u64>, mode: u32) -> io::Result<()> {
-        let mode = mode_of(mode);
-        match handle {
-            Some(handle) => fchmod(&self.handle(node, handle)?.file, mode)?,
-            None => {
-                let fd = self.node_fd(node)?;
-                chmodat(&self.settings.own_fds, fd_name(&fd), mode, AtFlags::empty())?;
-            }
-        }
-        Ok(())
-    }
-
-    fn set_times(&self, node: u64, handle: Option<u64>, attr: &SetattrIn, valid: SetattrValid) -> io::Result<()> {
-        let time = |set, now, seconds: u64, nanoseconds: u32| Timespec {
-            tv_sec: seconds.cast_signed(),
-            tv_nsec: match (valid.contains(now), valid.contains(set)) {
-                (true, _) => UTIME_NOW,
-                (false, true) => i64::from(nanoseconds.min(999_999_999)),
-                (false, false) => UTIME_OMIT,
-            },
-        };
-        let times = Timestamps {
-            last_access: time(SetattrValid::ATIME, SetattrValid::ATIME_NOW, attr.atime, attr.atimensec),
-            last_modification: time(SetattrValid::MTIME, SetattrValid::MTIME_NOW, attr.mtime, attr.mtimensec),
-        };
-        match handle {
-            Some(handle) => futimens(&self.handle(node, handle)?.file, &times)?,
-            None => {
-                let fd = self.node_fd(node)?;
-                utimensat(&self.settings.own_fds, fd_name(&fd), &times, AtFlags::empty())?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn mode_of(mode: u32) -> Mode {
-    Mode::from_raw_mode(mode & 0o7777)
 }
 
 impl FileSystem for Tree {
@@ -238,25 +149,7 @@ impl FileSystem for Tree {
         flags: u32,
     ) -> io::Result<()> {
         self.check_writable()?;
-        let flags = RenameFlags::from_bits_retain(flags);
-        let moved = self.key_at(old_parent, old_name)?;
-        let victim = self.victim(new_parent, new_name);
-        renameat_with(&*self.node_fd(old_parent)?, old_name, &*self.node_fd(new_parent)?, new_name, flags)?;
-        let mut nodes = self.nodes();
-        let moved = nodes.find(moved);
-        if let Some(Victim { node, fd }) = victim
-            && moved != Some(node)
-        {
-            if flags.contains(RenameFlags::EXCHANGE) {
-                nodes.place(node, old_parent, old_name);
-            } else {
-                nodes.unname(node, new_parent, new_name, fd);
-            }
-        }
-        if let Some(moved) = moved {
-            nodes.place(moved, new_parent, new_name);
-        }
-        Ok(())
+        self.move_name((old_parent, old_name), (new_parent, new_name), RenameFlags::from_bits_retain(flags))
     }
 
     fn link(&self, _: Context, node: u64, parent: u64, name: &CStr) -> io::Result<Entry> {
@@ -356,12 +249,7 @@ impl FileSystem for Tree {
 
     fn fsync(&self, _: Context, node: u64, is_data_only: bool, handle: u64) -> io::Result<()> {
         let handle = self.handle(node, handle)?;
-        if is_data_only {
-            fdatasync(&handle.file)?
-        } else {
-            fsync(&handle.file)?
-        }
-        Ok(())
+        Ok(if is_data_only { fdatasync(&handle.file) } else { fsync(&handle.file) }?)
     }
 
     fn fsyncdir(&self, context: Context, node: u64, is_data_only: bool, handle: u64) -> io::Result<()> {

@@ -273,7 +273,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const STAT_MASK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::MNT_ID);
+const STAT_MASK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::MNT_ID).union(StatxFlags::BTIME);
 
 pub(super) fn stat_fd(fd: impl AsFd) -> io::Result<Statx> {
     Ok(statx(fd, c"", AtFlags::EMPTY_PATH, STAT_MASK)?)
@@ -288,7 +288,10 @@ fn device_of(stat: &Statx) -> u64 {
 }
 
 pub(super) fn key_of(stat: &Statx) -> FileKey {
-    FileKey { device: device_of(stat), inode: stat.stx_ino, mount: stat.stx_mnt_id }
+    let born = stat.stx_btime;
+    let has_birth = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
+    let birth = if has_birth { i128::from(born.tv_sec) * 1_000_000_000 + i128::from(born.tv_nsec) } else { 0 };
+    FileKey { device: device_of(stat), inode: stat.stx_ino, mount: stat.stx_mnt_id, birth }
 }
 
 fn check_key(stat: &Statx, key: FileKey) -> io::Result<()> {

@@ -3,7 +3,7 @@
 //! The server says once how its start went; from then on the parent sends views, and each is answered by one byte
 //! when it is in force. The end of the stream ends the server.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,13 +41,9 @@ pub(super) fn send_report(mut stream: impl Write, report: &Report) -> io::Result
 /// Reads a report. `None` where the stream ends before it is whole.
 pub(super) fn receive_report(stream: impl Read) -> io::Result<Option<Report>> {
     let mut line = Vec::new();
-    for byte in stream.take(REPORT_MAX_BYTES).bytes() {
-        match byte? {
-            b'\n' => return Ok(Some(serde_json::from_slice(&line)?)),
-            byte => line.push(byte),
-        }
-    }
-    Ok(None)
+    // Nothing follows a report before the parent has asked, so that a buffer takes nothing that is another's.
+    BufReader::new(stream.take(REPORT_MAX_BYTES)).read_until(b'\n', &mut line)?;
+    if line.pop() == Some(b'\n') { Ok(Some(serde_json::from_slice(&line)?)) } else { Ok(None) }
 }
 
 /// Sends a view and waits until it is in force.

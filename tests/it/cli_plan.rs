@@ -24,7 +24,6 @@ const UNIT_PLAN: &str = "acme: 2 machines, 3 steps
 machine build: image host, 1 CPU, 512MiB, user root
   /code  read-only, from ./src
   /out  writable, from ./out, made where missing
-
 machine test: image host, 1 CPU, 256MiB, user root
 
 1  prepare:build      first step `compile`

@@ -13,7 +13,7 @@ fn own_rights() -> Rights {
     Rights {
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
-        groups: rustix::process::getgroups().unwrap().iter().map(|gid| gid.as_raw()).collect(),
+        groups: rustix::process::getgroups().expect("own groups").iter().map(|gid| gid.as_raw()).collect(),
     }
 }
 
@@ -33,12 +33,12 @@ fn unexpected() -> OnDeath {
 /// Process ids of the server and its outer process.
 fn family(handle: &ShareHandle) -> Vec<u32> {
     let children = format!("/proc/{0}/task/{0}/children", handle.pid());
-    let inner = std::fs::read_to_string(children).unwrap();
-    inner.split_whitespace().map(|pid| pid.parse().unwrap()).chain([handle.pid()]).collect()
+    let inner = std::fs::read_to_string(children).expect("the outer process");
+    inner.split_whitespace().map(|pid| pid.parse().expect("a number")).chain([handle.pid()]).collect()
 }
 
 fn status(pid: u32, key: &str) -> String {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
     let line = status.lines().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("{key} in {status}"));
     line[key.len()..].trim_matches([':', '\t', ' ']).to_owned()
 }

@@ -46,7 +46,8 @@ fn all() -> Vec<(PathBuf, String)> {
 }
 
 fn is_test(path: &Path) -> bool {
-    path.starts_with("tests") || path.ends_with("tests.rs")
+    let name = path.display().to_string();
+    name.starts_with("tests/") || name.contains("/tests/") || name.ends_with("tests.rs")
 }
 
 #[test]

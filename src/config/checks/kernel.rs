@@ -43,7 +43,11 @@ pub(super) fn check(world: &World<'_>, path: &Path, span: Span) -> Option<Diagno
         }
         Err(error) => {
             let message = format!("kernel `{shown}` cannot be read by {}: {error}", world.invoker_words());
-            refuse(message, "no right to read this file", format!("give the right: `sudo chmod a+r {shown}`, {auto}"))
+            refuse(
+                message,
+                "no right to read this file",
+                format!("give the right: `sudo chmod a+r {}`, {auto}", super::shell_word(&shown)),
+            )
         }
     }
 }

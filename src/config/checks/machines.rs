@@ -76,7 +76,7 @@ fn check_folder(world: &World<'_>, path: &Path, span: Span, rule: (u16, &str), o
         Ok(found) if found.kind == FileKind::Folder => (
             format!("{what} folder `{shown}` cannot be read by {}", world.invoker_words()),
             "no right to list and enter this folder",
-            format!("give the right, for example with `chmod u+rx {shown}`"),
+            super::sources::give(world, path, "rx"),
         ),
         Ok(_) if code == 402 => (
             format!("image `{shown}` is not a folder, as `dir:` says"),

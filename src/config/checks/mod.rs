@@ -28,4 +28,4 @@ mod world;
 mod writers;
 
 pub(crate) use all::check_all;
-use show::{in_order, is_later, long_form};
+use show::{in_order, is_later, long_form, shell_word};

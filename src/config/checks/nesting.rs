@@ -122,7 +122,8 @@ fn missing_without_create(world: &World<'_>, inner: &Mount, point: &Path, wants_
 }
 
 fn make_command(shown: &str, is_file: bool) -> String {
-    if is_file { format!("touch {shown}") } else { format!("mkdir -p {shown}") }
+    let word = super::shell_word(shown);
+    if is_file { format!("touch {word}") } else { format!("mkdir -p {word}") }
 }
 
 fn refuse(nested: &Nested<'_>, problem: Problem) -> Diagnostic {

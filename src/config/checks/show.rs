@@ -45,3 +45,29 @@ fn quote(text: &str) -> String {
         text.chars().all(|c| c.is_alphanumeric() || "./_-+@~".contains(c)) && !text.starts_with(['-', '@', '~']);
     if is_plain { text.to_owned() } else { format!("{text:?}") }
 }
+
+/// A word of a command line, quoted where a shell would read it otherwise.
+pub(super) fn shell_word(text: &str) -> String {
+    let is_plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "./_-+@:,=%".contains(c));
+    if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_command_line_can_be_pasted() {
+        assert_eq!(shell_word("./src"), "./src");
+        assert_eq!(shell_word("./my folder"), "'./my folder'");
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn values_in_a_flow_map_can_be_pasted() {
+        assert_eq!(quote("./src"), "./src");
+        assert_eq!(quote("."), ".");
+        assert_eq!(quote("./a, b"), "\"./a, b\"");
+        assert_eq!(quote("~/x"), "\"~/x\"");
+    }
+}

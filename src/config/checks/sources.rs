@@ -65,7 +65,7 @@ fn check_rights(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
             mount,
             format!("source `{shown}` cannot be read by {who}"),
             "no right to list and enter this folder",
-            format!("give the right, for example with `chmod u+rx {shown}`, or run as a user who has it"),
+            format!("{}, or run as a user who has it", give(world, path, "rx")),
         ));
     }
     if mount.readonly || world.files.is_writable(path) {
@@ -76,7 +76,8 @@ fn check_rights(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
         format!("source `{shown}` cannot be written by {who}, but the mount is writable"),
         "no right to make files here",
         format!(
-            "give the right: `chmod u+w {shown}`; or mount it read-only:\n`{}`",
+            "{}, or mount it read-only:\n`{}`",
+            give(world, path, "w"),
             super::long_form(world, mount, "readonly: true"),
         ),
     ))
@@ -133,7 +134,7 @@ fn missing(world: &World<'_>, mount: &Mount) -> Diagnostic {
     let help = match nearest_path(world, path) {
         Some(near) if mount.readonly => format!("did you mean `{near}`?"),
         Some(near) => format!("did you mean `{near}`? To have smolvm make it:\n`{create}`"),
-        None => format!("make it with `mkdir -p {shown}`, or let smolvm make it:\n`{create}`"),
+        None => format!("make it with `mkdir -p {}`, or let smolvm make it:\n`{create}`", super::shell_word(&shown)),
     };
     refuse(mount, format!("source `{shown}` does not exist"), "no such folder", help)
 }
@@ -162,13 +163,22 @@ fn check_can_be_made(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
     if world.files.is_writable(there) {
         return None;
     }
-    let (shown, there) = (world.show(path), world.show(there));
+    let (shown, there_shown) = (world.show(path), world.show(there));
     Some(refuse(
         mount,
-        format!("source `{shown}` cannot be made: {} may not write `{there}`", world.invoker_words()),
+        format!("source `{shown}` cannot be made: {} may not write `{there_shown}`", world.invoker_words()),
         "`create: true` cannot make this",
-        format!("give the right, for example with `chmod u+w {there}`, or choose a folder that can be written"),
+        format!("{}, or choose a folder that can be written", give(world, there, "w")),
     ))
+}
+
+/// How to give the invoking user a right: with commands for what is the project's own, not for folders of the system.
+pub(super) fn give(world: &World<'_>, path: &Path, right: &str) -> String {
+    if !path.starts_with(&world.project.folder) {
+        return format!("give uid {} the right", world.files.invoker().uid);
+    }
+    let word = super::shell_word(&world.show(path));
+    format!("give the right (`sudo chown {} {word}`, `chmod u+{right} {word}`)", world.files.invoker().uid)
 }
 
 /// What stands on the way and is not a folder.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::places::Places;
 use super::words::Nearest;
+use crate::config::alias;
 use crate::config::files::{FileError, Files, Metadata};
 use crate::config::load::Mode;
 use crate::config::model::{Image, Machine, Mount, Project};
@@ -85,12 +86,17 @@ impl<'a> World<'a> {
             Image::Host if is_hidden(path) => return None,
             Image::Host => PathBuf::from(path),
             Image::Dir(root) => root.join(path.trim_start_matches('/')),
-            Image::Unsupported(_) => return crate::config::alias::assumed_link(path),
+            Image::Unsupported(_) => return alias::assumed_link(path),
         };
         if let Some(known) = self.image_links.borrow().get(&host_path) {
             return known.clone();
         }
-        let link = self.host_link(&host_path);
+        let mut link = self.host_link(&host_path);
+        if let Image::Dir(root) = image
+            && self.files.metadata(root).is_err()
+        {
+            link = alias::assumed_link(path);
+        }
         self.image_links.borrow_mut().insert(host_path, link.clone());
         link
     }

@@ -12,6 +12,8 @@ pub(super) struct Fields {
     fields: Vec<Field>,
     /// Keys that an unknown one was probably meant to be: their absence follows from it.
     meant: Vec<&'static str>,
+    /// Whether keys may be missing because a merge could not be read.
+    is_incomplete: bool,
     /// The map itself.
     pub(super) value: Value,
 }
@@ -34,9 +36,9 @@ impl Fields {
         self.fields.iter().find(|field| field.key == key).map(|field| field.key_span)
     }
 
-    /// Whether a key is there, or was probably meant by an unknown one.
+    /// Whether a key is there, was probably meant by an unknown one, or may have been in what could not be merged.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.get(key).is_some() || self.meant.contains(&key)
+        self.is_incomplete || self.get(key).is_some() || self.meant.contains(&key)
     }
 }
 
@@ -44,7 +46,8 @@ impl Reader<'_> {
     /// Looks at the keys of a map; `None` where the value is no map.
     pub(super) fn fields(&mut self, value: Value, table: &KeyTable) -> Option<Fields> {
         let entries = self.entries(value, table.place)?;
-        let mut fields = Fields { fields: Vec::new(), meant: Vec::new(), value };
+        let is_incomplete = matches!(self.content(value), Content::Map(map) if map.is_incomplete);
+        let mut fields = Fields { fields: Vec::new(), meant: Vec::new(), is_incomplete, value };
         let mut unknown = Vec::new();
         for entry in &entries {
             let via = value.via.or(entry.via);

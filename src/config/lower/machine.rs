@@ -50,7 +50,7 @@ impl Reader<'_> {
             return LoweredMachine { machine, shell: None };
         }
         let Some(fields) = self.fields(value, &MACHINE) else {
-            machine.gaps = MachineGaps { mounts: true, purpose: false };
+            machine.gaps = MachineGaps { mounts: true, purpose: true };
             return LoweredMachine { machine, shell: None };
         };
         self.machine_boot(&fields, &mut machine);
@@ -149,7 +149,10 @@ impl Reader<'_> {
     }
 
     fn mounts(&mut self, fields: &Fields, volumes: &VolumeNames, machine: &mut Machine) {
-        let Some(value) = fields.get("mounts") else { return };
+        let Some(value) = fields.get("mounts") else {
+            machine.gaps.mounts = fields.has("mounts");
+            return;
+        };
         let Some(items) = self.list(value, "`mounts`") else {
             machine.gaps.mounts = true;
             return;

@@ -105,7 +105,10 @@ impl Reader<'_> {
     }
 
     fn needs(&mut self, fields: &Fields, gaps: &mut StepGaps) -> Needs {
-        let Some(value) = fields.get("needs") else { return Needs::Above };
+        let Some(value) = fields.get("needs") else {
+            gaps.needs = fields.has("needs");
+            return Needs::Above;
+        };
         let Some(items) = self.list(value, "`needs`") else {
             gaps.needs = true;
             return Needs::Explicit(Vec::new());

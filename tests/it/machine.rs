@@ -21,7 +21,7 @@ use smolvm::virtio::vsock::{VsockBackend, VsockHandle};
 use tokio::sync::mpsc::Receiver;
 
 /// Longest that a test waits for anything.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 
 struct Dialer(VsockHandle);
 

@@ -130,6 +130,7 @@ fn agent_of_another_version_is_not_spoken_to() {
         let (dialed, connections) = mpsc::channel::<(u32, UnixStream)>();
         std::thread::spawn(move || {
             let (_, mut stream) = connections.recv().expect("the host dials");
+            stream.read_exact(&mut [0; 8]).expect("the host greets");
             stream.write_all(b"smolvm\x63\x00").expect("the host listens");
         });
         let dial = Arc::new(Guest { refusals: AtomicUsize::new(0), dialed });

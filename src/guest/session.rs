@@ -28,7 +28,7 @@ const EVENTS_WAITING: usize = 16;
 /// Requests that wait for the guest to read them.
 const REQUESTS_WAITING: usize = 16;
 
-/// How long the output connection may outlive the control connection.
+/// How long one connection may outlive the other: what was said on it before the end still counts.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Deadlines of a session.
@@ -365,17 +365,14 @@ async fn supervise(
     shared: Arc<Shared>,
     events: mpsc::Sender<SessionEvent>,
 ) {
-    let end = tokio::select! {
-        end = &mut control => {
-            let _ = timeout(DRAIN, &mut output).await;
-            output.abort();
-            end
-        }
-        end = &mut output => {
-            control.abort();
-            end
-        }
+    let (end, mut other) = tokio::select! {
+        end = &mut control => (end, output),
+        end = &mut output => (end, control),
     };
+    if matches!(end, Ok(StreamEnd::Closed)) {
+        let _ = timeout(DRAIN, &mut other).await;
+    }
+    other.abort();
     let reason = end.map_or_else(|_| "the session ended".to_owned(), |end| end.to_string());
     shared.close(&reason);
     // Nobody listens where the run is over.

@@ -16,7 +16,8 @@ struct Account<'a> {
 
 /// Finds the user that `wanted` names: `name`, `uid`, `uid:gid`, `name:group`. The error says what is not known.
 ///
-/// A number that no account has is a user without a name, with group 0 and home `/`.
+/// A number that no account has is a user without a name, with group 0 and home `/`; so is `root` in an image without
+/// accounts, where it is the default.
 pub(crate) fn resolve_user(wanted: &str, passwd: &str, group: &str) -> Result<GuestUser, String> {
     let (user, wanted_group) = match wanted.split_once(':') {
         Some((user, group)) => (user, Some(group)),
@@ -35,7 +36,8 @@ pub(crate) fn resolve_user(wanted: &str, passwd: &str, group: &str) -> Result<Gu
             home: if account.home.starts_with('/') { account.home.to_owned() } else { "/".to_owned() },
         },
         None => {
-            let uid = parse_id(user).ok_or_else(|| format!("the image has no user `{user}`"))?;
+            let uid = if user == "root" { Some(0) } else { parse_id(user) };
+            let uid = uid.ok_or_else(|| format!("the image has no user `{user}`"))?;
             GuestUser { name: None, uid, gid: 0, groups: vec![0], home: "/".to_owned() }
         }
     };
@@ -126,6 +128,12 @@ mod tests {
     fn number_without_an_account_has_group_0_and_home_root() {
         let user = resolve_user("4242", PASSWD, GROUP).expect("any number is a user");
         assert_eq!((user.name, user.uid, user.gid, user.home.as_str()), (None, 4242, 0, "/"));
+    }
+
+    #[test]
+    fn root_is_there_in_an_image_without_accounts() {
+        let user = resolve_user("root", "", "").expect("the default user");
+        assert_eq!((user.uid, user.gid, user.home.as_str()), (0, 0, "/"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod agent;
 mod cases;
 mod cli_check;
 mod cli_plan;
+mod cli_up;
 mod cli_usage;
 mod docs;
 mod examples;

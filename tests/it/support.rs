@@ -198,12 +198,12 @@ fn render(stdout: &str, stderr: &str, code: Option<i32>) -> String {
     out
 }
 
-/// Folder of the case, times of day and durations, version.
+/// Folder of the case, ids of projects and runs below its state, times of day and durations, version.
 pub(crate) fn redact(text: &str, folder: &Path) -> String {
     let text = text.replace(&folder.join("project").display().to_string(), "[PROJECT]");
     let text = text.replace(&folder.display().to_string(), "[CASE]");
     let text = text.replace(concat!("smolvm ", env!("CARGO_PKG_VERSION")), "smolvm [VERSION]");
-    text.split_inclusive('\n').map(|line| redact_seconds(redact_clock(line))).collect()
+    text.split_inclusive('\n').map(|line| redact_state(redact_seconds(redact_clock(line)))).collect()
 }
 
 /// `12:34:56 ` at the start of a line.
@@ -223,5 +223,18 @@ fn redact_seconds(line: String) -> String {
         format!("{before} in [SECONDS]{}", &after[taken..])
     } else {
         line
+    }
+}
+
+/// `[CASE]/state/smolvm/acme-0123456789ab/runs/20260301T120000000Z/`.
+fn redact_state(line: String) -> String {
+    let Some((before, after)) = line.split_once("[CASE]/state/smolvm/") else { return line };
+    let parts: Vec<&str> = after.splitn(4, '/').collect();
+    match parts.as_slice() {
+        [project, "runs", _, rest] => {
+            let name = project.rsplit_once('-').map_or(*project, |(name, _)| name);
+            format!("{before}[CASE]/state/smolvm/{name}-[ID]/runs/[ID]/{rest}")
+        }
+        _ => line,
     }
 }

@@ -17,5 +17,6 @@ mod real_files;
 mod scale;
 mod schema;
 mod share;
+mod share_guest;
 mod support;
 mod tidy;

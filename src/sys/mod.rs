@@ -10,5 +10,5 @@ pub mod mount;
 pub mod namespace;
 pub mod signal;
 pub mod socket;
-pub mod tsc;
 pub mod statvfs;
+pub mod tsc;

@@ -94,6 +94,6 @@ fn every_example_has_a_test() {
     let tests = std::fs::read_to_string(repository().join("tests/it/examples.rs")).unwrap();
     for entry in std::fs::read_dir(repository().join("examples")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(tests.contains(&format!("{}\")", name)), "examples/{name} is run by no test");
+        assert!(tests.contains(&format!("{name}\")")), "examples/{name} is run by no test");
     }
 }

@@ -233,7 +233,7 @@ fn share(tag: &str, tree: ShareTree, shares: &mut Vec<ShareHandle>, sockets: &mu
 
 /// Starts the emulator; what the console says and how the machine ends is collected on a thread.
 fn start(spec: VmSpec, console: &Arc<Mutex<String>>) -> (Box<dyn Vm>, thread::JoinHandle<VmExit>) {
-    let facts = QemuFacts { program: "qemu-system-x86_64".into(), version: semver::Version::new(7, 2, 0) };
+    let facts = QemuFacts { program: "qemu-system-x86_64".into() };
     let (vm, events) = QemuEngine::new(facts).start(spec).unwrap();
     let console = Arc::clone(console);
     let exit = thread::spawn(move || {

@@ -265,16 +265,17 @@ impl<'a> Reader<'a> {
         }
         let mut diagnostic = self.wrong_type(value, what, "`true` or `false`");
         let meant = match text.to_ascii_lowercase().as_str() {
-            "yes" | "on" | "y" | "1" | "true" => Some("true"),
-            "no" | "off" | "n" | "0" | "false" => Some("false"),
+            "yes" | "on" | "y" | "1" | "true" => Some(true),
+            "no" | "off" | "n" | "0" | "false" => Some(false),
             _ => None,
         };
         if let Some(meant) = meant {
             diagnostic = diagnostic.help(format!("write `{meant}`"));
-            diagnostic = self.replace(diagnostic, true, value, meant.to_owned());
+            diagnostic = self.replace(diagnostic, true, value, meant.to_string());
         }
         self.report(diagnostic);
-        None
+        // Read as what was meant, so that nothing is said twice: `readonly: yes` is no writable mount.
+        meant.map(|value_meant| Spanned { value: value_meant, span: value.span })
     }
 
     /// A whole number in a range, or a variable that holds one.

@@ -17,13 +17,27 @@ const PARENT: &str = "/sys/fs/cgroup/smolvm";
 /// How long what was killed may take to go away.
 const KILLED: Duration = Duration::from_secs(5);
 
+/// Processes and threads that commands leave for the agent and the kernel.
+const RESERVED_TASKS: u64 = 256;
+
 /// Makes the group that holds all commands, with memory accounted per command.
 pub(crate) fn prepare_parent() -> io::Result<()> {
     fs::create_dir(PARENT)?;
     for folder in [HIERARCHY, PARENT] {
         fs::write(Path::new(folder).join("cgroup.subtree_control"), "+memory")?;
     }
+    // A command that forks without end must not keep the agent from starting a thread. A kernel without the
+    // controller has to do without.
+    let _ = limit_tasks();
     Ok(())
+}
+
+fn limit_tasks() -> io::Result<()> {
+    fs::write(Path::new(HIERARCHY).join("cgroup.subtree_control"), "+pids")?;
+    let number = |path| fs::read_to_string(path)?.trim().parse::<u64>().map_err(io::Error::other);
+    let most = number("/proc/sys/kernel/threads-max")?.min(number("/proc/sys/kernel/pid_max")?);
+    let limit = most.saturating_sub(RESERVED_TASKS).max(RESERVED_TASKS);
+    fs::write(Path::new(PARENT).join("pids.max"), limit.to_string())
 }
 
 /// The group of one command.

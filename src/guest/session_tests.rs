@@ -7,8 +7,8 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use smolvm_agent::{
-    ANSWER_MAX, Answer, Bytes, CONTROL_PORT, Command, Exec, ExitStatus, Numbered, REQUEST_MAX, Reply, Report, Request,
-    Stream, decode, encode, frame_length, greeting,
+    ANSWER_MAX, Answer, Bytes, CONTROL_PORT, Command, Exec, ExitStatus, Numbered, OUTPUT_PORT, REQUEST_MAX, Reply,
+    Report, Request, Stream, decode, encode, frame_length, greeting,
 };
 use tokio::sync::mpsc::Receiver;
 
@@ -47,9 +47,12 @@ fn guest(
             stream.write_all(&greeting()).expect("the host listens");
             (port, stream)
         };
-        let (port, control) = take();
-        assert_eq!(port, CONTROL_PORT);
-        play(control, take().1);
+        match (take(), take()) {
+            ((CONTROL_PORT, control), (OUTPUT_PORT, output)) | ((OUTPUT_PORT, output), (CONTROL_PORT, control)) => {
+                play(control, output);
+            }
+            other => panic!("{other:?}"),
+        }
     });
     (Arc::new(Guest { refusals: AtomicUsize::new(refusals), dialed }), thread)
 }

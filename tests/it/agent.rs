@@ -95,6 +95,12 @@ fn wrong_mounts_fail_the_setup_by_name() {
         let expected = "the folder `/out/new` does not exist in the mount `/out`, and `create` is not set";
         assert_eq!(message, expected);
         assert!(!out.join("new").exists());
+
+        let (mut created, tree) = mount("share1", host.path(), "/out/new", true);
+        created.is_created_in_share = true;
+        let machine = Machine::ready(256, vec![mount("share0", &out, "/out", false), (created, tree)]).await;
+        assert!(out.join("new").is_dir());
+        assert_eq!(machine.power_off().await, VmExit::PoweredOff);
     });
 }
 

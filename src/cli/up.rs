@@ -86,10 +86,11 @@ fn go(
     printer.note(&format!("engine: {}\n", chosen.why));
     let places = Places::find()?;
     let (lock, folder) = open_state(args, &places, &plan, printer)?;
+    let defaults = Options::for_accel(chosen.accel);
     let options = Options {
         keep_going: args.keep_going,
         parallel: args.parallel.or(settings.parallel).and_then(|number| usize::try_from(number).ok()),
-        ..Options::for_accel(chosen.accel)
+        time_factor: args.time_factor.unwrap_or(defaults.time_factor),
     };
     let invoker = host::facts().invoker;
     let deps = RunDeps {

@@ -17,7 +17,7 @@
 
 use std::time::Duration;
 
-use super::chunk::{Tail, clean};
+use super::chunk::{Source, Tail, clean};
 use super::input::{MachineInput, MachineTimer, PrepareFailure};
 use super::limits::{GRACE, KILLED, LAST_OUTPUT, TimeLimits};
 use crate::engine::VmExit;
@@ -116,8 +116,12 @@ impl Machine {
     /// Takes one input; what makes no sense in a state is ignored, because workers may be late.
     pub(super) fn on(&mut self, input: MachineInput) -> Vec<MachineEffect> {
         match (self.state, input) {
-            (_, In::Console(bytes) | In::Log(bytes)) => {
-                self.tail.push(&bytes);
+            (_, In::Console(bytes)) => {
+                self.tail.push(Source::Console, &bytes);
+                Vec::new()
+            }
+            (_, In::Log(bytes)) => {
+                self.tail.push(Source::Agent, &bytes);
                 Vec::new()
             }
             (_, In::Exited(exit)) => self.exited(&exit),

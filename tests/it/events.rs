@@ -247,7 +247,8 @@ pub(crate) fn signal(pid: u32, signal: rustix::process::Signal) {
 
 #[test]
 fn base64_is_read_as_it_is_written() {
-    for (text, bytes) in [("", &b""[..]), ("/w==", b"\xff"), ("/wA=", b"\xff\0"), ("/wCA", b"\xff\0\x80"), ("YWJjZA==", b"abcd")]
+    for (text, bytes) in
+        [("", &b""[..]), ("/w==", b"\xff"), ("/wA=", b"\xff\0"), ("/wCA", b"\xff\0\x80"), ("YWJjZA==", b"abcd")]
     {
         assert_eq!(decode_base64(text), bytes);
     }

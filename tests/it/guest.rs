@@ -103,10 +103,7 @@ steps:
 /// An image of a few files: the probe, accounts, and a home.
 fn small_image(case: Case) -> Case {
     let case = with_probe(case, "image/bin")
-        .file(
-            "image/etc/passwd",
-            "root:x:0:0::/root:/bin/sh\nann:x:1000:100::/home/ann:/bin/sh\nbare:x:1001:1001:::\n",
-        )
+        .file("image/etc/passwd", "root:x:0:0::/root:/bin/sh\nann:x:1000:100::/home/ann:/bin/sh\nbare:x:1001:1001:::\n")
         .file("image/etc/group", "root:x:0:\nusers:x:100:\nbuild:x:200:bob,ann\ndisk:x:6:ann\n")
         .folder("image/home");
     let program = case.project().join("image/bin/probe");

@@ -11,6 +11,7 @@ mod cli_usage;
 mod docs;
 mod examples;
 mod layers;
+mod leftovers;
 mod live;
 mod machine;
 mod plans;

@@ -180,9 +180,12 @@ mod tests {
         let mut tail = Tail::default();
         let mut chunks = [LineChunks::default(), LineChunks::default()];
         let mut out = Vec::new();
-        for (source, text) in
-            [(Source::Console, "on"), (Source::Agent, "two\nth"), (Source::Console, "e\nfour"), (Source::Agent, "ree\n")]
-        {
+        for (source, text) in [
+            (Source::Console, "on"),
+            (Source::Agent, "two\nth"),
+            (Source::Console, "e\nfour"),
+            (Source::Agent, "ree\n"),
+        ] {
             tail.push(source, text.as_bytes());
             out.extend(chunks[source as usize].push(text.as_bytes()).unwrap_or_default());
         }

@@ -189,15 +189,6 @@ impl Live {
         }
     }
 
-    /// Reads until a step has written this text, whole, in one chunk.
-    pub(crate) fn until_says(&mut self, step: &str, text: &str) {
-        self.until(&format!("{step} says {text}"), |event| {
-            event["event"] == "output"
-                && event["step"] == step
-                && event["text"].as_str().is_some_and(|said| said.contains(text))
-        });
-    }
-
     /// Processes below smolvm's whose command line holds this word, as it is.
     pub(crate) fn processes(&self, word: &str) -> Vec<u32> {
         let mut found = Vec::new();
@@ -247,7 +238,8 @@ pub(crate) fn signal(pid: u32, signal: rustix::process::Signal) {
 
 #[test]
 fn base64_is_read_as_it_is_written() {
-    for (text, bytes) in [("", &b""[..]), ("/w==", b"\xff"), ("/wA=", b"\xff\0"), ("/wCA", b"\xff\0\x80"), ("YWJjZA==", b"abcd")]
+    for (text, bytes) in
+        [("", &b""[..]), ("/w==", b"\xff"), ("/wA=", b"\xff\0"), ("/wCA", b"\xff\0\x80"), ("YWJjZA==", b"abcd")]
     {
         assert_eq!(decode_base64(text), bytes);
     }

@@ -185,7 +185,10 @@ steps:
     for (machine, expected) in [
         ("elf", "prepare: the kernel cannot be had: `[PROJECT]/elf` has no PVH entry"),
         ("packed", "prepare: the kernel cannot be had: `[PROJECT]/packed` is neither a bzImage nor a vmlinux"),
-        ("bare", "cannot run a machine: module `virtio_mmio` is neither in `[PROJECT]/modules` nor built into the kernel"),
+        (
+            "bare",
+            "cannot run a machine: module `virtio_mmio` is neither in `[PROJECT]/modules` nor built into the kernel",
+        ),
         ("gone", "cannot open the folder `[PROJECT]/gone`: No such file or directory"),
         ("other", "prepare: the file server of share `share0` could not start: `[PROJECT]/other` is not a folder"),
     ] {
@@ -212,13 +215,18 @@ fn kernel_that_resets() -> Vec<u8> {
     for (place, value, size) in [(20, 1, 4), (24, entry, 8), (32, 64, 8), (52, 64, 2), (54, 56, 2), (56, 2, 2)] {
         put(place, value, size);
     }
-    for (place, value) in [(64, 1 | 7 << 32), (72, 0), (80, BASE), (88, BASE), (96, length), (104, length), (112, 4096)] {
+    for (place, value) in [(64, 1 | 7 << 32), (72, 0), (80, BASE), (88, BASE), (96, length), (104, length), (112, 4096)]
+    {
         put(place, value, 8);
     }
-    for (place, value) in [(120, 4 | 4 << 32), (128, 0x200), (136, BASE + 0x200), (144, BASE + 0x200), (152, 20), (160, 20), (168, 4)] {
+    for (place, value) in
+        [(120, 4 | 4 << 32), (128, 0x200), (136, BASE + 0x200), (144, BASE + 0x200), (152, 20), (160, 20), (168, 4)]
+    {
         put(place, value, 8);
     }
-    for (place, value) in [(0x200, 4), (0x204, 4), (0x208, 18), (0x20c, u64::from(u32::from_le_bytes(*b"Xen\0"))), (0x210, entry)] {
+    for (place, value) in
+        [(0x200, 4), (0x204, 4), (0x208, 18), (0x20c, u64::from(u32::from_le_bytes(*b"Xen\0"))), (0x210, entry)]
+    {
         put(place, value, 4);
     }
     // mov esi, the line; mov dx, 0x3f8; next: lodsb; test al, al; jz end; out dx, al; jmp next; end: ud2

@@ -71,7 +71,7 @@ impl Floor {
             ("-display", "none".to_owned()),
             ("-kernel", kernel.boot_file.display().to_string()),
             ("-initrd", initrd.display().to_string()),
-            ("-append", format!("quiet panic=-1 reboot=a {clock}")),
+            ("-append", format!("cryptomgr.notests=1 init_on_alloc=0 quiet panic=-1 reboot=a {clock}")),
         ];
         let mut args: Vec<String> = args.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect();
         args.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(str::to_owned));

@@ -1,10 +1,18 @@
-//! The folders of the invoking user's that smolvm writes.
+//! The folders that smolvm writes outside the project: state and cache.
+//!
+//! Under a `sudo` that keeps the caller's `HOME` they are root's own: in a folder of the caller's, root could be led
+//! astray by links, and would leave what the caller cannot remove.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 
 use super::exit::{Class, Failure};
+use crate::host;
+
+/// Home of root where the caller's cannot be used.
+const ROOT_HOME: &str = "/root";
 
 /// Where state and cache go.
 #[derive(Debug)]
@@ -22,6 +30,24 @@ impl Places {
             Failure::new(Class::World, error).help("set HOME, or XDG_STATE_HOME and XDG_CACHE_HOME")
         })?;
         let state_home = folders.state_dir().unwrap_or_else(|| folders.home_dir().join(".local/state"));
-        Ok(Self { state_home, cache: folders.cache_dir().join("smolvm") })
+        let cache_home = folders.cache_dir();
+        if is_foreign(folders.home_dir()) {
+            let below = |folder: &Path, name: &str| {
+                if folder.starts_with(folders.home_dir()) {
+                    Path::new(ROOT_HOME).join(name)
+                } else {
+                    folder.to_path_buf()
+                }
+            };
+            let (state_home, cache_home) = (below(&state_home, ".local/state"), below(&cache_home, ".cache"));
+            return Ok(Self { state_home, cache: cache_home.join("smolvm") });
+        }
+        Ok(Self { state_home, cache: cache_home.join("smolvm") })
     }
+}
+
+/// Whether we are root on behalf of somebody whose home this is.
+fn is_foreign(home: &Path) -> bool {
+    let invoker = host::facts().invoker;
+    invoker.is_process_root && invoker.uid != 0 && home.metadata().is_ok_and(|metadata| metadata.uid() != 0)
 }

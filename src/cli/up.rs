@@ -5,6 +5,8 @@
 use std::io::IsTerminal;
 use std::sync::Arc;
 
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
 use super::args::{Progress, UpArgs};
 use super::compose::{self, Chosen, Provider};
 use super::exit::{Class, ExitCode, Failure};
@@ -17,7 +19,7 @@ use super::{load, plan};
 use crate::config::{self, Loaded};
 use crate::host;
 use crate::plan::Plan;
-use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, RunFolder, Summary};
+use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, RunFolder, Signal, Summary};
 
 /// Runs the project.
 pub(crate) fn run(args: &UpArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
@@ -52,7 +54,11 @@ fn prepare(args: &UpArgs, settings: &Settings, printer: &Printer, mode: Mode) ->
     };
     let plan = plan::build(&project, &args.selection)?;
     if args.dry_run {
-        printer.data(&crate::plan::render_text(&plan))?;
+        plan::tell_kernel(&plan, printer)?;
+        printer.data(&match mode {
+            Mode::Json => crate::plan::render_json(&plan),
+            _ => crate::plan::render_text(&plan),
+        })?;
         return Ok(Ready::Done(ExitCode::Passed));
     }
     let engine = args.engine.unwrap_or(settings.engine);
@@ -116,15 +122,35 @@ fn run_and_report(
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Class::World, UpError::Runtime(error)))?;
+    let printer = *report.printer;
     let (events, reporting) = report_run::spawn(report)?;
     let summary = runtime.block_on(async {
         let signals = run::signals().map_err(|error| Failure::new(Class::World, UpError::Signals(error)))?;
+        let signals = announced(signals, printer);
         Ok::<_, Failure>(run::run(plan, deps, options, signals, events).await)
     })?;
     // Tasks that still block (a prepare that was canceled) do not hold the end.
     runtime.shutdown_background();
     reporting.finish(&summary);
     Ok(summary)
+}
+
+/// The same signals; the first one is answered in words, because what follows it takes its time.
+fn announced(mut signals: UnboundedReceiver<Signal>, printer: Printer) -> UnboundedReceiver<Signal> {
+    let (sender, receiver) = unbounded_channel();
+    tokio::spawn(async move {
+        let mut is_first = true;
+        while let Some(signal) = signals.recv().await {
+            if is_first {
+                printer.note(&format!("{}: stopping; a second signal waits for nothing\n", signal.name()));
+            }
+            is_first = false;
+            if sender.send(signal).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
 }
 
 fn open_state(

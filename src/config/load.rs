@@ -1,6 +1,6 @@
 //! From the names of files to a checked project.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::checks;
@@ -13,6 +13,9 @@ use super::suggest::nearest;
 use super::text::{FILE_MAX_BYTES, read_text};
 use super::yaml::parse;
 use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Severity, Source, Sources, Span};
+
+/// Names under which a project's file is found, the first one first.
+const NAMES: [&str; 2] = ["smolvm.yaml", "smolvm.yml"];
 
 /// What a key or form that this smolvm does not run yet (0011) means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +66,7 @@ pub struct Loaded {
 
 /// Finds `smolvm.yaml`, then `smolvm.yml`, in a folder and upwards.
 pub fn find(folder: &Path, files: &dyn Files) -> Option<PathBuf> {
-    let names = ["smolvm.yaml", "smolvm.yml"];
-    let mut candidates = folder.ancestors().flat_map(|folder| names.map(|name| folder.join(name)));
+    let mut candidates = folder.ancestors().flat_map(|folder| NAMES.map(|name| folder.join(name)));
     candidates.find(|path| files.metadata(path).is_ok_and(|metadata| metadata.kind != FileKind::Folder))
 }
 
@@ -105,6 +107,7 @@ impl Loader<'_> {
             mode: self.request.mode,
             folder,
             out: &mut self.out,
+            untyped: HashSet::new(),
         };
         let Some(root) = reader.root(file) else {
             let span = Span { file, start: 0, end: 0 };
@@ -168,7 +171,18 @@ impl Loader<'_> {
             error => format!("the file `{name}` cannot be read: {error}"),
         };
         let diagnostic = Diagnostic::new(Code(10), Severity::Error, message);
-        let Some(path) = path.filter(|_| *error == FileError::Missing) else { return diagnostic };
+        let Some(path) = path else { return diagnostic };
+        if *error == FileError::NotRegular {
+            let is_file = |inside: &PathBuf| self.files.metadata(inside).is_ok_and(|found| found.kind == FileKind::File);
+            let inside = NAMES.map(|name| path.join(name)).into_iter().find(is_file);
+            return match inside {
+                Some(inside) => diagnostic.help(format!("did you mean `{}`?", self.display(&inside))),
+                None => diagnostic.help("name a file, as `-f smolvm.yaml`; `-` is standard input"),
+            };
+        }
+        if *error != FileError::Missing {
+            return diagnostic.help("give the right to read it, or name another with `-f FILE`");
+        }
         let Some((folder, own)) = path.parent().zip(path.file_name()) else { return diagnostic };
         let names: Vec<String> = self
             .files
@@ -204,7 +218,11 @@ impl Loader<'_> {
     }
 
     fn display(&self, path: &Path) -> String {
-        path.strip_prefix(&self.request.current_folder).unwrap_or(path).display().to_string()
+        match path.strip_prefix(&self.request.current_folder) {
+            Ok(rest) if rest.as_os_str().is_empty() => ".".to_owned(),
+            Ok(rest) => rest.display().to_string(),
+            Err(_) => path.display().to_string(),
+        }
     }
 }
 
@@ -295,13 +313,16 @@ mod tests {
     }
 
     #[test]
-    fn environment_merges_file_and_machine_and_passes_null_on() {
+    fn null_in_env_passes_a_variable_on_where_it_is_set() {
         let files = MemoryFiles::new().variable("TERM", "xterm");
         let text = "env: { A: file, B: file, TERM: , NOT_SET: ~ }\nmachines: { m: { env: { B: machine, N: 1.10 } } }\n";
         let loaded = load_bytes(text.as_bytes().to_vec(), &files);
-        let env = &loaded.project.expect("can be lowered").machines[0].env;
-        let pairs: Vec<(&str, &str)> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        assert_eq!(pairs, [("A", "file"), ("B", "machine"), ("N", "1.10"), ("TERM", "xterm")]);
+        let project = loaded.project.expect("can be lowered");
+        let pairs = |env: &BTreeMap<String, String>| {
+            env.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+        };
+        assert_eq!(pairs(&project.env), ["A=file", "B=file", "TERM=xterm"]);
+        assert_eq!(pairs(&project.machines[0].env), ["B=machine", "N=1.10"]);
     }
 
     #[test]

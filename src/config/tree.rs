@@ -47,7 +47,7 @@ pub(super) struct Map {
     pub(super) entries: Vec<Entry>,
     /// Mistakes that matter only where the map is used (below `x-` nothing else is asked of it).
     pub(super) mistakes: Vec<Diagnostic>,
-    /// Whether keys may be missing because a merge could not be read.
+    /// Whether keys may be missing because a key or a merge could not be read.
     pub(super) is_incomplete: bool,
 }
 

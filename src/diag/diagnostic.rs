@@ -105,6 +105,9 @@ impl Diagnostic {
     }
 }
 
+/// Uses of one anchor that a remark shows; of more of them nobody reads.
+const LABELS_MAX: usize = 20;
+
 /// All remarks of one check.
 #[derive(Debug, Clone, Default)]
 pub struct Diagnostics {
@@ -143,7 +146,8 @@ impl Diagnostics {
     }
 
     /// Sorts by place of the primary label, then code; those without place come first. Repeats go: the same remark
-    /// on the same place, found once for each use of an anchor, is one with the labels of all.
+    /// on the same place, found once for each use of an anchor, is one with the labels of
+    /// all, at most twenty.
     pub fn sort(&mut self) {
         self.list.sort_by(|a, b| {
             let key = |one: &Diagnostic| (one.labels.first().map(|label| label.span), one.code);
@@ -155,7 +159,7 @@ impl Diagnostics {
                 && repeat.labels.first() == kept.labels.first();
             if is_repeat {
                 for label in repeat.labels.drain(..) {
-                    if !kept.labels.contains(&label) {
+                    if kept.labels.len() < LABELS_MAX && !kept.labels.contains(&label) {
                         kept.labels.push(label);
                     }
                 }

@@ -15,6 +15,8 @@ mod error;
 mod frames;
 mod link;
 mod session;
+#[cfg(test)]
+mod session_tests;
 
 pub use binary::AGENT;
 pub use error::{ExecError, SessionError, SetupError, UserError};

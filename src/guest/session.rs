@@ -28,7 +28,7 @@ const EVENTS_WAITING: usize = 16;
 /// Requests that wait for the guest to read them.
 const REQUESTS_WAITING: usize = 16;
 
-/// How long the output connection may outlive the control connection.
+/// How long one connection may outlive the other: what was said on it before the end still counts.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Deadlines of a session.
@@ -153,13 +153,11 @@ impl Session {
         dial: Arc<dyn Dial>,
         limits: SessionLimits,
     ) -> Result<(Self, mpsc::Receiver<SessionEvent>), SessionError> {
-        let both = async {
-            let control = connect(&*dial, CONTROL_PORT, limits.connect).await?;
-            let output = connect(&*dial, OUTPUT_PORT, limits.connect).await?;
-            Ok::<_, SessionError>((control, output))
-        };
-        let (control, output) =
-            timeout(limits.connect, both).await.map_err(|_| SessionError::Connect { limit: limits.connect })??;
+        // At the same time: each way to an emulated guest and back counts in the time of a boot.
+        let (control, output) = tokio::try_join!(
+            connect(&*dial, CONTROL_PORT, limits.connect),
+            connect(&*dial, OUTPUT_PORT, limits.connect)
+        )?;
         let (control_read, control_write) = control.into_split();
         let (output_read, output_write) = output.into_split();
         let shared = Arc::new(Shared::default());
@@ -365,17 +363,14 @@ async fn supervise(
     shared: Arc<Shared>,
     events: mpsc::Sender<SessionEvent>,
 ) {
-    let end = tokio::select! {
-        end = &mut control => {
-            let _ = timeout(DRAIN, &mut output).await;
-            output.abort();
-            end
-        }
-        end = &mut output => {
-            control.abort();
-            end
-        }
+    let (end, mut other) = tokio::select! {
+        end = &mut control => (end, output),
+        end = &mut output => (end, control),
     };
+    if matches!(end, Ok(StreamEnd::Closed)) {
+        let _ = timeout(DRAIN, &mut other).await;
+    }
+    other.abort();
     let reason = end.map_or_else(|_| "the session ended".to_owned(), |end| end.to_string());
     shared.close(&reason);
     // Nobody listens where the run is over.

@@ -150,6 +150,7 @@ impl Files for HostFiles {
         InvokerFacts {
             uid: self.invoker.uid,
             gid: self.invoker.gid,
+            name: self.invoker.name.clone(),
             home: self.invoker.home.clone(),
             is_privileged: self.is_privileged,
         }

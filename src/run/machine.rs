@@ -308,7 +308,11 @@ fn exit_words(exit: &VmExit) -> String {
     match exit {
         VmExit::PoweredOff => "the guest powered off".to_owned(),
         VmExit::Rebooted => "the guest rebooted".to_owned(),
-        VmExit::Panicked(line) => format!("the guest's kernel panicked: {}", clean(line.as_bytes())),
+        VmExit::Panicked(line) => {
+            let line = clean(line.as_bytes());
+            let why = line.split_once("Kernel panic - not syncing: ").map_or(line.as_str(), |(_, why)| why);
+            format!("the guest's kernel panicked: {why}")
+        }
         VmExit::Killed => "the VM was killed".to_owned(),
         VmExit::EngineFailed(words) => format!("the engine ended: {words}"),
     }
@@ -378,7 +382,8 @@ mod tests {
     fn a_lost_agent_waits_for_the_kernels_last_words() {
         let mut machine = machine(5);
         assert!(!machine.on(In::Closed("end of file".to_owned())).contains(&Do::Failed));
-        machine.on(In::Exited(VmExit::Panicked("Attempted to kill init!".to_owned())));
+        let line = "[ 1.5] Kernel panic - not syncing: Attempted to kill init!".to_owned();
+        machine.on(In::Exited(VmExit::Panicked(line)));
         assert_eq!(cause(&machine), "the guest's kernel panicked: Attempted to kill init!");
     }
 

@@ -1,4 +1,5 @@
-//! The signals that end a run, as values. A signal that the caller ignores (`nohup`) stays ignored.
+//! The signals that end a run, as values. A SIGHUP that the caller ignores stays ignored (`nohup`); the others are heard
+//! even then, because shells start what runs in the background of a script with SIGINT ignored.
 
 use std::io;
 
@@ -54,8 +55,6 @@ impl Signal {
 pub fn signals() -> io::Result<mpsc::UnboundedReceiver<Signal>> {
     let (sender, receiver) = mpsc::unbounded_channel();
     for kind in Signal::ALL {
-        // `nohup` asks to outlive the terminal. A shell that starts us in the background of a script ignores SIGINT on
-        // our behalf, and yet who sends one to us means us.
         if kind == Signal::Hangup && is_ignored(kind.number())? {
             continue;
         }

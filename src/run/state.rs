@@ -194,7 +194,7 @@ fn create_run(runs: &Path) -> Result<RunFolder, StateError> {
                 File::create(&marker).map_err(|source| StateError { what: "create", path: marker, source })?;
                 return Ok(folder);
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => id = format!("{time}-{number}"),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => id = format!("{time}-{number:03}"),
             Err(source) => return Err(StateError { what: "create", path, source }),
         }
     }

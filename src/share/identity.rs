@@ -4,6 +4,8 @@
 //! ids are mapped: an ordinary user's own. Root's namespace maps every id to itself, so that root keeps its reach
 //! over other users' files and loses what lies beyond files.
 
+use std::collections::BTreeSet;
+
 use crate::sys::namespace::{IdExtent, IdMaps, holds_id};
 
 use super::spec::{Rights, ShareTree};
@@ -21,6 +23,8 @@ pub(super) struct Starter {
     pub(super) uid: u32,
     /// Its effective group id.
     pub(super) gid: u32,
+    /// Its supplementary groups.
+    pub(super) groups: Vec<u32>,
     /// The user ids of its namespace.
     pub(super) uids: Vec<IdExtent>,
     /// The group ids of its namespace.
@@ -44,9 +48,10 @@ pub(super) fn choose_identity(tree: &ShareTree, rights: &Rights, starter: &Start
     let nobody = Rights { uid: NOBODY, gid: NOBODY, groups: Vec::new() };
     let knows_nobody = holds_id(&starter.uids, NOBODY) && holds_id(&starter.gids, NOBODY);
     let rights = if *tree == ShareTree::HostRoot && knows_nobody { &nobody } else { rights };
+    let groups = has_other_groups(rights, starter).then(|| rights.groups.clone());
     if rights.uid == 0 {
         let maps = IdMaps { uids: starter.uids.clone(), gids: starter.gids.clone(), is_setgroups_denied: false };
-        return Ok(Identity { groups: Some(rights.groups.clone()), maps });
+        return Ok(Identity { groups, maps });
     }
     let one = |outside| IdExtent { inside: 0, outside, count: 1 };
     let mut gids = vec![one(rights.gid)];
@@ -56,7 +61,13 @@ pub(super) fn choose_identity(tree: &ShareTree, rights: &Rights, starter: &Start
         }
     }
     let maps = IdMaps { uids: vec![one(rights.uid)], gids, is_setgroups_denied: false };
-    Ok(Identity { groups: Some(rights.groups.clone()), maps })
+    Ok(Identity { groups, maps })
+}
+
+/// Root of a container may not be allowed to change its groups, and need not where it has the right ones.
+fn has_other_groups(rights: &Rights, starter: &Starter) -> bool {
+    let all = |gid: u32, groups: &[u32]| -> BTreeSet<u32> { groups.iter().copied().chain([gid]).collect() };
+    rights.gid != starter.gid || all(rights.gid, &rights.groups) != all(starter.gid, &starter.groups)
 }
 
 fn own(starter: &Starter) -> Identity {
@@ -80,7 +91,7 @@ mod tests {
     }
 
     fn starter(uid: u32) -> Starter {
-        Starter { uid, gid: uid, uids: all_ids(), gids: all_ids() }
+        Starter { uid, gid: uid, groups: vec![uid], uids: all_ids(), gids: all_ids() }
     }
 
     fn rights(uid: u32) -> Rights {
@@ -109,9 +120,12 @@ mod tests {
     }
 
     #[test]
-    fn root_keeps_all_ids() {
+    fn root_keeps_all_ids_and_changes_groups_only_to_others() {
         let identity = choose_identity(&folder(), &rights(0), &starter(0)).unwrap();
         assert_eq!(identity.maps.uids, all_ids());
+        assert_eq!(identity.groups, Some(vec![0, 27]));
+        let same = Starter { groups: vec![27], ..starter(0) };
+        assert_eq!(choose_identity(&folder(), &rights(0), &same).unwrap().groups, None);
     }
 
     #[test]

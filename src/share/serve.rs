@@ -124,6 +124,7 @@ fn starter() -> Result<Starter, Refusal> {
     Ok(Starter {
         uid: geteuid().as_raw(),
         gid: getegid().as_raw(),
+        groups: credentials::groups().map_err(unreadable)?,
         uids: namespace::own_uids().map_err(unreadable)?,
         gids: namespace::own_gids().map_err(unreadable)?,
     })

@@ -9,6 +9,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
 use rustix::thread::{CapabilitySet, CapabilitySets, Gid, Uid};
 
+/// The supplementary groups.
+pub fn groups() -> io::Result<Vec<u32>> {
+    Ok(rustix::process::getgroups()?.iter().map(|gid| gid.as_raw()).collect())
+}
+
 /// Replaces the supplementary groups; needs `CAP_SETGID`.
 pub fn set_groups(groups: &[u32]) -> io::Result<()> {
     let groups: Vec<Gid> = groups.iter().map(|gid| Gid::from_raw(*gid)).collect();

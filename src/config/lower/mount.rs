@@ -67,6 +67,12 @@ impl Reader<'_> {
             return None;
         }
         let parts = self.parts(value, &text);
+        if is_windows_path(&parts) {
+            let message = format!("the mount `{text}` cannot be read");
+            let diagnostic = self.error(116, value, message, "this begins as a path of Windows does");
+            self.report(diagnostic.help("name a folder of this host, as `./folder:/target`"));
+            return None;
+        }
         let mistake = match parts.as_slice() {
             [_] => Some("there is no target"),
             parts if parts.len() > 3 => Some("this has more than three parts"),
@@ -266,6 +272,13 @@ impl Reader<'_> {
         self.not_run_yet(value.span, value.via, &what, Some("write `owner: invoker`, or leave it out"));
         Spanned { value: Owner::Unsupported(text.value), span: value.span }
     }
+}
+
+/// Whether the parts are those of `C:\folder:/target` or `C:/folder:/target`.
+fn is_windows_path(parts: &[(Value, &str)]) -> bool {
+    let [(_, drive), (_, folder), (_, target), ..] = parts else { return false };
+    let is_drive = drive.len() == 1 && drive.starts_with(|letter: char| letter.is_ascii_alphabetic());
+    is_drive && folder.starts_with(['/', '\\']) && target.starts_with('/')
 }
 
 /// The path without `..` and made absolute, where that is what was meant.

@@ -19,7 +19,7 @@ impl Reader<'_> {
                 None
             }
             Err(error) => {
-                self.out_of_form(value, what, "a size", error);
+                self.out_of_form(value, &format!("{what} is {}, which is not a size", shown(&text.value)), error);
                 None
             }
         }
@@ -30,14 +30,14 @@ impl Reader<'_> {
         match parse_duration(&text.value) {
             Ok(duration) => Some(duration),
             Err(error) => {
-                self.out_of_form(value, what, "a duration", error);
+                self.out_of_form(value, &format!("{what} is {}, which is not a duration", shown(&text.value)), error);
                 None
             }
         }
     }
 
-    fn out_of_form(&mut self, value: Value, what: &str, form: &str, error: FormError) {
-        let mut diagnostic = self.error(5, value, format!("{what} is not {form}"), error.expected);
+    fn out_of_form(&mut self, value: Value, message: &str, error: FormError) {
+        let mut diagnostic = self.error(5, value, message, error.expected);
         if let Some(instead) = error.instead {
             diagnostic = diagnostic.help(format!("write `{instead}`"));
             diagnostic = self.replace(diagnostic, false, value, instead);

@@ -16,5 +16,7 @@ mod connection;
 mod handle;
 mod muxer;
 mod packet;
+#[cfg(test)]
+mod test_driver;
 
 pub use handle::{VsockBackend, VsockHandle};

@@ -20,27 +20,27 @@ const KILLED: Duration = Duration::from_secs(5);
 /// How long the processes of a group may take to stand still.
 const FROZEN: Duration = Duration::from_secs(1);
 
-/// Processes and threads that commands leave for the agent and the kernel.
-const RESERVED_TASKS: u64 = 256;
-
-/// Makes the group that holds all commands, with memory accounted per command.
+/// Makes the group that holds all commands, with memory accounted per command. Their processes together are fewer
+/// than the kernel can have, so that the agent can always start one.
 pub(crate) fn prepare_parent() -> io::Result<()> {
     fs::create_dir(PARENT)?;
     for folder in [HIERARCHY, PARENT] {
         fs::write(Path::new(folder).join("cgroup.subtree_control"), "+memory")?;
     }
-    // A command that forks without end must not keep the agent from starting a thread. A kernel without the
-    // controller has to do without.
-    let _ = limit_tasks();
+    if let Some(limit) = process_limit()
+        && fs::write(Path::new(HIERARCHY).join("cgroup.subtree_control"), "+pids").is_ok()
+    {
+        fs::write(Path::new(PARENT).join("pids.max"), limit.to_string())?;
+    }
     Ok(())
 }
 
-fn limit_tasks() -> io::Result<()> {
-    fs::write(Path::new(HIERARCHY).join("cgroup.subtree_control"), "+pids")?;
-    let number = |path| fs::read_to_string(path)?.trim().parse::<u64>().map_err(io::Error::other);
-    let most = number("/proc/sys/kernel/threads-max")?.min(number("/proc/sys/kernel/pid_max")?);
-    let limit = most.saturating_sub(RESERVED_TASKS).max(RESERVED_TASKS);
-    fs::write(Path::new(PARENT).join("pids.max"), limit.to_string())
+/// Three quarters of what the kernel can have.
+fn process_limit() -> Option<u64> {
+    let most = |name: &str| -> Option<u64> {
+        fs::read_to_string(Path::new("/proc/sys/kernel").join(name)).ok()?.trim().parse().ok()
+    };
+    Some((most("threads-max")?.min(most("pid_max")?) / 4 * 3).max(1))
 }
 
 /// The group of one command.

@@ -173,7 +173,8 @@ impl Loader<'_> {
         let diagnostic = Diagnostic::new(Code(10), Severity::Error, message);
         let Some(path) = path else { return diagnostic };
         if *error == FileError::NotRegular {
-            let is_file = |inside: &PathBuf| self.files.metadata(inside).is_ok_and(|found| found.kind == FileKind::File);
+            let is_file =
+                |inside: &PathBuf| self.files.metadata(inside).is_ok_and(|found| found.kind == FileKind::File);
             let inside = NAMES.map(|name| path.join(name)).into_iter().find(is_file);
             return match inside {
                 Some(inside) => diagnostic.help(format!("did you mean `{}`?", self.display(&inside))),

@@ -45,11 +45,9 @@ fn words_by_rest(kind: &ErrorKind, rest: &str) -> Option<Words> {
         ErrorKind::UnexpectedEofImplicitFlowMapping if rest.starts_with(',') => {
             Some(words("two `,` without anything between them", "expected a key", Some("take one of them out")))
         }
-        ErrorKind::UnexpectedCharacter { character: '`' } => Some(words(
-            "a value cannot begin with a backtick",
-            "expected a value",
-            Some("put the value in quotes"),
-        )),
+        ErrorKind::UnexpectedCharacter { character: '`' } => {
+            Some(words("a value cannot begin with a backtick", "expected a value", Some("put the value in quotes")))
+        }
         _ => None,
     }
 }
@@ -117,7 +115,8 @@ fn bracket_words(kind: &ErrorKind) -> Option<Words> {
             words(&format!("a `{close}` closes a `{open}`"), &format!("expected `{}`", closing(*open)), None)
         }
         ErrorKind::MisplacedFlowCollectionEnd => {
-            words("a closing bracket that nothing opened", "expected the end of the value", None)
+            let help = "take it out; or a `:` before it lacks the space that belongs after it";
+            words("a closing bracket that nothing opened", "expected the end of the value", Some(help))
         }
         ErrorKind::FlowMappingValueAdjacentCollection => {
             words("a key without a space after its `:`", "expected a space before this", Some("write `key: [value]`"))

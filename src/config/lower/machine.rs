@@ -25,12 +25,7 @@ pub(super) struct LoweredMachine {
 
 impl Reader<'_> {
     /// Lowers a machine; what cannot be read has its default.
-    pub(super) fn machine(
-        &mut self,
-        name: Spanned<String>,
-        value: Value,
-        volumes: &VolumeNames,
-    ) -> LoweredMachine {
+    pub(super) fn machine(&mut self, name: Spanned<String>, value: Value, volumes: &VolumeNames) -> LoweredMachine {
         let mut machine = Machine {
             image: Spanned { value: Image::Host, span: name.span },
             kernel: Spanned { value: KernelSource::Auto, span: name.span },

@@ -75,12 +75,7 @@ impl Reader<'_> {
         volumes
     }
 
-    fn machines(
-        &mut self,
-        fields: &Fields,
-        volumes: &VolumeNames,
-        gaps: &mut ProjectGaps,
-    ) -> Vec<LoweredMachine> {
+    fn machines(&mut self, fields: &Fields, volumes: &VolumeNames, gaps: &mut ProjectGaps) -> Vec<LoweredMachine> {
         let Some(value) = fields.get("machines") else {
             if !gaps.machines {
                 let help = "declare one: `machines: { build: { image: host } }`";

@@ -91,7 +91,15 @@ use MachineState as At;
 
 impl Machine {
     pub(super) fn new(limits: TimeLimits) -> Self {
-        Self { state: At::Planned, death: None, tail: Tail::default(), closed: None, exit: None, lost_in: At::Planned, limits }
+        Self {
+            state: At::Planned,
+            death: None,
+            tail: Tail::default(),
+            closed: None,
+            exit: None,
+            lost_in: At::Planned,
+            limits,
+        }
     }
 
     pub(super) fn state(&self) -> MachineState {

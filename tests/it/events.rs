@@ -189,15 +189,6 @@ impl Live {
         }
     }
 
-    /// Reads until a step has written this text, whole, in one chunk.
-    pub(crate) fn until_says(&mut self, step: &str, text: &str) {
-        self.until(&format!("{step} says {text}"), |event| {
-            event["event"] == "output"
-                && event["step"] == step
-                && event["text"].as_str().is_some_and(|said| said.contains(text))
-        });
-    }
-
     /// Processes below smolvm's whose command line holds this word, as it is.
     pub(crate) fn processes(&self, word: &str) -> Vec<u32> {
         let mut found = Vec::new();

@@ -49,7 +49,7 @@ finally:
 ",
     );
     let ran = Ran::of(with_probe(case, "bin").command());
-    assert_lost(&ran, "panics", "the guest's kernel panicked: Kernel panic - not syncing: sysrq triggered crash");
+    assert_lost(&ran, "panics", "the guest's kernel panicked: sysrq triggered crash");
     assert_lost(&ran, "off", "the guest powered off");
     assert_lost(&ran, "reboots", "the guest rebooted");
     assert_lost(&ran, "quits", "the guest powered off");

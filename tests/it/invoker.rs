@@ -87,11 +87,6 @@ impl Stage {
         self.case.project()
     }
 
-    /// Home of the ordinary user.
-    pub(crate) fn home(&self) -> Option<PathBuf> {
-        self.user.as_ref().map(|folder| folder.path().join("home"))
-    }
-
     /// The command, ready to be started.
     pub(crate) fn command(&self) -> Command {
         let mut like = self.case.command();

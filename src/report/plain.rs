@@ -232,7 +232,7 @@ pub(super) fn render_summary(event: &Event, style: Style) -> String {
     let counts = words::counts(*status, *passed, *failed, *skipped, *cached);
     let took = words::render_seconds(*seconds);
     match cause {
-        Some(cause) => format!("{word}: {counts} in {took}: {cause}\n"),
+        Some(cause) => format!("{word}: {counts} in {took}: {}\n", words::first_line(Some(cause))),
         None => format!("{word}: {counts} in {took}\n"),
     }
 }

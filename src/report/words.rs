@@ -59,6 +59,7 @@ pub(super) fn machine_phase(phase: MachinePhase) -> &'static str {
 
 /// How a step ended, in words that go on with "in 1.2s": `failed with exit code 3`.
 pub(super) fn step_end(status: StepStatus, exit_code: Option<i32>, cause: Option<&str>) -> String {
+    let cause = cause.map(|cause| first_line(Some(cause)));
     let base = match (status, exit_code) {
         (StepStatus::Passed, _) => return "passed".to_owned(),
         (StepStatus::Failed, Some(code)) if code > 128 && code < 160 => match cause {

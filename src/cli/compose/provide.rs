@@ -12,7 +12,7 @@ use crate::cli::exit::chain;
 use crate::config::model::{Image, KernelSource};
 use crate::engine::ShareSocket;
 use crate::guest::{AGENT, Dial};
-use crate::image::{initramfs, kernel};
+use crate::image::{Waiter, initramfs, kernel};
 use crate::plan::{Invoker, MachinePlan};
 use crate::run::{Prepared, Provide, ProvideError, ProvideHooks, Shares};
 use crate::share::{Rights, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share};
@@ -39,17 +39,13 @@ impl Provider {
         Self { cache, invoker, kernel: Mutex::new(()) }
     }
 
-    fn boot_files(
-        &self,
-        machine: &MachinePlan,
-        progress: &mut dyn FnMut(&str),
-    ) -> Result<(PathBuf, PathBuf), ProvideError> {
+    fn boot_files(&self, machine: &MachinePlan, waiter: &mut HookedWaiter) -> Result<(PathBuf, PathBuf), ProvideError> {
         let request = match &machine.kernel {
             KernelSource::Auto => kernel::KernelRequest::Auto,
             KernelSource::Path(path) => kernel::KernelRequest::Path(path.clone()),
         };
         let _one_at_a_time = self.kernel.lock().unwrap_or_else(PoisonError::into_inner);
-        let kernel = kernel::resolve(&request, machine.modules.as_deref(), &self.cache, progress)
+        let kernel = kernel::resolve(&request, machine.modules.as_deref(), &self.cache, waiter)
             .map_err(|error| world("the kernel cannot be had", &error))?;
         let initramfs = initramfs::build(&kernel, AGENT, &self.cache)
             .map_err(|error| world("the initramfs cannot be built", &error))?;
@@ -77,13 +73,17 @@ impl Provider {
 
 impl Provide for Provider {
     fn prepare(&self, machine: &MachinePlan, hooks: ProvideHooks) -> Result<Prepared, ProvideError> {
-        let ProvideHooks { mut progress, share_died, .. } = hooks;
-        let (kernel, initramfs) = self.boot_files(machine, &mut |text| progress(text.to_owned()))?;
+        let ProvideHooks { progress, is_canceled, share_died } = hooks;
+        let mut waiter = HookedWaiter { progress, is_canceled: Arc::clone(&is_canceled) };
+        let (kernel, initramfs) = self.boot_files(machine, &mut waiter)?;
         folders::create_missing(&machine.mounts, &self.invoker)
             .map_err(|error| world("the folders of the mounts are not there", &error))?;
         let mut sockets = Vec::new();
         let mut handles = Vec::new();
         for spec in self.share_specs(machine)? {
+            if is_canceled() {
+                return Err(ProvideError { message: "it is no longer wanted".to_owned(), is_host_unfit: false });
+            }
             let (tag, name) = (spec.tag.clone(), people_name(&spec));
             let has_view = matches!(spec.tree, ShareTree::Folder { .. });
             let died = Arc::clone(&share_died);
@@ -103,6 +103,22 @@ impl Provide for Provider {
             dial: Arc::new(VsockDial(vsock_handle)),
             shares: Box::new(ServedShares(Mutex::new(handles))),
         })
+    }
+}
+
+/// The run, as who waits for a kernel.
+struct HookedWaiter {
+    progress: Box<dyn FnMut(String) + Send>,
+    is_canceled: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl Waiter for HookedWaiter {
+    fn tell(&mut self, words: &str) {
+        (self.progress)(words.to_owned());
+    }
+
+    fn has_left(&self) -> bool {
+        (self.is_canceled)()
     }
 }
 
@@ -147,4 +163,64 @@ fn share_failure(error: &ShareError) -> ProvideError {
 
 fn world(what: &str, error: &(dyn std::error::Error + 'static)) -> ProvideError {
     ProvideError { message: format!("{what}: {}", chain(error).collect::<Vec<_>>().join(": ")), is_host_unfit: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::GuestPath;
+    use crate::plan::MountPlan;
+
+    fn provider() -> Provider {
+        let invoker = Invoker { uid: 1000, gid: 100, groups: vec![4], name: None, home: None, is_process_root: true };
+        Provider::new(PathBuf::from("/cache"), invoker)
+    }
+
+    fn machine(image: Image) -> MachinePlan {
+        let mount = MountPlan {
+            tag: "share0".to_owned(),
+            source: PathBuf::from("/project/src"),
+            target: GuestPath::parse("/code").unwrap(),
+            readonly: true,
+            create: false,
+        };
+        MachinePlan {
+            name: "box".to_owned(),
+            image,
+            kernel: KernelSource::Auto,
+            modules: None,
+            cpus: 1,
+            memory_mib: 256,
+            hostname: "box".to_owned(),
+            mounts: vec![mount],
+            user: "root".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_root_comes_first_and_every_share_has_the_invokers_rights() {
+        let specs = provider().share_specs(&machine(Image::Host)).unwrap();
+        let rights = Rights { uid: 1000, gid: 100, groups: vec![4] };
+        let tree = ShareTree::Folder { path: PathBuf::from("/project/src"), is_read_only: true };
+        assert_eq!(
+            specs,
+            [
+                ShareSpec { tag: "root".to_owned(), tree: ShareTree::HostRoot, rights: rights.clone() },
+                ShareSpec { tag: "share0".to_owned(), tree, rights },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_folder_as_image_is_a_root_of_its_own() {
+        let specs = provider().share_specs(&machine(Image::Dir(PathBuf::from("/rootfs")))).unwrap();
+        assert_eq!(specs[0].tree, ShareTree::RootFolder { path: PathBuf::from("/rootfs") });
+    }
+
+    #[test]
+    fn a_host_that_denies_confinement_is_unfit() {
+        let error =
+            ShareError::Start { tag: "root".to_owned(), message: "no namespaces".to_owned(), is_host_unfit: true };
+        assert!(share_failure(&error).is_host_unfit);
+    }
 }

@@ -16,7 +16,7 @@ pub(super) struct RawEntry {
 pub(super) fn build_map(tree: &Tree, raw: &[RawEntry], out: &mut Diagnostics) -> Map {
     let mut own: Vec<Entry> = Vec::with_capacity(raw.len());
     let mut mistakes = Vec::new();
-    let mut known: HashMap<String, Span> = HashMap::new();
+    let mut known: HashMap<String, Known> = HashMap::new();
     let mut merge: Option<NodeId> = None;
     let mut is_incomplete = false;
     for entry in raw {
@@ -29,13 +29,18 @@ pub(super) fn build_map(tree: &Tree, raw: &[RawEntry], out: &mut Diagnostics) ->
             out.push(
                 Diagnostic::new(Code(2), Severity::Error, format!("the key `{key}` is given twice"))
                     .label(key_span, "this one comes second")
-                    .label(first, "the first one is here")
+                    .label(first.key_span, "the first one is here")
                     .help(duplicate_help(&key)),
             );
+            // A line that stands twice leaves the first one empty: that it is, only follows.
+            if let Some(first) = first.index.map(|index| &mut own[index]).filter(|first| is_empty(tree, first.value)) {
+                first.value = entry.value;
+            }
             continue;
         }
-        known.insert(key.clone(), key_span);
-        if key == "<<" && is_plain {
+        let is_merge = key == "<<" && is_plain;
+        known.insert(key.clone(), Known { key_span, index: (!is_merge).then_some(own.len()) });
+        if is_merge {
             merge = Some(entry.value);
         } else {
             own.push(Entry { key, key_span, value: entry.value, via: None });
@@ -47,12 +52,24 @@ pub(super) fn build_map(tree: &Tree, raw: &[RawEntry], out: &mut Diagnostics) ->
         mistakes.extend(merged.mistakes);
         for entry in merged.entries {
             if let std::collections::hash_map::Entry::Vacant(vacant) = known.entry(entry.key.clone()) {
-                vacant.insert(entry.key_span);
+                vacant.insert(Known { key_span: entry.key_span, index: None });
                 own.push(entry);
             }
         }
     }
     Map { entries: own, mistakes, is_incomplete }
+}
+
+/// A key that was met.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    key_span: Span,
+    /// Its number among the map's own entries, if it is one.
+    index: Option<usize>,
+}
+
+fn is_empty(tree: &Tree, value: NodeId) -> bool {
+    matches!(&tree.node(tree.resolve(value).0).content, Content::Scalar(scalar) if scalar.text.is_empty())
 }
 
 fn duplicate_help(key: &str) -> String {

@@ -1,6 +1,6 @@
 //! From the names of files to a checked project.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::checks;
@@ -107,7 +107,7 @@ impl Loader<'_> {
             mode: self.request.mode,
             folder,
             out: &mut self.out,
-            untyped: HashSet::new(),
+            mistyped: HashMap::new(),
         };
         let Some(root) = reader.root(file) else {
             let span = Span { file, start: 0, end: 0 };

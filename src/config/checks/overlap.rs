@@ -4,7 +4,7 @@
 //! up its own path to find the writable mounts that hold it; only for those pairs are steps compared. A reader above a
 //! writer is silent: a whole project that is read while a part of it is written is what pipelines do.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use petgraph::algo::toposort;
@@ -12,7 +12,7 @@ use petgraph::algo::toposort;
 use super::order::Order;
 use super::show::is_later_place;
 use super::world::World;
-use crate::config::model::{Machine, Mount};
+use crate::config::model::{Machine, Mount, Needs, Step};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
 /// So many pairs of steps are compared for one file: past that the rule is silent rather than slow.
@@ -29,7 +29,7 @@ struct Use<'a> {
 
 /// Compares the mounts of machines whose steps may run at the same time.
 pub(super) fn check_overlap(world: &World<'_>, order: &Order, out: &mut Diagnostics) {
-    let Some(reach) = Reach::new(order) else { return };
+    let Some(reach) = Reach::new(order).filter(|_| is_order_known(world)) else { return };
     if reach.is_chain {
         return;
     }
@@ -55,6 +55,18 @@ pub(super) fn check_overlap(world: &World<'_>, order: &Order, out: &mut Diagnost
             }
         }
     }
+}
+
+/// Whether every need could be read and leads to one step: else it was told, and that steps do not wait only follows.
+fn is_order_known(world: &World<'_>) -> bool {
+    let steps = &world.project.steps;
+    let ids: HashSet<&str> = steps.iter().map(|step| step.id.value.as_str()).collect();
+    let is_met = |step: &Step| match &step.needs {
+        Needs::Above => true,
+        Needs::Explicit(needs) => needs.iter().all(|need| ids.contains(need.value.as_str())),
+    };
+    let is_each_known = ids.len() == steps.len() && !world.project.gaps.steps;
+    is_each_known && steps.iter().all(|step| !step.gaps.needs && is_met(step))
 }
 
 /// Steps of each machine, by number.

@@ -2,7 +2,7 @@
 //!
 //! Every function returns what could be read; `None` means that the mistake was told. Nothing here knows keys.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use super::super::files::Files;
@@ -21,9 +21,9 @@ pub(in crate::config) struct Reader<'a> {
     /// Folder of the file that is read: its relative host paths start here.
     pub(in crate::config) folder: PathBuf,
     pub(in crate::config) out: &'a mut Diagnostics,
-    /// Places of numbers and booleans that were told to be no text: they are read on as text, so that what refers to
-    /// them is understood, but nothing more is said of them.
-    pub(in crate::config) untyped: HashSet<Span>,
+    /// Places of values of a wrong type, and what was told of them: numbers are read on as text, and scalars as lists,
+    /// so that what refers to them is understood, but nothing more is said of them.
+    pub(in crate::config) mistyped: HashMap<Span, String>,
 }
 
 /// A value of the tree, aliases followed.
@@ -82,10 +82,18 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn report(&mut self, diagnostic: Diagnostic) {
-        let primary = diagnostic.labels.first().map(|label| label.span);
-        if diagnostic.code == Code(4) || !primary.is_some_and(|span| self.untyped.contains(&span)) {
+        let told = diagnostic.labels.first().and_then(|label| self.mistyped.get(&label.span));
+        // The same remark may come once more, through another alias.
+        if told.is_none_or(|told| *told == diagnostic.message) {
             self.out.push(diagnostic);
         }
+    }
+
+    /// Ends a diagnostic about a value that is read on as if it had the right type.
+    fn report_type(&mut self, value: Value, diagnostic: Diagnostic) {
+        let message = diagnostic.message.clone();
+        self.report(diagnostic);
+        self.mistyped.entry(value.span).or_insert(message);
     }
 
     /// Adds the fix that writes `text` in the place of a value, unless what is written there says more than the value:
@@ -152,7 +160,7 @@ impl<'a> Reader<'a> {
                     diagnostic = diagnostic.help(format!("write `{list}`"));
                     diagnostic = self.replace(diagnostic, true, value, list);
                 }
-                self.report(diagnostic);
+                self.report_type(value, diagnostic);
                 Some(vec![value])
             }
             other => {
@@ -223,8 +231,7 @@ impl<'a> Reader<'a> {
                 let quoted = quoted(&scalar.text);
                 let diagnostic = self.wrong_type(value, what, "text").help(format!("quote it: `{quoted}`"));
                 let diagnostic = self.replace(diagnostic, true, value, quoted);
-                self.report(diagnostic);
-                self.untyped.insert(value.span);
+                self.report_type(value, diagnostic);
                 return Some(Spanned { value: scalar.text.clone(), span: value.span });
             }
             _ => {}

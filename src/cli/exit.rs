@@ -5,6 +5,9 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::event::RunStatus;
+use crate::run::Signal;
+
 /// Exit code of this process; each number has one meaning, but for a step's own code, which can be any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitCode {
@@ -60,6 +63,8 @@ pub(crate) enum Class {
     File,
     /// Ours, or the world's.
     World,
+    /// Nobody's: this signal came.
+    Interrupted(Signal),
 }
 
 impl Class {
@@ -70,6 +75,7 @@ impl Class {
             Self::Host => ExitCode::HostUnfit,
             Self::File => ExitCode::InvalidFile,
             Self::World => ExitCode::Failed,
+            Self::Interrupted(signal) => ExitCode::Run(signal.exit_code()),
         }
     }
 }
@@ -98,6 +104,15 @@ impl Failure {
     /// The exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
         self.class.exit_code()
+    }
+
+    /// How a run that it keeps from starting ended.
+    pub(crate) fn run_status(&self) -> RunStatus {
+        match self.class {
+            Class::File => RunStatus::Invalid,
+            Class::Interrupted(_) => RunStatus::Interrupted,
+            Class::Usage | Class::Selection | Class::Host | Class::World => RunStatus::Failed,
+        }
     }
 
     /// The one line that says all, for programs.
@@ -156,8 +171,9 @@ mod tests {
 
     #[test]
     fn every_class_has_the_code_of_the_table() {
-        let codes = [Class::Usage, Class::Selection, Class::Host, Class::File, Class::World]
+        let interrupted = Class::Interrupted(Signal::Hangup);
+        let codes = [Class::Usage, Class::Selection, Class::Host, Class::File, Class::World, interrupted]
             .map(|class| class.exit_code().number());
-        assert_eq!(codes, [2, 4, 69, 78, 125]);
+        assert_eq!(codes, [2, 4, 69, 78, 125, 129]);
     }
 }

@@ -181,9 +181,7 @@ fn diagnostic_line(entry: serde_json::Value) -> String {
 
 /// The only event of a run that could not start for another reason.
 pub(crate) fn failed_early(failure: &Failure) -> String {
-    let code = failure.exit_code();
-    let status = if code == ExitCode::InvalidFile { RunStatus::Invalid } else { RunStatus::Failed };
-    end(status, code.number(), failure.cause())
+    end(failure.run_status(), failure.exit_code().number(), failure.cause())
 }
 
 fn end(status: RunStatus, exit_code: u8, cause: String) -> String {

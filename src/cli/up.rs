@@ -4,8 +4,11 @@
 
 use std::io::IsTerminal;
 use std::sync::Arc;
+use std::thread;
 
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot;
 
 use super::args::{Progress, UpArgs};
 use super::compose::{self, Chosen, Provider};
@@ -24,17 +27,15 @@ use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, R
 /// Runs the project.
 pub(crate) fn run(args: &UpArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
     let mode = progress_mode(settings.progress);
-    let outcome = prepare(args, settings, printer, mode);
-    match outcome {
-        Ok(Ready::Done(code)) => Ok(code),
-        Ok(Ready::Run(plan, chosen)) => go(args, settings, printer, mode, *plan, chosen),
-        Err(failure) if mode == Mode::Json => {
-            // A program that reads events gets the end of the run as one, whatever went wrong before its start.
-            printer.data(&report_run::failed_early(&failure))?;
-            Err(failure)
-        }
-        Err(failure) => Err(failure),
+    let outcome = prepare(args, settings, printer, mode).and_then(|ready| match ready {
+        Ready::Done(code) => Ok(code),
+        Ready::Run(plan, chosen) => go(args, settings, printer, mode, *plan, chosen),
+    });
+    if let (Err(failure), Mode::Json) = (&outcome, mode) {
+        // A program that reads events gets the end of the run as one, whatever went wrong before its start.
+        printer.data(&report_run::failed_early(failure))?;
     }
+    outcome
 }
 
 /// What came of checking and planning.
@@ -85,7 +86,8 @@ fn go(
 ) -> Result<ExitCode, Failure> {
     printer.note(&format!("engine: {}\n", chosen.why));
     let places = Places::find()?;
-    let (lock, folder) = open_state(args, &places, &plan, printer)?;
+    let mut interrupts = Interrupts::listen()?;
+    let (lock, folder) = open_state(args, &places, &plan, printer, &mut interrupts)?;
     let defaults = Options::for_accel(chosen.accel);
     let options = Options {
         keep_going: args.keep_going,
@@ -101,7 +103,7 @@ fn go(
     };
     let again = again(settings);
     let report = report_run::Report { mode, settings, printer, again, record: folder.events(), rule: args.exit_code };
-    let summary = run_and_report(Arc::new(plan), deps, options, report)?;
+    let summary = run_and_report(Arc::new(plan), deps, options, report, interrupts)?;
     // The mark that the run is going on; where it cannot be taken off the next run says that this one was killed.
     if let Err(error) = folder.finish() {
         printer.note(&format!("warning: {error}\n"));
@@ -116,19 +118,15 @@ fn run_and_report(
     deps: RunDeps,
     options: Options,
     report: report_run::Report<'_>,
+    interrupts: Interrupts,
 ) -> Result<Summary, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Class::World, UpError::Runtime(error)))?;
+    let Interrupts { runtime, signals } = interrupts;
     let printer = *report.printer;
     let (events, reporting) = report_run::spawn(report)?;
     let summary = runtime.block_on(async {
-        let signals = run::signals().map_err(|error| Failure::new(Class::World, UpError::Signals(error)))?;
         let signals = announced(signals, printer);
-        Ok::<_, Failure>(run::run(plan, deps, options, signals, events).await)
-    })?;
+        run::run(plan, deps, options, signals, events).await
+    });
     // Tasks that still block (a prepare that was canceled) do not hold the end.
     runtime.shutdown_background();
     reporting.finish(&summary);
@@ -158,13 +156,15 @@ fn open_state(
     places: &Places,
     plan: &Plan,
     printer: &Printer,
+    interrupts: &mut Interrupts,
 ) -> Result<(ProjectLock, RunFolder), Failure> {
     let state = ProjectState::locate(&places.state_home, &plan.project, &plan.folder);
     let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
     let lock = match state.lock(&command, false) {
         Err(LockError::Held { holder, .. }) if args.wait_lock => {
             printer.note(&format!("waiting: the project is held by {holder}\n"));
-            state.lock(&command, true)
+            let (state, command) = (state.clone(), command.clone());
+            interrupts.unless_interrupted(move || state.lock(&command, true))?
         }
         other => other,
     };
@@ -178,6 +178,47 @@ fn open_state(
         printer.note(&format!("note: {remark}\n"));
     }
     Ok((lock, folder))
+}
+
+/// What hears the signals that end a run, from before it holds anything.
+struct Interrupts {
+    runtime: Runtime,
+    signals: UnboundedReceiver<Signal>,
+}
+
+impl Interrupts {
+    fn listen() -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::new(Class::World, UpError::Runtime(error)))?;
+        let entered = runtime.enter();
+        let signals = run::signals().map_err(|error| Failure::new(Class::World, UpError::Signals(error)))?;
+        drop(entered);
+        Ok(Self { runtime, signals })
+    }
+
+    /// Does what may block for ever, unless a signal comes first. Then it goes on until the process has ended.
+    fn unless_interrupted<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (sender, done) = oneshot::channel();
+        // A thread of its own: a runtime that is dropped waits for those that it knows.
+        let thread = thread::Builder::new().name("wait".to_owned()).spawn(move || sender.send(work()).is_ok());
+        thread.map_err(|error| Failure::new(Class::World, UpError::Runtime(error)))?;
+        let signals = &mut self.signals;
+        self.runtime.block_on(async {
+            tokio::select! {
+                Some(signal) = signals.recv() => {
+                    Err(Failure::new(Class::Interrupted(signal), UpError::Interrupted(signal.name())))
+                }
+                Ok(value) = done => Ok(value),
+                else => Err(Failure::new(Class::World, UpError::Wait)),
+            }
+        })
+    }
 }
 
 /// The command that runs the same project again.
@@ -221,6 +262,10 @@ enum UpError {
     Runtime(#[source] std::io::Error),
     #[error("signals cannot be handled")]
     Signals(#[source] std::io::Error),
+    #[error("interrupted by {0}")]
+    Interrupted(&'static str),
+    #[error("the wait for the project ended without its lock")]
+    Wait,
 }
 
 #[cfg(test)]

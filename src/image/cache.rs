@@ -9,9 +9,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+
+use super::waiter::{LOOK, Waiter};
 
 const TEMPORARY: &str = ".new-";
 /// Age from which on nobody is writing a temporary file any more.
@@ -141,16 +144,23 @@ impl Cache {
     }
 }
 
-/// Takes the lock; `on_wait` is told once when another process holds it.
+/// Takes the lock; the waiter is told once when another process holds it. Nothing where the waiter leaves before.
 pub(crate) fn hold<'a>(
     lock: &'a mut fd_lock::RwLock<File>,
-    on_wait: &mut dyn FnMut(),
-) -> io::Result<fd_lock::RwLockWriteGuard<'a, File>> {
-    let is_free = lock.try_write().is_ok();
-    if !is_free {
-        on_wait();
+    waiter: &mut dyn Waiter,
+) -> io::Result<Option<fd_lock::RwLockWriteGuard<'a, File>>> {
+    let mut is_told = false;
+    while lock.try_write().is_err() {
+        if !is_told {
+            waiter.tell("waiting for another smolvm that fetches the kernel");
+            is_told = true;
+        }
+        if waiter.has_left() {
+            return Ok(None);
+        }
+        thread::sleep(LOOK);
     }
-    lock.write()
+    lock.write().map(Some)
 }
 
 /// A temporary file or folder that goes when this is dropped.
@@ -267,16 +277,32 @@ mod tests {
     }
 
     #[test]
+    fn who_leaves_does_not_get_the_lock() {
+        struct Gone;
+        impl Waiter for Gone {
+            fn tell(&mut self, _: &str) {}
+            fn has_left(&self) -> bool {
+                true
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let (mut first, mut second) = (cache.lock_file().unwrap(), cache.lock_file().unwrap());
+        let _guard = first.write().unwrap();
+        assert!(hold(&mut second, &mut Gone).unwrap().is_none());
+    }
+
+    #[test]
     fn second_holder_waits_and_is_told_so() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path()).unwrap();
         let mut first = cache.lock_file().unwrap();
-        let guard = hold(&mut first, &mut || panic!("free lock")).unwrap();
+        let guard = hold(&mut first, &mut |_: &str| panic!("free lock")).unwrap();
         let (told, waits) = std::sync::mpsc::channel();
         let other = cache.clone();
         let thread = std::thread::spawn(move || {
             let mut second = other.lock_file().unwrap();
-            let _guard = hold(&mut second, &mut || told.send(()).unwrap()).unwrap();
+            let _guard = hold(&mut second, &mut |_: &str| told.send(()).unwrap()).unwrap();
         });
         waits.recv_timeout(std::time::Duration::from_secs(10)).unwrap();
         drop(guard);

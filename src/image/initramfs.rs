@@ -181,7 +181,7 @@ mod tests {
         let path = build(&kernel, b"agent", folder.path()).unwrap();
         // It stops at the end of the first archive.
         let tool = super::super::tool::Tool::new("cpio").args(["-it", "--quiet", "-F"]).args([path]);
-        let listed = tool.run().unwrap();
+        let listed = tool.run(&|_: &str| {}).unwrap();
         assert_eq!(listed.lines().collect::<Vec<_>>(), ["dev", "dev/console", "dev/null", "dev/kmsg", "init"]);
     }
 }

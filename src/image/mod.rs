@@ -10,3 +10,6 @@ mod decompress;
 pub mod initramfs;
 pub mod kernel;
 mod tool;
+mod waiter;
+
+pub use waiter::Waiter;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
+use super::waiter::{LOOK, Waiter};
 use crate::sys::child::{self, Child, ChildExit, ChildSpec, ChildStdio};
 
 /// Most lines of a failed tool that are repeated.
@@ -22,6 +23,9 @@ pub(crate) enum ToolError {
     /// It ended otherwise than with 0.
     #[error("`{program}` failed: {said}")]
     Failed { program: String, said: String },
+    /// Nobody waits for what it makes any more.
+    #[error("`{program}` was ended, because nobody waits for it any more")]
+    NotWanted { program: String },
 }
 
 /// A tool with its arguments.
@@ -53,27 +57,27 @@ impl Tool {
         self
     }
 
-    /// Runs it; its standard output.
-    pub(crate) fn run(mut self) -> Result<String, ToolError> {
+    /// Runs it; its standard output. It is ended when the waiter leaves.
+    pub(crate) fn run(mut self, waiter: &dyn Waiter) -> Result<String, ToolError> {
         // A file in memory: whatever the tool writes, it does not wait for a reader.
         let mut output = memory_file().map_err(|source| self.cannot_run(source))?;
         self.spec.stdout = ChildStdio::Fd(duplicate(&output).map_err(|source| self.cannot_run(source))?);
         let running = self.start()?;
         let program = running.program.clone();
-        running.finish()?;
+        running.finish(waiter)?;
         read_back(&mut output).map_err(|source| ToolError::Run { program, source })
     }
 
     /// Runs it with its output as the input of another one. When we are killed the other one ends at once, and so
     /// does everything that this one started and that writes into the pipe.
-    pub(crate) fn run_into(mut self, mut next: Tool) -> Result<(), ToolError> {
+    pub(crate) fn run_into(mut self, mut next: Tool, waiter: &dyn Waiter) -> Result<(), ToolError> {
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|source| self.cannot_run(source.into()))?;
         self.spec.stdout = ChildStdio::Fd(write);
         next.spec.stdin = ChildStdio::Fd(read);
         let (first, second) = (self.start()?, next.start()?);
         // The reader's complaint explains that of a writer whose pipe broke.
-        second.finish().and(first.finish())
+        second.finish(waiter).and(first.finish(waiter))
     }
 
     fn cannot_run(&self, source: io::Error) -> ToolError {
@@ -100,10 +104,18 @@ struct Running {
 }
 
 impl Running {
-    fn finish(mut self) -> Result<(), ToolError> {
+    fn finish(mut self, waiter: &dyn Waiter) -> Result<(), ToolError> {
         let program = self.program;
         let failed = |source| ToolError::Run { program: program.clone(), source };
-        let exit = self.child.wait().map_err(failed)?;
+        let exit = loop {
+            if let Some(exit) = self.child.wait_for(LOOK).map_err(failed)? {
+                break exit;
+            }
+            if waiter.has_left() {
+                self.child.kill_group();
+                return Err(ToolError::NotWanted { program });
+            }
+        };
         if exit == ChildExit::Code(0) {
             return Ok(());
         }
@@ -148,18 +160,40 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
+    fn patient(_: &str) {}
+
+    struct Gone;
+
+    impl Waiter for Gone {
+        fn tell(&mut self, _: &str) {}
+        fn has_left(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn tool_that_nobody_waits_for_ends_with_what_it_started() {
+        let folder = tempfile::tempdir().unwrap();
+        // The shell's child holds the lock: it is free when both have ended.
+        let script = "exec 9>lock; flock 9; sleep 1000; true";
+        let error = Tool::new("sh").folder(folder.path()).args(["-c", script]).run(&Gone).unwrap_err();
+        assert!(matches!(error, ToolError::NotWanted { .. }), "{error}");
+        let lock = File::create(folder.path().join("lock")).unwrap();
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    }
+
     #[test]
     fn output_of_a_tool_is_its_answer() {
-        assert_eq!(Tool::new("sh").args(["-c", "echo yes; echo no >&2"]).run().unwrap(), "yes\n");
+        assert_eq!(Tool::new("sh").args(["-c", "echo yes; echo no >&2"]).run(&patient).unwrap(), "yes\n");
     }
 
     #[test]
     fn failed_tool_is_quoted() {
-        let error = Tool::new("sh").args(["-c", "echo no such thing >&2; exit 3"]).run().unwrap_err();
+        let error = Tool::new("sh").args(["-c", "echo no such thing >&2; exit 3"]).run(&patient).unwrap_err();
         assert_eq!(error.to_string(), "`sh` failed: no such thing");
-        let error = Tool::new("sh").args(["-c", "exit 3"]).run().unwrap_err();
+        let error = Tool::new("sh").args(["-c", "exit 3"]).run(&patient).unwrap_err();
         assert_eq!(error.to_string(), "`sh` failed: exit code 3");
-        let error = Tool::new("no-such-program-anywhere").run().unwrap_err();
+        let error = Tool::new("no-such-program-anywhere").run(&patient).unwrap_err();
         assert!(matches!(error, ToolError::Run { .. }));
     }
 
@@ -167,11 +201,11 @@ mod tests {
     fn one_tool_feeds_another_in_its_folder() {
         let folder = tempfile::tempdir().unwrap();
         let writer = || Tool::new("sh").args(["-c", "printf text"]);
-        writer().run_into(Tool::new("sh").folder(folder.path()).args(["-c", "cat > out"])).unwrap();
+        writer().run_into(Tool::new("sh").folder(folder.path()).args(["-c", "cat > out"]), &patient).unwrap();
         assert_eq!(std::fs::read_to_string(folder.path().join("out")).unwrap(), "text");
-        let error = writer().run_into(Tool::new("sh").args(["-c", "echo full >&2; exit 2"])).unwrap_err();
+        let error = writer().run_into(Tool::new("sh").args(["-c", "echo full >&2; exit 2"]), &patient).unwrap_err();
         assert_eq!(error.to_string(), "`sh` failed: full");
-        let error = Tool::new("sh").args(["-c", "exit 5"]).run_into(Tool::new("cat")).unwrap_err();
+        let error = Tool::new("sh").args(["-c", "exit 5"]).run_into(Tool::new("cat"), &patient).unwrap_err();
         assert_eq!(error.to_string(), "`sh` failed: exit code 5");
     }
 

@@ -129,6 +129,8 @@ impl Dispatcher {
             self.cancel_all(&CancelReason::Kill, true);
         } else {
             self.interrupt = Some(signal);
+            let name = signal.name();
+            self.emit(Event::Warning { text: format!("{name}: ending in order; a second signal ends all at once") });
             // Entries of `finally` that run go on: they are what is left to do.
             self.cancel_all(&CancelReason::Interrupt, false);
         }

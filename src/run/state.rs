@@ -56,8 +56,7 @@ impl ProjectState {
         &self.folder
     }
 
-    /// Takes the lock of the project. With `wait` it blocks until the lock is free; call it before signals are handled,
-    /// so that Ctrl-C ends the wait.
+    /// Takes the lock of the project. With `wait` it blocks until the lock is free, whatever signals come.
     ///
     /// # Errors
     /// [`LockError::Held`] where another process holds it and `wait` is not set.

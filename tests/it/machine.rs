@@ -73,7 +73,7 @@ impl Machine {
             Some(path) => (KernelRequest::Path(path.into()), None),
             None => (KernelRequest::Auto, None),
         };
-        let kernel = kernel::resolve(&request, modules, &cache, &mut |_| {}).unwrap();
+        let kernel = kernel::resolve(&request, modules, &cache, &mut |_: &str| {}).unwrap();
         let initramfs = initramfs::build(&kernel, AGENT, &cache).unwrap();
         let mut sockets = Vec::new();
         let mut shares = Vec::new();

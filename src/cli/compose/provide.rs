@@ -12,7 +12,7 @@ use crate::cli::exit::chain;
 use crate::config::model::{Image, KernelSource};
 use crate::engine::ShareSocket;
 use crate::guest::{AGENT, Dial};
-use crate::image::{initramfs, kernel};
+use crate::image::{Waiter, initramfs, kernel};
 use crate::plan::{Invoker, MachinePlan};
 use crate::run::{Prepared, Provide, ProvideError, ProvideHooks, Shares};
 use crate::share::{Rights, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share};
@@ -39,17 +39,13 @@ impl Provider {
         Self { cache, invoker, kernel: Mutex::new(()) }
     }
 
-    fn boot_files(
-        &self,
-        machine: &MachinePlan,
-        progress: &mut dyn FnMut(&str),
-    ) -> Result<(PathBuf, PathBuf), ProvideError> {
+    fn boot_files(&self, machine: &MachinePlan, waiter: &mut HookedWaiter) -> Result<(PathBuf, PathBuf), ProvideError> {
         let request = match &machine.kernel {
             KernelSource::Auto => kernel::KernelRequest::Auto,
             KernelSource::Path(path) => kernel::KernelRequest::Path(path.clone()),
         };
         let _one_at_a_time = self.kernel.lock().unwrap_or_else(PoisonError::into_inner);
-        let kernel = kernel::resolve(&request, machine.modules.as_deref(), &self.cache, progress)
+        let kernel = kernel::resolve(&request, machine.modules.as_deref(), &self.cache, waiter)
             .map_err(|error| world("the kernel cannot be had", &error))?;
         let initramfs = initramfs::build(&kernel, AGENT, &self.cache)
             .map_err(|error| world("the initramfs cannot be built", &error))?;
@@ -77,8 +73,9 @@ impl Provider {
 
 impl Provide for Provider {
     fn prepare(&self, machine: &MachinePlan, hooks: ProvideHooks) -> Result<Prepared, ProvideError> {
-        let ProvideHooks { mut progress, share_died, is_canceled } = hooks;
-        let (kernel, initramfs) = self.boot_files(machine, &mut |text| progress(text.to_owned()))?;
+        let ProvideHooks { progress, is_canceled, share_died } = hooks;
+        let mut waiter = HookedWaiter { progress, is_canceled: Arc::clone(&is_canceled) };
+        let (kernel, initramfs) = self.boot_files(machine, &mut waiter)?;
         folders::create_missing(&machine.mounts, &self.invoker)
             .map_err(|error| world("the folders of the mounts are not there", &error))?;
         let mut sockets = Vec::new();
@@ -106,6 +103,22 @@ impl Provide for Provider {
             dial: Arc::new(VsockDial(vsock_handle)),
             shares: Box::new(ServedShares(Mutex::new(handles))),
         })
+    }
+}
+
+/// The run, as who waits for a kernel.
+struct HookedWaiter {
+    progress: Box<dyn FnMut(String) + Send>,
+    is_canceled: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl Waiter for HookedWaiter {
+    fn tell(&mut self, words: &str) {
+        (self.progress)(words.to_owned());
+    }
+
+    fn has_left(&self) -> bool {
+        (self.is_canceled)()
     }
 }
 

@@ -10,6 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::super::tool::{Tool, ToolError};
+use super::super::waiter::Waiter;
 use super::package::{PackageError, Unpacked};
 
 /// Packages whose dependencies name the newest kernel, the smallest kernel first.
@@ -65,7 +66,7 @@ struct Apt<'a> {
 }
 
 /// Downloads and unpacks the newest kernel for guests.
-pub(super) fn download(scratch: &Path, progress: &mut dyn FnMut(&str)) -> Result<Unpacked, PackageError> {
+pub(super) fn download(scratch: &Path, waiter: &mut dyn Waiter) -> Result<Unpacked, PackageError> {
     let io = |source| PackageError::Io { path: scratch.to_owned(), source };
     for folder in ["lists/partial", "cache/archives/partial", "state", "root"] {
         fs::create_dir_all(scratch.join(folder)).map_err(io)?;
@@ -76,11 +77,11 @@ pub(super) fn download(scratch: &Path, progress: &mut dyn FnMut(&str)) -> Result
     for sources in own.map(Some).into_iter().chain([None]) {
         let apt = Apt { scratch, sources };
         let which = if apt.sources.is_some() { "the distribution's" } else { "all" };
-        progress(&format!("reading {which} package lists"));
+        waiter.tell(&format!("reading {which} package lists"));
         // One repository that fails does not matter while another one has the kernel.
-        let updated = apt.tool("apt-get", ["-q", "update"]).run();
-        match apt.find_kernel() {
-            Ok(packages) => return apt.fetch(&packages, progress),
+        let updated = apt.tool("apt-get", ["-q", "update"]).run(waiter);
+        match apt.find_kernel(waiter) {
+            Ok(packages) => return apt.fetch(&packages, waiter),
             Err(error) => last = Some(updated.err().map_or(error, PackageError::Tool)),
         }
     }
@@ -107,16 +108,16 @@ impl Apt<'_> {
     }
 
     /// The package of the kernel and those that it needs of the same kernel, the kernel's own first.
-    fn find_kernel(&self) -> Result<Vec<Package>, PackageError> {
+    fn find_kernel(&self, waiter: &dyn Waiter) -> Result<Vec<Package>, PackageError> {
         for name in NAMES {
-            let Some(entry) = self.show(name)? else { continue };
+            let Some(entry) = self.show(name, waiter)? else { continue };
             let mut found = Vec::new();
             let mut wanted = kernel_packages(&entry);
             while let Some(name) = wanted.pop() {
                 if found.iter().any(|package: &Package| package.name == name) {
                     continue;
                 }
-                let Some(package) = self.show(&name)? else { continue };
+                let Some(package) = self.show(&name, waiter)? else { continue };
                 wanted.extend(kernel_packages(&package));
                 found.push(package);
             }
@@ -130,28 +131,28 @@ impl Apt<'_> {
     }
 
     /// `None` where the lists have no such package.
-    fn show(&self, name: &str) -> Result<Option<Package>, PackageError> {
-        match self.tool("apt-cache", ["show", "--no-all-versions", name]).run() {
+    fn show(&self, name: &str, waiter: &dyn Waiter) -> Result<Option<Package>, PackageError> {
+        match self.tool("apt-cache", ["show", "--no-all-versions", name]).run(waiter) {
             Ok(text) => Ok(parse_show(&text)),
             Err(ToolError::Failed { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn fetch(&self, packages: &[Package], progress: &mut dyn FnMut(&str)) -> Result<Unpacked, PackageError> {
+    fn fetch(&self, packages: &[Package], waiter: &mut dyn Waiter) -> Result<Unpacked, PackageError> {
         let io = |source| PackageError::Io { path: self.scratch.to_owned(), source };
         let kernel = &packages[0];
-        progress(&format!("downloading {} {}", kernel.name, kernel.version));
+        waiter.tell(&format!("downloading {} {}", kernel.name, kernel.version));
         let downloads = self.scratch.join("cache/archives");
         let names = packages.iter().map(|package| format!("{}={}", package.name, package.version));
-        self.tool("apt-get", ["-q", "download"]).args(names).folder(&downloads).run()?;
+        self.tool("apt-get", ["-q", "download"]).args(names).folder(&downloads).run(waiter)?;
         let root = self.scratch.join("root");
-        progress(&format!("unpacking {}", kernel.name));
+        waiter.tell(&format!("unpacking {}", kernel.name));
         for entry in fs::read_dir(&downloads).map_err(io)? {
             let file = entry.map_err(io)?.path();
             if file.extension().is_some_and(|extension| extension == "deb") {
                 let unpack = Tool::new("tar").folder(&root).args(["-x", "--no-same-owner", "--exclude=./usr/share"]);
-                Tool::new("dpkg-deb").args(["--fsys-tarfile".as_ref(), file.as_os_str()]).run_into(unpack)?;
+                Tool::new("dpkg-deb").args(["--fsys-tarfile".as_ref(), file.as_os_str()]).run_into(unpack, waiter)?;
             }
         }
         Ok(Unpacked { root, package: folder_name(&kernel.name, &kernel.version) })

@@ -46,6 +46,9 @@ pub enum KernelError {
         /// Why.
         source: ModuleError,
     },
+    /// Whoever asked for it has left.
+    #[error("nobody waits for the kernel any more")]
+    NotWanted,
     /// `kernel: auto` found nothing.
     #[error("no guest kernel is to be had: {}", tried.join("; "))]
     NothingFound {

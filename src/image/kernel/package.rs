@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::cache::Cache;
 use super::super::tool::{self, ToolError};
+use super::super::waiter::Waiter;
 use super::{apt, dnf, pacman};
 
 /// File in a kernel's folder that says what is where in it: image, modules, origin.
@@ -83,15 +84,15 @@ impl Manager {
     }
 
     /// Downloads the kernel into the cache; the caller holds the lock.
-    pub(super) fn download(self, cache: &Cache, progress: &mut dyn FnMut(&str)) -> Result<KernelFiles, PackageError> {
+    pub(super) fn download(self, cache: &Cache, waiter: &mut dyn Waiter) -> Result<KernelFiles, PackageError> {
         let io = |source| PackageError::Io { path: cache.path(""), source };
         let scratch = cache.scratch().map_err(io)?;
         let unpacked = match self {
-            Manager::Apt => apt::download(scratch.path(), progress)?,
-            Manager::Dnf => dnf::download(scratch.path(), progress)?,
-            Manager::Pacman => pacman::download(scratch.path(), progress)?,
+            Manager::Apt => apt::download(scratch.path(), waiter)?,
+            Manager::Dnf => dnf::download(scratch.path(), waiter)?,
+            Manager::Pacman => pacman::download(scratch.path(), waiter)?,
         };
-        progress("keeping the kernel in the cache");
+        waiter.tell("keeping the kernel in the cache");
         let (image, modules) =
             find_in(&unpacked.root).ok_or_else(|| PackageError::NoKernel { package: unpacked.package.clone() })?;
         let origin = format!("package {}", unpacked.package);

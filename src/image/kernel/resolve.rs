@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::cache::{self, Cache};
+use super::super::waiter::Waiter;
 use super::KernelError;
 use super::modules::{ModuleTree, find_folder};
 use super::package::{self, KernelFiles, Manager};
@@ -72,14 +73,14 @@ impl std::fmt::Display for AutoChoice {
     }
 }
 
-/// Finds the kernel, fetching it into the cache where it must; `progress` is told in words what takes time.
+/// Finds the kernel, fetching it into the cache where it must. The waiter is told what takes time, and may leave.
 ///
 /// `cache` is the user's cache folder of smolvm. Several processes may do this at once.
 pub fn resolve(
     request: &KernelRequest,
     modules: Option<&Path>,
     cache: &Path,
-    progress: &mut dyn FnMut(&str),
+    waiter: &mut dyn Waiter,
 ) -> Result<Kernel, KernelError> {
     let cache = Cache::open(cache).map_err(|source| KernelError::io("make cache folder", cache, source))?;
     cache.sweep();
@@ -91,7 +92,7 @@ pub fn resolve(
         KernelRequest::Auto => {
             let files = match package::cached(&cache) {
                 Some(files) => files,
-                None => fetch(&cache, progress)?,
+                None => fetch(&cache, waiter)?,
             };
             finish(&files, modules, &cache)
         }
@@ -116,18 +117,18 @@ pub fn describe_auto(cache: &Path) -> AutoChoice {
 const NO_MANAGER: &str = "no package manager that is known here (apt-get, dnf, pacman)";
 
 /// Downloads, or falls back on the host's own kernel.
-fn fetch(cache: &Cache, progress: &mut dyn FnMut(&str)) -> Result<KernelFiles, KernelError> {
+fn fetch(cache: &Cache, waiter: &mut dyn Waiter) -> Result<KernelFiles, KernelError> {
     let failed = |source| KernelError::io("lock cache folder", cache.path(""), source);
     let mut lock = cache.lock_file().map_err(failed)?;
-    let mut on_wait = || progress("waiting for another smolvm that fetches the kernel");
-    let _guard = cache::hold(&mut lock, &mut on_wait).map_err(failed)?;
+    let Some(_guard) = cache::hold(&mut lock, waiter).map_err(failed)? else { return Err(KernelError::NotWanted) };
     if let Some(files) = package::cached(cache) {
         return Ok(files);
     }
     let mut tried = Vec::new();
     match Manager::find() {
-        Some(manager) => match manager.download(cache, progress) {
+        Some(manager) => match manager.download(cache, waiter) {
             Ok(files) => return Ok(files),
+            Err(_) if waiter.has_left() => return Err(KernelError::NotWanted),
             Err(error) => tried.push(format!("{}: {error}", manager.program())),
         },
         None => tried.push(NO_MANAGER.to_owned()),
@@ -239,7 +240,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut words = Vec::new();
         let kernel =
-            resolve(&KernelRequest::Auto, None, folder.path(), &mut |text| words.push(text.to_owned())).unwrap();
+            resolve(&KernelRequest::Auto, None, folder.path(), &mut |text: &str| words.push(text.to_owned())).unwrap();
         assert!(words.iter().any(|text| text.starts_with("downloading ")), "{words:?}");
         let tree = ModuleTree::open(kernel.modules.as_ref().unwrap()).unwrap();
         assert_eq!(tree.first_missing(&REQUIRED_MODULES), None);

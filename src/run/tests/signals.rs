@@ -13,7 +13,9 @@ fn the_first_interrupt_ends_steps_runs_finally_and_stops() {
     let script = Script::default().step("a", 0, Does::Sleeps).signal(100, Signal::Interrupt);
     assert_eq!(
         render(&simulate(&with_finally(), &script)),
-        "machine m booting\nmachine m ready\na started\nb skipped: interrupted by SIGINT\na canceled (130)\n\
+        "machine m booting\nmachine m ready\na started\n\
+         warning: SIGINT: ending in order; a second signal ends all at once\n\
+         b skipped: interrupted by SIGINT\na canceled (130)\n\
          end started\nend passed\nmachine m stopping\nfar skipped: machine `other` is not up\nmachine m stopped\n\
          run interrupted 130: interrupted by SIGINT [1 0 3]\n"
     );
@@ -44,7 +46,9 @@ fn a_second_signal_kills_at_once_and_keeps_the_first_code() {
     let played = simulate(&with_finally(), &script);
     assert_eq!(
         render(&played),
-        "machine m booting\nmachine m ready\na started\nb skipped: interrupted by SIGTERM\na canceled\n\
+        "machine m booting\nmachine m ready\na started\n\
+         warning: SIGTERM: ending in order; a second signal ends all at once\n\
+         b skipped: interrupted by SIGTERM\na canceled\n\
          end skipped: interrupted\nfar skipped: interrupted\nmachine m stopped\n\
          run interrupted 143: interrupted by SIGTERM, and again, so nothing was waited for [0 0 4]\n"
     );
@@ -65,6 +69,14 @@ fn an_interrupt_while_machines_come_up_gives_them_up() {
 }
 
 #[test]
+fn a_second_signal_does_not_wait_for_a_machine_that_is_prepared() {
+    let script =
+        Script::default().boot("m", Boot::PrepareHangs).signal(50, Signal::Interrupt).signal(100, Signal::Interrupt);
+    let played = simulate(&with_finally(), &script);
+    assert!(played.events.last().unwrap().0.as_millis() < 300);
+}
+
+#[test]
 fn all_of_finally_has_ten_seconds_after_an_interrupt() {
     let plan = plan(vec![step("a@m", &[]), finally("slow@m"), finally("late@m")]);
     for does in [Does::Sleeps, Does::IgnoresTerm, Does::AgentDeaf] {
@@ -82,7 +94,9 @@ fn an_interrupt_during_finally_lets_it_go_on() {
     let plan = plan(vec![step("a@m", &[]), finally("one@m"), finally("two@m")]);
     let script = Script::default().step("one", 500, Does::Exit(0)).signal(100, Signal::Interrupt);
     let text = render_steps(&simulate(&plan, &script));
-    assert!(text.contains("one started\none passed\ntwo started\ntwo passed\nrun interrupted 130"), "{text}");
+    let news = "warning: SIGINT: ending in order; a second signal ends all at once\n";
+    let expected = format!("one started\n{news}one passed\ntwo started\ntwo passed\nrun interrupted 130");
+    assert!(text.contains(&expected), "{text}");
 }
 
 #[test]

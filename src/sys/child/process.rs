@@ -3,9 +3,11 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, pidfd_open, pidfd_send_signal, waitid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, kill_process_group, pidfd_open,
+    pidfd_send_signal, waitid,
 };
 
 /// How a child ended.
@@ -55,6 +57,15 @@ impl Child {
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
 
+    /// Sends SIGKILL to it and to all in its process group. Harmless when it has ended and was reaped.
+    pub fn kill_group(&self) {
+        let exit = self.exit.lock().unwrap_or_else(PoisonError::into_inner);
+        // While it is not reaped nobody else can have its number.
+        if exit.is_none() {
+            let _ = kill_process_group(self.pid, Signal::KILL);
+        }
+    }
+
     /// Sends SIGTERM. Harmless when it has ended.
     pub fn terminate(&self) {
         let _ = pidfd_send_signal(&self.pidfd, Signal::TERM);
@@ -64,6 +75,14 @@ impl Child {
     pub fn wait(&self) -> io::Result<ChildExit> {
         let exit = self.wait_with(WaitIdOptions::EXITED)?;
         exit.ok_or_else(|| io::Error::other("waitid returned without a status"))
+    }
+
+    /// Waits for its end no longer than this.
+    pub fn wait_for(&self, limit: Duration) -> io::Result<Option<ChildExit>> {
+        let limit = rustix::event::Timespec::try_from(limit).map_err(io::Error::other)?;
+        let mut ended = [rustix::event::PollFd::new(&self.pidfd, rustix::event::PollFlags::IN)];
+        rustix::io::retry_on_intr(|| rustix::event::poll(&mut ended, Some(&limit)))?;
+        self.try_wait()
     }
 
     /// How it ended, when it has; never blocks for a child that runs, unless another thread is in [`Child::wait`].

@@ -10,6 +10,7 @@ mod cli_up;
 mod cli_usage;
 mod docs;
 mod examples;
+mod exit_codes;
 mod layers;
 mod leftovers;
 mod live;

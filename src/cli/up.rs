@@ -115,12 +115,15 @@ fn run_and_report(
     report: report_run::Report<'_>,
     interrupts: Interrupts,
 ) -> Result<Summary, Failure> {
-    let Interrupts { runtime, signals } = interrupts;
+    let Interrupts { runtime, mut signals } = interrupts;
     let (events, reporting) = report_run::spawn(report)?;
-    let summary = runtime.block_on(run::run(plan, deps, options, signals, events));
+    let summary = runtime.block_on(async {
+        let summary = run::run(plan, deps, options, &mut signals, events).await;
+        reporting.finish(&summary, &mut signals).await;
+        summary
+    });
     // Tasks that still block (a prepare that was canceled) do not hold the end.
     runtime.shutdown_background();
-    reporting.finish(&summary);
     Ok(summary)
 }
 

@@ -31,7 +31,7 @@ enum LoadError {
     NotFolder { folder: PathBuf },
     #[error("`--project-directory` goes with `-f -` only: paths of a file start at the folder that holds it")]
     FolderOfFile,
-    #[error("`{name}` cannot be the name of a project")]
+    #[error("{} cannot be the name of a project", shown(name))]
     Name { name: String },
 }
 
@@ -101,4 +101,8 @@ fn read_stdin() -> Result<Vec<u8>, Failure> {
     let read = std::io::stdin().lock().take(STDIN_MAX_BYTES).read_to_end(&mut bytes);
     read.map_err(|error| Failure::new(Class::World, LoadError::Stdin(error)))?;
     Ok(bytes)
+}
+
+fn shown(name: &str) -> String {
+    if name.is_empty() { "an empty text".to_owned() } else { format!("`{name}`") }
 }

@@ -26,9 +26,17 @@ pub(crate) struct Places {
 impl Places {
     /// Finds them; nothing is made yet.
     pub(crate) fn find() -> Result<Self, Failure> {
-        let folders = etcetera::base_strategy::Xdg::new().map_err(|error| {
-            Failure::new(Class::World, error).help("set HOME, or XDG_STATE_HOME and XDG_CACHE_HOME")
-        })?;
+        let folders = match etcetera::base_strategy::Xdg::new() {
+            Ok(folders) => folders,
+            Err(error) => {
+                let named = named("XDG_STATE_HOME").zip(named("XDG_CACHE_HOME"));
+                let places = named.map(|(state_home, cache)| Self { state_home, cache: cache.join("smolvm") });
+                return places.ok_or_else(|| {
+                    Failure::new(Class::World, PlacesError(error))
+                        .help("set HOME, or XDG_STATE_HOME and XDG_CACHE_HOME")
+                });
+            }
+        };
         let state_home = folders.state_dir().unwrap_or_else(|| folders.home_dir().join(".local/state"));
         let cache_home = folders.cache_dir();
         if is_foreign(folders.home_dir()) {
@@ -44,6 +52,16 @@ impl Places {
         }
         Ok(Self { state_home, cache: cache_home.join("smolvm") })
     }
+}
+
+/// Why there is no place for state and cache.
+#[derive(Debug, thiserror::Error)]
+#[error("this user has no home folder for smolvm's state and cache")]
+struct PlacesError(#[source] etcetera::HomeDirError);
+
+/// The folder that a variable names.
+fn named(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
 /// Whether we are root on behalf of somebody whose home this is.

@@ -21,7 +21,7 @@ pub(crate) fn run(args: &PlanArgs, settings: &Settings, printer: &Printer) -> Re
         _ => return Ok(ExitCode::InvalidFile),
     };
     let plan = build(&project, &args.selection)?;
-    tell_kernel(&plan, printer)?;
+    tell_kernel(&plan, printer);
     printer.data(&match args.format {
         DataFormat::Text => plan::render_text(&plan),
         DataFormat::Json => plan::render_json(&plan),
@@ -29,13 +29,13 @@ pub(crate) fn run(args: &PlanArgs, settings: &Settings, printer: &Printer) -> Re
     Ok(ExitCode::Passed)
 }
 
-/// Says which kernel `auto` is on this host, where a machine asks for it.
-pub(crate) fn tell_kernel(plan: &Plan, printer: &Printer) -> Result<(), Failure> {
-    if plan.machines.iter().any(|machine| machine.kernel == KernelSource::Auto) {
-        let choice = describe_auto(&Places::find()?.cache);
-        printer.note(&format!("kernel auto: {choice}\n"));
+/// Says which kernel `auto` is on this host, where a machine asks for it and there is a place to look.
+pub(crate) fn tell_kernel(plan: &Plan, printer: &Printer) {
+    if plan.machines.iter().any(|machine| machine.kernel == KernelSource::Auto)
+        && let Ok(places) = Places::find()
+    {
+        printer.note(&format!("kernel auto: {}\n", describe_auto(&places.cache)));
     }
-    Ok(())
 }
 
 /// Plans a project on this host.

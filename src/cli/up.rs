@@ -55,7 +55,7 @@ fn prepare(args: &UpArgs, settings: &Settings, printer: &Printer, mode: Mode) ->
     };
     let plan = plan::build(&project, &args.selection)?;
     if args.dry_run {
-        plan::tell_kernel(&plan, printer)?;
+        plan::tell_kernel(&plan, printer);
         printer.data(&match mode {
             Mode::Json => crate::plan::render_json(&plan),
             _ => crate::plan::render_text(&plan),

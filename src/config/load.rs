@@ -1,10 +1,10 @@
 //! From the names of files to a checked project.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::checks;
-use super::dotenv::parse_dotenv;
+use super::dotenv::{Dotenv, parse_dotenv};
 use super::files::{FileError, FileKind, Files};
 use super::interpolate::{Lookup, Variables};
 use super::lower::{Reader, lower};
@@ -201,17 +201,18 @@ impl Loader<'_> {
     }
 
     /// The variables of `.env` beside the first file.
-    fn dotenv(&mut self, folder: &Path) -> BTreeMap<String, String> {
+    fn dotenv(&mut self, folder: &Path) -> Dotenv {
         let path = folder.join(".env");
         let bytes = match self.files.read(&path, FILE_MAX_BYTES) {
             Ok(bytes) => bytes,
             Err(FileError::TooLong) => vec![0; FILE_MAX_BYTES + 1],
             // A folder of that name, as some virtual environments are, is no env file.
-            Err(FileError::Missing | FileError::NotRegular) => return BTreeMap::new(),
+            Err(FileError::Missing | FileError::NotRegular) => return Dotenv::default(),
             Err(error) => {
                 let message = format!("the file `{}` cannot be read: {error}", self.display(&path));
-                self.out.push(Diagnostic::new(Code(304), Severity::Error, message));
-                return BTreeMap::new();
+                let help = "give the right to read it, or move it away";
+                self.out.push(Diagnostic::new(Code(304), Severity::Error, message).help(help));
+                return Dotenv { is_unreadable: true, ..Dotenv::default() };
             }
         };
         let file = self.sources.add(Source { name: self.display(&path), path: Some(path), bytes });
@@ -230,27 +231,30 @@ impl Loader<'_> {
 /// The process environment, then `.env`.
 struct ProcessAndDotenv<'a> {
     files: &'a dyn Files,
-    dotenv: BTreeMap<String, String>,
+    dotenv: Dotenv,
     /// Whether `MATRIX_…` may be set per machine.
     has_matrix: bool,
 }
 
 impl Variables for ProcessAndDotenv<'_> {
     fn lookup(&self, name: &str) -> Lookup {
-        match self.files.variable(name).or_else(|| self.dotenv.get(name).cloned()) {
+        match self.files.variable(name).or_else(|| self.dotenv.variables.get(name).cloned()) {
             Some(value) => Lookup::Set(value),
             None if self.has_matrix && name.starts_with("MATRIX_") => Lookup::Unknown,
+            None if self.dotenv.may_say(name) => Lookup::Unknown,
             None => Lookup::Unset,
         }
     }
 
     fn names(&self) -> Vec<String> {
-        self.files.variable_names().into_iter().chain(self.dotenv.keys().cloned()).collect()
+        self.files.variable_names().into_iter().chain(self.dotenv.variables.keys().cloned()).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::super::MemoryFiles;

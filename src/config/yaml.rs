@@ -16,7 +16,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Severity, Span};
 
 /// Collections within one another, aliases expanded.
 const DEPTH_MAX: u32 = 64;
-/// Nodes of a document, aliases expanded.
+/// Nodes of a document, aliases expanded; a key counts with its value.
 const EXPANDED_MAX: u64 = 100_000;
 /// For so many unknown aliases the nearest anchor is looked for.
 const UNRESOLVED_MAX_GUESSES: u32 = 100;
@@ -143,10 +143,13 @@ impl Builder<'_> {
         let text = if style == Style::Plain && span.start == span.end { String::new() } else { text };
         let span = if style == Style::Block { self.trimmed(span) } else { span };
         let inset = self.inset(span, &text);
-        let node = self.add(span, Content::Scalar(Scalar { text, style, inset }), 1, 0);
+        // A key and its value are one of the nodes that are counted.
+        let is_key = matches!(self.stack.last(), Some(Open { kind: OpenKind::Map { key: None, .. }, .. }));
+        let nodes = u64::from(!is_key);
+        let node = self.add(span, Content::Scalar(Scalar { text, style, inset }), nodes, 0);
         self.anchor(anchor, node);
         self.attach(node);
-        self.count(1, span)
+        self.count(nodes, span)
     }
 
     fn on_document(&mut self, span: Span) -> Flow {
@@ -288,9 +291,13 @@ impl Builder<'_> {
         if self.expanded <= EXPANDED_MAX {
             return Flow::Go;
         }
-        let help = "aliases count as often as they are used";
-        let message = "the file has more than 100,000 nodes once its aliases are expanded".to_owned();
-        self.error(7, message, span, "the limit is passed here", help);
+        let (message, help) = if self.anchors.is_empty() {
+            ("the file has more than 100,000 values", "make several projects of it")
+        } else {
+            let message = "the file has more than 100,000 values once its aliases are expanded";
+            (message, "aliases count as often as they are used")
+        };
+        self.error(7, message.to_owned(), span, "the limit is passed here", help);
         self.tree.root = None;
         Flow::Stop
     }

@@ -7,7 +7,7 @@ use super::super::tree::{Content, Entry};
 use super::fields::Fields;
 use super::keys::MOUNT;
 use super::reader::{Reader, TextForm, Value, shown};
-use super::values::guest_path_mistake;
+use super::values::{absolute_help, guest_path_mistake};
 use crate::diag::{Code, Diagnostic, Edit, Severity};
 
 const TYPES: [&str; 4] = ["bind", "overlay", "volume", "tmpfs"];
@@ -165,7 +165,8 @@ impl Reader<'_> {
         if let Some(kind) = kind {
             self.check_keys_of_type(&fields, kind);
             if let Some(value) = fields.get("type").filter(|_| kind != "bind") {
-                self.not_run_yet(value.span, value.via, &format!("mounts of type `{kind}`"), None);
+                let help = "leave this mount out; mounts of host folders run";
+                self.not_run_yet(value.span, value.via, &format!("mounts of type `{kind}`"), Some(help));
             }
             if kind != "tmpfs" {
                 self.missing(&fields, "source", "the mount", value.span, "write `source: ./folder`");
@@ -238,9 +239,7 @@ impl Reader<'_> {
             format!("the mount target `{text}` is not an absolute path in the guest")
         };
         let mut diagnostic = self.error(102, value, message, guest_path_mistake(text));
-        if let Some(instead) = absolute_instead(text) {
-            diagnostic = diagnostic.help(format!("write `{instead}`"));
-        }
+        diagnostic = diagnostic.help(absolute_help(text));
         self.report(diagnostic);
         None
     }
@@ -279,20 +278,4 @@ fn is_windows_path(parts: &[(Value, &str)]) -> bool {
     let [(_, drive), (_, folder), (_, target), ..] = parts else { return false };
     let is_drive = drive.len() == 1 && drive.starts_with(|letter: char| letter.is_ascii_alphabetic());
     is_drive && folder.starts_with(['/', '\\']) && target.starts_with('/')
-}
-
-/// The path without `..` and made absolute, where that is what was meant.
-fn absolute_instead(text: &str) -> Option<String> {
-    if text.is_empty() || text.starts_with('~') {
-        return None;
-    }
-    let mut parts: Vec<&str> = Vec::new();
-    for part in text.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    (!parts.is_empty()).then(|| format!("/{}", parts.join("/")))
 }

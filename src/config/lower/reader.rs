@@ -107,9 +107,7 @@ impl<'a> Reader<'a> {
         if let Some(via) = via {
             diagnostic = diagnostic.label(via, "used here");
         }
-        if let Some(help) = help {
-            diagnostic = diagnostic.help(help);
-        }
+        diagnostic = diagnostic.help(help.unwrap_or("take it out to run this file now"));
         self.report(diagnostic);
     }
 

@@ -55,6 +55,8 @@ impl<'a> Reader<'a> {
             if number.is_some() {
                 diagnostic = diagnostic.help(format!("write `{text}`, without quotes"));
                 diagnostic = self.replace(diagnostic, true, value, text);
+            } else {
+                diagnostic = diagnostic.help(format!("write a number from {} to {}", range.start(), range.end()));
             }
             self.report(diagnostic);
             return None;

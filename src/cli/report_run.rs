@@ -4,12 +4,14 @@
 //! holds every event but output, whose bytes are in the logs beside it. Deliberately not here: any text (`report`).
 
 use std::fs::File;
+use std::future::pending;
 use std::path::PathBuf;
-use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, channel};
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use super::args::ExitCodeRule;
 use super::exit::{Class, ExitCode, Failure};
@@ -21,7 +23,7 @@ use crate::event::{Event, RunStatus, Timed};
 use crate::report::{
     Grouping, JsonReporter, PlainReporter, QuietReporter, ReportOptions, Reporter, Sink, Style, Verbosity, render_line,
 };
-use crate::run::Summary;
+use crate::run::{Signal, Summary};
 
 /// Events that may wait for the reporter before guests are held back.
 const EVENTS_WAITING: usize = 256;
@@ -62,20 +64,26 @@ pub(crate) struct Report<'a> {
 /// The running thread.
 #[derive(Debug)]
 pub(crate) struct Reporting {
-    thread: JoinHandle<()>,
-    done: mpsc::Receiver<()>,
+    done: oneshot::Receiver<()>,
 }
 
 impl Reporting {
-    /// Waits until all is shown; after an interrupt not for ever.
-    pub(crate) fn finish(self, summary: &Summary) {
-        if summary.status == RunStatus::Interrupted
-            && self.done.recv_timeout(READER_PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout)
-        {
-            return;
+    /// Waits until all is shown; after an interrupt not for ever, and no longer than until the next signal. The run is
+    /// over, so that a signal changes nothing of what it came to.
+    pub(crate) async fn finish(self, summary: &Summary, signals: &mut UnboundedReceiver<Signal>) {
+        let patience = async {
+            match summary.status {
+                RunStatus::Interrupted => sleep(READER_PATIENCE).await,
+                _ => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            // A reporter that panicked has told so by the panic itself.
+            _ = self.done => {}
+            () = patience => {}
+            Some(_) = signals.recv() => {}
         }
-        // A panic of the reporter has been told by the panic itself.
-        let _ = self.thread.join();
     }
 }
 
@@ -97,7 +105,7 @@ pub(crate) fn spawn(report: Report<'_>) -> Result<(Sender<Timed>, Reporting), Fa
     let mut record = JsonReporter::new(Sink::new(Box::new(record)));
     let rule = report.rule;
     let (sender, mut receiver): (_, Receiver<Timed>) = channel(EVENTS_WAITING);
-    let (done_sender, done) = mpsc::channel();
+    let (done_sender, done) = oneshot::channel();
     let work = move || {
         while let Some(mut timed) = receiver.blocking_recv() {
             apply(rule, &mut timed.event);
@@ -109,11 +117,11 @@ pub(crate) fn spawn(report: Report<'_>) -> Result<(Sender<Timed>, Reporting), Fa
         // Nobody waits for the word where the run has given the reader up.
         let _ = done_sender.send(());
     };
-    let thread = thread::Builder::new()
+    thread::Builder::new()
         .name("report".to_owned())
         .spawn(work)
         .map_err(|error| Failure::new(Class::World, ReportError::Thread(error)))?;
-    Ok((sender, Reporting { thread, done }))
+    Ok((sender, Reporting { done }))
 }
 
 fn reporter(report: &Report<'_>) -> Box<dyn Reporter> {

@@ -124,12 +124,13 @@ fn run_and_report(
     let printer = *report.printer;
     let (events, reporting) = report_run::spawn(report)?;
     let summary = runtime.block_on(async {
-        let signals = announced(signals, printer);
-        run::run(plan, deps, options, signals, events).await
+        let mut signals = announced(signals, printer);
+        let summary = run::run(plan, deps, options, &mut signals, events).await;
+        reporting.finish(&summary, &mut signals).await;
+        summary
     });
     // Tasks that still block (a prepare that was canceled) do not hold the end.
     runtime.shutdown_background();
-    reporting.finish(&summary);
     Ok(summary)
 }
 

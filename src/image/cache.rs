@@ -1,17 +1,20 @@
 //! The folder that keeps kernels and initial file systems: one lock, temporary names, whole files only.
 //!
 //! Temporary folders are made by the holder of the lock only, so that those that another holder finds belong to runs
-//! that were killed and are swept away; temporary files live for seconds and are swept when they are old. Readers
-//! take no lock: what has its final name is complete. Deliberately not here: what is stored.
+//! that were killed and are swept away; temporary files have no name until they are whole, where the file system has
+//! such files, and are swept when they are old. Readers take no lock: what has its final name is complete.
+//! Deliberately not here: what is stored.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat};
 use sha2::{Digest, Sha256};
 
 use super::waiter::{LOOK, Waiter};
@@ -102,15 +105,29 @@ impl Cache {
         fill: impl FnOnce(&mut File) -> Result<T, E>,
     ) -> Result<(PathBuf, T), E> {
         let scratch = Scratch { path: self.temporary() };
-        let mut file = File::options().create_new(true).read(true).write(true).open(&scratch.path)?;
+        let (mut file, is_named) = match self.unnamed_file() {
+            Ok(file) => (file, false),
+            // Not every file system has files without a name.
+            Err(_) => (File::options().create_new(true).read(true).write(true).open(&scratch.path)?, true),
+        };
         let value = fill(&mut file)?;
         // Whatever the umask says: an engine that has dropped its rights reads it by a descriptor of ours.
         file.set_permissions(fs::Permissions::from_mode(0o644))?;
         file.sync_all()?;
+        if !is_named {
+            let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+            rustix::fs::linkat(CWD, link, CWD, &scratch.path, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from)?;
+        }
         let to = self.path(name);
         fs::rename(&scratch.path, &to)?;
         File::open(&self.root)?.sync_all()?;
         Ok((to, value))
+    }
+
+    /// A file that is gone when we are, however we end.
+    fn unnamed_file(&self) -> io::Result<File> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        Ok(File::from(openat(CWD, &self.root, flags, Mode::RUSR | Mode::WUSR)?))
     }
 
     /// Remembers a short answer together with the state of the files that it was made from.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::chunk::{LineChunks, Source, Utf8Chunks};
-use super::input::{Action, CancelReason, MachineInput, RunInput, StepInput, Timer};
-use super::limits::{FINALLY_AFTER_INTERRUPT, TimeLimits};
-use super::machine::{Machine, MachineEffect};
+use super::input::{Action, CancelReason, MachineInput, MachineTimer, RunInput, StepInput, Timer};
+use super::limits::{FINALLY_AFTER_INTERRUPT, HURRIED, TimeLimits};
+use super::machine::{Machine, MachineEffect, MachineState};
 use super::options::Options;
 use super::signals::Signal;
 use super::state::RunFolder;
@@ -127,12 +127,22 @@ impl Dispatcher {
         if self.interrupt.is_some() {
             self.is_killed = true;
             self.cancel_all(&CancelReason::Kill, true);
+            self.hurry_providers();
         } else {
             self.interrupt = Some(signal);
             let name = signal.name();
             self.emit(Event::Warning { text: format!("{name}: ending in order; a second signal ends all at once") });
             // Entries of `finally` that run go on: they are what is left to do.
             self.cancel_all(&CancelReason::Interrupt, false);
+        }
+    }
+
+    /// What is being prepared is given up, but has a moment to take its temporary folders with it.
+    fn hurry_providers(&mut self) {
+        for (machine, state) in self.machines.iter().map(Machine::state).enumerate() {
+            if matches!(state, MachineState::Preparing | MachineState::Leaving) {
+                self.actions.push(Action::Arm(Timer::Machine(machine, MachineTimer::End), HURRIED));
+            }
         }
     }
 

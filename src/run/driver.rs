@@ -30,12 +30,12 @@ const LAST_EVENTS: Duration = Duration::from_secs(1);
 
 /// Carries a plan out. Returns when no VM, file server or task of the run is left; the last event is `RunFinished`.
 /// Must be called within a tokio runtime with time and I/O enabled. The receiver of `events` may be slow: the guests
-/// are held back then, and nothing is lost; where it is gone the run goes on without it.
+/// are held back then, and nothing is lost; where it is gone the run goes on without it. Later signals are the caller's.
 pub async fn run(
     plan: Arc<Plan>,
     deps: RunDeps,
     options: Options,
-    signals: mpsc::UnboundedReceiver<Signal>,
+    signals: &mut mpsc::UnboundedReceiver<Signal>,
     events: mpsc::Sender<Timed>,
 ) -> Summary {
     Driver::new(plan, deps, options, events).run(signals).await
@@ -94,7 +94,7 @@ impl Driver {
         }
     }
 
-    async fn run(mut self, mut signals: mpsc::UnboundedReceiver<Signal>) -> Summary {
+    async fn run(mut self, signals: &mut mpsc::UnboundedReceiver<Signal>) -> Summary {
         let actions = self.dispatcher.start();
         self.carry_out(actions);
         let mut has_signals = true;
@@ -102,7 +102,7 @@ impl Driver {
             if let Some(summary) = self.summary.take() {
                 break summary;
             }
-            match self.wait(&mut signals, &mut has_signals).await {
+            match self.wait(signals, &mut has_signals).await {
                 Wake::Input(input) => {
                     let actions = self.dispatcher.on(self.start.elapsed(), input);
                     self.carry_out(actions);
@@ -113,7 +113,7 @@ impl Driver {
         };
         // One that blocks in a call of the system cannot be waited for.
         let _ = timeout(KILLED, self.workers.rest()).await;
-        self.flush(&mut signals).await;
+        self.flush(signals).await;
         summary
     }
 
@@ -209,6 +209,7 @@ impl Driver {
             let _ = timeout(LAST_EVENTS, send).await;
         } else {
             tokio::select! {
+                biased;
                 () = send => {}
                 () = hurry(signals, if is_interrupted { 1 } else { 2 }) => {}
             }

@@ -20,6 +20,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub(super) const LAST_OUTPUT: Duration = Duration::from_secs(1);
 /// For the end of a VM that was killed, or of a provider that was told to stop.
 pub(super) const KILLED: Duration = Duration::from_secs(5);
+/// For the same after a second signal.
+pub(super) const HURRIED: Duration = Duration::from_secs(1);
 
 /// Deadlines of one run.
 #[derive(Debug, Clone, Copy)]

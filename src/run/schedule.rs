@@ -8,7 +8,7 @@
 //! - `finally` follows when every step is over, one entry after the other.
 
 use super::dispatcher::Dispatcher;
-use super::input::{Action, MachineInput, MachineTimer, StepInput};
+use super::input::{Action, MachineInput, StepInput};
 use super::machine::MachineState;
 use super::step::StepState;
 use crate::event::{Event, StepStatus};
@@ -247,10 +247,6 @@ impl Dispatcher {
             let state = self.machines[machine].state();
             if self.is_killed || (self.interrupt.is_some() && self.machines[machine].is_coming_up()) {
                 self.machine_input(machine, MachineInput::Abandon);
-                if self.is_killed && state == MachineState::Leaving {
-                    // Not waited for: what it still makes goes with the process.
-                    self.machine_input(machine, MachineInput::Overdue(MachineTimer::End));
-                }
             } else if !is_needed && state == MachineState::Ready {
                 self.machine_input(machine, MachineInput::Stop);
             } else if !is_needed && self.machines[machine].is_coming_up() {

@@ -73,7 +73,10 @@ impl Secrets {
   for place in {places}; do
     for each in $1$place/smolvm-* $1$place/.smolvm-*; do [ ! -e \"$each\" ] || echo \"found $each\"; done
   done
-  for each in $1/proc/1/root/etc/passwd $1/dev/vda $1/dev/sda $1/sys/kernel; do [ ! -e \"$each\" ] || echo \"found $each\"; done
+  [ -n \"$1\" ] || return 0
+  for each in $1/proc/1 $1/dev/vda $1/dev/null $1/sys/kernel $1/run/systemd; do
+    if [ -e \"$each\" ]; then echo \"found $each\"; fi
+  done
   cat \"$1{visible}\"
 }}
 ",
@@ -103,9 +106,8 @@ done
 mount -t virtiofs -o rw root /more
 (cd /more/usr && hunt ../../more)
 umount -l /more
-while read -r device target rest; do
-  [ \"$target\" = / ] || umount -l \"$target\" 2>/dev/null
-done < /proc/mounts
+for each in $(cut -d' ' -f2 /proc/mounts | grep -v '^/\\(proc\\)\\?$' | sort -r); do umount -l $each; done
+umount -l /proc
 mount -t virtiofs root /again
 hunt /again
 umount -l /
@@ -118,16 +120,17 @@ echo end"
 const BREAKING: &str = r#"
 set +e
 try() { "$@" 2>/dev/null && echo "did: $*"; }
+poke() { try touch $1/new; try rm $1/file; try chmod 777 $1/file; try sh -c "echo x >> $1/file"; }
 harm() {
-  try touch $1/new; try mkdir $1/new; try rm $1/file; try mv $1/file $1/other; try ln $1/file $1/link
-  try ln -s x $1/link; try chmod 777 $1/file; try chown 33 $1/file; try touch -d @1 $1/file; try mknod $1/node p
-  try truncate -s 0 $1/file; try sh -c "echo x >> $1/file"; try rmdir $1/folder; try cp /etc/passwd $1/folder/new
+  poke $1; try mkdir $1/new; try mv $1/file $1/other; try ln $1/file $1/link; try ln -s x $1/link
+  try chown 33 $1/file; try touch -d @1 $1/file; try mknod $1/node p; try truncate -s 0 $1/file; try rmdir $1/folder
+  try cp /etc/passwd $1/folder/new
 }
 harm /ro
-mount -o remount,rw /ro; harm /ro
+mount -o remount,rw /ro; poke /ro
 mkdir /again /bound; mount -t virtiofs -o rw share0 /again; mount -o remount,rw /again; harm /again
-mount --bind /ro /bound; mount -o remount,bind,rw /bound; harm /bound
-umount -l /ro /again /bound; mount -t virtiofs share0 /ro; harm /ro
+mount --bind /ro /bound; mount -o remount,bind,rw /bound; poke /bound
+umount -l /ro /again /bound; mount -t virtiofs share0 /ro; poke /ro
 cat /rw/up /rw/absolute /rw/../beside /rw/folder/../../beside
 cd /rw; cat ../beside; mount -t virtiofs share1 /again; cat /again/../beside /again/up
 /opt/bin/probe device /rw/disk; mknod /rw/null c 1 3 && echo made a device
@@ -188,7 +191,7 @@ steps:
         assert_eq!(ran.code, Some(0), "{invoker:?}: {}", ran.told());
         assert_eq!(ran.stdout("dial"), "lo\n169 refused\n2 refused\n2 refused\n", "{}", ran.told());
         assert_eq!(ran.stdout("dial-nobody"), "2 refused\n", "{}", ran.told());
-        let open = "in the open\n".repeat(4);
+        let open = "in the open\n".repeat(3);
         assert_eq!(ran.stdout("hunt"), format!("{open}end\n"), "{invoker:?}: {}", ran.told());
         assert_eq!(ran.stdout("break"), "Operation not permitted\nend\n", "{invoker:?}: {}", ran.told());
         assert!(!ran.told().contains(SECRET));

@@ -151,3 +151,22 @@ fn after_a_failure_and_a_reader_that_left_nothing_stays() {
     world.assert_nothing_stays();
     assert_eq!(world.project_files(), before);
 }
+
+#[test]
+fn a_reader_that_does_not_read_does_not_hold_a_run_that_is_told_to_end() {
+    let Some(_machines) = machines() else { return };
+    let world = World::new(Who::Ourselves);
+    // More than a pipe holds: the last of it waits for the reader when the run is over.
+    let talk = "for i in 1 2 3 4 5 6; do head -c 30000 /dev/zero | tr '\\\\0' x; echo; done";
+    world.project("", &format!("steps:\n  - {{ id: talk, run: \"{talk}\" }}\n"));
+    let mut child = world.command(&["up", "--accel", "tcg", "--progress", "plain"]).spawn().unwrap();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    assert!(stderr.lines().map_while(Result::ok).any(|line| line.contains(": started in machine")));
+    // The machine is gone, and what it said is not told yet.
+    world.until_processes("smolvm alone", |left| left.len() == 1);
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(0), "the run was over, and had passed");
+    world.assert_nothing_stays();
+}

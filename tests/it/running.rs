@@ -201,13 +201,24 @@ impl World {
     /// Waits until no process of this world is left.
     #[track_caller]
     pub(crate) fn assert_no_process_stays(&self) {
+        self.until_processes_within(LEFTOVER_LIMIT, "no process", BTreeMap::is_empty);
+    }
+
+    /// Waits until the processes of this world are as they should be.
+    #[track_caller]
+    pub(crate) fn until_processes(&self, what: &str, is_it: impl Fn(&BTreeMap<i32, String>) -> bool) {
+        self.until_processes_within(EVENT_LIMIT, what, is_it);
+    }
+
+    #[track_caller]
+    fn until_processes_within(&self, limit: Duration, what: &str, is_it: impl Fn(&BTreeMap<i32, String>) -> bool) {
         let start = Instant::now();
         loop {
-            let left = self.processes();
-            if left.is_empty() {
+            let found = self.processes();
+            if is_it(&found) {
                 return;
             }
-            assert!(start.elapsed() < LEFTOVER_LIMIT, "processes are left after {LEFTOVER_LIMIT:?}: {left:#?}");
+            assert!(start.elapsed() < limit, "not {what} after {limit:?}: {found:#?}");
             thread::yield_now();
         }
     }

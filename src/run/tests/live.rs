@@ -46,8 +46,11 @@ impl Bench {
             folder,
         };
         let (to_events, events) = mpsc::channel(4);
-        let (signals, to_run) = mpsc::unbounded_channel();
-        let going = run(Arc::new(plan), deps, Options::for_accel(Accel::Kvm), to_run, to_events);
+        let (signals, mut to_run) = mpsc::unbounded_channel();
+        let going = async move {
+            let options = Options::for_accel(Accel::Kvm);
+            run(Arc::new(plan), deps, options, &mut to_run, to_events).await
+        };
         Going { events, signals, summary: tokio::spawn(going) }
     }
 

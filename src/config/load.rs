@@ -67,7 +67,11 @@ pub struct Loaded {
 /// Finds `smolvm.yaml`, then `smolvm.yml`, in a folder and upwards.
 pub fn find(folder: &Path, files: &dyn Files) -> Option<PathBuf> {
     let mut candidates = folder.ancestors().flat_map(|folder| NAMES.map(|name| folder.join(name)));
-    candidates.find(|path| files.metadata(path).is_ok_and(|metadata| metadata.kind != FileKind::Folder))
+    candidates.find(|path| match files.metadata(path) {
+        Ok(found) => found.kind != FileKind::Folder,
+        // A link that leads nowhere is told, rather than another file taken from above.
+        Err(error) => error == FileError::Missing && files.link_metadata(path).is_ok(),
+    })
 }
 
 /// Reads, lowers and checks.
@@ -165,7 +169,9 @@ impl Loader<'_> {
     }
 
     fn unreadable(&self, name: &str, path: Option<&Path>, error: &FileError) -> Diagnostic {
+        let is_link = path.is_some_and(|path| self.files.link_metadata(path).is_ok());
         let message = match error {
+            FileError::Missing if is_link => format!("`{name}` is a link that leads nowhere"),
             FileError::Missing => format!("the file `{name}` does not exist"),
             FileError::NotRegular => format!("`{name}` is not a regular file"),
             error => format!("the file `{name}` cannot be read: {error}"),
@@ -318,6 +324,12 @@ mod tests {
     }
 
     #[test]
+    fn scripts_have_line_feeds_whatever_the_file_has() {
+        let project = project("machines: { a: }\r\nsteps:\r\n  - run: |\r\n      one\r\n      two\r\n");
+        assert!(matches!(&project.steps[0].command.value, Command::Script { text, .. } if text == "one\ntwo\n"));
+    }
+
+    #[test]
     fn null_in_env_passes_a_variable_on_where_it_is_set() {
         let files = MemoryFiles::new().variable("TERM", "xterm");
         let text = "env: { A: file, B: file, TERM: , NOT_SET: ~ }\nmachines: { m: { env: { B: machine, N: 1.10 } } }\n";
@@ -379,6 +391,9 @@ mod tests {
         assert_eq!(find(Path::new("/a/b/c"), &files), Some(PathBuf::from("/a/b/smolvm.yml")));
         assert_eq!(find(Path::new("/a"), &files), Some(PathBuf::from("/a/smolvm.yaml")));
         assert_eq!(find(Path::new("/x"), &files), None);
+        let files = files.link("/a/b/c/smolvm.yaml", "nowhere").folder("/a/b/d/smolvm.yaml");
+        assert_eq!(find(Path::new("/a/b/c"), &files), Some(PathBuf::from("/a/b/c/smolvm.yaml")));
+        assert_eq!(find(Path::new("/a/b/d"), &files), Some(PathBuf::from("/a/b/smolvm.yml")));
     }
 
     #[test]

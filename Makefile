@@ -39,6 +39,6 @@ schema: ## write schema/smolvm.schema.json
 bench: setup ## measure `up` against bare QEMU booting the same kernel
 	$(CARGO) bench --locked --bench up
 
-deny: ## licenses, sources and advisories of what we depend on
+deny: ## licenses, bans and sources of what we depend on
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is not installed; run: cargo install --locked cargo-deny" >&2; exit 1; }
 	cargo-deny --locked check bans licenses sources

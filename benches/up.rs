@@ -57,7 +57,7 @@ struct Floor {
 
 impl Floor {
     fn new(cache: &Path) -> Floor {
-        let kernel = kernel::resolve(&KernelRequest::Auto, None, cache, &mut |words| println!("{words}"));
+        let kernel = kernel::resolve(&KernelRequest::Auto, None, cache, &mut |words: &str| println!("{words}"));
         let kernel = kernel.expect("a kernel is to be had");
         let initrd = initramfs::build(&kernel, &power_off_program(), cache).expect("the cache can be written");
         let has_kvm = kvm() == KvmVerdict::Usable;

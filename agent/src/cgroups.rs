@@ -17,13 +17,30 @@ const PARENT: &str = "/sys/fs/cgroup/smolvm";
 /// How long what was killed may take to go away.
 const KILLED: Duration = Duration::from_secs(5);
 
-/// Makes the group that holds all commands, with memory accounted per command.
+/// How long the processes of a group may take to stand still.
+const FROZEN: Duration = Duration::from_secs(1);
+
+/// Makes the group that holds all commands, with memory accounted per command. Their processes together are fewer
+/// than the kernel can have, so that the agent can always start one.
 pub(crate) fn prepare_parent() -> io::Result<()> {
     fs::create_dir(PARENT)?;
     for folder in [HIERARCHY, PARENT] {
         fs::write(Path::new(folder).join("cgroup.subtree_control"), "+memory")?;
     }
+    if let Some(limit) = process_limit()
+        && fs::write(Path::new(HIERARCHY).join("cgroup.subtree_control"), "+pids").is_ok()
+    {
+        fs::write(Path::new(PARENT).join("pids.max"), limit.to_string())?;
+    }
     Ok(())
+}
+
+/// Three quarters of what the kernel can have.
+fn process_limit() -> Option<u64> {
+    let most = |name: &str| -> Option<u64> {
+        fs::read_to_string(Path::new("/proc/sys/kernel").join(name)).ok()?.trim().parse().ok()
+    };
+    Some((most("threads-max")?.min(most("pid_max")?) / 4 * 3).max(1))
 }
 
 /// The group of one command.
@@ -58,8 +75,26 @@ impl Cgroup {
         signal_folder(&self.folder, signal, 0);
     }
 
+    /// Sends a signal to every process of the group while they stand still: none can start another that does not get
+    /// it. Where they do not stand still in time (or the kernel is older than 5.2), those that are seen get it.
+    fn signal_frozen(&self, signal: i32) {
+        let freeze = self.folder.join("cgroup.freeze");
+        if fs::write(&freeze, "1").is_ok() {
+            self.wait_event("frozen", 1, FROZEN);
+        }
+        self.signal_all(signal);
+        // A group that is gone needs no thaw.
+        let _ = fs::write(&freeze, "0");
+    }
+
     /// Waits until no process is left, or the time is over; tells whether none is left.
     pub(crate) fn wait_empty(&self, limit: Duration) -> bool {
+        self.wait_event("populated", 0, limit)
+    }
+
+    /// Waits until an entry of the group's events has a value, or the time is over; tells whether it has. A group that
+    /// is gone has them all.
+    fn wait_event(&self, name: &str, value: u64, limit: Duration) -> bool {
         let end = Instant::now() + limit;
         let Ok(mut events) = File::open(self.folder.join("cgroup.events")) else {
             return true;
@@ -67,7 +102,7 @@ impl Cgroup {
         loop {
             let mut text = String::new();
             let is_read = events.rewind().and_then(|()| (&events).take(4096).read_to_string(&mut text));
-            if is_read.is_err() || counter(&text, "populated") == Some(0) {
+            if is_read.is_err() || counter(&text, name) == Some(value) {
                 return true;
             }
             let left = end.saturating_duration_since(Instant::now());
@@ -95,7 +130,7 @@ impl Cgroup {
     /// TERM to all, KILL to what is left after the grace; tells whether nothing is left.
     pub(crate) fn terminate(&self, grace: Duration) -> bool {
         if !grace.is_zero() {
-            self.signal_all(libc::SIGTERM);
+            self.signal_frozen(libc::SIGTERM);
             if self.wait_empty(grace) {
                 return true;
             }

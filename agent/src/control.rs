@@ -96,10 +96,13 @@ impl Control {
         work: impl FnOnce(&Commands) -> Result<Reply, Failure> + Send + 'static,
     ) {
         let (answers, commands) = (Arc::clone(&self.answers), Arc::clone(&self.commands));
-        spawn(name, move || {
+        let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || {
             let reply = work(&commands).unwrap_or_else(Reply::Failed);
             answers.send(&Answer::Reply { id, reply });
         });
+        if let Err(error) = spawned {
+            self.reply(id, Err(other(format!("cannot start a thread: {error}"))));
+        }
     }
 
     fn set_up(&mut self, setup: &Setup) -> Result<Reply, Failure> {
@@ -126,10 +129,14 @@ impl Control {
     }
 
     fn terminate(&self, exec: u64, grace: Duration) {
-        if let Some(cgroup) = self.commands.cgroup(exec) {
-            spawn("ending", move || {
-                cgroup.terminate(grace);
-            });
+        let Some(cgroup) = self.commands.cgroup(exec) else {
+            return;
+        };
+        let ending = Arc::clone(&cgroup);
+        let spawned = thread::Builder::new().name("ending".to_owned()).spawn(move || ending.terminate(grace));
+        if spawned.is_err() {
+            // Without a thread there is no grace.
+            cgroup.kill();
         }
     }
 }

@@ -44,9 +44,13 @@ pub(crate) fn look_user_up(wanted: &str) -> Result<GuestUser, Failure> {
     resolve_user(wanted, &passwd, &group).map_err(|message| failure(FailureKind::User, message))
 }
 
-/// The text of an account file; empty where there is none.
+/// The text of an account file; empty where there is none. What is no file is not opened: a step may have put a pipe
+/// there, which would never end.
 fn read_accounts(path: &str) -> Result<String, Failure> {
-    let size = fs::metadata(path).map_or(0, |found| found.len());
+    let Some(found) = fs::metadata(path).ok().filter(fs::Metadata::is_file) else {
+        return Ok(String::new());
+    };
+    let size = found.len();
     if size > ACCOUNTS_MAX {
         return Err(failure(FailureKind::User, format!("`{path}` of the image is {size} bytes long")));
     }

@@ -17,7 +17,6 @@ pub(crate) struct Mounted {
     target: PathBuf,
     device: (u32, u32),
     is_read_only: bool,
-    is_created_in_share: bool,
 }
 
 impl Mounted {
@@ -39,21 +38,16 @@ pub(crate) fn mount_share(mount: &SetupMount, before: &[Mounted]) -> Result<Moun
     if !target.is_absolute() || target == Path::new("/") {
         return Err("the target must be an absolute path, and not the root".to_owned());
     }
-    make_mount_point(target, before)?;
+    make_mount_point(target, before, mount.is_created_in_share)?;
     let writes = if mount.is_read_only { MountFlags::READ_ONLY } else { MountFlags::NONE };
     sys::mount(&mount.tag, target, "virtiofs", MountFlags::NO_DEV.and(writes), "")
         .map_err(|error| format!("the share `{}` cannot be mounted: {error}", mount.tag))?;
     let found = sys::stat_from_server(target).map_err(|error| format!("the share does not answer: {error}"))?;
-    Ok(Mounted {
-        target: target.to_path_buf(),
-        device: found.device,
-        is_read_only: mount.is_read_only,
-        is_created_in_share: mount.is_created_in_share,
-    })
+    Ok(Mounted { target: target.to_path_buf(), device: found.device, is_read_only: mount.is_read_only })
 }
 
 /// Makes what is missing of a mount point: in the machine's own layer always, in a share only where it may.
-fn make_mount_point(target: &Path, before: &[Mounted]) -> Result<(), String> {
+fn make_mount_point(target: &Path, before: &[Mounted], is_created_in_share: bool) -> Result<(), String> {
     let mut missing = Vec::new();
     let mut above = target;
     loop {
@@ -71,7 +65,7 @@ fn make_mount_point(target: &Path, before: &[Mounted]) -> Result<(), String> {
     let place =
         sys::stat_from_server(above).map_err(|error| format!("cannot look at `{}`: {error}", above.display()))?;
     if let Some(share) = before.iter().find(|share| share.device == place.device) {
-        check_share_takes_it(share, target)?;
+        check_share_takes_it(share, target, is_created_in_share)?;
     }
     for folder in missing.into_iter().rev() {
         fs::create_dir(folder)
@@ -80,12 +74,12 @@ fn make_mount_point(target: &Path, before: &[Mounted]) -> Result<(), String> {
     Ok(())
 }
 
-fn check_share_takes_it(share: &Mounted, target: &Path) -> Result<(), String> {
+fn check_share_takes_it(share: &Mounted, target: &Path, is_created: bool) -> Result<(), String> {
     let (target, parent) = (target.display(), share.target.display());
     if share.is_read_only {
         return Err(format!("the folder `{target}` does not exist in the read-only mount `{parent}`"));
     }
-    if !share.is_created_in_share {
+    if !is_created {
         return Err(format!("the folder `{target}` does not exist in the mount `{parent}`, and `create` is not set"));
     }
     Ok(())
@@ -209,19 +203,14 @@ mod tests {
     fn mount_point_is_made_in_a_share_only_where_it_may() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let device = sys::stat_from_server(folder.path()).expect("it is there").device;
-        let share = |is_read_only, is_created_in_share| Mounted {
-            target: folder.path().to_path_buf(),
-            device,
-            is_read_only,
-            is_created_in_share,
-        };
+        let share = |is_read_only| Mounted { target: folder.path().to_path_buf(), device, is_read_only };
         let target = folder.path().join("a/b");
-        let refused = make_mount_point(&target, &[share(true, true)]).expect_err("it is read-only");
+        let refused = make_mount_point(&target, &[share(true)], true).expect_err("it is read-only");
         assert!(refused.contains("read-only mount"), "{refused}");
-        let refused = make_mount_point(&target, &[share(false, false)]).expect_err("it is not asked for");
+        let refused = make_mount_point(&target, &[share(false)], false).expect_err("it is not asked for");
         assert!(refused.contains("`create` is not set"), "{refused}");
         assert!(!folder.path().join("a").exists());
-        assert_eq!(make_mount_point(&target, &[share(false, true)]), Ok(()));
+        assert_eq!(make_mount_point(&target, &[share(false)], true), Ok(()));
         assert!(target.is_dir());
     }
 }

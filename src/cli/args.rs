@@ -121,6 +121,9 @@ pub(crate) struct UpArgs {
     /// How many steps may run at the same time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) parallel: Option<u32>,
+    /// By how much waiting for a guest is longer than on hardware: 1 for KVM and 4 for emulation by default
+    #[arg(long, value_name = "N", hide = true, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) time_factor: Option<u32>,
     /// Wait where another `up` holds the project
     #[arg(long)]
     pub(crate) wait_lock: bool,

@@ -17,7 +17,10 @@ const JSON_VERSION: u32 = 1;
 /// Looks, and says what was found.
 pub(crate) fn run(args: &DoctorArgs, printer: &Printer) -> Result<ExitCode, Failure> {
     let mut findings = host::findings();
-    findings.push(kernel(&describe_auto(&Places::find()?.cache)));
+    findings.push(match Places::find() {
+        Ok(places) => kernel(&describe_auto(&places.cache)),
+        Err(failure) => no_place(&failure),
+    });
     let is_ready = findings.iter().all(|finding| finding.standing != Standing::Bad);
     printer.data(&match args.format {
         DataFormat::Text => render_text(&findings, is_ready, printer.stdout_style()),
@@ -29,6 +32,11 @@ pub(crate) fn run(args: &DoctorArgs, printer: &Printer) -> Result<ExitCode, Fail
 fn kernel(choice: &AutoChoice) -> Finding {
     let standing = if matches!(choice, AutoChoice::Nothing { .. }) { Standing::Notice } else { Standing::Good };
     Finding { subject: "kernel", standing, words: choice.to_string(), commands: Vec::new() }
+}
+
+fn no_place(failure: &Failure) -> Finding {
+    let commands = vec!["export HOME=\"$(mktemp -d)\"".to_owned()];
+    Finding { subject: "folders", standing: Standing::Bad, words: failure.cause(), commands }
 }
 
 fn word(standing: Standing) -> &'static str {

@@ -27,50 +27,82 @@ enum LoadError {
     StdinWithoutFolder,
     #[error("`-f -` is given twice")]
     StdinTwice,
-    #[error("`--project-directory {folder}` is not a folder")]
+    #[error("`--project-directory {}` is not a folder", folder.display())]
     NotFolder { folder: PathBuf },
+    #[error("`--project-directory` goes with `-f -` only: paths of a file start at the folder that holds it")]
+    FolderOfFile,
+    #[error("{} cannot be the name of a project", shown(name))]
+    Name { name: String },
 }
 
 /// Loads what the settings name, or the file that is found from the current folder upwards.
 pub(crate) fn load(settings: &Settings, mode: Mode) -> Result<Loaded, Failure> {
     let current_folder =
         std::env::current_dir().map_err(|error| Failure::new(Class::World, LoadError::CurrentFolder(error)))?;
+    if let Some(name) = settings.project_name.as_ref().filter(|name| !config::is_name(name)) {
+        return Err(usage(LoadError::Name { name: name.clone() })
+            .help("write lower-case letters, digits, `-` and `_`, as `-p my-project`"));
+    }
     let files = requests(settings, &current_folder)?;
     let request = LoadRequest { files, current_folder, mode, name: settings.project_name.clone() };
     Ok(config::load(request, &HostFiles::new()))
 }
 
+fn usage(error: LoadError) -> Failure {
+    Failure::new(Class::Usage, error)
+}
+
 fn requests(settings: &Settings, current_folder: &Path) -> Result<Vec<FileRequest>, Failure> {
+    let project_directory = project_directory(settings, current_folder)?;
     if settings.files.is_empty() {
-        let start = settings.project_directory.as_ref().map(|folder| current_folder.join(folder));
-        let start = start.as_deref().unwrap_or(current_folder);
+        let start = project_directory.as_deref().unwrap_or(current_folder);
         let found = config::find(start, &HostFiles::new()).ok_or_else(|| {
             Failure::new(Class::File, LoadError::NotFound { folder: start.to_path_buf() })
                 .help("write one (the README begins with an example), or name another with `-f FILE`")
         })?;
         return Ok(vec![FileRequest::Path(found)]);
     }
-    let usage = |error| Failure::new(Class::Usage, error);
-    if settings.files.iter().filter(|file| file.as_os_str() == "-").count() > 1 {
-        return Err(usage(LoadError::StdinTwice));
-    }
-    let mut requests = Vec::new();
-    for file in &settings.files {
-        if file.as_os_str() != "-" {
-            requests.push(FileRequest::Path(current_folder.join(file)));
-            continue;
+    let count = settings.files.iter().filter(|file| file.as_os_str() == "-").count();
+    match (count, project_directory) {
+        (0, None) => Ok(settings.files.iter().map(|file| named(file, current_folder)).collect()),
+        (0, Some(_)) => Err(usage(LoadError::FolderOfFile)),
+        (1, Some(folder)) => {
+            let stdin = FileRequest::Stdin { bytes: read_stdin()?, folder };
+            let request = |file: &PathBuf| match file.as_os_str() == "-" {
+                true => stdin.clone(),
+                false => named(file, current_folder),
+            };
+            Ok(settings.files.iter().map(request).collect())
         }
-        let Some(folder) = &settings.project_directory else {
-            return Err(usage(LoadError::StdinWithoutFolder).help("say where relative paths of the file start"));
-        };
-        let folder = current_folder.join(folder);
-        if !folder.is_dir() {
-            return Err(usage(LoadError::NotFolder { folder }));
-        }
-        let mut bytes = Vec::new();
-        let read = std::io::stdin().lock().take(STDIN_MAX_BYTES).read_to_end(&mut bytes);
-        read.map_err(|error| Failure::new(Class::World, LoadError::Stdin(error)))?;
-        requests.push(FileRequest::Stdin { bytes, folder });
+        (1, None) => Err(usage(LoadError::StdinWithoutFolder).help("say where relative paths of the file start")),
+        _ => Err(usage(LoadError::StdinTwice)),
     }
-    Ok(requests)
+}
+
+/// `--project-directory`, without links, so that one folder is one project however it is named.
+fn project_directory(settings: &Settings, current_folder: &Path) -> Result<Option<PathBuf>, Failure> {
+    let Some(named) = &settings.project_directory else { return Ok(None) };
+    match current_folder.join(named).canonicalize() {
+        Ok(folder) if folder.is_dir() => Ok(Some(folder)),
+        _ => Err(usage(LoadError::NotFolder { folder: named.clone() })),
+    }
+}
+
+/// A file by its name, its folder without links and `..`; whether it is there is told later.
+fn named(file: &Path, current_folder: &Path) -> FileRequest {
+    let path = current_folder.join(file);
+    let known = path.parent().zip(path.file_name());
+    let clean = known.and_then(|(folder, name)| Some(folder.canonicalize().ok()?.join(name)));
+    FileRequest::Path(clean.unwrap_or(path))
+}
+
+fn read_stdin() -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(STDIN_MAX_BYTES).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::new(Class::World, LoadError::Stdin(error)))?;
+    Ok(bytes)
+}
+
+fn shown(name: &str) -> String {
+    if name.is_empty() { "an empty text".to_owned() } else { format!("`{name}`") }
 }

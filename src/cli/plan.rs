@@ -2,11 +2,14 @@
 
 use super::args::{DataFormat, PlanArgs};
 use super::exit::{Class, ExitCode, Failure};
+use super::places::Places;
 use super::printer::Printer;
 use super::settings::Settings;
 use super::{load, remarks};
+use crate::config::model::KernelSource;
 use crate::config::{Mode, Project};
 use crate::host;
+use crate::image::kernel::describe_auto;
 use crate::plan::{self, Plan, Selection};
 
 /// Prints the plan.
@@ -18,11 +21,21 @@ pub(crate) fn run(args: &PlanArgs, settings: &Settings, printer: &Printer) -> Re
         _ => return Ok(ExitCode::InvalidFile),
     };
     let plan = build(&project, &args.selection)?;
+    tell_kernel(&plan, printer);
     printer.data(&match args.format {
         DataFormat::Text => plan::render_text(&plan),
         DataFormat::Json => plan::render_json(&plan),
     })?;
     Ok(ExitCode::Passed)
+}
+
+/// Says which kernel `auto` is on this host, where a machine asks for it and there is a place to look.
+pub(crate) fn tell_kernel(plan: &Plan, printer: &Printer) {
+    if plan.machines.iter().any(|machine| machine.kernel == KernelSource::Auto)
+        && let Ok(places) = Places::find()
+    {
+        printer.note(&format!("kernel auto: {}\n", describe_auto(&places.cache)));
+    }
 }
 
 /// Plans a project on this host.

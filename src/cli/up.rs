@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::args::{Progress, UpArgs};
@@ -55,7 +55,11 @@ fn prepare(args: &UpArgs, settings: &Settings, printer: &Printer, mode: Mode) ->
     };
     let plan = plan::build(&project, &args.selection)?;
     if args.dry_run {
-        printer.data(&crate::plan::render_text(&plan))?;
+        plan::tell_kernel(&plan, printer);
+        printer.data(&match mode {
+            Mode::Json => crate::plan::render_json(&plan),
+            _ => crate::plan::render_text(&plan),
+        })?;
         return Ok(Ready::Done(ExitCode::Passed));
     }
     let engine = args.engine.unwrap_or(settings.engine);
@@ -84,10 +88,11 @@ fn go(
     let places = Places::find()?;
     let mut interrupts = Interrupts::listen()?;
     let (lock, folder) = open_state(args, &places, &plan, printer, &mut interrupts)?;
+    let defaults = Options::for_accel(chosen.accel);
     let options = Options {
         keep_going: args.keep_going,
         parallel: args.parallel.or(settings.parallel).and_then(|number| usize::try_from(number).ok()),
-        ..Options::for_accel(chosen.accel)
+        time_factor: args.time_factor.unwrap_or(defaults.time_factor),
     };
     let invoker = host::facts().invoker;
     let deps = RunDeps {
@@ -115,9 +120,11 @@ fn run_and_report(
     report: report_run::Report<'_>,
     interrupts: Interrupts,
 ) -> Result<Summary, Failure> {
-    let Interrupts { runtime, mut signals } = interrupts;
+    let Interrupts { runtime, signals } = interrupts;
+    let printer = *report.printer;
     let (events, reporting) = report_run::spawn(report)?;
     let summary = runtime.block_on(async {
+        let mut signals = announced(signals, printer);
         let summary = run::run(plan, deps, options, &mut signals, events).await;
         reporting.finish(&summary, &mut signals).await;
         summary
@@ -125,6 +132,24 @@ fn run_and_report(
     // Tasks that still block (a prepare that was canceled) do not hold the end.
     runtime.shutdown_background();
     Ok(summary)
+}
+
+/// The same signals; the first one is answered in words, because what follows it takes its time.
+fn announced(mut signals: UnboundedReceiver<Signal>, printer: Printer) -> UnboundedReceiver<Signal> {
+    let (sender, receiver) = unbounded_channel();
+    tokio::spawn(async move {
+        let mut is_first = true;
+        while let Some(signal) = signals.recv().await {
+            if is_first {
+                printer.note(&format!("{}: stopping; a second signal waits for nothing\n", signal.name()));
+            }
+            is_first = false;
+            if sender.send(signal).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
 }
 
 fn open_state(

@@ -1,22 +1,41 @@
 //! Env files: `K=V`, `export K=V`, `#` comments, single quotes literal, double quotes with escapes; rule 0304.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::text::{FILE_MAX_BYTES, read_text};
 use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Severity, Span};
 
+/// What an env file says.
+#[derive(Debug, Default)]
+pub(super) struct Dotenv {
+    /// Variables that could be read.
+    pub(super) variables: BTreeMap<String, String>,
+    /// Variables whose lines could not be read.
+    pub(super) unread: HashSet<String>,
+    /// Whether nothing of it could be read.
+    pub(super) is_unreadable: bool,
+}
+
+impl Dotenv {
+    /// Whether a variable may be meant by what could not be read: that it is unset would only follow.
+    pub(super) fn may_say(&self, name: &str) -> bool {
+        self.is_unreadable || self.unread.contains(name)
+    }
+}
+
 /// Reads the lines of an env file; a later line overrides.
-pub(super) fn parse_dotenv(file: FileId, bytes: &[u8], out: &mut Diagnostics) -> BTreeMap<String, String> {
-    let mut variables = BTreeMap::new();
+pub(super) fn parse_dotenv(file: FileId, bytes: &[u8], out: &mut Diagnostics) -> Dotenv {
+    let unreadable = Dotenv { is_unreadable: true, ..Dotenv::default() };
     if bytes.len() > FILE_MAX_BYTES {
         let span = Span { file, start: 0, end: 0 };
         out.push(
             Diagnostic::new(Code(304), Severity::Error, "the env file is longer than 1 MiB")
                 .label(span, "in this file"),
         );
-        return variables;
+        return unreadable;
     }
-    let Some(text) = read_text(file, bytes, out) else { return variables };
+    let Some(text) = read_text(file, bytes, out) else { return unreadable };
+    let mut dotenv = Dotenv::default();
     let mut start = text.offset;
     for line in text.text.split('\n') {
         let content = line.trim();
@@ -28,25 +47,32 @@ pub(super) fn parse_dotenv(file: FileId, bytes: &[u8], out: &mut Diagnostics) ->
         }
         match parse_line(content) {
             Ok((name, value)) => {
-                variables.insert(name, value);
+                dotenv.variables.insert(name, value);
             }
-            Err(mistake) => out.push(
-                Diagnostic::new(Code(304), Severity::Error, "a line of the env file cannot be read")
-                    .label(span, mistake)
-                    .help("write `NAME=value`, or `NAME=\"a value with spaces # and signs\"`"),
-            ),
+            Err(mistake) => {
+                dotenv.unread.extend(split_name(content).map(|(name, _)| name.to_owned()));
+                out.push(
+                    Diagnostic::new(Code(304), Severity::Error, "a line of the env file cannot be read")
+                        .label(span, mistake)
+                        .help("write `NAME=value`, or `NAME=\"a value with spaces # and signs\"`"),
+                );
+            }
         }
     }
-    variables
+    dotenv
 }
 
-fn parse_line(line: &str) -> Result<(String, String), &'static str> {
+/// What stands before and after the `=` of a line.
+fn split_name(line: &str) -> Option<(&str, &str)> {
     let line = match line.strip_prefix("export") {
         Some(rest) if rest.starts_with([' ', '\t']) => rest.trim_start(),
         _ => line,
     };
-    let (name, value) = line.split_once('=').ok_or("there is no `=`")?;
-    let name = name.trim_end();
+    line.split_once('=').map(|(name, value)| (name.trim_end(), value))
+}
+
+fn parse_line(line: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = split_name(line).ok_or("there is no `=`")?;
     let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
     if !is_name {
@@ -94,8 +120,16 @@ mod tests {
 
     fn read(text: &str) -> (BTreeMap<String, String>, usize) {
         let mut out = Diagnostics::default();
-        let variables = parse_dotenv(FileId(0), text.as_bytes(), &mut out);
-        (variables, out.iter().count())
+        let dotenv = parse_dotenv(FileId(0), text.as_bytes(), &mut out);
+        (dotenv.variables, out.iter().count())
+    }
+
+    #[test]
+    fn what_could_not_be_read_may_say_anything() {
+        let mut out = Diagnostics::default();
+        let dotenv = parse_dotenv(FileId(0), b"A='x\nB=1\n", &mut out);
+        assert_eq!([dotenv.may_say("A"), dotenv.may_say("B"), dotenv.may_say("C")], [true, false, false]);
+        assert!(parse_dotenv(FileId(0), b"\xff", &mut out).may_say("C"));
     }
 
     #[test]

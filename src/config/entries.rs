@@ -18,9 +18,13 @@ pub(super) fn build_map(tree: &Tree, raw: &[RawEntry], out: &mut Diagnostics) ->
     let mut mistakes = Vec::new();
     let mut known: HashMap<String, Span> = HashMap::new();
     let mut merge: Option<NodeId> = None;
+    let mut is_incomplete = false;
     for entry in raw {
         let key_span = tree.node(entry.key).span;
-        let Some((key, is_plain)) = key_text(tree, entry.key, &mut mistakes) else { continue };
+        let Some((key, is_plain)) = key_text(tree, entry.key, &mut mistakes) else {
+            is_incomplete = true;
+            continue;
+        };
         if let Some(&first) = known.get(&key) {
             out.push(
                 Diagnostic::new(Code(2), Severity::Error, format!("the key `{key}` is given twice"))
@@ -37,10 +41,9 @@ pub(super) fn build_map(tree: &Tree, raw: &[RawEntry], out: &mut Diagnostics) ->
             own.push(Entry { key, key_span, value: entry.value, via: None });
         }
     }
-    let mut is_incomplete = false;
     if let Some(value) = merge {
         let merged = merged_map(tree, value);
-        is_incomplete = merged.is_incomplete;
+        is_incomplete |= merged.is_incomplete;
         mistakes.extend(merged.mistakes);
         for entry in merged.entries {
             if let std::collections::hash_map::Entry::Vacant(vacant) = known.entry(entry.key.clone()) {
@@ -72,7 +75,8 @@ fn key_text(tree: &Tree, id: NodeId, out: &mut Vec<Diagnostic>) -> Option<(Strin
     };
     out.push(
         Diagnostic::new(Code(4), Severity::Error, "a key must be text")
-            .label(tree.node(id).span, format!("this key is {what}")),
+            .label(tree.node(id).span, format!("this key is {what}"))
+            .help("write a name before the `:`; put text that begins with `{` or `[` in quotes"),
     );
     None
 }

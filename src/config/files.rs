@@ -60,6 +60,8 @@ pub struct InvokerFacts {
     pub uid: u32,
     /// Group id.
     pub gid: u32,
+    /// Login name, where this computer knows one.
+    pub name: Option<String>,
     /// Home folder.
     pub home: Option<PathBuf>,
     /// Whether this process may act as other users (it runs as root).

@@ -20,7 +20,7 @@ const MISTAKES_MAX_GUESSES: usize = 20;
 pub(super) enum Lookup {
     Set(String),
     Unset,
-    /// It may be set later (`MATRIX_…`): neither its value nor its absence is known.
+    /// It may be set later (`MATRIX_…`), or in what could not be read: neither its value nor its absence is known.
     Unknown,
 }
 

@@ -1,10 +1,10 @@
 //! From the names of files to a checked project.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::checks;
-use super::dotenv::parse_dotenv;
+use super::dotenv::{Dotenv, parse_dotenv};
 use super::files::{FileError, FileKind, Files};
 use super::interpolate::{Lookup, Variables};
 use super::lower::{Reader, lower};
@@ -13,6 +13,9 @@ use super::suggest::nearest;
 use super::text::{FILE_MAX_BYTES, read_text};
 use super::yaml::parse;
 use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Severity, Source, Sources, Span};
+
+/// Names under which a project's file is found, the first one first.
+const NAMES: [&str; 2] = ["smolvm.yaml", "smolvm.yml"];
 
 /// What a key or form that this smolvm does not run yet (0011) means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +66,7 @@ pub struct Loaded {
 
 /// Finds `smolvm.yaml`, then `smolvm.yml`, in a folder and upwards.
 pub fn find(folder: &Path, files: &dyn Files) -> Option<PathBuf> {
-    let names = ["smolvm.yaml", "smolvm.yml"];
-    let mut candidates = folder.ancestors().flat_map(|folder| names.map(|name| folder.join(name)));
+    let mut candidates = folder.ancestors().flat_map(|folder| NAMES.map(|name| folder.join(name)));
     candidates.find(|path| files.metadata(path).is_ok_and(|metadata| metadata.kind != FileKind::Folder))
 }
 
@@ -105,6 +107,7 @@ impl Loader<'_> {
             mode: self.request.mode,
             folder,
             out: &mut self.out,
+            untyped: HashSet::new(),
         };
         let Some(root) = reader.root(file) else {
             let span = Span { file, start: 0, end: 0 };
@@ -168,7 +171,19 @@ impl Loader<'_> {
             error => format!("the file `{name}` cannot be read: {error}"),
         };
         let diagnostic = Diagnostic::new(Code(10), Severity::Error, message);
-        let Some(path) = path.filter(|_| *error == FileError::Missing) else { return diagnostic };
+        let Some(path) = path else { return diagnostic };
+        if *error == FileError::NotRegular {
+            let is_file =
+                |inside: &PathBuf| self.files.metadata(inside).is_ok_and(|found| found.kind == FileKind::File);
+            let inside = NAMES.map(|name| path.join(name)).into_iter().find(is_file);
+            return match inside {
+                Some(inside) => diagnostic.help(format!("did you mean `{}`?", self.display(&inside))),
+                None => diagnostic.help("name a file, as `-f smolvm.yaml`; `-` is standard input"),
+            };
+        }
+        if *error != FileError::Missing {
+            return diagnostic.help("give the right to read it, or name another with `-f FILE`");
+        }
         let Some((folder, own)) = path.parent().zip(path.file_name()) else { return diagnostic };
         let names: Vec<String> = self
             .files
@@ -186,17 +201,18 @@ impl Loader<'_> {
     }
 
     /// The variables of `.env` beside the first file.
-    fn dotenv(&mut self, folder: &Path) -> BTreeMap<String, String> {
+    fn dotenv(&mut self, folder: &Path) -> Dotenv {
         let path = folder.join(".env");
         let bytes = match self.files.read(&path, FILE_MAX_BYTES) {
             Ok(bytes) => bytes,
             Err(FileError::TooLong) => vec![0; FILE_MAX_BYTES + 1],
             // A folder of that name, as some virtual environments are, is no env file.
-            Err(FileError::Missing | FileError::NotRegular) => return BTreeMap::new(),
+            Err(FileError::Missing | FileError::NotRegular) => return Dotenv::default(),
             Err(error) => {
                 let message = format!("the file `{}` cannot be read: {error}", self.display(&path));
-                self.out.push(Diagnostic::new(Code(304), Severity::Error, message));
-                return BTreeMap::new();
+                let help = "give the right to read it, or move it away";
+                self.out.push(Diagnostic::new(Code(304), Severity::Error, message).help(help));
+                return Dotenv { is_unreadable: true, ..Dotenv::default() };
             }
         };
         let file = self.sources.add(Source { name: self.display(&path), path: Some(path), bytes });
@@ -204,34 +220,41 @@ impl Loader<'_> {
     }
 
     fn display(&self, path: &Path) -> String {
-        path.strip_prefix(&self.request.current_folder).unwrap_or(path).display().to_string()
+        match path.strip_prefix(&self.request.current_folder) {
+            Ok(rest) if rest.as_os_str().is_empty() => ".".to_owned(),
+            Ok(rest) => rest.display().to_string(),
+            Err(_) => path.display().to_string(),
+        }
     }
 }
 
 /// The process environment, then `.env`.
 struct ProcessAndDotenv<'a> {
     files: &'a dyn Files,
-    dotenv: BTreeMap<String, String>,
+    dotenv: Dotenv,
     /// Whether `MATRIX_…` may be set per machine.
     has_matrix: bool,
 }
 
 impl Variables for ProcessAndDotenv<'_> {
     fn lookup(&self, name: &str) -> Lookup {
-        match self.files.variable(name).or_else(|| self.dotenv.get(name).cloned()) {
+        match self.files.variable(name).or_else(|| self.dotenv.variables.get(name).cloned()) {
             Some(value) => Lookup::Set(value),
             None if self.has_matrix && name.starts_with("MATRIX_") => Lookup::Unknown,
+            None if self.dotenv.may_say(name) => Lookup::Unknown,
             None => Lookup::Unset,
         }
     }
 
     fn names(&self) -> Vec<String> {
-        self.files.variable_names().into_iter().chain(self.dotenv.keys().cloned()).collect()
+        self.files.variable_names().into_iter().chain(self.dotenv.variables.keys().cloned()).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::super::MemoryFiles;
@@ -295,13 +318,16 @@ mod tests {
     }
 
     #[test]
-    fn environment_merges_file_and_machine_and_passes_null_on() {
+    fn null_in_env_passes_a_variable_on_where_it_is_set() {
         let files = MemoryFiles::new().variable("TERM", "xterm");
         let text = "env: { A: file, B: file, TERM: , NOT_SET: ~ }\nmachines: { m: { env: { B: machine, N: 1.10 } } }\n";
         let loaded = load_bytes(text.as_bytes().to_vec(), &files);
-        let env = &loaded.project.expect("can be lowered").machines[0].env;
-        let pairs: Vec<(&str, &str)> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        assert_eq!(pairs, [("A", "file"), ("B", "machine"), ("N", "1.10"), ("TERM", "xterm")]);
+        let project = loaded.project.expect("can be lowered");
+        let pairs = |env: &BTreeMap<String, String>| {
+            env.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+        };
+        assert_eq!(pairs(&project.env), ["A=file", "B=file", "TERM=xterm"]);
+        assert_eq!(pairs(&project.machines[0].env), ["B=machine", "N=1.10"]);
     }
 
     #[test]

@@ -28,7 +28,13 @@ pub struct MemoryFiles {
 impl Default for MemoryFiles {
     fn default() -> Self {
         let home = PathBuf::from("/home/ada");
-        let invoker = InvokerFacts { uid: 1000, gid: 1000, home: Some(home.clone()), is_privileged: false };
+        let invoker = InvokerFacts {
+            uid: 1000,
+            gid: 1000,
+            name: Some("ada".to_owned()),
+            home: Some(home.clone()),
+            is_privileged: false,
+        };
         let own_folders = vec![home.join(".local/state/smolvm"), home.join(".cache/smolvm")];
         let new = Self {
             entries: BTreeMap::from([(PathBuf::from("/"), Entry::Folder)]),
@@ -188,6 +194,7 @@ impl Files for MemoryFiles {
     fn read_link(&self, path: &Path) -> Result<PathBuf, FileError> {
         match self.entries.get(&self.resolve(path, false)?) {
             Some(Entry::Link(target)) => Ok(target.clone()),
+            None => Err(FileError::Missing),
             _ => Err(FileError::Other("not a link".to_owned())),
         }
     }

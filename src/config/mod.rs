@@ -30,3 +30,4 @@ pub use files::{FileError, FileKind, Files, InvokerFacts, Metadata};
 pub use load::{FileRequest, LoadRequest, Loaded, Mode, find, load};
 pub use memory_files::MemoryFiles;
 pub use model::Project;
+pub(crate) use scalars::is_name;

@@ -59,6 +59,8 @@ pub struct Project {
     pub name: String,
     /// Absolute folder of the first file; relative host paths of that file start here.
     pub folder: PathBuf,
+    /// Environment of every step of every machine (`env` of the file).
+    pub env: BTreeMap<String, String>,
     /// Machines in file order.
     pub machines: Vec<Machine>,
     /// Steps in file order.
@@ -84,7 +86,7 @@ pub struct Machine {
     pub cpus: Option<Spanned<u32>>,
     /// Memory in MiB, default 1024.
     pub memory_mib: Spanned<u64>,
-    /// Environment of every step of the machine: the file's `env`, overridden by the machine's.
+    /// The machine's own environment (`env`), on top of the file's.
     pub env: BTreeMap<String, String>,
     /// Default working folder of steps, absolute in the guest.
     pub working_dir: Option<Spanned<GuestPath>>,

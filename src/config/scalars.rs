@@ -153,7 +153,7 @@ fn show_duration(ms: u64) -> String {
 }
 
 /// Whether a text is a name: `[a-z0-9][a-z0-9_-]{0,62}`.
-pub(super) fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let is_start = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     text.len() <= 63
         && text.bytes().next().is_some_and(is_start)

@@ -24,12 +24,44 @@ pub(super) fn syntax_error(kind: &ErrorKind, rest: &str) -> SyntaxError {
     if *kind == ErrorKind::RecursionLimitExceeded {
         return SyntaxError::TooDeep;
     }
-    let words = indentation_words(kind).or_else(|| bracket_words(kind)).or_else(|| scalar_words(kind));
+    let words = words_by_rest(kind, rest)
+        .or_else(|| indentation_words(kind))
+        .or_else(|| bracket_words(kind))
+        .or_else(|| scalar_words(kind));
     SyntaxError::At(words.unwrap_or_else(|| other_words(kind, rest)))
 }
 
 fn words(message: &str, label: &str, help: Option<&'static str>) -> Words {
     Words { message: message.to_owned(), label: label.to_owned(), help }
+}
+
+/// Mistakes that only the text at the place tells apart.
+fn words_by_rest(kind: &ErrorKind, rest: &str) -> Option<Words> {
+    match kind {
+        // `- "./my folder":/data`
+        ErrorKind::ExpectedBlockSequenceEntry | ErrorKind::ExpectedBlockMappingKey if rest.starts_with(':') => {
+            scalar_words(&ErrorKind::InvalidTrailingDoubleQuotedScalar)
+        }
+        ErrorKind::UnexpectedEofImplicitFlowMapping if rest.starts_with(',') => {
+            Some(words("two `,` without anything between them", "expected a key", Some("take one of them out")))
+        }
+        ErrorKind::UnexpectedCharacter { character: '`' } => {
+            Some(words("a value cannot begin with a backtick", "expected a value", Some("put the value in quotes")))
+        }
+        _ => None,
+    }
+}
+
+/// Whether the parser met a tab where YAML wants spaces.
+pub(super) fn is_about_tabs(kind: &ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::TabNotAllowed
+            | ErrorKind::TabInBlockIndentation
+            | ErrorKind::TabInIndentation
+            | ErrorKind::TabAtBlockScalarStart
+            | ErrorKind::TabInPlainScalar
+    )
 }
 
 /// Lines, keys and dashes that do not fit what stands above.
@@ -40,11 +72,7 @@ fn indentation_words(kind: &ErrorKind) -> Option<Words> {
             "expected the end of the value before this",
             Some("put text that holds `: ` in quotes, and begin keys of one map in the same column"),
         ),
-        ErrorKind::TabNotAllowed
-        | ErrorKind::TabInBlockIndentation
-        | ErrorKind::TabInIndentation
-        | ErrorKind::TabAtBlockScalarStart
-        | ErrorKind::TabInPlainScalar => {
+        kind if is_about_tabs(kind) => {
             words("a tab where YAML wants spaces", "expected spaces", Some("indent with spaces"))
         }
         ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation => words(
@@ -60,9 +88,16 @@ fn indentation_words(kind: &ErrorKind) -> Option<Words> {
             "expected a value",
             Some("begin the list on a line of its own, or write `[a, b]`"),
         ),
-        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => {
-            words("a key without `:`", "expected `:` after the key", Some("write `key: value`"))
-        }
+        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => words(
+            "a key without `:`",
+            "expected `:` after the key",
+            Some("write `key: value`; lines below `key: |` stand deeper than their key"),
+        ),
+        ErrorKind::ExpectedDocumentStart => words(
+            "the indentation fits no map or list above",
+            "expected the column in which the file begins",
+            Some("begin all keys of the file in the first column, without spaces or tabs before them"),
+        ),
         _ => return None,
     })
 }
@@ -80,7 +115,11 @@ fn bracket_words(kind: &ErrorKind) -> Option<Words> {
             words(&format!("a `{close}` closes a `{open}`"), &format!("expected `{}`", closing(*open)), None)
         }
         ErrorKind::MisplacedFlowCollectionEnd => {
-            words("a closing bracket that nothing opened", "expected the end of the value", None)
+            let help = "take it out; or a `:` before it lacks the space that belongs after it";
+            words("a closing bracket that nothing opened", "expected the end of the value", Some(help))
+        }
+        ErrorKind::FlowMappingValueAdjacentCollection => {
+            words("a key without a space after its `:`", "expected a space before this", Some("write `key: [value]`"))
         }
         ErrorKind::ExpectedFlowMappingSeparator => {
             words("the map in braces goes on without `,`", "expected `,` or `}`", None)

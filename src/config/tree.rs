@@ -23,7 +23,7 @@ pub(super) struct Node {
     /// Its label: the first line of a block map or list, the whole of anything else; empty where nothing is written.
     pub(super) span: Span,
     pub(super) content: Content,
-    /// Nodes in it once aliases are expanded, itself included.
+    /// Nodes in it once aliases are expanded, itself included; keys do not count.
     pub(super) expanded: u64,
     /// Collections within one another below it, itself included, once aliases are expanded.
     pub(super) depth: u32,
@@ -47,7 +47,7 @@ pub(super) struct Map {
     pub(super) entries: Vec<Entry>,
     /// Mistakes that matter only where the map is used (below `x-` nothing else is asked of it).
     pub(super) mistakes: Vec<Diagnostic>,
-    /// Whether keys may be missing because a merge could not be read.
+    /// Whether keys may be missing because a key or a merge could not be read.
     pub(super) is_incomplete: bool,
 }
 

@@ -9,14 +9,14 @@ use granit_parser::{Event, Parser, ScalarStyle, StructureStyle, options};
 
 use super::entries::{RawEntry, build_map};
 use super::suggest::nearest;
-use super::syntax::{SyntaxError, Words, syntax_error};
+use super::syntax::{SyntaxError, Words, is_about_tabs, syntax_error};
 use super::text::Text;
 use super::tree::{Content, Node, NodeId, Scalar, Style, Tree};
 use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Severity, Span};
 
 /// Collections within one another, aliases expanded.
 const DEPTH_MAX: u32 = 64;
-/// Nodes of a document, aliases expanded.
+/// Nodes of a document, aliases expanded; a key counts with its value.
 const EXPANDED_MAX: u64 = 100_000;
 /// For so many unknown aliases the nearest anchor is looked for.
 const UNRESOLVED_MAX_GUESSES: u32 = 100;
@@ -111,7 +111,14 @@ impl Builder<'_> {
                 self.anchor_names.push(name.into_owned());
             }
             Event::UnresolvedAlias(name) => return self.on_unresolved(&name, span),
-            Event::Scalar(text, style, anchor, _) => {
+            Event::Scalar(_, _, anchor, Some(_)) => {
+                // Its tag was told; without it the text may mean something else.
+                let node = self.add(span, Content::Poison, 1, 0);
+                self.anchor(anchor, node);
+                self.attach(node);
+                return self.count(1, span);
+            }
+            Event::Scalar(text, style, anchor, None) => {
                 return self.on_scalar(text.into_owned(), style, anchor, span);
             }
             Event::SequenceStart(style, anchor, _) => {
@@ -136,10 +143,13 @@ impl Builder<'_> {
         let text = if style == Style::Plain && span.start == span.end { String::new() } else { text };
         let span = if style == Style::Block { self.trimmed(span) } else { span };
         let inset = self.inset(span, &text);
-        let node = self.add(span, Content::Scalar(Scalar { text, style, inset }), 1, 0);
+        // A key and its value are one of the nodes that are counted.
+        let is_key = matches!(self.stack.last(), Some(Open { kind: OpenKind::Map { key: None, .. }, .. }));
+        let nodes = u64::from(!is_key);
+        let node = self.add(span, Content::Scalar(Scalar { text, style, inset }), nodes, 0);
         self.anchor(anchor, node);
         self.attach(node);
-        self.count(1, span)
+        self.count(nodes, span)
     }
 
     fn on_document(&mut self, span: Span) -> Flow {
@@ -193,6 +203,7 @@ impl Builder<'_> {
 
     fn on_error(&mut self, error: &granit_parser::ScanError) {
         let start = error.marker().byte_offset().unwrap_or(self.text.text.len()).min(self.text.text.len());
+        let start = if is_about_tabs(error.kind()) { tab_near(&self.text.text, start) } else { start };
         let rest = &self.text.text[start..];
         let width = rest.chars().next().map_or(0, |character| if character == '\n' { 0 } else { character.len_utf8() });
         let span = self.offset(start, start + width);
@@ -217,7 +228,8 @@ impl Builder<'_> {
             None => self.span(at),
         };
         let name = tag.original();
-        self.error(7, format!("the tag `{name}` is not allowed"), span, "tags are not used here", "take the tag out");
+        let help = "take the tag out, or put text that begins with `!` in quotes";
+        self.error(7, format!("the tag `{name}` is not allowed"), span, "tags are not used here", help);
     }
 
     fn open(&mut self, kind: OpenKind, style: StructureStyle, anchor: usize, span: Span) -> Flow {
@@ -279,9 +291,13 @@ impl Builder<'_> {
         if self.expanded <= EXPANDED_MAX {
             return Flow::Go;
         }
-        let help = "aliases count as often as they are used";
-        let message = "the file has more than 100,000 nodes once its aliases are expanded".to_owned();
-        self.error(7, message, span, "the limit is passed here", help);
+        let (message, help) = if self.anchors.is_empty() {
+            ("the file has more than 100,000 values", "make several projects of it")
+        } else {
+            let message = "the file has more than 100,000 values once its aliases are expanded";
+            (message, "aliases count as often as they are used")
+        };
+        self.error(7, message.to_owned(), span, "the limit is passed here", help);
         self.tree.root = None;
         Flow::Stop
     }
@@ -339,4 +355,25 @@ impl Builder<'_> {
         let length = self.text.text[start..end].trim_end().len();
         self.offset(start, start + length)
     }
+}
+
+/// The tab that is meant: at a place, before it on its line, or the next one that indents a line. The parser stops
+/// behind a tab, or where the text began that a tab indents.
+fn tab_near(text: &str, place: usize) -> usize {
+    if text[place..].starts_with('\t') {
+        return place;
+    }
+    let line = text[..place].rfind('\n').map_or(0, |end| end + 1);
+    if let Some(at) = text[line..place].rfind('\t') {
+        return line + at;
+    }
+    let mut start = place;
+    for line in text[place..].split_inclusive('\n') {
+        let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
+        if let Some(at) = line[..indent].find('\t').filter(|_| start > place) {
+            return start + at;
+        }
+        start += line.len();
+    }
+    place
 }

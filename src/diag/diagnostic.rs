@@ -80,7 +80,7 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A remark without places yet.
     pub fn new(code: Code, severity: Severity, message: impl Into<String>) -> Self {
-        Self { code, severity, message: message.into(), labels: Vec::new(), help: None, fix: None }
+        Self { code, severity, message: shorten(message.into()), labels: Vec::new(), help: None, fix: None }
     }
 
     /// Adds a place; the first one added is the primary one.
@@ -104,6 +104,23 @@ impl Diagnostic {
         self
     }
 }
+
+/// A message that quotes a whole script or a hostile name is cut in its middle: both ends say what it is about.
+fn shorten(message: String) -> String {
+    let count = message.chars().count();
+    if count <= MESSAGE_MAX {
+        return message;
+    }
+    let head: String = message.chars().take(MESSAGE_MAX / 2).collect();
+    let tail: String = message.chars().skip(count - MESSAGE_MAX / 2 + 1).collect();
+    format!("{head}…{tail}")
+}
+
+/// Characters of a message.
+const MESSAGE_MAX: usize = 500;
+
+/// Uses of one anchor that a remark shows; of more of them nobody reads.
+const LABELS_MAX: usize = 20;
 
 /// All remarks of one check.
 #[derive(Debug, Clone, Default)]
@@ -143,7 +160,8 @@ impl Diagnostics {
     }
 
     /// Sorts by place of the primary label, then code; those without place come first. Repeats go: the same remark
-    /// on the same place, found once for each use of an anchor, is one with the labels of all.
+    /// on the same place, found once for each use of an anchor, is one with the labels of
+    /// all, at most twenty.
     pub fn sort(&mut self) {
         self.list.sort_by(|a, b| {
             let key = |one: &Diagnostic| (one.labels.first().map(|label| label.span), one.code);
@@ -155,7 +173,7 @@ impl Diagnostics {
                 && repeat.labels.first() == kept.labels.first();
             if is_repeat {
                 for label in repeat.labels.drain(..) {
-                    if !kept.labels.contains(&label) {
+                    if kept.labels.len() < LABELS_MAX && !kept.labels.contains(&label) {
                         kept.labels.push(label);
                     }
                 }
@@ -172,6 +190,14 @@ mod tests {
 
     fn span(start: usize) -> Span {
         Span { file: FileId(0), start, end: start + 1 }
+    }
+
+    #[test]
+    fn long_messages_are_cut_in_their_middle() {
+        let whole = format!("`{}` is no name", "é".repeat(5000));
+        let message = Diagnostic::new(Code(5), Severity::Error, whole).message;
+        assert_eq!(message.chars().count(), MESSAGE_MAX);
+        assert!(message.starts_with("`éé") && message.contains("é…é") && message.ends_with("é` is no name"));
     }
 
     #[test]

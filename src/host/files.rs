@@ -69,10 +69,20 @@ impl HostFiles {
         if path.is_dir() { access | Access::EXEC_OK } else { access }
     }
 
-    fn xdg(&self, variable: &str, default: &str) -> Option<PathBuf> {
-        let named = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
-        let folder = named.or_else(|| Some(self.invoker.home.as_ref()?.join(default)))?;
-        Some(folder.join("smolvm"))
+    /// The folder that the variable names, else the default one below each home that may be meant: under `sudo` that
+    /// is the caller's, the one that the environment says, or root's.
+    fn xdg(&self, variable: &str, default: &str) -> Vec<PathBuf> {
+        let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        if let Some(named) = absolute(variable) {
+            return vec![named.join("smolvm")];
+        }
+        let root = (self.is_privileged && !self.is_self).then(|| PathBuf::from("/root"));
+        let homes = [self.invoker.home.clone(), absolute("HOME"), root];
+        let mut folders: Vec<PathBuf> =
+            homes.into_iter().flatten().map(|home| home.join(default).join("smolvm")).collect();
+        folders.sort();
+        folders.dedup();
+        folders
     }
 }
 
@@ -150,16 +160,14 @@ impl Files for HostFiles {
         InvokerFacts {
             uid: self.invoker.uid,
             gid: self.invoker.gid,
+            name: self.invoker.name.clone(),
             home: self.invoker.home.clone(),
             is_privileged: self.is_privileged,
         }
     }
 
     fn own_folders(&self) -> Vec<PathBuf> {
-        [self.xdg("XDG_STATE_HOME", ".local/state"), self.xdg("XDG_CACHE_HOME", ".cache")]
-            .into_iter()
-            .flatten()
-            .collect()
+        [self.xdg("XDG_STATE_HOME", ".local/state"), self.xdg("XDG_CACHE_HOME", ".cache")].concat()
     }
 }
 

@@ -51,7 +51,8 @@ pub fn build(project: &Project, host: &HostFacts, selection: &Selection) -> Resu
 
 fn plan_step(project: &Project, step: &Step, needs: Vec<String>, is_finally: bool) -> Option<StepPlan> {
     let machine = project.machines.iter().find(|machine| machine.name.value == step.machine.value)?;
-    let mut env = machine.env.clone();
+    let mut env = project.env.clone();
+    env.extend(machine.env.clone());
     env.extend(step.env.clone());
     let user = step.user.as_ref().or(machine.user.as_ref()).map_or_else(default_user, |user| user.value.clone());
     Some(StepPlan {

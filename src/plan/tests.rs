@@ -65,7 +65,8 @@ fn step(id: &str, machine: &str, needs: Option<&[&str]>) -> Step {
 
 fn project(machines: Vec<Machine>, steps: Vec<Step>, finally: Vec<Step>) -> Project {
     let folder = PathBuf::from("/code/acme");
-    Project { name: "acme".to_owned(), folder, machines, steps, finally, gaps: ProjectGaps::default() }
+    let env = ["A", "B", "C"].map(|name| (name.to_owned(), "file".to_owned())).into();
+    Project { name: "acme".to_owned(), folder, env, machines, steps, finally, gaps: ProjectGaps::default() }
 }
 
 fn host(cpus: u32) -> HostFacts {
@@ -163,10 +164,10 @@ fn mounts_are_made_parents_first_and_tagged_in_that_order() {
 }
 
 #[test]
-fn the_environment_of_a_step_is_on_top_of_the_machines() {
+fn the_environment_of_a_step_is_on_top_of_the_machines_and_the_files() {
     let plan = build(&two_machines(), &host(4), &Selection::all()).unwrap();
     let env: Vec<(&str, &str)> = plan.steps[0].env.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    assert_eq!(env, [("A", "step"), ("B", "machine")]);
+    assert_eq!(env, [("A", "step"), ("B", "machine"), ("C", "file")]);
 }
 
 #[test]

@@ -232,7 +232,7 @@ pub(super) fn render_summary(event: &Event, style: Style) -> String {
     let counts = words::counts(*status, *passed, *failed, *skipped, *cached);
     let took = words::render_seconds(*seconds);
     match cause {
-        Some(cause) => format!("{word}: {counts} in {took}: {cause}\n"),
+        Some(cause) => format!("{word}: {counts} in {took}: {}\n", words::first_line(Some(cause))),
         None => format!("{word}: {counts} in {took}\n"),
     }
 }
@@ -332,7 +332,7 @@ mod tests {
         assert_eq!(bench.out.text(), "12:00:01 a │ one\n12:00:01 a │ oops\n12:00:02 a │ two\n12:00:02 a │ end\n");
         assert_eq!(
             bench.err.text(),
-            "12:00:00 step a: started in machine m\n12:00:02 step a: passed in 1.2s\npassed: 1 passed in 3.0s\n"
+            "12:00:00 step a: started in machine m\n12:00:02 step a: passed in 1.2s\npassed: 1 step in 3.0s\n"
         );
     }
 

@@ -59,6 +59,7 @@ pub(super) fn machine_phase(phase: MachinePhase) -> &'static str {
 
 /// How a step ended, in words that go on with "in 1.2s": `failed with exit code 3`.
 pub(super) fn step_end(status: StepStatus, exit_code: Option<i32>, cause: Option<&str>) -> String {
+    let cause = cause.map(|cause| first_line(Some(cause)));
     let base = match (status, exit_code) {
         (StepStatus::Passed, _) => return "passed".to_owned(),
         (StepStatus::Failed, Some(code)) if code > 128 && code < 160 => match cause {
@@ -77,18 +78,17 @@ pub(super) fn step_end(status: StepStatus, exit_code: Option<i32>, cause: Option
     }
 }
 
-/// `1 failed, 2 passed, 1 skipped`; counts of zero are left out, but for `passed` where nothing else is there. In a
-/// run that passed every failure was allowed.
+/// `1 failed, 2 passed, 1 skipped`; counts of zero are left out. In a run that passed every failure was allowed, and the
+/// rest need no word: `2 steps, 1 allowed to fail`.
 pub(super) fn counts(status: RunStatus, passed: usize, failed: usize, skipped: usize, cached: usize) -> String {
+    let steps = if passed == 1 { "step" } else { "steps" };
     let all = match status {
-        RunStatus::Passed => {
-            [(passed, "passed"), (failed, "allowed to fail"), (skipped, "skipped"), (cached, "cached")]
-        }
+        RunStatus::Passed => [(passed, steps), (failed, "allowed to fail"), (skipped, "skipped"), (cached, "cached")],
         _ => [(failed, "failed"), (passed, "passed"), (skipped, "skipped"), (cached, "cached")],
     };
     let parts: Vec<String> =
         all.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
-    if parts.is_empty() { "0 passed".to_owned() } else { parts.join(", ") }
+    if parts.is_empty() { "0 steps".to_owned() } else { parts.join(", ") }
 }
 
 /// The first line of a cause; what follows it is shown from what was kept.
@@ -150,8 +150,8 @@ mod tests {
 
     #[test]
     fn counts_leave_zeros_out() {
-        assert_eq!(counts(RunStatus::Passed, 0, 0, 0, 0), "0 passed");
+        assert_eq!(counts(RunStatus::Passed, 0, 0, 0, 0), "0 steps");
         assert_eq!(counts(RunStatus::Failed, 2, 1, 3, 0), "1 failed, 2 passed, 3 skipped");
-        assert_eq!(counts(RunStatus::Passed, 2, 1, 0, 0), "2 passed, 1 allowed to fail");
+        assert_eq!(counts(RunStatus::Passed, 2, 1, 0, 0), "2 steps, 1 allowed to fail");
     }
 }

@@ -42,40 +42,81 @@ fn unfinished(bytes: &[u8]) -> usize {
         .unwrap_or(0)
 }
 
+/// Bytes of a line that are held back.
+const HELD_MAX: usize = 4096;
+
+/// Holds back the beginning of a line until its end comes, so that the lines of two sources do not mix. What comes out
+/// is byte for byte what went in; a line that is too long goes on in pieces.
+#[derive(Debug, Default)]
+pub(super) struct LineChunks {
+    held: Vec<u8>,
+}
+
+impl LineChunks {
+    /// Adds bytes and returns those that may go on, if any.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+        self.held.extend_from_slice(bytes);
+        let end = match self.held.iter().rposition(|byte| *byte == b'\n') {
+            Some(place) => place + 1,
+            None if self.held.len() > HELD_MAX => self.held.len() - unfinished(&self.held),
+            None => 0,
+        };
+        let rest = self.held.split_off(end);
+        let all = std::mem::replace(&mut self.held, rest);
+        (!all.is_empty()).then_some(all)
+    }
+
+    /// What is still held, at the end of the stream.
+    pub(super) fn finish(&mut self) -> Option<Vec<u8>> {
+        let held = std::mem::take(&mut self.held);
+        (!held.is_empty()).then_some(held)
+    }
+}
+
 /// Lines that are kept.
 const TAIL_LINES: usize = 20;
 /// Characters of a line that are kept.
 const LINE_MAX: usize = 300;
 
-/// The last lines of a console, without what steers a terminal.
+/// Who writes into a [`Tail`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Console,
+    Agent,
+}
+
+/// The last lines of a machine, without what steers a terminal.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     lines: VecDeque<String>,
-    open: Vec<u8>,
+    /// The line that has not ended, of each source.
+    open: [Vec<u8>; 2],
 }
 
 impl Tail {
     /// Adds bytes.
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    pub(super) fn push(&mut self, source: Source, bytes: &[u8]) {
         for byte in bytes {
+            let open = &mut self.open[source as usize];
             match byte {
-                b'\n' => self.close_line(),
-                _ if self.open.len() < LINE_MAX * 4 => self.open.push(*byte),
+                b'\n' => {
+                    let line = clean(&std::mem::take(open));
+                    self.add(line);
+                }
+                _ if open.len() < LINE_MAX * 4 => open.push(*byte),
                 _ => {}
             }
         }
     }
 
-    /// The lines, the last one even where it did not end; empty ones are left out.
+    /// The lines, also those that did not end; empty ones are left out.
     pub(super) fn lines(&self) -> Vec<String> {
-        let last = clean(&self.open);
-        let all = self.lines.iter().cloned().chain((!last.is_empty()).then_some(last));
-        let all: Vec<String> = all.collect();
+        let open = self.open.iter().rev().map(|line| clean(line)).filter(|line| !line.is_empty());
+        let all: Vec<String> = self.lines.iter().cloned().chain(open).collect();
         all[all.len().saturating_sub(TAIL_LINES)..].to_vec()
     }
 
-    fn close_line(&mut self) {
-        let line = clean(&std::mem::take(&mut self.open));
+    fn add(&mut self, line: String) {
         if line.is_empty() {
             return;
         }
@@ -120,9 +161,9 @@ mod tests {
     fn the_tail_holds_the_last_lines_without_escapes() {
         let mut tail = Tail::default();
         for number in 0..30 {
-            tail.push(format!("\x1b[31mline {number}\r\n\r\n").as_bytes());
+            tail.push(Source::Console, format!("\x1b[31mline {number}\r\n\r\n").as_bytes());
         }
-        tail.push(b"open");
+        tail.push(Source::Console, b"open");
         let lines = tail.lines();
         assert_eq!((lines.len(), lines[0].as_str(), lines[19].as_str()), (20, "[31mline 11", "open"));
     }
@@ -130,8 +171,35 @@ mod tests {
     #[test]
     fn a_line_without_end_is_bounded() {
         let mut tail = Tail::default();
-        tail.push(&vec![b'x'; 1 << 20]);
+        tail.push(Source::Console, &vec![b'x'; 1 << 20]);
         assert_eq!(tail.lines()[0].len(), LINE_MAX);
+    }
+
+    #[test]
+    fn lines_of_two_sources_do_not_mix() {
+        let mut tail = Tail::default();
+        let mut chunks = [LineChunks::default(), LineChunks::default()];
+        let mut out = Vec::new();
+        for (source, text) in [
+            (Source::Console, "on"),
+            (Source::Agent, "two\nth"),
+            (Source::Console, "e\nfour"),
+            (Source::Agent, "ree\n"),
+        ] {
+            tail.push(source, text.as_bytes());
+            out.extend(chunks[source as usize].push(text.as_bytes()).unwrap_or_default());
+        }
+        assert_eq!(tail.lines(), ["two", "one", "three", "four"]);
+        assert_eq!(out, b"two\none\nthree\n");
+        assert_eq!(chunks.map(|mut chunks| chunks.finish()), [Some(b"four".to_vec()), None]);
+    }
+
+    #[test]
+    fn a_line_that_does_not_end_is_not_held_for_ever() {
+        let mut chunks = LineChunks::default();
+        assert_eq!(chunks.push(&[b'x'; HELD_MAX]), None);
+        assert_eq!(chunks.push(b"\xe2\x82").map(|bytes| bytes.len()), Some(HELD_MAX));
+        assert_eq!(chunks.push(b"\xac\n"), Some("€\n".into()));
     }
 
     proptest! {

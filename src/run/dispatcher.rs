@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::chunk::Utf8Chunks;
+use super::chunk::{LineChunks, Source, Utf8Chunks};
 use super::input::{Action, CancelReason, MachineInput, MachineTimer, RunInput, StepInput, Timer};
 use super::limits::{FINALLY_AFTER_INTERRUPT, HURRIED, TimeLimits};
 use super::machine::{Machine, MachineEffect, MachineState};
@@ -53,7 +53,7 @@ pub(super) struct Dispatcher {
     started_at: Vec<Duration>,
     phase_at: Vec<Duration>,
     step_chunks: Vec<[Utf8Chunks; 2]>,
-    machine_chunks: Vec<[Utf8Chunks; 2]>,
+    machine_chunks: Vec<[LineChunks; 2]>,
 }
 
 impl Dispatcher {
@@ -274,8 +274,8 @@ impl Dispatcher {
 
     pub(super) fn machine_input(&mut self, machine: usize, input: MachineInput) {
         match &input {
-            MachineInput::Console(bytes) => self.machine_output(machine, 0, bytes.clone()),
-            MachineInput::Log(bytes) => self.machine_output(machine, 1, bytes.clone()),
+            MachineInput::Console(bytes) => self.machine_output(machine, Source::Console, bytes),
+            MachineInput::Log(bytes) => self.machine_output(machine, Source::Agent, bytes),
             MachineInput::Progress(text) => {
                 let name = self.facts.plan.machines[machine].name.clone();
                 self.emit(Event::Progress { machine: name, text: text.clone() });
@@ -308,8 +308,8 @@ impl Dispatcher {
         }
     }
 
-    fn machine_output(&mut self, machine: usize, slot: usize, bytes: Vec<u8>) {
-        if let Some(bytes) = self.machine_chunks[machine][slot].push(bytes) {
+    fn machine_output(&mut self, machine: usize, source: Source, bytes: &[u8]) {
+        if let Some(bytes) = self.machine_chunks[machine][source as usize].push(bytes) {
             let of = OutputOf::Machine(self.facts.plan.machines[machine].name.clone());
             self.emit(Event::Output { of, stream: Stream::Console, bytes });
         }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::dispatcher::{Dispatcher, DispatcherFacts};
 use super::input::{Action, RunInput, Timer};
-use super::limits::TimeLimits;
+use super::limits::{KILLED, TimeLimits};
 use super::logs::Logs;
 use super::options::{Options, RunDeps, Summary};
 use super::signals::Signal;
@@ -111,6 +111,8 @@ impl Driver {
                 Wake::Deaf => self.forget_outbox(),
             }
         };
+        // One that blocks in a call of the system cannot be waited for.
+        let _ = timeout(KILLED, self.workers.rest()).await;
         self.flush(signals).await;
         summary
     }

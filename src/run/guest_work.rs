@@ -13,7 +13,7 @@ use crate::event::Stream as EventStream;
 use crate::guest::{
     Bytes, Command as GuestCommand, Exec, ExecError, Session, SessionEvent, Setup, SetupMount, Stream, UserError,
 };
-use crate::plan::{Command, GuestPath, MachinePlan, StepPlan};
+use crate::plan::{Command, MachinePlan, StepPlan};
 
 /// Tag of the share that is the root's lower layer.
 const ROOT_TAG: &str = "root";
@@ -50,12 +50,6 @@ fn setup(machine: &MachinePlan) -> rustix::io::Result<Setup> {
 }
 
 fn setup_mounts(machine: &MachinePlan) -> Vec<SetupMount> {
-    let below = |parent: &GuestPath| {
-        machine
-            .mounts
-            .iter()
-            .any(|child| child.create && child.target != *parent && child.target.is_at_or_below(parent))
-    };
     machine
         .mounts
         .iter()
@@ -63,7 +57,7 @@ fn setup_mounts(machine: &MachinePlan) -> Vec<SetupMount> {
             tag: mount.tag.clone(),
             target: mount.target.as_str().to_owned(),
             is_read_only: mount.readonly,
-            is_created_in_share: mount.create || below(&mount.target),
+            is_created_in_share: mount.create,
             inode: inode(&mount.source),
         })
         .collect()

@@ -1,8 +1,8 @@
 //! The life of one machine, from planned to gone.
 //!
 //! ```text
-//!                                                             closed, or VM ended
-//!                                                       ┌──────────┬──────► Lost ─both, or time is up─► Gone
+//!                                          no agent     closed, or VM ended
+//!                                              ├────────┬──────────┬──────► Lost ─both, or time is up─► Gone
 //! Planned ─boot─► Preparing ─► Starting ─► Booting ─agent─► Mounting ─► Ready ─stop─► Stopping ─VM ended─► Gone
 //!                    │ abandon    │           │             │          │              │
 //!                    ▼            └──────── deadline, silence, share died, abandon ──────┘
@@ -17,7 +17,7 @@
 
 use std::time::Duration;
 
-use super::chunk::{Tail, clean};
+use super::chunk::{Source, Tail, clean};
 use super::input::{MachineInput, MachineTimer, PrepareFailure};
 use super::limits::{GRACE, KILLED, LAST_OUTPUT, TimeLimits};
 use crate::engine::VmExit;
@@ -80,8 +80,8 @@ pub(super) struct Machine {
     closed: Option<String>,
     /// How the VM ended, while the end of the session is waited for.
     exit: Option<VmExit>,
-    /// What was going on when it was lost.
-    lost_in: &'static str,
+    /// Where it was when it was lost.
+    lost_in: MachineState,
     limits: TimeLimits,
 }
 
@@ -91,7 +91,15 @@ use MachineState as At;
 
 impl Machine {
     pub(super) fn new(limits: TimeLimits) -> Self {
-        Self { state: At::Planned, death: None, tail: Tail::default(), closed: None, exit: None, lost_in: "", limits }
+        Self {
+            state: At::Planned,
+            death: None,
+            tail: Tail::default(),
+            closed: None,
+            exit: None,
+            lost_in: At::Planned,
+            limits,
+        }
     }
 
     pub(super) fn state(&self) -> MachineState {
@@ -116,8 +124,12 @@ impl Machine {
     /// Takes one input; what makes no sense in a state is ignored, because workers may be late.
     pub(super) fn on(&mut self, input: MachineInput) -> Vec<MachineEffect> {
         match (self.state, input) {
-            (_, In::Console(bytes) | In::Log(bytes)) => {
-                self.tail.push(&bytes);
+            (_, In::Console(bytes)) => {
+                self.tail.push(Source::Console, &bytes);
+                Vec::new()
+            }
+            (_, In::Log(bytes)) => {
+                self.tail.push(Source::Agent, &bytes);
                 Vec::new()
             }
             (_, In::Exited(exit)) => self.exited(&exit),
@@ -129,7 +141,11 @@ impl Machine {
             (At::Planned | At::Preparing | At::Leaving | At::Gone, In::Prepared(result)) => self.prepared(result),
             (_, In::Started(result)) => self.started(result),
             (At::Booting, In::Agent(Ok(()))) => self.go(At::Mounting, vec![Do::Phase(MachinePhase::Agent), Do::SetUp]),
-            (At::Booting, In::Agent(Err(cause))) => self.fail(format!("agent: {cause}")),
+            // The channel also ends where the VM does, whose end says more.
+            (At::Booting, In::Agent(Err(cause))) => {
+                self.closed = Some(cause);
+                self.lose(self.limits.last_words())
+            }
             (At::Mounting, In::SetUp(Ok(()))) => {
                 self.go(At::Ready, vec![Do::Phase(MachinePhase::Mounted), Do::Phase(MachinePhase::Ready)])
             }
@@ -210,19 +226,22 @@ impl Machine {
 
     /// Session or VM has ended, the other should follow.
     fn lose(&mut self, patience: Duration) -> Vec<MachineEffect> {
-        self.lost_in = if self.state == At::Mounting { "mount: " } else { "" };
+        self.lost_in = self.state;
         self.go(At::Lost, vec![Do::Arm(MachineTimer::Lost, patience)])
     }
 
     /// Both have ended, or the time for the second is up.
     fn lost(&mut self) -> Vec<MachineEffect> {
-        let phase = self.lost_in;
-        match (&self.exit, &self.closed) {
-            (Some(exit), _) => self.failed_at_exit(format!("{phase}{}", exit_words(exit))),
-            (None, reason) => {
-                let reason = reason.as_deref().unwrap_or("its connection ended");
-                self.fail(format!("{phase}the agent is gone: {reason}"))
-            }
+        let phase = match self.lost_in {
+            At::Booting => "kernel: ",
+            At::Mounting => "mount: ",
+            _ => "",
+        };
+        let reason = self.closed.as_deref().unwrap_or("its connection ended");
+        match &self.exit {
+            Some(exit) => self.failed_at_exit(format!("{phase}{}", exit_words(exit))),
+            None if self.lost_in == At::Booting => self.fail(format!("agent: {reason}")),
+            None => self.fail(format!("{phase}the agent is gone: {reason}")),
         }
     }
 
@@ -372,6 +391,14 @@ mod tests {
             machine.on(In::Exited(VmExit::Killed));
             assert_eq!(machine.state(), At::Gone, "{expected}");
         }
+    }
+
+    #[test]
+    fn a_kernel_that_ends_is_to_blame_for_the_agent_that_never_came() {
+        let mut machine = machine(3);
+        assert!(!machine.on(In::Agent(Err("the machine is gone".to_owned()))).contains(&Do::Failed));
+        machine.on(In::Exited(VmExit::Rebooted));
+        assert_eq!((cause(&machine), machine.state()), ("kernel: the guest rebooted", At::Gone));
     }
 
     #[test]

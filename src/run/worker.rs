@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use super::guest_work::{self, View};
 use super::input::{MachineInput, PrepareFailure, RunInput, StepInput};
@@ -33,6 +33,8 @@ pub(super) struct Workers {
     /// For what must not wait behind output.
     pub(super) urgent: mpsc::UnboundedSender<RunInput>,
     slots: Vec<Slot>,
+    /// Tasks that were told to end; they may still hold something for a moment.
+    ending: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl fmt::Debug for Workers {
@@ -51,7 +53,7 @@ struct Slot {
 /// talks to, the VM before its file servers.
 #[derive(Default)]
 struct Held {
-    tasks: Vec<AbortHandle>,
+    tasks: Vec<JoinHandle<()>>,
     session: Option<Session>,
     vm: Option<Box<dyn Vm>>,
     boot: Option<BootFiles>,
@@ -84,7 +86,7 @@ impl Workers {
         urgent: mpsc::UnboundedSender<RunInput>,
     ) -> Arc<Self> {
         let slots = plan.machines.iter().map(|_| Slot::default()).collect();
-        Arc::new(Self { plan, deps, limits, inbox, urgent, slots })
+        Arc::new(Self { plan, deps, limits, inbox, urgent, slots, ending: Mutex::default() })
     }
 
     async fn send(&self, machine: usize, input: MachineInput) {
@@ -98,7 +100,7 @@ impl Workers {
 
     /// Runs a task that ends with its machine.
     fn spawn(&self, machine: usize, task: impl Future<Output = ()> + Send + 'static) {
-        let handle = tokio::spawn(task).abort_handle();
+        let handle = tokio::spawn(task);
         let mut held = self.slots[machine].lock();
         held.tasks.retain(|task| !task.is_finished());
         held.tasks.push(handle);
@@ -288,11 +290,21 @@ impl Workers {
 
     /// Lets go of everything that a machine holds.
     pub(super) fn release(&self, machine: usize) {
-        let held = std::mem::take(&mut *self.slots[machine].lock());
+        let mut held = std::mem::take(&mut *self.slots[machine].lock());
         for task in &held.tasks {
             task.abort();
         }
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner).append(&mut held.tasks);
         drop(held);
+    }
+
+    /// Waits for the tasks that were told to end, so that what they held is gone too.
+    pub(super) async fn rest(&self) {
+        let ending = std::mem::take(&mut *self.ending.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in ending {
+            // It was canceled, or it had ended before.
+            let _ = task.await;
+        }
     }
 }
 

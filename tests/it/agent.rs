@@ -95,6 +95,12 @@ fn wrong_mounts_fail_the_setup_by_name() {
         let expected = "the folder `/out/new` does not exist in the mount `/out`, and `create` is not set";
         assert_eq!(message, expected);
         assert!(!out.join("new").exists());
+
+        let (mut created, tree) = mount("share1", host.path(), "/out/new", true);
+        created.is_created_in_share = true;
+        let machine = Machine::ready(256, vec![mount("share0", &out, "/out", false), (created, tree)]).await;
+        assert!(out.join("new").is_dir());
+        assert_eq!(machine.power_off().await, VmExit::PoweredOff);
     });
 }
 
@@ -220,6 +226,34 @@ fn step_that_runs_out_of_memory_is_told_so_and_the_agent_lives() {
         assert_eq!((outcome.status, outcome.is_out_of_memory), (ExitStatus::Signal(9), true));
         assert_eq!(machine.sh("echo alive").await, "alive\n");
         assert!(String::from_utf8_lossy(&machine.log).contains("Out of memory: Killed process"));
+        assert_eq!(machine.power_off().await, VmExit::PoweredOff);
+    });
+}
+
+#[test]
+fn step_that_forks_without_end_can_be_ended() {
+    in_runtime(async {
+        let mut machine = Machine::ready(512, Vec::new()).await;
+        let exec = machine.script("bomb() { bomb | bomb & }; trap '' TERM; echo go; bomb; wait; sleep 1000");
+        let id = exec.id;
+        machine.session.exec(exec).await.unwrap();
+        // Long enough for thousands of processes, or for as many as memory holds.
+        let mut grown = Box::pin(tokio::time::sleep(Duration::from_secs(3)));
+        let mut is_killed_for_memory = false;
+        loop {
+            tokio::select! {
+                () = &mut grown => break,
+                event = machine.events.recv() => match event {
+                    None | Some(SessionEvent::Closed { .. }) => panic!("{}", machine.console()),
+                    Some(event) => is_killed_for_memory |= matches!(event, SessionEvent::Exited { .. }),
+                },
+            }
+        }
+        machine.session.terminate(id, Duration::from_millis(100)).await.unwrap();
+        if !is_killed_for_memory {
+            assert_eq!(machine.outcome(id).await.status, ExitStatus::Signal(9));
+        }
+        assert_eq!(machine.sh("echo alive").await, "alive\n");
         assert_eq!(machine.power_off().await, VmExit::PoweredOff);
     });
 }

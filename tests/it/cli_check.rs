@@ -142,6 +142,31 @@ fn a_file_elsewhere_is_named_from_here() {
 }
 
 #[test]
+fn a_file_above_is_named_as_a_whole_path() {
+    let case = || Case::new().file("smolvm.yaml", DOUBTFUL).folder("a/b").current("a/b");
+    let stdout = "[PROJECT]/smolvm.yaml:4:3: warning[SMOL0207]: no step uses machine `spare`, so it never boots\n";
+    for file in [&[] as &[&str], &["-f", "../../smolvm.yaml"], &["-f", "../../a/../smolvm.yaml"]] {
+        case().args(["check", "--format", "concise"]).args(file.iter().copied()).stdout(stdout).exit(0);
+    }
+}
+
+#[test]
+fn a_folder_is_no_file_but_may_hold_one() {
+    Case::new()
+        .file("ci/smolvm.yml", GOOD)
+        .args(["check", "-f", "ci"])
+        .stderr("error[SMOL0010]\n\n  × `ci` is not a regular file\n  help: did you mean `ci/smolvm.yml`?\n\n1 error\n")
+        .exit(78);
+    Case::new()
+        .args(["check", "-f", "."])
+        .stderr(
+            "error[SMOL0010]\n\n  × `.` is not a regular file\n  help: name a file, as `-f smolvm.yaml`; `-` is standard \
+             input\n\n1 error\n",
+        )
+        .exit(78);
+}
+
+#[test]
 fn nothing_boots_where_the_file_is_wrong() {
     Case::new().file("smolvm.yaml", BAD).args(["up"]).stderr(BAD_FULL).exit(78);
     Case::new().file("smolvm.yaml", BAD).args(["plan"]).stderr(BAD_FULL).exit(78);

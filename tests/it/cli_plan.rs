@@ -50,6 +50,37 @@ fn a_dry_run_prints_the_plan_and_boots_nothing() {
 }
 
 #[test]
+fn a_dry_run_for_programs_prints_the_plan_for_programs() {
+    let operations = |args: &[&str]| {
+        let plan: serde_json::Value = serde_json::from_str(&run(args, 0).0).expect("one object");
+        plan["operations"].clone()
+    };
+    let planned = operations(&["plan", "--format", "json", "unit"]);
+    assert_eq!(operations(&["up", "--dry-run", "--progress", "json", "unit"]), planned);
+}
+
+#[test]
+fn a_project_is_the_same_however_its_file_is_named() {
+    let plan = |current: &str, args: &[&str]| {
+        let file = PROJECT.replace("name: acme\n", "");
+        let case = Case::new().file("acme/smolvm.yaml", &file).folder("acme/src").current(current);
+        let output = case.args(args.iter().copied()).args(["plan", "--format", "json"]).run();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("a plan")
+    };
+    for (current, args) in [
+        ("acme", &[] as &[&str]),
+        ("acme/src", &["-f", "../smolvm.yaml"]),
+        (".", &["-f", "acme/src/../smolvm.yaml"]),
+        ("acme/src", &["--project-directory", ".."]),
+    ] {
+        let plan = plan(current, args);
+        assert_eq!(plan["project"], "acme");
+        let source = plan["machines"][0]["mounts"][0]["source"].as_str().expect("a path");
+        assert!(source.ends_with("/acme/src"), "{source}");
+    }
+}
+
+#[test]
 fn a_selection_that_matches_nothing_names_the_nearest_name() {
     for verb in ["plan", "up"] {
         case()

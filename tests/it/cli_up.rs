@@ -1,10 +1,11 @@
 //! `smolvm up` in real machines: exit codes and causes, the events for programs, the lock, images, selections.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout};
+use std::process::Child;
 
 use serde_json::Value;
 
+use crate::live::Live;
 use crate::support::{Case, machines, repository};
 
 /// One small machine, and these steps.
@@ -148,32 +149,6 @@ fn a_guest_that_powers_off_ends_its_step_at_once() {
     assert_eq!(output.status.code(), Some(125));
 }
 
-/// A run that goes on, whose events are read while it does.
-struct Live {
-    child: Child,
-    lines: std::io::Lines<BufReader<ChildStdout>>,
-}
-
-impl Live {
-    fn start(case: &Case) -> Self {
-        let mut child = case.command().spawn().unwrap();
-        drop(child.stdin.take());
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines }
-    }
-
-    /// Reads up to the first event of this name.
-    fn until(&mut self, name: &str) -> Value {
-        loop {
-            let line = self.lines.next().unwrap_or_else(|| panic!("the run ended before `{name}`")).unwrap();
-            let event: Value = serde_json::from_str(&line).unwrap();
-            if event["event"] == name {
-                return event;
-            }
-        }
-    }
-}
-
 #[test]
 fn a_second_up_learns_who_holds_the_project_or_waits() {
     let Some(_machines) = machines() else { return };
@@ -189,7 +164,7 @@ fn a_second_up_learns_who_holds_the_project_or_waits() {
         .folder("go")
         .args(["--progress", "json"]);
     let mut first = Live::start(&case);
-    first.until("step-started");
+    first.until(&[("event", "step-started")]);
     let refused = case.run();
     let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(125), "{stderr}");
@@ -198,8 +173,7 @@ fn a_second_up_learns_who_holds_the_project_or_waits() {
     let mut waiting = WaitingUp { child: waiting };
     waiting.says("waiting: the project is held by process");
     std::fs::write(case.project().join("go/on"), "").unwrap();
-    first.until("run-finished");
-    assert!(first.child.wait().unwrap().success());
+    assert!(first.end().1.success());
     assert_eq!(waiting.child.wait_with_output().unwrap().status.code(), Some(0));
 }
 

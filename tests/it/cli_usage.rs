@@ -68,6 +68,34 @@ fn standard_input_needs_a_folder() {
 }
 
 #[test]
+fn a_folder_of_the_project_goes_with_standard_input_and_must_be_there() {
+    Case::new()
+        .file("smolvm.yaml", "machines: { a: }\n")
+        .args(["check", "-f", "smolvm.yaml", "--project-directory", "."])
+        .stderr(
+            "error: `--project-directory` goes with `-f -` only: paths of a file start at the folder that holds it\n",
+        )
+        .exit(2);
+    for file in [&["-f", "-"] as &[&str], &[]] {
+        Case::new()
+            .file("smolvm.yaml", "machines: { a: }\n")
+            .args(["check", "--project-directory", "nowhere"])
+            .args(file.iter().copied())
+            .stderr("error: `--project-directory nowhere` is not a folder\n")
+            .exit(2);
+    }
+}
+
+#[test]
+fn a_name_that_no_project_can_have_is_a_usage_error() {
+    let stderr = "error: `../acme` cannot be the name of a project\n\
+                  help: write lower-case letters, digits, `-` and `_`, as `-p my-project`\n";
+    let case = || Case::new().file("smolvm.yaml", "machines: { a: }\n").stderr(stderr);
+    case().args(["-p", "../acme", "check"]).exit(2);
+    case().env("SMOLVM_PROJECT_NAME", "../acme").args(["plan"]).exit(2);
+}
+
+#[test]
 fn a_variable_with_an_unknown_value_is_a_usage_error() {
     Case::new()
         .env("SMOLVM_PROGRESS", "loud")

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use crate::support::{Case, repository};
 
-fn text(name: &str) -> String {
+pub(crate) fn text(name: &str) -> String {
     std::fs::read_to_string(repository().join(name)).unwrap()
 }
 
 /// Blocks of a Markdown file with this language.
-fn blocks(markdown: &str, language: &str) -> Vec<String> {
+pub(crate) fn blocks(markdown: &str, language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
     markdown.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap_or("").to_owned()).collect()
 }
@@ -40,6 +40,20 @@ fn every_yaml_block_of_the_readme_is_checked_without_a_mistake() {
             .stderr("smolvm.yaml: no mistakes\n")
             .exit(0);
     }
+}
+
+/// The block of the README that stands below this mark, without the line of the command.
+pub(crate) fn marked(readme: &str, mark: &str) -> String {
+    let block = readme.split(&format!("<!-- block: {mark} -->\n```console\n")).nth(1).unwrap();
+    let block = block.split("```").next().unwrap();
+    block.split_once('\n').unwrap().1.to_owned()
+}
+
+#[test]
+fn the_readme_shows_the_mistakes_as_they_are_told() {
+    let readme = text("README.md");
+    let file = blocks(&readme, "yaml").remove(0).replace("memory:", "memry:").replace("timeout: 1m", "timeout: 60");
+    Case::new().file("smolvm.yaml", file).folder("src").args(["check"]).stderr(&marked(&readme, "check")).exit(78);
 }
 
 #[test]

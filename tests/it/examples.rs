@@ -1,10 +1,11 @@
-//! The demonstration and every folder of `examples/`, run in real machines.
+//! The demonstration, the run that the README shows, and every folder of `examples/`, in real machines.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Output;
 
-use crate::support::{Case, machines, repository};
+use crate::docs::{blocks, marked, text};
+use crate::support::{Case, machines, redact, repository};
 
 fn up(case: Case) -> (Case, Output) {
     let case = case.with_shared_cache().args(["up", "--progress", "plain"]);
@@ -14,8 +15,8 @@ fn up(case: Case) -> (Case, Output) {
 
 #[track_caller]
 fn passed(output: &Output) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert_eq!(output.status.code(), Some(0), "{}\n{}", text(&output.stdout), text(&output.stderr));
+    let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{}\n{}", shown(&output.stdout), shown(&output.stderr));
 }
 
 fn example(name: &str) -> Case {
@@ -54,6 +55,27 @@ fn the_demonstration_compiles_tests_and_reports() {
         .map(|step| stderr.find(&format!("step {step}: passed")).unwrap_or_else(|| panic!("{step}: {stderr}")))
         .to_vec();
     assert!(order.is_sorted(), "{stderr}");
+}
+
+#[test]
+fn the_readme_shows_a_run_as_it_is() {
+    let Some(_machines) = machines() else { return };
+    let readme = text("README.md");
+    let case = Case::new()
+        .file("smolvm.yaml", blocks(&readme, "yaml").remove(0))
+        .file("src/main.c", "#include <stdio.h>\nint main(void) { puts(\"acme 1.0\"); return 0; }\n")
+        .with_shared_cache()
+        .args(["up", "--accel", "tcg"]);
+    let path = case.project().join("transcript");
+    let both = std::fs::File::create(&path).unwrap();
+    let status = case.command().stdout(both.try_clone().unwrap()).stderr(both).status().unwrap();
+    // The line on the engine says what this host is; the README says another's.
+    let shown = |text: &str| -> Vec<String> {
+        let text = redact(text, &case.project());
+        text.lines().filter(|line| !line.starts_with("engine: ")).map(str::to_owned).collect()
+    };
+    assert_eq!(shown(&std::fs::read_to_string(path).unwrap()), shown(&marked(&readme, "up")));
+    assert!(status.success());
 }
 
 #[test]

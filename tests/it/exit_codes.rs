@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use crate::live::{Ended, Who, World};
+use crate::running::{Ended, Who, World};
 use crate::support::machines;
 
 fn run(steps: &str, args: &[&str]) -> Ended {

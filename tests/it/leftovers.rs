@@ -6,7 +6,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
-use crate::live::{Live, Who, World, as_everyone};
+use crate::running::{Live, Who, World, as_everyone};
 use crate::support::machines;
 
 /// A project that writes into one folder only, may not write into another, and can be held still in each phase: the

@@ -43,6 +43,15 @@ fn status(pid: u32, key: &str) -> String {
     line[key.len()..].trim_matches([':', '\t', ' ']).to_owned()
 }
 
+/// Waits until a process that is not our child is gone, or waits for its parent.
+fn wait_until_ended(pid: u32) {
+    let deadline = Instant::now() + LIMIT;
+    while std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
+        assert!(Instant::now() < deadline, "{pid} still runs");
+        std::thread::yield_now();
+    }
+}
+
 /// The kernel shows only root what a server that cannot be traced sees.
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -141,10 +150,8 @@ fn killed_outer_process_takes_the_server_along() {
     let pids = family(&handle);
     let outer = rustix::process::Pid::from_raw(i32::try_from(pids[1]).unwrap()).unwrap();
     rustix::process::kill_process(outer, rustix::process::Signal::KILL).unwrap();
-    // The words end when the last process that could write them has ended.
     assert!(told.recv_timeout(LIMIT).unwrap().contains("signal 9"));
-    let state = std::fs::read_to_string(format!("/proc/{}/stat", pids[0]));
-    assert!(state.is_err() || state.unwrap().contains(") Z "), "the server lives");
+    wait_until_ended(pids[0]);
 }
 
 #[test]
@@ -153,9 +160,5 @@ fn server_ends_by_itself_when_its_front_end_goes() {
     let (handle, front_end) = spawn(folder(dir.path()), unexpected()).unwrap();
     let pids = family(&handle);
     drop(front_end);
-    let deadline = Instant::now() + LIMIT;
-    while std::fs::read_to_string(format!("/proc/{}/stat", pids[0])).is_ok_and(|stat| !stat.contains(") Z ")) {
-        assert!(Instant::now() < deadline, "the server still runs");
-        std::thread::yield_now();
-    }
+    wait_until_ended(pids[0]);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::live::{Live, Who, World, as_everyone, lock};
+use crate::running::{Live, Who, World, as_everyone, lock};
 use crate::support::machines;
 
 /// An end that waits for nothing.

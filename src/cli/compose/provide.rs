@@ -74,13 +74,16 @@ impl Provider {
 impl Provide for Provider {
     fn prepare(&self, machine: &MachinePlan, hooks: ProvideHooks) -> Result<Prepared, ProvideError> {
         let ProvideHooks { progress, is_canceled, share_died } = hooks;
-        let mut waiter = HookedWaiter { progress, is_canceled };
+        let mut waiter = HookedWaiter { progress, is_canceled: Arc::clone(&is_canceled) };
         let (kernel, initramfs) = self.boot_files(machine, &mut waiter)?;
         folders::create_missing(&machine.mounts, &self.invoker)
             .map_err(|error| world("the folders of the mounts are not there", &error))?;
         let mut sockets = Vec::new();
         let mut handles = Vec::new();
         for spec in self.share_specs(machine)? {
+            if is_canceled() {
+                return Err(ProvideError { message: "it is no longer wanted".to_owned(), is_host_unfit: false });
+            }
             let (tag, name) = (spec.tag.clone(), people_name(&spec));
             let has_view = matches!(spec.tree, ShareTree::Folder { .. });
             let died = Arc::clone(&share_died);
@@ -160,4 +163,64 @@ fn share_failure(error: &ShareError) -> ProvideError {
 
 fn world(what: &str, error: &(dyn std::error::Error + 'static)) -> ProvideError {
     ProvideError { message: format!("{what}: {}", chain(error).collect::<Vec<_>>().join(": ")), is_host_unfit: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::GuestPath;
+    use crate::plan::MountPlan;
+
+    fn provider() -> Provider {
+        let invoker = Invoker { uid: 1000, gid: 100, groups: vec![4], name: None, home: None, is_process_root: true };
+        Provider::new(PathBuf::from("/cache"), invoker)
+    }
+
+    fn machine(image: Image) -> MachinePlan {
+        let mount = MountPlan {
+            tag: "share0".to_owned(),
+            source: PathBuf::from("/project/src"),
+            target: GuestPath::parse("/code").unwrap(),
+            readonly: true,
+            create: false,
+        };
+        MachinePlan {
+            name: "box".to_owned(),
+            image,
+            kernel: KernelSource::Auto,
+            modules: None,
+            cpus: 1,
+            memory_mib: 256,
+            hostname: "box".to_owned(),
+            mounts: vec![mount],
+            user: "root".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_root_comes_first_and_every_share_has_the_invokers_rights() {
+        let specs = provider().share_specs(&machine(Image::Host)).unwrap();
+        let rights = Rights { uid: 1000, gid: 100, groups: vec![4] };
+        let tree = ShareTree::Folder { path: PathBuf::from("/project/src"), is_read_only: true };
+        assert_eq!(
+            specs,
+            [
+                ShareSpec { tag: "root".to_owned(), tree: ShareTree::HostRoot, rights: rights.clone() },
+                ShareSpec { tag: "share0".to_owned(), tree, rights },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_folder_as_image_is_a_root_of_its_own() {
+        let specs = provider().share_specs(&machine(Image::Dir(PathBuf::from("/rootfs")))).unwrap();
+        assert_eq!(specs[0].tree, ShareTree::RootFolder { path: PathBuf::from("/rootfs") });
+    }
+
+    #[test]
+    fn a_host_that_denies_confinement_is_unfit() {
+        let error =
+            ShareError::Start { tag: "root".to_owned(), message: "no namespaces".to_owned(), is_host_unfit: true };
+        assert!(share_failure(&error).is_host_unfit);
+    }
 }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::world::World;
+use super::world::{Link, World};
 use crate::config::alias;
 use crate::config::model::{GuestPath, Machine};
 
@@ -15,7 +15,7 @@ pub(super) struct Places {
     /// Real target of each mount, in the order of the machine's mounts.
     targets: Vec<GuestPath>,
     /// The first mount at each real target.
-    by_target: HashMap<GuestPath, usize>,
+    by_target: HashMap<String, usize>,
 }
 
 impl Places {
@@ -30,7 +30,7 @@ impl Places {
         for index in order {
             let target = places.resolve(&machine.mounts[index].target.value, machine, world);
             places.targets[index] = target.clone();
-            let first = places.by_target.entry(target).or_insert(index);
+            let first = places.by_target.entry(target.as_str().to_owned()).or_insert(index);
             *first = index.min(*first);
         }
         places
@@ -38,15 +38,29 @@ impl Places {
 
     /// Where a guest path leads, all links followed.
     pub(super) fn resolve(&self, path: &GuestPath, machine: &Machine, world: &World<'_>) -> GuestPath {
+        // The path grows name by name, so the mount in which its last but one name lies is nearly always known.
+        let mut last = String::new();
+        let mut innermost: Option<usize> = None;
+        let mut is_absent = false;
         alias::follow(path, &mut |at| {
-            let parsed = GuestPath::parse(at)?;
-            if self.by_target.contains_key(&parsed) {
+            let parent = &at[..at.rfind('/').unwrap_or(0)];
+            if parent != last {
+                innermost = self.innermost_at(parent);
+                is_absent = false;
+            }
+            at.clone_into(&mut last);
+            if let Some(mount) = self.by_target.get(at) {
+                innermost = Some(*mount);
+                is_absent = false;
                 return None;
             }
-            match self.host_path(&parsed, machine) {
-                Some(host_path) => world.host_link(&host_path),
+            let link = match innermost {
+                _ if is_absent => Link::Absent,
+                Some(mount) => world.host_link(&self.behind(at, mount, machine)?),
                 None => world.image_link(&machine.image.value, at),
-            }
+            };
+            is_absent = matches!(link, Link::Absent);
+            if let Link::To(target) = link { Some(target) } else { None }
         })
     }
 
@@ -57,34 +71,40 @@ impl Places {
 
     /// The first mount at exactly this real path.
     pub(super) fn at(&self, path: &GuestPath) -> Option<usize> {
-        self.by_target.get(path).copied()
+        self.by_target.get(path.as_str()).copied()
     }
 
     /// The innermost mount in which a real path lies.
     pub(super) fn innermost(&self, path: &GuestPath) -> Option<usize> {
-        self.at(path).or_else(|| self.above(path))
+        self.innermost_at(path.as_str())
     }
 
     /// The innermost mount strictly above a real path.
     pub(super) fn above(&self, path: &GuestPath) -> Option<usize> {
-        let mut text = path.as_str();
-        while let Some(cut) = text.rfind('/') {
-            let parent = if cut == 0 { "/" } else { &text[..cut] };
-            if parent == text {
-                return None;
+        let (parent, name) = path.as_str().rsplit_once('/')?;
+        if name.is_empty() { None } else { self.innermost_at(parent) }
+    }
+
+    /// As [`Places::innermost`], for a path as text; the root may be written as nothing.
+    fn innermost_at(&self, path: &str) -> Option<usize> {
+        let mut rest = path;
+        while !rest.is_empty() && rest != "/" {
+            if let Some(found) = self.by_target.get(rest) {
+                return Some(*found);
             }
-            if let Some(found) = GuestPath::parse(parent).and_then(|parent| self.at(&parent)) {
-                return Some(found);
-            }
-            text = parent;
+            rest = &rest[..rest.rfind('/')?];
         }
-        None
+        self.by_target.get("/").copied()
     }
 
     /// The host path behind a real guest path, where it lies in a share.
     pub(super) fn host_path(&self, path: &GuestPath, machine: &Machine) -> Option<PathBuf> {
-        let mount = self.innermost(path)?;
-        let rest = path.as_str().strip_prefix(self.targets[mount].as_str())?.trim_start_matches('/');
+        self.behind(path.as_str(), self.innermost(path)?, machine)
+    }
+
+    /// The host path behind a real guest path in a mount.
+    fn behind(&self, path: &str, mount: usize, machine: &Machine) -> Option<PathBuf> {
+        let rest = path.strip_prefix(self.targets[mount].as_str())?.trim_start_matches('/');
         let source = &machine.mounts[mount].source.value;
         Some(if rest.is_empty() { source.clone() } else { source.join(rest) })
     }

@@ -17,9 +17,18 @@ pub(super) fn check_sources(world: &World<'_>, out: &mut Diagnostics) {
     let wide = wide::Wide::new(world);
     for machine in &world.project.machines {
         for mount in &machine.mounts {
-            match check_usable(world, mount) {
-                Some(found) => out.push(found),
-                None => wide.check(world, mount, out),
+            if let Some(found) = wide.refuse(world, mount) {
+                out.push(found);
+                continue;
+            }
+            let problem = check_usable(world, mount);
+            // A single file is only not run yet; what it holds counts all the same.
+            let is_usable = problem.as_ref().is_none_or(|found| found.code == Code(11));
+            if let Some(problem) = problem {
+                out.push(problem);
+            }
+            if is_usable {
+                wide.check(world, mount, out);
             }
         }
     }
@@ -86,7 +95,6 @@ fn check_rights(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
 /// Files as mounts are in the language, and not run yet.
 fn single_file(world: &World<'_>, mount: &Mount) -> Diagnostic {
     let path = mount.source.value.as_path();
-    let parent = path.parent().unwrap_or(path);
     let severity = if world.mode == Mode::Run { Severity::Error } else { Severity::Warning };
     Diagnostic::new(
         Code(11),
@@ -94,7 +102,7 @@ fn single_file(world: &World<'_>, mount: &Mount) -> Diagnostic {
         format!("source `{}` is a single file, which this smolvm does not mount yet", world.show(path)),
     )
     .label(mount.source.span, "this is a file, not a folder")
-    .help(format!("mount the folder that holds it, `{}`, at a target of its own", world.show(parent)))
+    .help("put it into a folder of its own, and mount that folder")
 }
 
 fn not_a_folder(world: &World<'_>, mount: &Mount) -> Diagnostic {
@@ -116,7 +124,7 @@ fn is_dangling(world: &World<'_>, path: &Path) -> bool {
 fn dangling(world: &World<'_>, mount: &Mount) -> Diagnostic {
     let path = mount.source.value.as_path();
     let link = path.ancestors().find(|part| world.files.link_metadata(part).is_ok()).unwrap_or(path);
-    let leads = world.host_link(link).unwrap_or_default();
+    let leads = world.files.read_link(link).map(|target| target.display().to_string()).unwrap_or_default();
     let end = link.parent().map_or_else(|| leads.clone(), |folder| world.show(&folder.join(&leads)));
     let through = if link == path { String::new() } else { format!("lies below `{}`, which ", world.show(link)) };
     refuse(

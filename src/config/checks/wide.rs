@@ -30,7 +30,19 @@ impl Wide {
         }
     }
 
-    /// Checks a source that exists, or can be made.
+    /// What no rights and no `create: true` would mend: the whole root, writable, and smolvm's own folders, which need
+    /// not be there yet.
+    pub(super) fn refuse(&self, world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
+        let real = world.source(mount).real.as_path();
+        let shown = world.show(&mount.source.value);
+        if real == Path::new("/") {
+            return (!mount.readonly).then(|| whole_root(mount, &shown));
+        }
+        let own = self.own.iter().find(|own| real.starts_with(own) || own.starts_with(real));
+        own.filter(|_| !self.is_home(real)).map(|own| own_folder(mount, &shown, real, own))
+    }
+
+    /// Checks a source that exists, or can be made, and is not refused.
     pub(super) fn check(&self, world: &World<'_>, mount: &Mount, out: &mut Diagnostics) {
         let real = world.source(mount).real.as_path();
         let shown = world.show(&mount.source.value);
@@ -38,8 +50,6 @@ impl Wide {
             out.push(whole_root(mount, &shown));
         } else if self.is_home(real) {
             out.push(home(mount, &shown));
-        } else if let Some(own) = self.own.iter().find(|own| real.starts_with(own) || own.starts_with(real)) {
-            out.push(own_folder(mount, &shown, real, own));
         } else if let Some(name) = find_credentials(world, real) {
             out.push(credentials(mount, &shown, name));
         } else if self.leads_out(world, mount, real) {

@@ -26,6 +26,17 @@ pub(super) struct Source {
     pub(super) metadata: Result<Metadata, FileError>,
 }
 
+/// What is at a path as far as links go.
+#[derive(Debug, Clone)]
+pub(super) enum Link {
+    /// A link, and where it leads.
+    To(String),
+    /// Something else.
+    No,
+    /// Nothing, so there is no link below it either.
+    Absent,
+}
+
 /// A project with what was looked up for it.
 pub(super) struct World<'a> {
     pub(super) project: &'a Project,
@@ -35,7 +46,7 @@ pub(super) struct World<'a> {
     /// "Did you mean", for all rules together.
     pub(super) nearest: Nearest,
     sources: HashMap<&'a Path, Source>,
-    image_links: RefCell<HashMap<PathBuf, Option<String>>>,
+    image_links: RefCell<HashMap<PathBuf, Link>>,
     /// Machines by name; the first one of a name.
     machines: HashMap<&'a str, usize>,
     places: Vec<Places>,
@@ -80,30 +91,33 @@ impl<'a> World<'a> {
         &self.sources[mount.source.value.as_path()]
     }
 
-    /// Where the link at `path` of the machine's image leads; none where there is no link, or no such image.
-    pub(super) fn image_link(&self, image: &Image, path: &str) -> Option<String> {
+    /// What is at `path` of the machine's image.
+    pub(super) fn image_link(&self, image: &Image, path: &str) -> Link {
+        let assumed = || alias::assumed_link(path).map_or(Link::No, Link::To);
         let host_path = match image {
-            Image::Host if is_hidden(path) => return None,
+            Image::Host if is_hidden(path) => return Link::Absent,
             Image::Host => PathBuf::from(path),
             Image::Dir(root) => root.join(path.trim_start_matches('/')),
-            Image::Unsupported(_) => return alias::assumed_link(path),
+            Image::Unsupported(_) => return assumed(),
         };
         if let Some(known) = self.image_links.borrow().get(&host_path) {
             return known.clone();
         }
-        let mut link = self.host_link(&host_path);
-        if let Image::Dir(root) = image
-            && self.files.metadata(root).is_err()
-        {
-            link = alias::assumed_link(path);
-        }
+        let link = match image {
+            Image::Dir(root) if self.files.metadata(root).is_err() => assumed(),
+            _ => self.host_link(&host_path),
+        };
         self.image_links.borrow_mut().insert(host_path, link.clone());
         link
     }
 
-    /// Where a link on the host leads, as text.
-    pub(super) fn host_link(&self, path: &Path) -> Option<String> {
-        self.files.read_link(path).ok()?.to_str().map(str::to_owned)
+    /// What is at a path on the host.
+    pub(super) fn host_link(&self, path: &Path) -> Link {
+        match self.files.read_link(path) {
+            Ok(target) => target.to_str().map_or(Link::No, |target| Link::To(target.to_owned())),
+            Err(FileError::Missing) => Link::Absent,
+            Err(_) => Link::No,
+        }
     }
 
     /// A host path as people write it in this file: `./x` for what lies in the project's folder.
@@ -119,8 +133,7 @@ impl<'a> World<'a> {
     /// The invoking user in words.
     pub(super) fn invoker_words(&self) -> String {
         let invoker = self.files.invoker();
-        let home = invoker.home.as_deref().and_then(Path::file_name).and_then(std::ffi::OsStr::to_str);
-        match home {
+        match invoker.name {
             Some(name) => format!("the invoking user (`{name}`, uid {})", invoker.uid),
             None => format!("the invoking user (uid {})", invoker.uid),
         }

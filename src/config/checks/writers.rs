@@ -32,7 +32,12 @@ pub(super) fn check_writers(world: &World<'_>, out: &mut Diagnostics) {
 fn find_writers<'a>(world: &'a World<'_>, machine: &Machine, out: &mut Diagnostics) -> Writers<'a> {
     let mut writers: Writers<'a> = HashMap::new();
     for (index, mount) in machine.mounts.iter().enumerate().filter(|(_, mount)| !mount.readonly) {
-        let first = *writers.entry(world.source(mount).real.as_path()).or_insert(index);
+        let real = world.source(mount).real.as_path();
+        // A writable root was refused (0110): that nothing is protected from it only follows.
+        if real == Path::new("/") {
+            continue;
+        }
+        let first = *writers.entry(real).or_insert(index);
         let earlier = &machine.mounts[first];
         if first != index && earlier.source.value != mount.source.value {
             out.push(same_folder(world, machine, first, index));

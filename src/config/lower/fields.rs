@@ -77,10 +77,27 @@ impl Reader<'_> {
             }
             Content::Poison => None,
             _ => {
-                let diagnostic = self.wrong_type(value, what, "a map");
+                let help = self.map_help(value, what);
+                let diagnostic = self.wrong_type(value, what, "a map").help(help);
                 self.report(diagnostic);
                 None
             }
+        }
+    }
+
+    /// What to write where a map belongs.
+    fn map_help(&self, value: Value, what: &str) -> &'static str {
+        let is_null = self.is_null(value);
+        match what {
+            "the file" => match self.content(value) {
+                Content::Scalar(scalar) if scalar.text.contains(':') => "a space belongs after the `:` of a key",
+                _ => "declare a machine: `machines: { build: { image: host } }`",
+            },
+            "`machines`" => "write `NAME: { image: host }`, a line each, without dashes",
+            "a machine" => "write its keys below its name, as `image: host`",
+            "a step" | "an entry of `finally`" => "write its keys, as `run: make`",
+            _ if is_null => "write `{}` for none, or take it out",
+            _ => "write `NAME: value`, a line each, without dashes",
         }
     }
 

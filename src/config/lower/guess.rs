@@ -41,6 +41,8 @@ pub(super) fn guess(key: &str, table: &KeyTable) -> Guess {
         return of_foreign(word, format!("did you mean `{}`?", word.ours));
     }
     let help = match places_of(key).first() {
+        _ if key == "<<" => "to merge a map, write `<<` without quotes".to_owned(),
+        _ if key.starts_with('-') => format!("an entry of a list has a space after the dash: `- {}`", &key[1..]),
         Some(place) => format!("`{key}` is a key of {place}"),
         None => {
             let keys: Vec<String> = table.keys.iter().map(|key| format!("`{key}`")).collect();

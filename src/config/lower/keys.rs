@@ -49,6 +49,9 @@ pub(super) const FILE: KeyTable = KeyTable {
         other("tasks", "steps", "list the tasks under `steps:`, each with `id:`, `machine:` and `run:`"),
         other("version", "requires", "take it out, or write `requires: \">=0.1\"`"),
         other("on", "steps", "take it out: smolvm runs when it is called"),
+        other("networks", "name", "write `network:` in each machine"),
+        other("secrets", "name", "mount the folder that holds them, or pass them on with `env: { NAME: }`"),
+        other("configs", "name", "mount the folder that holds them"),
     ],
 };
 
@@ -99,6 +102,7 @@ pub(super) const MACHINE: KeyTable = KeyTable {
         same("host_name", "hostname"),
         same("network_mode", "network"),
         same("entrypoint", "command"),
+        same("expose", "ports"),
         same("stop_grace_period", "stop_grace"),
         same("needs", "depends_on"),
         other("runs-on", "image", "write `image: host`, or another image"),
@@ -109,6 +113,8 @@ pub(super) const MACHINE: KeyTable = KeyTable {
         other("tmpfs", "mounts", "write it under `mounts:` as `- { type: tmpfs, target: /scratch, size: 512MiB }`"),
         other("strategy", "matrix", "write `matrix:` with the lists directly below it"),
         other("deploy", "cpus", "write `cpus:` and `memory:`"),
+        other("privileged", "user", "take it out: root in a machine is root of a kernel of its own"),
+        other("cap_add", "user", "take it out: root in a machine is root of a kernel of its own"),
         other(
             "container_name",
             "hostname",
@@ -191,6 +197,7 @@ const STEP_FOREIGN: &[Foreign] = &[
     same("commands", "run"),
     same("environment", "env"),
     same("with_env", "env"),
+    same("vars", "env"),
     same("workdir", "working_dir"),
     same("working_directory", "working_dir"),
     same("working-directory", "working_dir"),

@@ -25,20 +25,14 @@ pub(super) struct LoweredMachine {
 
 impl Reader<'_> {
     /// Lowers a machine; what cannot be read has its default.
-    pub(super) fn machine(
-        &mut self,
-        name: Spanned<String>,
-        value: Value,
-        env: &BTreeMap<String, String>,
-        volumes: &VolumeNames,
-    ) -> LoweredMachine {
+    pub(super) fn machine(&mut self, name: Spanned<String>, value: Value, volumes: &VolumeNames) -> LoweredMachine {
         let mut machine = Machine {
             image: Spanned { value: Image::Host, span: name.span },
             kernel: Spanned { value: KernelSource::Auto, span: name.span },
             modules: None,
             cpus: None,
             memory_mib: Spanned { value: DEFAULT_MEMORY_MIB, span: name.span },
-            env: env.clone(),
+            env: BTreeMap::new(),
             working_dir: None,
             user: None,
             hostname: None,
@@ -54,7 +48,7 @@ impl Reader<'_> {
             return LoweredMachine { machine, shell: None };
         };
         self.machine_boot(&fields, &mut machine);
-        machine.env.extend(self.environment(&fields));
+        machine.env = self.environment(&fields);
         machine.working_dir = fields.get("working_dir").and_then(|value| self.guest_path(value, "`working_dir`"));
         machine.user = fields.get("user").and_then(|value| self.user(value));
         machine.hostname = self.hostname(&fields);
@@ -73,7 +67,7 @@ impl Reader<'_> {
             machine.kernel = kernel;
         }
         machine.modules = fields.get("modules").and_then(|value| self.modules(value));
-        machine.cpus = fields.get("cpus").and_then(|value| self.integer(value, "`cpus`", 1..=CPUS_MAX));
+        machine.cpus = fields.get("cpus").and_then(|value| self.integer(value, "`cpus`", &(1..=CPUS_MAX)));
         if let Some(memory) = fields.get("memory").and_then(|value| self.size_mib(value, "`memory`")) {
             machine.memory_mib = memory;
         }

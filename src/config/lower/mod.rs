@@ -4,7 +4,7 @@
 //! What is left out is noted in the model's `gaps`, and rules that would only follow from it stay silent.
 //!
 //! ```text
-//! project ─► machine ─► mount          fields: keys of one map        reader: forms of values
+//! project ─► machine ─► mount          fields: keys of one map        reader, typed: forms of values
 //!        └─► step ─► command, environment   keys, guess: the tables     values: paths, sizes, words
 //! ```
 
@@ -19,6 +19,7 @@ mod project;
 mod reader;
 mod requires;
 mod step;
+mod typed;
 mod values;
 
 pub(super) use project::lower;

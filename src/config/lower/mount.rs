@@ -7,7 +7,7 @@ use super::super::tree::{Content, Entry};
 use super::fields::Fields;
 use super::keys::MOUNT;
 use super::reader::{Reader, TextForm, Value, shown};
-use super::values::guest_path_mistake;
+use super::values::{absolute_help, guest_path_mistake};
 use crate::diag::{Code, Diagnostic, Edit, Severity};
 
 const TYPES: [&str; 4] = ["bind", "overlay", "volume", "tmpfs"];
@@ -67,6 +67,12 @@ impl Reader<'_> {
             return None;
         }
         let parts = self.parts(value, &text);
+        if is_windows_path(&parts) {
+            let message = format!("the mount `{text}` cannot be read");
+            let diagnostic = self.error(116, value, message, "this begins as a path of Windows does");
+            self.report(diagnostic.help("name a folder of this host, as `./folder:/target`"));
+            return None;
+        }
         let mistake = match parts.as_slice() {
             [_] => Some("there is no target"),
             parts if parts.len() > 3 => Some("this has more than three parts"),
@@ -159,7 +165,8 @@ impl Reader<'_> {
         if let Some(kind) = kind {
             self.check_keys_of_type(&fields, kind);
             if let Some(value) = fields.get("type").filter(|_| kind != "bind") {
-                self.not_run_yet(value.span, value.via, &format!("mounts of type `{kind}`"), None);
+                let help = "leave this mount out; mounts of host folders run";
+                self.not_run_yet(value.span, value.via, &format!("mounts of type `{kind}`"), Some(help));
             }
             if kind != "tmpfs" {
                 self.missing(&fields, "source", "the mount", value.span, "write `source: ./folder`");
@@ -232,9 +239,7 @@ impl Reader<'_> {
             format!("the mount target `{text}` is not an absolute path in the guest")
         };
         let mut diagnostic = self.error(102, value, message, guest_path_mistake(text));
-        if let Some(instead) = absolute_instead(text) {
-            diagnostic = diagnostic.help(format!("write `{instead}`"));
-        }
+        diagnostic = diagnostic.help(absolute_help(text));
         self.report(diagnostic);
         None
     }
@@ -268,18 +273,9 @@ impl Reader<'_> {
     }
 }
 
-/// The path without `..` and made absolute, where that is what was meant.
-fn absolute_instead(text: &str) -> Option<String> {
-    if text.is_empty() || text.starts_with('~') {
-        return None;
-    }
-    let mut parts: Vec<&str> = Vec::new();
-    for part in text.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    (!parts.is_empty()).then(|| format!("/{}", parts.join("/")))
+/// Whether the parts are those of `C:\folder:/target` or `C:/folder:/target`.
+fn is_windows_path(parts: &[(Value, &str)]) -> bool {
+    let [(_, drive), (_, folder), (_, target), ..] = parts else { return false };
+    let is_drive = drive.len() == 1 && drive.starts_with(|letter: char| letter.is_ascii_alphabetic());
+    is_drive && folder.starts_with(['/', '\\']) && target.starts_with('/')
 }

@@ -24,12 +24,13 @@ pub(in crate::config) fn lower(reader: &mut Reader<'_>, root: Value, name: Optio
     // Included files may bring machines and steps.
     gaps.machines = fields.has("include");
     gaps.steps = fields.has("include");
-    let machines = reader.machines(&fields, &env, &volumes, &mut gaps);
+    let machines = reader.machines(&fields, &volumes, &mut gaps);
     let steps = reader.steps(&fields, false, &machines, &mut gaps);
     let finally = reader.steps(&fields, true, &machines, &mut gaps);
     Some(Project {
         name: name.or(own_name).unwrap_or_else(|| default_name(reader)),
         folder: reader.folder.clone(),
+        env,
         machines: machines.into_iter().map(|lowered| lowered.machine).collect(),
         steps,
         finally,
@@ -74,13 +75,7 @@ impl Reader<'_> {
         volumes
     }
 
-    fn machines(
-        &mut self,
-        fields: &Fields,
-        env: &std::collections::BTreeMap<String, String>,
-        volumes: &VolumeNames,
-        gaps: &mut ProjectGaps,
-    ) -> Vec<LoweredMachine> {
+    fn machines(&mut self, fields: &Fields, volumes: &VolumeNames, gaps: &mut ProjectGaps) -> Vec<LoweredMachine> {
         let Some(value) = fields.get("machines") else {
             if !gaps.machines {
                 let help = "declare one: `machines: { build: { image: host } }`";
@@ -93,6 +88,8 @@ impl Reader<'_> {
             gaps.machines = true;
             return Vec::new();
         };
+        let is_incomplete = matches!(self.content(value), Content::Map(map) if map.is_incomplete);
+        gaps.machines |= is_incomplete;
         if entries.is_empty() && !gaps.machines {
             let diagnostic = self.error(6, value, "`machines` declares no machine", "at least one is required");
             self.report(diagnostic.help("declare one: `machines: { build: { image: host } }`"));
@@ -105,7 +102,7 @@ impl Reader<'_> {
             self.check_name(key, &entry.key, "a machine");
             let name = Spanned { value: entry.key, span: entry.key_span };
             let value = self.value(entry.value, entry.key_span, via);
-            machines.push(self.machine(name, value, env, volumes));
+            machines.push(self.machine(name, value, volumes));
         }
         machines
     }
@@ -137,6 +134,11 @@ impl Reader<'_> {
             Content::Scalar(scalar) if !self.is_null(value) && !scalar.text.contains('\n') => {
                 let diagnostic = self.wrong_type(value, &format!("`{key}`"), "a list of steps");
                 self.report(diagnostic.help(format!("write `[{{ run: {} }}]`", quoted(&scalar.text))));
+                None
+            }
+            Content::Map(_) => {
+                let diagnostic = self.wrong_type(value, &format!("`{key}`"), "a list of steps");
+                self.report(diagnostic.help("begin each step with `-`, and write its name as `id:`"));
                 None
             }
             _ => self.list(value, &format!("`{key}`")),

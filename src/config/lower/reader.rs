@@ -2,13 +2,14 @@
 //!
 //! Every function returns what could be read; `None` means that the mistake was told. Nothing here knows keys.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use super::super::files::Files;
 use super::super::interpolate::{Variables, interpolate};
 use super::super::load::Mode;
 use super::super::model::Spanned;
-use super::super::tree::{Content, NodeId, Scalar, ScalarForm, Style, Tree, plain_form};
+use super::super::tree::{Content, NodeId, Scalar, ScalarForm, Style, Tree};
 use crate::diag::{Code, Diagnostic, Diagnostics, Edit, Severity, Span};
 
 /// What lowering works with.
@@ -20,6 +21,9 @@ pub(in crate::config) struct Reader<'a> {
     /// Folder of the file that is read: its relative host paths start here.
     pub(in crate::config) folder: PathBuf,
     pub(in crate::config) out: &'a mut Diagnostics,
+    /// Places of numbers and booleans that were told to be no text: they are read on as text, so that what refers to
+    /// them is understood, but nothing more is said of them.
+    pub(in crate::config) untyped: HashSet<Span>,
 }
 
 /// A value of the tree, aliases followed.
@@ -78,7 +82,10 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn report(&mut self, diagnostic: Diagnostic) {
-        self.out.push(diagnostic);
+        let primary = diagnostic.labels.first().map(|label| label.span);
+        if diagnostic.code == Code(4) || !primary.is_some_and(|span| self.untyped.contains(&span)) {
+            self.out.push(diagnostic);
+        }
     }
 
     /// Adds the fix that writes `text` in the place of a value, unless what is written there says more than the value:
@@ -100,10 +107,8 @@ impl<'a> Reader<'a> {
         if let Some(via) = via {
             diagnostic = diagnostic.label(via, "used here");
         }
-        if let Some(help) = help {
-            diagnostic = diagnostic.help(help);
-        }
-        self.out.push(diagnostic);
+        diagnostic = diagnostic.help(help.unwrap_or("take it out to run this file now"));
+        self.report(diagnostic);
     }
 
     /// Tells that a value has the wrong type; `expected` fits after "must be".
@@ -150,8 +155,13 @@ impl<'a> Reader<'a> {
                 self.report(diagnostic);
                 Some(vec![value])
             }
-            _ => {
-                let diagnostic = self.wrong_type(value, what, "a list");
+            other => {
+                let help = if matches!(other, Content::Map(_)) {
+                    "begin each entry with `-`"
+                } else {
+                    "write `[]` for none, or take it out"
+                };
+                let diagnostic = self.wrong_type(value, what, "a list").help(help);
                 self.report(diagnostic);
                 None
             }
@@ -214,6 +224,7 @@ impl<'a> Reader<'a> {
                 let diagnostic = self.wrong_type(value, what, "text").help(format!("quote it: `{quoted}`"));
                 let diagnostic = self.replace(diagnostic, true, value, quoted);
                 self.report(diagnostic);
+                self.untyped.insert(value.span);
                 return Some(Spanned { value: scalar.text.clone(), span: value.span });
             }
             _ => {}
@@ -234,7 +245,7 @@ impl<'a> Reader<'a> {
         Some(Spanned { value: text, span: value.span })
     }
 
-    fn interpolated(&mut self, value: Value, scalar: &Scalar) -> Option<String> {
+    pub(super) fn interpolated(&mut self, value: Value, scalar: &Scalar) -> Option<String> {
         if !scalar.text.contains('$') {
             return Some(scalar.text.clone());
         }
@@ -252,82 +263,6 @@ impl<'a> Reader<'a> {
             }
         }
     }
-
-    /// A boolean: `true` or `false`, or a variable that holds one.
-    pub(super) fn boolean(&mut self, value: Value, what: &str) -> Option<Spanned<bool>> {
-        let scalar = self.scalar(value, what, "`true` or `false`")?;
-        let text = self.interpolated(value, scalar)?;
-        let is_typed = scalar.is_plain() || text != scalar.text;
-        if let ScalarForm::Boolean(boolean) = plain_form(&text)
-            && is_typed
-        {
-            return Some(Spanned { value: boolean, span: value.span });
-        }
-        let mut diagnostic = self.wrong_type(value, what, "`true` or `false`");
-        let meant = match text.to_ascii_lowercase().as_str() {
-            "yes" | "on" | "y" | "1" | "true" => Some(true),
-            "no" | "off" | "n" | "0" | "false" => Some(false),
-            _ => None,
-        };
-        if let Some(meant) = meant {
-            diagnostic = diagnostic.help(format!("write `{meant}`"));
-            diagnostic = self.replace(diagnostic, true, value, meant.to_string());
-        }
-        self.report(diagnostic);
-        // Read as what was meant, so that nothing is said twice: `readonly: yes` is no writable mount.
-        meant.map(|value_meant| Spanned { value: value_meant, span: value.span })
-    }
-
-    /// A whole number in a range, or a variable that holds one.
-    pub(super) fn integer(
-        &mut self,
-        value: Value,
-        what: &str,
-        range: std::ops::RangeInclusive<u32>,
-    ) -> Option<Spanned<u32>> {
-        let scalar = self.scalar(value, what, "a whole number")?;
-        let text = self.interpolated(value, scalar)?;
-        let is_typed = scalar.is_plain() || text != scalar.text;
-        if plain_form(&text) != ScalarForm::Number || !is_typed {
-            let mut diagnostic = self.wrong_type(value, what, "a whole number");
-            if plain_form(&text) == ScalarForm::Number {
-                diagnostic = diagnostic.help(format!("write `{text}`, without quotes"));
-                diagnostic = self.replace(diagnostic, true, value, text);
-            }
-            self.report(diagnostic);
-            return None;
-        }
-        let number = parse_integer(&text).filter(|number| range.contains(number));
-        if number.is_none() {
-            let (low, high) = (range.start(), range.end());
-            let message = format!("{what} must be a whole number from {low} to {high}");
-            let diagnostic = self.error(5, value, message, format!("`{text}` is not"));
-            self.report(diagnostic);
-        }
-        number.map(|number| Spanned { value: number, span: value.span })
-    }
-
-    fn scalar(&mut self, value: Value, what: &str, expected: &str) -> Option<&'a Scalar> {
-        match self.content(value) {
-            Content::Scalar(scalar) if scalar.form() != ScalarForm::Null => Some(scalar),
-            Content::Poison => None,
-            _ => {
-                let diagnostic = self.wrong_type(value, what, expected);
-                self.report(diagnostic);
-                None
-            }
-        }
-    }
-}
-
-fn parse_integer(text: &str) -> Option<u32> {
-    if let Some(digits) = text.strip_prefix("0x") {
-        return u32::from_str_radix(digits, 16).ok();
-    }
-    if let Some(digits) = text.strip_prefix("0o") {
-        return u32::from_str_radix(digits, 8).ok();
-    }
-    text.parse().ok()
 }
 
 /// A text of the user in a message.

@@ -19,7 +19,7 @@ impl Reader<'_> {
                 None
             }
             Err(error) => {
-                self.out_of_form(value, what, "a size", error);
+                self.out_of_form(value, &format!("{what} is {}, which is not a size", shown(&text.value)), error);
                 None
             }
         }
@@ -30,14 +30,14 @@ impl Reader<'_> {
         match parse_duration(&text.value) {
             Ok(duration) => Some(duration),
             Err(error) => {
-                self.out_of_form(value, what, "a duration", error);
+                self.out_of_form(value, &format!("{what} is {}, which is not a duration", shown(&text.value)), error);
                 None
             }
         }
     }
 
-    fn out_of_form(&mut self, value: Value, what: &str, form: &str, error: FormError) {
-        let mut diagnostic = self.error(5, value, format!("{what} is not {form}"), error.expected);
+    fn out_of_form(&mut self, value: Value, message: &str, error: FormError) {
+        let mut diagnostic = self.error(5, value, message, error.expected);
         if let Some(instead) = error.instead {
             diagnostic = diagnostic.help(format!("write `{instead}`"));
             diagnostic = self.replace(diagnostic, false, value, instead);
@@ -80,9 +80,7 @@ impl Reader<'_> {
         }
         let label = guest_path_mistake(&text.value);
         let mut diagnostic = self.error(5, value, format!("{what} must be an absolute path in the guest"), label);
-        if !text.value.is_empty() && !text.value.starts_with(['/', '~', '.']) {
-            diagnostic = diagnostic.help(format!("write `/{}`", text.value));
-        }
+        diagnostic = diagnostic.help(absolute_help(&text.value));
         self.report(diagnostic);
         None
     }
@@ -130,4 +128,28 @@ pub(super) fn guest_path_mistake(text: &str) -> &'static str {
     } else {
         "this has a `..` component"
     }
+}
+
+/// What to write in the place of a text that is no absolute guest path.
+pub(super) fn absolute_help(text: &str) -> String {
+    absolute_instead(text).map_or_else(
+        || "write the whole path in the guest, as `/code`".to_owned(),
+        |instead| format!("write `{instead}`"),
+    )
+}
+
+/// The path without `..` and made absolute, where that is what was meant.
+fn absolute_instead(text: &str) -> Option<String> {
+    if text.is_empty() || text.starts_with('~') {
+        return None;
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in text.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    (!parts.is_empty()).then(|| format!("/{}", parts.join("/")))
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::machine::Machine;
-use super::scalars::{EnvValue, Flag, HostPath, IGNORED_PATTERN, NAME_PATTERN, Name, Size};
+use super::scalars::{EnvValue, Flag, HostPath, IGNORED_PATTERN, NAME_PATTERN, Name, Size, Text};
 use super::step::{FinallyStep, Step};
 
 /// Linux microVMs, host folders in them, and ordered steps, as `smolvm` runs them.
@@ -20,7 +20,7 @@ pub(super) struct File {
     name: Option<Name>,
     /// Range of versions of smolvm that may run this file, as in Cargo.
     #[schemars(extend("examples" = [">=0.1"]))]
-    requires: Option<String>,
+    requires: Option<Text>,
     /// Other files, merged below this one; their paths are relative to themselves.
     #[schemars(extend("examples" = [["./ci/base.yaml"]]))]
     include: Option<Vec<HostPath>>,

@@ -54,7 +54,7 @@ scalar! {
     Size = {
         "description": "A size: digits and KiB, MiB, GiB, TiB, kB, MB, GB or TB; a bare integer is MiB.",
         "anyOf": [
-            { "type": "string", "pattern": "(^[0-9]+(KiB|MiB|GiB|TiB|kB|MB|GB|TB)$|\\$)" },
+            { "type": "string", "pattern": "(^[0-9]+(KiB|MiB|GiB|TiB|kB|MB|GB|TB)?$|\\$)" },
             { "type": "integer", "minimum": 0 }
         ],
         "examples": ["512MiB", "2GiB", 1024]
@@ -154,7 +154,7 @@ scalar! {
     Workspace = {
         "description": "A size, or `false` for no workspace.",
         "anyOf": [
-            { "type": "string", "pattern": "(^[0-9]+(KiB|MiB|GiB|TiB|kB|MB|GB|TB)$|\\$)" },
+            { "type": "string", "pattern": "(^[0-9]+(KiB|MiB|GiB|TiB|kB|MB|GB|TB)?$|\\$)" },
             { "type": "integer", "minimum": 0 },
             { "const": false }
         ]

@@ -49,8 +49,9 @@ pub(super) fn args(spec: &VmSpec, tsc_khz: Option<u64>) -> Vec<OsString> {
         add("chardev", format!("socket,id=share{number},fd={fd}"));
         add("device", format!("vhost-user-fs-{bus},chardev=share{number},tag={tag},queue-size=1024"));
     }
-    // A guest that reboots ends; nothing but what is said here is in the machine.
-    words.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(String::from));
+    // It starts when the control channel says so. A guest that reboots ends; nothing but what is said here is in the
+    // machine.
+    words.extend(["-S", "-nodefaults", "-no-user-config", "-no-reboot"].map(String::from));
     words.into_iter().map(OsString::from).collect()
 }
 
@@ -159,6 +160,7 @@ mod tests {
 -device vhost-user-fs-device,chardev=share0,tag=root,queue-size=1024
 -chardev socket,id=share1,fd=9
 -device vhost-user-fs-device,chardev=share1,tag=share0,queue-size=1024
+-S
 -nodefaults
 -no-user-config
 -no-reboot

@@ -1,7 +1,7 @@
 //! What QEMU's control channel says about the end of a machine. Bytes in, a reason out.
 
-/// Sent at once: until it is, QEMU tells nothing.
-pub(super) const HELLO: &[u8] = b"{\"execute\":\"qmp_capabilities\"}\n";
+/// Sent at once: until it is, QEMU tells nothing. The CPUs wait for it, so that no end is too early to be told.
+pub(super) const HELLO: &[u8] = b"{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"cont\"}\n";
 
 /// Longest line that is looked at; QEMU's greeting has some hundred bytes.
 const LINE_MAX_BYTES: usize = 16 * 1024;

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::sim::{finally, plan, step};
 use super::world::{FakeEngine, FakeProvider, World};
 use crate::engine::Accel;
-use crate::event::{Event, OutputOf, RunStatus, Stream, Timed};
+use crate::event::{Event, MachinePhase, OutputOf, RunStatus, Stream, Timed};
 use crate::plan::{Command, GuestPath, MountPlan, Plan, StepPlan};
 use crate::run::{Options, ProjectState, RunDeps, Signal, Summary, run};
 
@@ -77,17 +77,22 @@ impl Going {
         (summary, events)
     }
 
-    /// Takes events until a step has written something.
-    async fn until_output(&mut self) {
-        let written = async {
+    /// Takes events until one is as wanted.
+    async fn until(&mut self, is_wanted: fn(&Event) -> bool) {
+        let wanted = async {
             while let Some(timed) = self.events.recv().await {
-                if matches!(timed.event, Event::Output { of: OutputOf::Step(_), .. }) {
+                if is_wanted(&timed.event) {
                     return;
                 }
             }
             panic!("the run ended before");
         };
-        timeout(DEADLINE, written).await.expect("the step writes");
+        timeout(DEADLINE, wanted).await.expect("the event comes");
+    }
+
+    /// Takes events until a step has written something.
+    async fn until_output(&mut self) {
+        self.until(|event| matches!(event, Event::Output { of: OutputOf::Step(_), .. })).await;
     }
 }
 
@@ -315,6 +320,17 @@ async fn an_interrupt_reaches_the_step_and_then_finally_runs() {
     assert_eq!(output_of(&events, "end"), b"end");
     let notes = bench.world.notes();
     assert_eq!(notes[2..], ["exec sleep", "signal 2", "exec echo end", "shutdown", "release"]);
+    bench.assert_nothing_is_left();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupt_while_mounts_are_made_leaves_nothing() {
+    let bench = Bench::new();
+    let mut going = bench.start(mounted(plan(vec![command("a@one", &[], &["echo", "never"])]), "/stuck"));
+    going.until(|event| matches!(event, Event::Machine { phase: MachinePhase::Agent, .. })).await;
+    going.signals.send(Signal::Interrupt).unwrap();
+    let (summary, _) = going.finish().await;
+    assert_eq!((summary.exit_code, summary.skipped), (130, 1));
     bench.assert_nothing_is_left();
 }
 

@@ -28,8 +28,8 @@ use crate::run::{Signal, Summary};
 /// Events that may wait for the reporter before guests are held back.
 const EVENTS_WAITING: usize = 256;
 
-/// How long the end of an interrupted run waits for a reader that does not read.
-const READER_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the end of a run waits after a signal for a reader that does not read.
+const READER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The reporter that a person or program asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,21 +68,20 @@ pub(crate) struct Reporting {
 }
 
 impl Reporting {
-    /// Waits until all is shown; after an interrupt not for ever, and no longer than until the next signal. The run is
-    /// over, so that a signal changes nothing of what it came to.
+    /// Waits until all is shown; after a signal not for ever. The run is over, so that one that comes only now changes
+    /// nothing of what it came to.
     pub(crate) async fn finish(self, summary: &Summary, signals: &mut UnboundedReceiver<Signal>) {
         let patience = async {
-            match summary.status {
-                RunStatus::Interrupted => sleep(READER_PATIENCE).await,
-                _ => pending().await,
+            if summary.status != RunStatus::Interrupted && signals.recv().await.is_none() {
+                pending::<()>().await;
             }
+            sleep(READER_PATIENCE).await;
         };
         tokio::select! {
             biased;
             // A reporter that panicked has told so by the panic itself.
             _ = self.done => {}
             () = patience => {}
-            Some(_) = signals.recv() => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::dispatcher::{Dispatcher, DispatcherFacts};
 use super::input::{Action, RunInput, Timer};
@@ -194,7 +194,7 @@ impl Driver {
         self.outbox_bytes = 0;
     }
 
-    /// Gives the reporters the last events; a second signal shortens it.
+    /// Gives the reporters the last events. A signal shortens it, but never by so much that who reads misses the end.
     async fn flush(&mut self, signals: &mut mpsc::UnboundedReceiver<Signal>) {
         let outbox = std::mem::take(&mut self.outbox);
         let send = async {
@@ -204,25 +204,24 @@ impl Driver {
                 }
             }
         };
-        let is_interrupted = self.dispatcher.interrupt.is_some();
-        if self.dispatcher.is_killed {
-            let _ = timeout(LAST_EVENTS, send).await;
-        } else {
-            tokio::select! {
-                biased;
-                () = send => {}
-                () = hurry(signals, if is_interrupted { 1 } else { 2 }) => {}
+        let is_killed = self.dispatcher.is_killed;
+        let hurry = async {
+            if !is_killed {
+                next(signals).await;
             }
+            sleep(LAST_EVENTS).await;
+        };
+        tokio::select! {
+            () = send => {}
+            () = hurry => {}
         }
     }
 }
 
-/// Returns after so many signals; never where none can come.
-async fn hurry(signals: &mut mpsc::UnboundedReceiver<Signal>, count: u32) {
-    for _ in 0..count {
-        if signals.recv().await.is_none() {
-            std::future::pending::<()>().await;
-        }
+/// Returns after a signal; never where none can come.
+async fn next(signals: &mut mpsc::UnboundedReceiver<Signal>) {
+    if signals.recv().await.is_none() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -167,6 +167,7 @@ fn a_reader_that_does_not_read_does_not_hold_a_run_that_is_told_to_end() {
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     let status = child.wait().unwrap();
-    assert_eq!(status.code(), Some(0), "the run was over, and had passed");
+    // The news of the machine's end may have come after the signal.
+    assert!(matches!(status.code(), Some(0 | 143)), "{status}");
     world.assert_nothing_stays();
 }

@@ -60,6 +60,10 @@ fn while_a_tool_downloads_the_kernel() {
         let mut live = world.up(&[]);
         live.until("a tool", |event| event["event"] == "progress");
         live.signal(Signal::TERM);
+        if who == Who::Ordinary {
+            live.until("the news", |event| event["event"] == "warning");
+            live.signal(Signal::INT);
+        }
         let ended = live.end();
         ended.assert_run("interrupted", 143, "interrupted by SIGTERM");
         assert!(ended.after < AT_ONCE, "{:?}", ended.after);

@@ -187,6 +187,9 @@ impl Loader<'_> {
                 None => diagnostic.help("name a file, as `-f smolvm.yaml`; `-` is standard input"),
             };
         }
+        if is_link && *error == FileError::Missing {
+            return diagnostic.help("make what it leads to, or name another with `-f FILE`");
+        }
         if *error != FileError::Missing {
             return diagnostic.help("give the right to read it, or name another with `-f FILE`");
         }

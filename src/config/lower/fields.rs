@@ -14,6 +14,8 @@ pub(super) struct Fields {
     meant: Vec<&'static str>,
     /// Whether keys may be missing because a merge could not be read.
     is_incomplete: bool,
+    /// Whether a key is unknown and nothing tells what it was meant to be.
+    pub(super) has_riddle: bool,
     /// The map itself.
     pub(super) value: Value,
 }
@@ -47,7 +49,7 @@ impl Reader<'_> {
     pub(super) fn fields(&mut self, value: Value, table: &KeyTable) -> Option<Fields> {
         let entries = self.entries(value, table.place)?;
         let is_incomplete = matches!(self.content(value), Content::Map(map) if map.is_incomplete);
-        let mut fields = Fields { fields: Vec::new(), meant: Vec::new(), is_incomplete, value };
+        let mut fields = Fields { fields: Vec::new(), meant: Vec::new(), is_incomplete, has_riddle: false, value };
         let mut unknown = Vec::new();
         for entry in &entries {
             let via = value.via.or(entry.via);
@@ -125,6 +127,8 @@ impl Reader<'_> {
                 }
             }
             fields.meant.push(ours);
+        } else {
+            fields.has_riddle = true;
         }
         self.report(diagnostic);
     }

@@ -21,9 +21,9 @@ pub(in crate::config) fn lower(reader: &mut Reader<'_>, root: Value, name: Optio
     let own_name = reader.project_name(&fields);
     let env = reader.environment(&fields);
     let volumes = reader.volume_names(&fields);
-    // Included files may bring machines and steps.
+    // Included files may bring machines and steps, and an unknown key may have been meant to.
     gaps.machines = fields.has("include");
-    gaps.steps = fields.has("include");
+    gaps.steps = fields.has("include") || (fields.has_riddle && fields.get("steps").is_none());
     let machines = reader.machines(&fields, &volumes, &mut gaps);
     let steps = reader.steps(&fields, false, &machines, &mut gaps);
     let finally = reader.steps(&fields, true, &machines, &mut gaps);

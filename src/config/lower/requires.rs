@@ -2,14 +2,14 @@
 
 use semver::{BuildMetadata, Prerelease, Version, VersionReq};
 
-use super::reader::{Reader, TextForm, Value};
+use super::reader::{Reader, TextForm, Value, shown};
 
 impl Reader<'_> {
     pub(super) fn check_requires(&mut self, value: Value) {
         let Some(text) = self.text(value, "`requires`", TextForm::Loose) else { return };
         let Ok(range) = VersionReq::parse(&text.value) else {
             let diagnostic =
-                self.error(5, value, format!("`{}` is not a range of versions", text.value), "not a range");
+                self.error(5, value, format!("{} is not a range of versions", shown(&text.value)), "not a range");
             self.report(diagnostic.help("write it as `\">=0.1\"` or `\">=0.1, <2\"`"));
             return;
         };

@@ -23,6 +23,7 @@ use crate::config::{self, Loaded};
 use crate::host;
 use crate::plan::Plan;
 use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, RunFolder, Signal, Summary};
+use crate::sys::socket;
 
 /// Runs the project.
 pub(crate) fn run(args: &UpArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
@@ -177,6 +178,9 @@ fn open_state(
     let (folder, remarks) = state.begin_run(&lock).map_err(|error| Failure::new(Class::World, error))?;
     for remark in remarks {
         printer.note(&format!("note: {remark}\n"));
+    }
+    for path in socket::clear_stale() {
+        printer.note(&format!("note: cleared `{}`, which a killed run left\n", path.display()));
     }
     Ok((lock, folder))
 }

@@ -4,6 +4,7 @@
 //! Deliberately not here: signals that a run can hear (`signals`).
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
 use crate::running::{Live, Who, World, as_everyone};
@@ -114,6 +115,9 @@ fn a_download_that_is_killed_is_swept_by_the_next_run() {
         world.assert_only_state_stays();
         assert_eq!(scratch_folders(), left);
 
+        // As if it had been killed in the moment in which a socket has a name.
+        world.make_folder("run/smolvm-0123456789abcdef");
+        drop(UnixListener::bind(world.place("run/smolvm-0123456789abcdef/fedcba9876543210")).unwrap());
         let mut second = world.up(&[]);
         second.until("a tool", |event| event["event"] == "progress");
         let fresh = scratch_folders();
@@ -121,6 +125,9 @@ fn a_download_that_is_killed_is_swept_by_the_next_run() {
         second.signal(rustix::process::Signal::INT);
         let ended = second.end();
         assert!(ended.stderr.contains("was killed before its end; cleared what it left"), "{}", ended.stderr);
+        let folder = world.place("run/smolvm-0123456789abcdef");
+        let note = format!("note: cleared `{}`, which a killed run left\n", folder.display());
+        assert!(ended.stderr.contains(&note), "{}", ended.stderr);
         world.assert_nothing_stays();
     });
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
 use super::args::{Progress, UpArgs};
@@ -121,11 +121,9 @@ fn run_and_report(
     report: report_run::Report<'_>,
     interrupts: Interrupts,
 ) -> Result<Summary, Failure> {
-    let Interrupts { runtime, signals } = interrupts;
-    let printer = *report.printer;
+    let Interrupts { runtime, mut signals } = interrupts;
     let (events, reporting) = report_run::spawn(report)?;
     let summary = runtime.block_on(async {
-        let mut signals = announced(signals, printer);
         let summary = run::run(plan, deps, options, &mut signals, events).await;
         reporting.finish(&summary, &mut signals).await;
         summary
@@ -133,24 +131,6 @@ fn run_and_report(
     // Tasks that still block (a prepare that was canceled) do not hold the end.
     runtime.shutdown_background();
     Ok(summary)
-}
-
-/// The same signals; the first one is answered in words, because what follows it takes its time.
-fn announced(mut signals: UnboundedReceiver<Signal>, printer: Printer) -> UnboundedReceiver<Signal> {
-    let (sender, receiver) = unbounded_channel();
-    tokio::spawn(async move {
-        let mut is_first = true;
-        while let Some(signal) = signals.recv().await {
-            if is_first {
-                printer.note(&format!("{}: stopping; a second signal waits for nothing\n", signal.name()));
-            }
-            is_first = false;
-            if sender.send(signal).is_err() {
-                break;
-            }
-        }
-    });
-    receiver
 }
 
 fn open_state(

@@ -5,7 +5,7 @@ use std::process::Child;
 
 use serde_json::Value;
 
-use crate::live::Live;
+use crate::events::Live;
 use crate::support::{Case, machines, repository};
 
 /// One small machine, and these steps.
@@ -163,17 +163,17 @@ fn a_second_up_learns_who_holds_the_project_or_waits() {
         )
         .folder("go")
         .args(["--progress", "json"]);
-    let mut first = Live::start(&case);
-    first.until(&[("event", "step-started")]);
+    let mut first = Live::start(case.command());
+    first.until("the start of the step", |event| event["event"] == "step-started");
     let refused = case.run();
     let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(125), "{stderr}");
-    assert!(stderr.contains(&format!("the project is held by process {} (`", first.child.id())), "{stderr}");
+    assert!(stderr.contains(&format!("the project is held by process {} (`", first.pid())), "{stderr}");
     let waiting = case.command().arg("--wait-lock").spawn().unwrap();
     let mut waiting = WaitingUp { child: waiting };
     waiting.says("waiting: the project is held by process");
     std::fs::write(case.project().join("go/on"), "").unwrap();
-    assert!(first.end().1.success());
+    assert_eq!(first.finish().code, Some(0));
     assert_eq!(waiting.child.wait_with_output().unwrap().status.code(), Some(0));
 }
 

@@ -18,7 +18,6 @@ mod invoker;
 mod isolation;
 mod layers;
 mod leftovers;
-mod live;
 mod machine;
 mod ownership;
 mod plans;

@@ -6,6 +6,7 @@
 //! ```
 
 mod build;
+mod critical;
 mod graph;
 mod model;
 mod render;
@@ -15,6 +16,7 @@ mod tests;
 
 pub use crate::config::model::{Command, GuestPath, Image, KernelSource};
 pub use build::build;
+pub use critical::critical_path;
 pub use model::{HostFacts, Invoker, Limits, MachinePlan, MountPlan, Operation, OperationKind, Plan, StepPlan};
 pub use render::{render_json, render_size, render_text};
 pub use selection::{Selection, SelectionError};

@@ -14,7 +14,7 @@ use crate::engine::ShareSocket;
 use crate::guest::{AGENT, Dial};
 use crate::image::{Waiter, initramfs, kernel};
 use crate::plan::{Invoker, MachinePlan};
-use crate::run::{Prepared, Provide, ProvideError, ProvideHooks, Shares};
+use crate::run::{Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
 use crate::share::{Rights, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share};
 use crate::virtio::vsock::{VsockBackend, VsockHandle};
 
@@ -73,8 +73,8 @@ impl Provider {
 
 impl Provide for Provider {
     fn prepare(&self, machine: &MachinePlan, hooks: ProvideHooks) -> Result<Prepared, ProvideError> {
-        let ProvideHooks { progress, is_canceled, share_died } = hooks;
-        let mut waiter = HookedWaiter { progress, is_canceled: Arc::clone(&is_canceled) };
+        let ProvideHooks { progress, pulled, is_canceled, share_died } = hooks;
+        let mut waiter = HookedWaiter { progress, pulled, is_canceled: Arc::clone(&is_canceled) };
         let (kernel, initramfs) = self.boot_files(machine, &mut waiter)?;
         folders::create_missing(&machine.mounts, &self.invoker)
             .map_err(|error| world("the folders of the mounts are not there", &error))?;
@@ -109,12 +109,17 @@ impl Provide for Provider {
 /// The run, as who waits for a kernel.
 struct HookedWaiter {
     progress: Box<dyn FnMut(String) + Send>,
+    pulled: Box<dyn FnMut(Pulled) + Send>,
     is_canceled: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Waiter for HookedWaiter {
     fn tell(&mut self, words: &str) {
         (self.progress)(words.to_owned());
+    }
+
+    fn pulled(&mut self, what: &str, done: u64, total: Option<u64>) {
+        (self.pulled)(Pulled { name: what.to_owned(), done, total });
     }
 
     fn has_left(&self) -> bool {

@@ -14,6 +14,7 @@ mod examples;
 mod exit_codes;
 mod faults;
 mod guest;
+mod hurt;
 mod invoker;
 mod isolation;
 mod layers;

@@ -29,4 +29,4 @@ mod words;
 
 pub use serve::serve_main;
 pub use spawn::{OnDeath, ShareHandle, spawn_share, spawn_share_from};
-pub use spec::{Rights, ShareError, ShareSpec, ShareTree};
+pub use spec::{Rights, ShareCache, ShareError, ShareSpec, ShareTree};

@@ -61,6 +61,7 @@ pub(super) fn settings_for(tree: &ShareTree, is_root: bool, fd_limit: u64, own_f
 mod tests {
     use std::path::PathBuf;
 
+    use super::super::spec::ShareCache;
     use super::*;
 
     fn settings(tree: &ShareTree, is_root: bool) -> Settings {
@@ -70,7 +71,10 @@ mod tests {
     #[test]
     fn folders_are_believed_for_a_second_at_most() {
         for is_read_only in [true, false] {
-            let share = settings(&ShareTree::Folder { path: PathBuf::from("/x"), is_read_only }, false);
+            let share = settings(
+                &ShareTree::Folder { path: PathBuf::from("/x"), is_read_only, cache: ShareCache::Auto },
+                false,
+            );
             assert!(share.tree.timeout <= SHORT && share.rules.absence <= SHORT);
             assert!(!share.tree.is_cached && share.tree.is_read_only == is_read_only);
             assert!(!share.rules.is_public_only);

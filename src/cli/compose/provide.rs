@@ -13,9 +13,9 @@ use crate::config::model::{Image, KernelSource};
 use crate::engine::ShareSocket;
 use crate::guest::{AGENT, Dial};
 use crate::image::{Waiter, initramfs, kernel};
-use crate::plan::{Invoker, MachinePlan};
+use crate::plan::{Cache, Invoker, MachinePlan, MountPlan, MountPlanKind};
 use crate::run::{Prepared, Provide, ProvideError, ProvideHooks, Shares};
-use crate::share::{Rights, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share};
+use crate::share::{Rights, ShareCache, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share};
 use crate::virtio::vsock::{VsockBackend, VsockHandle};
 
 /// Context id of a guest; each has a vsock of its own, so that all can have the same (0 to 2 are taken by the protocol).
@@ -64,8 +64,7 @@ impl Provider {
         };
         let mut specs = vec![ShareSpec { tag: ROOT_TAG.to_owned(), tree: root, rights: rights.clone() }];
         for mount in &machine.mounts {
-            let tree = ShareTree::Folder { path: mount.source.clone(), is_read_only: mount.readonly };
-            specs.push(ShareSpec { tag: mount.tag.clone(), tree, rights: rights.clone() });
+            specs.extend(mount_share(mount).map(|(tag, tree)| ShareSpec { tag, tree, rights: rights.clone() }));
         }
         Ok(specs)
     }
@@ -147,6 +146,22 @@ impl Dial for VsockDial {
     }
 }
 
+/// Tag and tree of the share of a mount, where it has one.
+fn mount_share(mount: &MountPlan) -> Option<(String, ShareTree)> {
+    let (tag, path) = mount.share()?;
+    let (is_read_only, cache) = match &mount.kind {
+        MountPlanKind::Bind { readonly, cache, .. } => (*readonly, *cache),
+        // The guest writes to a layer of its own.
+        MountPlanKind::Overlay { .. } | MountPlanKind::Tmpfs { .. } => (true, Cache::Auto),
+    };
+    let cache = match cache {
+        Cache::Auto => ShareCache::Auto,
+        Cache::Always => ShareCache::Always,
+        Cache::Never => ShareCache::Never,
+    };
+    Some((tag.to_owned(), ShareTree::Folder { path: path.to_path_buf(), is_read_only, cache }))
+}
+
 fn people_name(spec: &ShareSpec) -> String {
     match &spec.tree {
         ShareTree::Folder { path, .. } | ShareTree::RootFolder { path } => {
@@ -169,7 +184,7 @@ fn world(what: &str, error: &(dyn std::error::Error + 'static)) -> ProvideError 
 mod tests {
     use super::*;
     use crate::config::model::GuestPath;
-    use crate::plan::MountPlan;
+    use crate::plan::OwnerPlan;
 
     fn provider() -> Provider {
         let invoker = Invoker { uid: 1000, gid: 100, groups: vec![4], name: None, home: None, is_process_root: true };
@@ -178,11 +193,16 @@ mod tests {
 
     fn machine(image: Image) -> MachinePlan {
         let mount = MountPlan {
-            tag: "share0".to_owned(),
-            source: PathBuf::from("/project/src"),
             target: GuestPath::parse("/code").unwrap(),
-            readonly: true,
             create: false,
+            kind: MountPlanKind::Bind {
+                tag: "share0".to_owned(),
+                source: PathBuf::from("/project/src"),
+                readonly: true,
+                owner: OwnerPlan::Invoker,
+                guest_owner: None,
+                cache: Cache::Auto,
+            },
         };
         MachinePlan {
             name: "box".to_owned(),
@@ -201,7 +221,8 @@ mod tests {
     fn the_root_comes_first_and_every_share_has_the_invokers_rights() {
         let specs = provider().share_specs(&machine(Image::Host)).unwrap();
         let rights = Rights { uid: 1000, gid: 100, groups: vec![4] };
-        let tree = ShareTree::Folder { path: PathBuf::from("/project/src"), is_read_only: true };
+        let tree =
+            ShareTree::Folder { path: PathBuf::from("/project/src"), is_read_only: true, cache: ShareCache::Auto };
         assert_eq!(
             specs,
             [

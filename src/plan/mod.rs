@@ -6,6 +6,7 @@
 //! ```
 
 mod build;
+mod critical;
 mod graph;
 mod model;
 mod render;
@@ -13,8 +14,12 @@ mod selection;
 #[cfg(test)]
 mod tests;
 
-pub use crate::config::model::{Command, GuestPath, Image, KernelSource};
+pub use crate::config::model::{Cache, Command, GuestPath, Image, KernelSource};
 pub use build::build;
-pub use model::{HostFacts, Invoker, Limits, MachinePlan, MountPlan, Operation, OperationKind, Plan, StepPlan};
+pub use critical::critical_path;
+pub use model::{
+    HostFacts, Invoker, Limits, MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, OwnerPlan, Plan,
+    StepPlan,
+};
 pub use render::{render_json, render_size, render_text};
 pub use selection::{Selection, SelectionError};

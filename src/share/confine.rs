@@ -85,7 +85,7 @@ pub(super) fn enter_tree(tree: &ShareTree) -> Result<File, ConfineError> {
     let own_fds = openat(CWD, "/proc/self/fd", flags, Mode::empty()).map_err(denied("opening `/proc/self/fd`"))?;
     mount::make_mounts_private().map_err(denied("changing mounts"))?;
     let root = match tree {
-        ShareTree::Folder { path, is_read_only } => folder_tree(path, *is_read_only)?,
+        ShareTree::Folder { path, is_read_only, .. } => folder_tree(path, *is_read_only)?,
         ShareTree::RootFolder { path } => folder_tree(path, true)?,
         ShareTree::HostRoot => host_tree()?,
     };

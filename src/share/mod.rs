@@ -30,4 +30,4 @@ mod words;
 
 pub use serve::serve_main;
 pub use spawn::{OnDeath, ShareHandle, spawn_share, spawn_share_from};
-pub use spec::{Makers, Rights, ShareError, ShareSpec, ShareTree};
+pub use spec::{Makers, Rights, ShareCache, ShareError, ShareSpec, ShareTree};

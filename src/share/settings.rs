@@ -65,7 +65,7 @@ pub(super) fn settings_for(spec: &ShareSpec, fd_limit: u64, own_fds: File) -> Se
 mod tests {
     use std::path::PathBuf;
 
-    use super::super::spec::Rights;
+    use super::super::spec::{Rights, ShareCache};
     use super::*;
 
     fn spec(tree: &ShareTree, is_root: bool) -> ShareSpec {
@@ -81,7 +81,10 @@ mod tests {
     #[test]
     fn folders_are_believed_for_a_second_at_most() {
         for is_read_only in [true, false] {
-            let share = settings(&ShareTree::Folder { path: PathBuf::from("/x"), is_read_only }, false);
+            let share = settings(
+                &ShareTree::Folder { path: PathBuf::from("/x"), is_read_only, cache: ShareCache::Auto },
+                false,
+            );
             assert!(share.tree.timeout <= SHORT && share.rules.absence <= SHORT);
             assert!(!share.tree.is_cached && share.tree.is_read_only == is_read_only);
             assert!(!share.rules.is_public_only);
@@ -90,7 +93,7 @@ mod tests {
 
     #[test]
     fn guests_own_ids_are_those_of_the_disk_with_set_id_bits() {
-        let tree = ShareTree::Folder { path: PathBuf::from("/x"), is_read_only: false };
+        let tree = ShareTree::Folder { path: PathBuf::from("/x"), is_read_only: false, cache: ShareCache::Auto };
         let spec = ShareSpec { makers: Makers::Guest, ..spec(&tree, true) };
         let rules = settings_for(&spec, 1024, File::open("/").unwrap()).rules;
         assert!(rules.is_literal && rules.owners == Owners::Disk);

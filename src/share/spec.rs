@@ -13,6 +13,8 @@ pub enum ShareTree {
         path: PathBuf,
         /// Whether every write is refused on the host's side.
         is_read_only: bool,
+        /// How long the guest may believe what it read.
+        cache: ShareCache,
     },
     /// The root file system of this computer without what is private (`image: host`), read-only, all seen as 0:0.
     HostRoot,
@@ -21,6 +23,18 @@ pub enum ShareTree {
         /// Absolute path on the host.
         path: PathBuf,
     },
+}
+
+/// How long a guest may believe what it read of a folder or file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShareCache {
+    /// A second at most, so that edits on the host are seen.
+    #[default]
+    Auto,
+    /// For ever: nothing changes. Read-only trees only.
+    Always,
+    /// Not at all.
+    Never,
 }
 
 /// With whose rights a server acts on the host.

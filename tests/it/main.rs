@@ -31,3 +31,4 @@ mod share_guest;
 mod signals;
 mod support;
 mod tidy;
+mod world;

@@ -13,9 +13,9 @@ use crate::config::model::{Image, KernelSource};
 use crate::engine::ShareSocket;
 use crate::guest::{AGENT, Dial};
 use crate::image::{Waiter, initramfs, kernel};
-use crate::plan::{Invoker, MachinePlan};
-use crate::run::{Prepared, Provide, ProvideError, ProvideHooks, Shares};
-use crate::share::{Makers, Rights, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share};
+use crate::plan::{Cache, Invoker, MachinePlan, MountPlan, MountPlanKind};
+use crate::run::{Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
+use crate::share::{Makers, Rights, ShareCache, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share};
 use crate::virtio::vsock::{VsockBackend, VsockHandle};
 
 /// Context id of a guest; each has a vsock of its own, so that all can have the same (0 to 2 are taken by the protocol).
@@ -65,8 +65,12 @@ impl Provider {
         let mut specs =
             vec![ShareSpec { tag: ROOT_TAG.to_owned(), tree: root, rights: rights.clone(), makers: Makers::Owner }];
         for mount in &machine.mounts {
-            let tree = ShareTree::Folder { path: mount.source.clone(), is_read_only: mount.readonly };
-            specs.push(ShareSpec { tag: mount.tag.clone(), tree, rights: rights.clone(), makers: Makers::Owner });
+            specs.extend(mount_share(mount).map(|(tag, tree)| ShareSpec {
+                tag,
+                tree,
+                rights: rights.clone(),
+                makers: Makers::Owner,
+            }));
         }
         Ok(specs)
     }
@@ -74,8 +78,8 @@ impl Provider {
 
 impl Provide for Provider {
     fn prepare(&self, machine: &MachinePlan, hooks: ProvideHooks) -> Result<Prepared, ProvideError> {
-        let ProvideHooks { progress, is_canceled, share_died } = hooks;
-        let mut waiter = HookedWaiter { progress, is_canceled: Arc::clone(&is_canceled) };
+        let ProvideHooks { progress, pulled, is_canceled, share_died } = hooks;
+        let mut waiter = HookedWaiter { progress, pulled, is_canceled: Arc::clone(&is_canceled) };
         let (kernel, initramfs) = self.boot_files(machine, &mut waiter)?;
         folders::create_missing(&machine.mounts, &self.invoker)
             .map_err(|error| world("the folders of the mounts are not there", &error))?;
@@ -110,12 +114,17 @@ impl Provide for Provider {
 /// The run, as who waits for a kernel.
 struct HookedWaiter {
     progress: Box<dyn FnMut(String) + Send>,
+    pulled: Box<dyn FnMut(Pulled) + Send>,
     is_canceled: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Waiter for HookedWaiter {
     fn tell(&mut self, words: &str) {
         (self.progress)(words.to_owned());
+    }
+
+    fn pulled(&mut self, what: &str, done: u64, total: Option<u64>) {
+        (self.pulled)(Pulled { name: what.to_owned(), done, total });
     }
 
     fn has_left(&self) -> bool {
@@ -148,6 +157,22 @@ impl Dial for VsockDial {
     }
 }
 
+/// Tag and tree of the share of a mount, where it has one.
+fn mount_share(mount: &MountPlan) -> Option<(String, ShareTree)> {
+    let (tag, path) = mount.share()?;
+    let (is_read_only, cache) = match &mount.kind {
+        MountPlanKind::Bind { readonly, cache, .. } => (*readonly, *cache),
+        // The guest writes to a layer of its own.
+        MountPlanKind::Overlay { .. } | MountPlanKind::Tmpfs { .. } => (true, Cache::Auto),
+    };
+    let cache = match cache {
+        Cache::Auto => ShareCache::Auto,
+        Cache::Always => ShareCache::Always,
+        Cache::Never => ShareCache::Never,
+    };
+    Some((tag.to_owned(), ShareTree::Folder { path: path.to_path_buf(), is_read_only, cache }))
+}
+
 fn people_name(spec: &ShareSpec) -> String {
     match &spec.tree {
         ShareTree::Folder { path, .. } | ShareTree::RootFolder { path } => {
@@ -170,7 +195,7 @@ fn world(what: &str, error: &(dyn std::error::Error + 'static)) -> ProvideError 
 mod tests {
     use super::*;
     use crate::config::model::GuestPath;
-    use crate::plan::MountPlan;
+    use crate::plan::OwnerPlan;
 
     fn provider() -> Provider {
         let invoker = Invoker { uid: 1000, gid: 100, groups: vec![4], name: None, home: None, is_process_root: true };
@@ -179,11 +204,16 @@ mod tests {
 
     fn machine(image: Image) -> MachinePlan {
         let mount = MountPlan {
-            tag: "share0".to_owned(),
-            source: PathBuf::from("/project/src"),
             target: GuestPath::parse("/code").unwrap(),
-            readonly: true,
             create: false,
+            kind: MountPlanKind::Bind {
+                tag: "share0".to_owned(),
+                source: PathBuf::from("/project/src"),
+                readonly: true,
+                owner: OwnerPlan::Invoker,
+                guest_owner: None,
+                cache: Cache::Auto,
+            },
         };
         MachinePlan {
             name: "box".to_owned(),
@@ -202,7 +232,8 @@ mod tests {
     fn the_root_comes_first_and_every_share_has_the_invokers_rights() {
         let specs = provider().share_specs(&machine(Image::Host)).unwrap();
         let rights = Rights { uid: 1000, gid: 100, groups: vec![4] };
-        let tree = ShareTree::Folder { path: PathBuf::from("/project/src"), is_read_only: true };
+        let tree =
+            ShareTree::Folder { path: PathBuf::from("/project/src"), is_read_only: true, cache: ShareCache::Auto };
         assert_eq!(
             specs,
             [

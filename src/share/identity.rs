@@ -84,6 +84,7 @@ fn foreign(rights: &Rights) -> String {
 mod tests {
     use std::path::PathBuf;
 
+    use super::super::spec::ShareCache;
     use super::*;
 
     fn all_ids() -> Vec<IdExtent> {
@@ -99,7 +100,7 @@ mod tests {
     }
 
     fn folder() -> ShareTree {
-        ShareTree::Folder { path: PathBuf::from("/x"), is_read_only: false }
+        ShareTree::Folder { path: PathBuf::from("/x"), is_read_only: false, cache: ShareCache::Auto }
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod passthrough;
 mod rules;
 mod serve;
 mod settings;
+mod single;
 mod spawn;
 mod spec;
 mod tree;
@@ -29,4 +30,4 @@ mod words;
 
 pub use serve::serve_main;
 pub use spawn::{OnDeath, ShareHandle, spawn_share, spawn_share_from};
-pub use spec::{Rights, ShareError, ShareSpec, ShareTree};
+pub use spec::{Rights, ShareCache, ShareError, ShareSpec, ShareTree};

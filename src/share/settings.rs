@@ -4,7 +4,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use super::rules::{Owners, Rules};
-use super::spec::ShareTree;
+use super::spec::{ShareCache, ShareTree};
 use super::tree::TreeSettings;
 
 /// Open files that the server needs for itself.
@@ -36,13 +36,20 @@ pub(super) struct Settings {
 /// Owners in an image folder are those on the disk where root serves it; an ordinary user could unpack it only as its
 /// own, and sees all as 0:0.
 pub(super) fn settings_for(tree: &ShareTree, is_root: bool, fd_limit: u64, own_fds: File) -> Settings {
-    let is_image = !matches!(tree, ShareTree::Folder { .. });
-    let is_writable = matches!(tree, ShareTree::Folder { is_read_only: false, .. });
-    let timeout = if is_image { LONG } else { SHORT };
+    let is_image = !tree.is_mount();
+    let is_writable = tree.is_writable();
+    let timeout = match tree {
+        ShareTree::File { cache: ShareCache::Always, is_read_only: true, .. } => LONG,
+        // The node of a file share means whatever file has the name: what is open and what is opened next may be two,
+        // which the guest's kernel tells apart only by asking.
+        ShareTree::File { .. } => Duration::ZERO,
+        ShareTree::Folder { .. } => SHORT,
+        ShareTree::HostRoot | ShareTree::RootFolder { .. } => LONG,
+    };
     // A third for files that the guest has open, one for named files, one for files without a name.
     let open_max = (fd_limit.saturating_sub(OWN_FDS) / 3).clamp(64, OPEN_MAX);
     let owners = match tree {
-        ShareTree::Folder { .. } => Owners::View,
+        ShareTree::Folder { .. } | ShareTree::File { .. } => Owners::View,
         ShareTree::RootFolder { .. } if is_root => Owners::Disk,
         ShareTree::RootFolder { .. } | ShareTree::HostRoot => Owners::Root,
     };
@@ -70,7 +77,10 @@ mod tests {
     #[test]
     fn folders_are_believed_for_a_second_at_most() {
         for is_read_only in [true, false] {
-            let share = settings(&ShareTree::Folder { path: PathBuf::from("/x"), is_read_only }, false);
+            let share = settings(
+                &ShareTree::Folder { path: PathBuf::from("/x"), is_read_only, cache: ShareCache::Auto },
+                false,
+            );
             assert!(share.tree.timeout <= SHORT && share.rules.absence <= SHORT);
             assert!(!share.tree.is_cached && share.tree.is_read_only == is_read_only);
             assert!(!share.rules.is_public_only);

@@ -13,6 +13,17 @@ pub enum ShareTree {
         path: PathBuf,
         /// Whether every write is refused on the host's side.
         is_read_only: bool,
+        /// How long the guest may believe what it read.
+        cache: ShareCache,
+    },
+    /// One file of a mount, found by its name each time that the guest asks for it: a folder that holds nothing else.
+    File {
+        /// Absolute path on the host. Where it is a link, what it leads to is served.
+        path: PathBuf,
+        /// Whether every write is refused on the host's side.
+        is_read_only: bool,
+        /// How long the guest may believe what it read.
+        cache: ShareCache,
     },
     /// The root file system of this computer without what is private (`image: host`), read-only, all seen as 0:0.
     HostRoot,
@@ -21,6 +32,30 @@ pub enum ShareTree {
         /// Absolute path on the host.
         path: PathBuf,
     },
+}
+
+impl ShareTree {
+    /// Whether the guest may change anything.
+    pub fn is_writable(&self) -> bool {
+        matches!(self, Self::Folder { is_read_only: false, .. } | Self::File { is_read_only: false, .. })
+    }
+
+    /// Whether it belongs to a mount, rather than to an image.
+    pub fn is_mount(&self) -> bool {
+        matches!(self, Self::Folder { .. } | Self::File { .. })
+    }
+}
+
+/// How long a guest may believe what it read of a folder or file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShareCache {
+    /// A second at most, so that edits on the host are seen.
+    #[default]
+    Auto,
+    /// For ever: nothing changes. Read-only trees only.
+    Always,
+    /// Not at all.
+    Never,
 }
 
 /// With whose rights a server acts on the host.

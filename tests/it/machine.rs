@@ -16,7 +16,7 @@ use smolvm::guest::{
 };
 use smolvm::image::initramfs;
 use smolvm::image::kernel::{self, KernelRequest};
-use smolvm::share::{Rights, ShareHandle, ShareSpec, ShareTree, spawn_share_from};
+use smolvm::share::{Rights, ShareCache, ShareHandle, ShareSpec, ShareTree, spawn_share_from};
 use smolvm::virtio::vsock::{VsockBackend, VsockHandle};
 use tokio::sync::mpsc::Receiver;
 
@@ -40,7 +40,7 @@ pub(crate) fn mount(tag: &str, folder: &Path, target: &str, is_read_only: bool) 
         is_created_in_share: false,
         inode: Some(folder.metadata().unwrap().ino()),
     };
-    (mount, ShareTree::Folder { path: folder.to_owned(), is_read_only })
+    (mount, ShareTree::Folder { path: folder.to_owned(), is_read_only, cache: ShareCache::Auto })
 }
 
 /// What a command did.

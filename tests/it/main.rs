@@ -29,5 +29,6 @@ mod schema;
 mod share;
 mod share_guest;
 mod signals;
+mod single_file;
 mod support;
 mod tidy;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use smolvm::share::{OnDeath, Rights, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share_from};
+use smolvm::share::{OnDeath, Rights, ShareCache, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share_from};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -23,7 +23,7 @@ fn spawn(tree: ShareTree, on_death: OnDeath) -> Result<(ShareHandle, std::os::fd
 }
 
 fn folder(path: impl Into<PathBuf>) -> ShareTree {
-    ShareTree::Folder { path: path.into(), is_read_only: false }
+    ShareTree::Folder { path: path.into(), is_read_only: false, cache: ShareCache::Auto }
 }
 
 fn unexpected() -> OnDeath {

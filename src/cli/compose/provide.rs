@@ -15,7 +15,7 @@ use crate::guest::{AGENT, Dial};
 use crate::image::{Waiter, initramfs, kernel};
 use crate::plan::{Invoker, MachinePlan};
 use crate::run::{Prepared, Provide, ProvideError, ProvideHooks, Shares};
-use crate::share::{Rights, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share};
+use crate::share::{Rights, ShareCache, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share};
 use crate::virtio::vsock::{VsockBackend, VsockHandle};
 
 /// Context id of a guest; each has a vsock of its own, so that all can have the same (0 to 2 are taken by the protocol).
@@ -64,7 +64,8 @@ impl Provider {
         };
         let mut specs = vec![ShareSpec { tag: ROOT_TAG.to_owned(), tree: root, rights: rights.clone() }];
         for mount in &machine.mounts {
-            let tree = ShareTree::Folder { path: mount.source.clone(), is_read_only: mount.readonly };
+            let tree =
+                ShareTree::Folder { path: mount.source.clone(), is_read_only: mount.readonly, cache: ShareCache::Auto };
             specs.push(ShareSpec { tag: mount.tag.clone(), tree, rights: rights.clone() });
         }
         Ok(specs)
@@ -85,7 +86,7 @@ impl Provide for Provider {
                 return Err(ProvideError { message: "it is no longer wanted".to_owned(), is_host_unfit: false });
             }
             let (tag, name) = (spec.tag.clone(), people_name(&spec));
-            let has_view = matches!(spec.tree, ShareTree::Folder { .. });
+            let has_view = spec.tree.is_mount();
             let died = Arc::clone(&share_died);
             let on_death = Box::new(move |how: String| died(name, how));
             let (handle, socket) = spawn_share(spec, on_death).map_err(|error| share_failure(&error))?;
@@ -149,7 +150,7 @@ impl Dial for VsockDial {
 
 fn people_name(spec: &ShareSpec) -> String {
     match &spec.tree {
-        ShareTree::Folder { path, .. } | ShareTree::RootFolder { path } => {
+        ShareTree::Folder { path, .. } | ShareTree::File { path, .. } | ShareTree::RootFolder { path } => {
             format!("{} (`{}`)", spec.tag, path.display())
         }
         ShareTree::HostRoot => format!("{} (the host's root)", spec.tag),
@@ -201,7 +202,8 @@ mod tests {
     fn the_root_comes_first_and_every_share_has_the_invokers_rights() {
         let specs = provider().share_specs(&machine(Image::Host)).unwrap();
         let rights = Rights { uid: 1000, gid: 100, groups: vec![4] };
-        let tree = ShareTree::Folder { path: PathBuf::from("/project/src"), is_read_only: true };
+        let tree =
+            ShareTree::Folder { path: PathBuf::from("/project/src"), is_read_only: true, cache: ShareCache::Auto };
         assert_eq!(
             specs,
             [

@@ -302,9 +302,9 @@ mod tests {
         assert_eq!(machine.image.value, Image::Dir(PathBuf::from("/project/root")));
         assert_eq!(machine.kernel.value, KernelSource::Path(PathBuf::from("/project/boot/vmlinux")));
         assert_eq!(machine.modules.as_ref().map(|path| path.value.clone()), Some(PathBuf::from("/home/ada/mods")));
-        assert_eq!(machine.mounts[0].source.value, PathBuf::from("/project/src"));
+        assert_eq!(machine.mounts[0].source().unwrap().value, PathBuf::from("/project/src"));
         assert_eq!(machine.mounts[0].target.value.as_str(), "/x/y");
-        assert_eq!(machine.mounts[1].source.value, PathBuf::from("/project/../other"));
+        assert_eq!(machine.mounts[1].source().unwrap().value, PathBuf::from("/project/../other"));
     }
 
     #[test]

@@ -145,21 +145,77 @@ impl GuestPath {
     }
 }
 
-/// A host folder in a guest.
+/// A place in a guest that comes from elsewhere.
 #[derive(Debug, Clone)]
 pub struct Mount {
-    /// Absolute host path, as the file says it (links not followed).
-    pub source: Spanned<PathBuf>,
+    /// What is there.
+    pub kind: MountKind,
     /// Mount point in the guest, normalised.
     pub target: Spanned<GuestPath>,
-    /// Whether the guest may not write; enforced on the host.
-    pub readonly: bool,
-    /// Whether missing folders are made on the host.
+    /// Whether what is missing is made on the host: the source folder of a bind mount, and for every kind the mount
+    /// point inside a writable parent share.
     pub create: bool,
-    /// Who owns on the host what the guest creates.
-    pub owner: Spanned<Owner>,
     /// The whole entry.
     pub span: Span,
+}
+
+impl Mount {
+    /// The host path, where there is one.
+    pub fn source(&self) -> Option<&Spanned<PathBuf>> {
+        match &self.kind {
+            MountKind::Bind { source, .. } | MountKind::Overlay { source, .. } => Some(source),
+            MountKind::Tmpfs { .. } => None,
+        }
+    }
+
+    /// Whether what the guest writes here changes the host.
+    pub fn is_writable_bind(&self) -> bool {
+        matches!(self.kind, MountKind::Bind { readonly: false, .. })
+    }
+
+    /// Whether the guest may not write here.
+    pub fn is_readonly(&self) -> bool {
+        matches!(self.kind, MountKind::Bind { readonly: true, .. })
+    }
+
+    /// The word of the file for this kind.
+    pub fn kind_word(&self) -> &'static str {
+        match self.kind {
+            MountKind::Bind { .. } => "bind",
+            MountKind::Overlay { .. } => "overlay",
+            MountKind::Tmpfs { .. } => "tmpfs",
+        }
+    }
+}
+
+/// What a mount shows. (`type: volume` is not run yet and never becomes one.)
+#[derive(Debug, Clone)]
+pub enum MountKind {
+    /// A folder or a file of the host.
+    Bind {
+        /// Absolute host path, as the file says it (links not followed).
+        source: Spanned<PathBuf>,
+        /// Whether the guest may not write; enforced on the host.
+        readonly: bool,
+        /// Who owns on the host what the guest creates.
+        owner: Spanned<Owner>,
+        /// The guest's user as whose the files appear, whoever runs the step.
+        guest_owner: Option<Spanned<String>>,
+        /// How long the guest may believe what it read.
+        cache: Spanned<Cache>,
+    },
+    /// A folder of the host under a writable layer of the machine: the host never changes.
+    Overlay {
+        /// Absolute host path, as the file says it (links not followed).
+        source: Spanned<PathBuf>,
+        /// The guest's user as whose the files appear; by default the machine's.
+        guest_owner: Option<Spanned<String>>,
+    },
+    /// A folder in the guest's memory.
+    Tmpfs {
+        /// Most that it may hold, in MiB; `None` is half of the memory.
+        size_mib: Option<Spanned<u64>>,
+    },
 }
 
 /// Who owns on the host what the guest creates.
@@ -167,8 +223,30 @@ pub struct Mount {
 pub enum Owner {
     /// The user who ran smolvm; under `sudo` the user who called it.
     Invoker,
-    /// A form that this smolvm checks but does not run yet (0011 was said).
-    Unsupported(String),
+    /// The guest's own ids, literally.
+    Guest,
+    /// Ids or names of this host as written: `1000:1000`, `www-data`, `user:group`.
+    Named(String),
+}
+
+/// How long a guest may believe what it read of a share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cache {
+    /// A second at most, so that edits on the host are seen.
+    Auto,
+    /// For ever: nothing changes. Read-only shares only.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// To whom a step's results are given when it has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chown {
+    /// `true`: the user who ran smolvm.
+    Invoker,
+    /// Ids or names of this host as written.
+    Named(String),
 }
 
 /// A declared command.
@@ -197,6 +275,8 @@ pub struct Step {
     pub outputs: Vec<Spanned<GuestPath>>,
     /// Whether a failure is only a warning.
     pub continue_on_error: bool,
+    /// To whom what it made in mounts with `owner: guest` is given.
+    pub chown: Option<Spanned<Chown>>,
     /// First line of the entry.
     pub span: Span,
     /// What could not be read.

@@ -6,16 +6,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::graph;
-use super::model::{HostFacts, Limits, MachinePlan, MountPlan, Operation, OperationKind, Plan, StepPlan};
+use super::model::{
+    HostFacts, Limits, MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, OwnerPlan, Plan, StepPlan,
+};
 use super::selection::{self, Reason, Selection, SelectionError};
 use crate::config::Project;
-use crate::config::model::{Machine, Step};
+use crate::config::model::{Machine, MountKind, Owner, Step};
 
 /// CPUs of a machine that names none, where the host has as many.
 const DEFAULT_CPUS: u32 = 2;
 
 /// Fewest steps that run at the same time: also on one CPU, two steps that wait for each other's files get on.
 const MIN_STEPS_AT_ONCE: usize = 2;
+
+/// The user and the group that own nothing.
+const NOBODY: u32 = 65_534;
 
 /// Decides what runs, where, in which order and why.
 ///
@@ -67,6 +72,7 @@ fn plan_step(project: &Project, step: &Step, needs: Vec<String>, is_finally: boo
         timeout: step.timeout,
         outputs: step.outputs.iter().map(|output| output.value.clone()).collect(),
         continue_on_error: step.continue_on_error,
+        chown: None,
         is_finally,
     })
 }
@@ -94,17 +100,49 @@ fn plan_mounts(machine: &Machine) -> Vec<MountPlan> {
     let depth = |target: &str| target.split('/').filter(|part| !part.is_empty()).count();
     let mut mounts: Vec<_> = machine.mounts.iter().collect();
     mounts.sort_by_key(|mount| depth(mount.target.value.as_str()));
+    let mut tags = (0..).map(|number: usize| format!("share{number}"));
     mounts
         .into_iter()
-        .enumerate()
-        .map(|(number, mount)| MountPlan {
-            tag: format!("share{number}"),
-            source: mount.source.value.clone(),
+        .map(|mount| MountPlan {
             target: mount.target.value.clone(),
-            readonly: mount.readonly,
             create: mount.create,
+            kind: plan_mount_kind(machine, &mount.kind, &mut tags),
         })
         .collect()
+}
+
+/// Decides what a mount shows; a mount of the host takes the next of the `tags`.
+fn plan_mount_kind(machine: &Machine, kind: &MountKind, tags: &mut impl Iterator<Item = String>) -> MountPlanKind {
+    let mut next_tag = || tags.next().unwrap_or_default();
+    match kind {
+        MountKind::Bind { source, readonly, owner, guest_owner, cache } => MountPlanKind::Bind {
+            tag: next_tag(),
+            source: source.value.clone(),
+            readonly: *readonly,
+            owner: plan_owner(&owner.value),
+            guest_owner: guest_owner.as_ref().map(|user| user.value.clone()),
+            cache: cache.value,
+        },
+        MountKind::Overlay { source, guest_owner } => MountPlanKind::Overlay {
+            tag: next_tag(),
+            source: source.value.clone(),
+            guest_owner: guest_owner
+                .as_ref()
+                .or(machine.user.as_ref())
+                .map_or_else(default_user, |user| user.value.clone()),
+        },
+        MountKind::Tmpfs { size_mib } => MountPlanKind::Tmpfs { size_mib: size_mib.as_ref().map(|size| size.value) },
+    }
+}
+
+/// Names are not looked up yet: a plan of a file that says one is not made (0011), and none would be believed.
+fn plan_owner(owner: &Owner) -> OwnerPlan {
+    let nobody = OwnerPlan::Ids { uid: NOBODY, gid: NOBODY, groups: Vec::new() };
+    match owner {
+        Owner::Invoker => OwnerPlan::Invoker,
+        Owner::Guest => OwnerPlan::Guest,
+        Owner::Named(_) => nobody,
+    }
 }
 
 /// All operations, in the order in which they are printed where the graph leaves it open: a machine's own before its

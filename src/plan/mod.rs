@@ -13,8 +13,11 @@ mod selection;
 #[cfg(test)]
 mod tests;
 
-pub use crate::config::model::{Command, GuestPath, Image, KernelSource};
+pub use crate::config::model::{Cache, Command, GuestPath, Image, KernelSource};
 pub use build::build;
-pub use model::{HostFacts, Invoker, Limits, MachinePlan, MountPlan, Operation, OperationKind, Plan, StepPlan};
+pub use model::{
+    HostFacts, Invoker, Limits, MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, OwnerPlan, Plan,
+    StepPlan,
+};
 pub use render::{render_json, render_size, render_text};
 pub use selection::{Selection, SelectionError};

@@ -1,10 +1,10 @@
 //! The plan and what it is made from. Everything that `run` needs is in it: `run` never reads the project.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::model::{Command, GuestPath, Image, KernelSource};
+use crate::config::model::{Cache, Command, GuestPath, Image, KernelSource};
 
 /// Who ran smolvm; under `sudo` the user who called it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,16 +86,80 @@ pub struct MachinePlan {
 /// A mount with everything decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountPlan {
-    /// Tag of the share, `share0`, `share1`, …
-    pub tag: String,
-    /// Host folder, absolute.
-    pub source: PathBuf,
     /// Mount point.
     pub target: GuestPath,
-    /// Whether the guest may not write.
-    pub readonly: bool,
-    /// Whether missing folders are made on the host.
+    /// Whether what is missing is made on the host: the source folder of a bind mount, and the mount point inside a
+    /// writable parent share.
     pub create: bool,
+    /// What is there.
+    pub kind: MountPlanKind,
+}
+
+impl MountPlan {
+    /// Tag and host path of its share, where it has one.
+    pub fn share(&self) -> Option<(&str, &Path)> {
+        match &self.kind {
+            MountPlanKind::Bind { tag, source, .. } | MountPlanKind::Overlay { tag, source, .. } => Some((tag, source)),
+            MountPlanKind::Tmpfs { .. } => None,
+        }
+    }
+
+    /// Whether the guest may not write here.
+    pub fn is_readonly(&self) -> bool {
+        matches!(self.kind, MountPlanKind::Bind { readonly: true, .. })
+    }
+}
+
+/// What a mount shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountPlanKind {
+    /// A folder or a file of the host.
+    Bind {
+        /// Tag of the share, `share0`, `share1`, …
+        tag: String,
+        /// Host path, absolute.
+        source: PathBuf,
+        /// Whether the guest may not write.
+        readonly: bool,
+        /// Who owns on the host what the guest creates.
+        owner: OwnerPlan,
+        /// The guest's user as whose the files appear; `None` is the step's.
+        guest_owner: Option<String>,
+        /// How long the guest may believe what it read.
+        cache: Cache,
+    },
+    /// A folder of the host under a writable layer of the machine.
+    Overlay {
+        /// Tag of the share.
+        tag: String,
+        /// Host folder, absolute.
+        source: PathBuf,
+        /// The guest's user as whose the files appear, for the machine's life.
+        guest_owner: String,
+    },
+    /// A folder in the guest's memory.
+    Tmpfs {
+        /// Most that it may hold, in MiB; `None` is half of the memory.
+        size_mib: Option<u64>,
+    },
+}
+
+/// Who owns on the host what the guest creates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnerPlan {
+    /// The invoker.
+    Invoker,
+    /// The guest's own ids, literally.
+    Guest,
+    /// These ids of the host.
+    Ids {
+        /// User id.
+        uid: u32,
+        /// Group id.
+        gid: u32,
+        /// Supplementary groups.
+        groups: Vec<u32>,
+    },
 }
 
 /// A step with everything decided.
@@ -123,6 +187,8 @@ pub struct StepPlan {
     pub outputs: Vec<GuestPath>,
     /// Whether a failure is only a warning.
     pub continue_on_error: bool,
+    /// User and group of the host to whom what it made in mounts with `owner: guest` is given.
+    pub chown: Option<(u32, u32)>,
     /// Whether it is an entry of `finally`.
     pub is_finally: bool,
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::model::{MachinePlan, MountPlan, Operation, OperationKind, Plan};
-use crate::config::model::{Image, KernelSource};
+use super::model::{MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, OwnerPlan, Plan};
+use crate::config::model::{Cache, Image, KernelSource};
 
 /// Version of the JSON form; new fields do not raise it.
 const JSON_VERSION: u32 = 1;
@@ -92,10 +92,30 @@ fn render_machine(text: &mut String, machine: &MachinePlan, folder: Option<&Path
         machine.user,
     );
     for mount in &machine.mounts {
-        let MountPlan { target, source, readonly, create, .. } = mount;
-        let mode = if *readonly { "read-only" } else { "writable" };
-        let made = if *create { ", made where missing" } else { "" };
-        let _ = writeln!(text, "  {}  {mode}, from {}{made}", target.as_str(), shown(source, folder));
+        let what = mount_words(mount, folder);
+        let made = if mount.create { ", made where missing" } else { "" };
+        let _ = writeln!(text, "  {}  {what}{made}", mount.target.as_str());
+    }
+}
+
+fn mount_words(mount: &MountPlan, folder: Option<&Path>) -> String {
+    let seen = |user: &String| format!(", seen as owned by {user}");
+    match &mount.kind {
+        MountPlanKind::Bind { source, readonly, guest_owner, cache, .. } => {
+            let mode = if *readonly { "read-only" } else { "writable" };
+            let view = guest_owner.as_ref().map(seen).unwrap_or_default();
+            let cached = match cache {
+                Cache::Auto => "",
+                Cache::Always => ", cached for ever",
+                Cache::Never => ", not cached",
+            };
+            format!("{mode}, from {}{view}{cached}", shown(source, folder))
+        }
+        MountPlanKind::Overlay { source, guest_owner, .. } => {
+            format!("writable in the machine, over {}{}", shown(source, folder), seen(guest_owner))
+        }
+        MountPlanKind::Tmpfs { size_mib: Some(size) } => format!("in memory, at most {}", render_size(*size)),
+        MountPlanKind::Tmpfs { size_mib: None } => "in memory, at most half of it".to_owned(),
     }
 }
 
@@ -120,19 +140,7 @@ fn json_operation(operation: &Operation) -> Value {
 }
 
 fn json_machine(machine: &MachinePlan) -> Value {
-    let mounts: Vec<Value> = machine
-        .mounts
-        .iter()
-        .map(|mount| {
-            json!({
-                "tag": mount.tag,
-                "source": mount.source.to_string_lossy(),
-                "target": mount.target.as_str(),
-                "readonly": mount.readonly,
-                "create": mount.create,
-            })
-        })
-        .collect();
+    let mounts: Vec<Value> = machine.mounts.iter().map(json_mount).collect();
     let kernel = match &machine.kernel {
         KernelSource::Auto => "auto".to_owned(),
         KernelSource::Path(path) => shown(path, None),
@@ -146,4 +154,43 @@ fn json_machine(machine: &MachinePlan) -> Value {
         "user": machine.user,
         "mounts": mounts,
     })
+}
+
+fn json_mount(mount: &MountPlan) -> Value {
+    let mut object =
+        json!({ "target": mount.target.as_str(), "readonly": mount.is_readonly(), "create": mount.create });
+    let mut set = |key: &str, value: Value| object[key] = value;
+    if let Some((tag, source)) = mount.share() {
+        set("tag", tag.into());
+        set("source", source.to_string_lossy().into());
+    }
+    match &mount.kind {
+        MountPlanKind::Bind { owner, guest_owner, cache, .. } => {
+            set("type", "bind".into());
+            set(
+                "owner",
+                match owner {
+                    OwnerPlan::Invoker => "invoker".into(),
+                    OwnerPlan::Guest => "guest".into(),
+                    OwnerPlan::Ids { uid, gid, .. } => format!("{uid}:{gid}").into(),
+                },
+            );
+            set("guest_owner", guest_owner.clone().into());
+            let cache = match cache {
+                Cache::Auto => "auto",
+                Cache::Always => "always",
+                Cache::Never => "never",
+            };
+            set("cache", cache.into());
+        }
+        MountPlanKind::Overlay { guest_owner, .. } => {
+            set("type", "overlay".into());
+            set("guest_owner", guest_owner.clone().into());
+        }
+        MountPlanKind::Tmpfs { size_mib } => {
+            set("type", "tmpfs".into());
+            set("size_mib", (*size_mib).into());
+        }
+    }
+    object
 }

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::Project;
 use crate::config::model::{
-    Command, GuestPath, Image, KernelSource, Machine, MachineGaps, Mount, Needs, Owner, ProjectGaps, Spanned, Step,
-    StepGaps,
+    Cache, Command, GuestPath, Image, KernelSource, Machine, MachineGaps, Mount, MountKind, Needs, Owner, ProjectGaps,
+    Spanned, Step, StepGaps,
 };
 use crate::diag::{FileId, Span};
 
@@ -21,11 +21,15 @@ fn spanned<T>(value: T) -> Spanned<T> {
 
 fn machine(name: &str, mounts: &[(&str, &str)]) -> Machine {
     let mount = |(source, target): &(&str, &str)| Mount {
-        source: spanned(PathBuf::from(source)),
+        kind: MountKind::Bind {
+            source: spanned(PathBuf::from(source)),
+            readonly: false,
+            owner: spanned(Owner::Invoker),
+            guest_owner: None,
+            cache: spanned(Cache::Auto),
+        },
         target: spanned(GuestPath::parse(target).unwrap()),
-        readonly: false,
         create: false,
-        owner: spanned(Owner::Invoker),
         span: SPAN,
     };
     Machine {
@@ -58,6 +62,7 @@ fn step(id: &str, machine: &str, needs: Option<&[&str]>) -> Step {
         timeout: None,
         outputs: Vec::new(),
         continue_on_error: false,
+        chown: None,
         span: SPAN,
         gaps: StepGaps::default(),
     }
@@ -156,8 +161,11 @@ fn mounts_are_made_parents_first_and_tagged_in_that_order() {
     let plan =
         build(&project(vec![machine("m", &mounts)], vec![step("a", "m", None)], vec![]), &host(1), &Selection::all())
             .unwrap();
-    let made: Vec<String> =
-        plan.machines[0].mounts.iter().map(|mount| format!("{} {}", mount.tag, mount.target.as_str())).collect();
+    let made: Vec<String> = plan.machines[0]
+        .mounts
+        .iter()
+        .map(|mount| format!("{} {}", mount.share().unwrap().0, mount.target.as_str()))
+        .collect();
     assert_eq!(made, ["share0 /code", "share1 /data", "share2 /code/a/cache"]);
     assert_eq!(plan.machines[0].cpus, 1);
     assert!(render_text(&plan).contains("  /code  writable, from .\n"));

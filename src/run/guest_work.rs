@@ -53,12 +53,15 @@ fn setup_mounts(machine: &MachinePlan) -> Vec<SetupMount> {
     machine
         .mounts
         .iter()
-        .map(|mount| SetupMount {
-            tag: mount.tag.clone(),
-            target: mount.target.as_str().to_owned(),
-            is_read_only: mount.readonly,
-            is_created_in_share: mount.create,
-            inode: inode(&mount.source),
+        .filter_map(|mount| {
+            let (tag, source) = mount.share()?;
+            Some(SetupMount {
+                tag: tag.to_owned(),
+                target: mount.target.as_str().to_owned(),
+                is_read_only: mount.is_readonly(),
+                is_created_in_share: mount.create,
+                inode: inode(source),
+            })
         })
         .collect()
 }

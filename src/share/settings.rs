@@ -68,6 +68,7 @@ pub(super) fn settings_for(tree: &ShareTree, is_root: bool, fd_limit: u64, own_f
 mod tests {
     use std::path::PathBuf;
 
+    use super::super::spec::ShareCache;
     use super::*;
 
     fn settings(tree: &ShareTree, is_root: bool) -> Settings {

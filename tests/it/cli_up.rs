@@ -5,7 +5,7 @@ use std::process::Child;
 
 use serde_json::Value;
 
-use crate::events::Live;
+use crate::running::Live;
 use crate::support::{Case, machines, repository};
 
 /// One small machine, and these steps.

@@ -1,24 +1,22 @@
-//! Runs of `up` as a program sees them: the events of a finished run, asked by step and machine; and a run that goes
-//! on, whose events are read while it does and whose processes can be hurt.
+//! A run of `up` that has ended, as a program sees it: its events, asked by step and machine, and its exit code.
+//!
+//! Deliberately not here: a run that goes on (`running`).
 
-use std::collections::VecDeque;
-use std::fs;
-use std::io::Read;
-use std::process::{Child, Command, Output};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
-/// Longest that a test waits for anything.
-const LIMIT: Duration = Duration::from_secs(180);
+use crate::running::Live;
 
 /// A run that has ended.
 pub(crate) struct Ran {
+    /// Exit code; a process that a signal ended has none.
     pub(crate) code: Option<i32>,
     pub(crate) stderr: String,
     pub(crate) events: Vec<Value>,
+    /// Since the last signal that was sent to it.
+    pub(crate) after: Duration,
 }
 
 /// How a step ended: its status, exit code and cause.
@@ -26,9 +24,8 @@ pub(crate) type End<'a> = (&'a str, Option<i64>, &'a str);
 
 impl Ran {
     /// Runs a command that prints events, to its end.
-    pub(crate) fn of(mut command: Command) -> Self {
-        let child = command.spawn().unwrap();
-        Self::from(child.wait_with_output().unwrap())
+    pub(crate) fn of(command: Command) -> Self {
+        Live::start(command).finish()
     }
 
     /// Whether all went well; else everything that it said.
@@ -81,18 +78,29 @@ impl Ran {
         let events = self.named("machine").filter(|event| event["machine"] == machine);
         events.map(|event| event["phase"].as_str().unwrap()).collect()
     }
-}
 
-impl From<Output> for Ran {
-    fn from(output: Output) -> Self {
-        let events = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(parse).collect();
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        Self { code: output.status.code(), stderr, events }
+    /// Ids and statuses of the steps, in the order of their ends.
+    pub(crate) fn steps(&self) -> Vec<(&str, &str)> {
+        let ends = self.named("step-finished");
+        ends.map(|event| (event["step"].as_str().unwrap(), event["status"].as_str().unwrap())).collect()
     }
-}
 
-fn parse(line: &[u8]) -> Value {
-    serde_json::from_slice(line).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(line)))
+    /// The last event, which tells the end of the run.
+    #[track_caller]
+    pub(crate) fn last(&self) -> &Value {
+        let last = self.events.last().unwrap_or_else(|| panic!("no event: {}", self.stderr));
+        assert_eq!(last["event"], "run-finished", "{last}");
+        last
+    }
+
+    /// Status, exit code and cause of a run, and its process's exit code.
+    #[track_caller]
+    pub(crate) fn assert_run(&self, status: &str, code: i32, cause: &str) {
+        let last = self.last();
+        assert_eq!((&last["status"], &last["exit_code"]), (&status.into(), &code.into()), "{last}");
+        assert!(last["cause"].as_str().is_some_and(|text| text.contains(cause)), "not {cause:?}: {last}");
+        assert_eq!(self.code, Some(code), "{}", self.stderr);
+    }
 }
 
 fn shorten(line: &str) -> String {
@@ -126,114 +134,6 @@ fn decode_base64(text: &str) -> Vec<u8> {
         bytes.extend(&bits.to_be_bytes()[1..four.len()]);
     }
     bytes
-}
-
-/// A run that goes on.
-pub(crate) struct Live {
-    child: Child,
-    lines: Receiver<Vec<u8>>,
-    seen: Vec<Value>,
-    stderr: Option<thread::JoinHandle<String>>,
-    start: Instant,
-}
-
-impl Live {
-    /// Starts a command that prints events.
-    pub(crate) fn start(mut command: Command) -> Self {
-        let mut child = command.spawn().unwrap();
-        drop(child.stdin.take());
-        let mut stdout = child.stdout.take().unwrap();
-        let mut stderr = child.stderr.take().unwrap();
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            let (mut open, mut buffer) = (VecDeque::new(), vec![0; 1 << 16]);
-            while let Ok(count @ 1..) = stdout.read(&mut buffer) {
-                open.extend(&buffer[..count]);
-                while let Some(end) = open.iter().position(|byte| *byte == b'\n') {
-                    let line = open.drain(..=end).take(end).collect();
-                    let _ = sender.send(line);
-                }
-            }
-        });
-        let stderr = thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = stderr.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
-        });
-        Self { child, lines, seen: Vec::new(), stderr: Some(stderr), start: Instant::now() }
-    }
-
-    /// Id of smolvm's process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// The next event; none when the run has ended.
-    pub(crate) fn next(&mut self) -> Option<Value> {
-        let left = LIMIT.saturating_sub(self.start.elapsed());
-        match self.lines.recv_timeout(left) {
-            Ok(line) => Some(parse(&line)),
-            Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("the run does not go on after {:?}", self.seen.last()),
-        }
-    }
-
-    /// Reads up to the first event that is looked for.
-    pub(crate) fn until(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
-        loop {
-            let Some(event) = self.next() else { panic!("the run ended before {what}\n{:?}", self.seen) };
-            self.seen.push(event.clone());
-            if is_it(&event) {
-                return event;
-            }
-        }
-    }
-
-    /// Processes below smolvm's whose command line holds this word, as it is.
-    pub(crate) fn processes(&self, word: &str) -> Vec<u32> {
-        let mut found = Vec::new();
-        let mut open = vec![self.pid()];
-        while let Some(parent) = open.pop() {
-            for child in children(parent) {
-                open.push(child);
-                let line = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
-                if line.split(|byte| *byte == 0).any(|part| part == word.as_bytes()) {
-                    found.push(child);
-                }
-            }
-        }
-        found
-    }
-
-    /// Reads to the end of the run.
-    pub(crate) fn finish(mut self) -> Ran {
-        while let Some(event) = self.next() {
-            self.seen.push(event);
-        }
-        let code = self.child.wait().unwrap().code();
-        let stderr = self.stderr.take().unwrap().join().unwrap();
-        Ran { code, stderr, events: std::mem::take(&mut self.seen) }
-    }
-}
-
-impl Drop for Live {
-    /// A test that failed leaves no run behind.
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn children(parent: u32) -> Vec<u32> {
-    let Ok(tasks) = fs::read_dir(format!("/proc/{parent}/task")) else { return Vec::new() };
-    let lists = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok());
-    lists.flat_map(|list| list.split(' ').filter_map(|pid| pid.trim().parse().ok()).collect::<Vec<_>>()).collect()
-}
-
-/// Sends a signal to one process.
-pub(crate) fn signal(pid: u32, signal: rustix::process::Signal) {
-    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    rustix::process::kill_process(pid, signal).unwrap();
 }
 
 #[test]

@@ -5,20 +5,21 @@
 
 use serde_json::Value;
 
-use crate::running::{Ended, Who, World};
+use crate::events::Ran;
 use crate::support::machines;
+use crate::world::{Who, World};
 
-fn run(steps: &str, args: &[&str]) -> Ended {
+fn run(steps: &str, args: &[&str]) -> Ran {
     let world = World::new(Who::Ourselves);
     world.make_folder("project/out");
     world.project(", mounts: [./out:/out]", steps);
-    let ended = world.up(args).end();
+    let ended = world.up(args).finish();
     world.assert_nothing_stays();
     ended
 }
 
-fn end(ended: &Ended, step: &str) -> (String, Option<i64>, String) {
-    let event = ended.step(step);
+fn end(ended: &Ran, step: &str) -> (String, Option<i64>, String) {
+    let event = ended.finished(step);
     let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
     (text("status"), event["exit_code"].as_i64(), text("cause"))
 }
@@ -38,7 +39,7 @@ finally:
 ";
     let ended = run(steps, &["--keep-going"]);
     assert_eq!(end(&ended, "allowed"), ("failed".into(), Some(9), String::new()));
-    assert_eq!(ended.step("allowed")["allowed"], true);
+    assert_eq!(ended.finished("allowed")["allowed"], true);
     assert_eq!(end(&ended, "after").0, "passed");
     assert_eq!(end(&ended, "hungry"), ("failed".into(), Some(137), "out of memory (memory: 256MiB)".into()));
     assert_eq!(end(&ended, "output"), ("failed".into(), Some(1), "output is missing: `/out/none`".into()));
@@ -46,7 +47,7 @@ finally:
     assert_eq!(end(&ended, "skipped").0, "skipped");
     assert_eq!(end(&ended, "last"), ("failed".into(), Some(5), String::new()));
     ended.assert_run("failed", 137, "step `hungry` failed: out of memory (memory: 256MiB)");
-    let last = ended.finished();
+    let last = ended.last();
     assert_eq!((&last["passed"], &last["failed"], &last["skipped"]), (&1.into(), &5.into(), &1.into()), "{last}");
 }
 
@@ -66,7 +67,7 @@ finally:
 }
 
 /// Two machines: the first one's step fails, with 3, when it is told to end or when its time has come.
-fn race(args: &[&str]) -> Ended {
+fn race(args: &[&str]) -> Ran {
     let world = World::new(Who::Ourselves);
     let other = format!("{}-b", world.machine());
     world.make_folder("project/in");
@@ -86,7 +87,7 @@ steps:
     let mut live = world.up(&[&["--parallel", "2"], args].concat());
     live.until("the quick one", |event| event["event"] == "step-finished" && event["step"] == "quick");
     world.write("project/in/go", "");
-    let ended = live.end();
+    let ended = live.finish();
     world.assert_nothing_stays();
     ended
 }
@@ -105,8 +106,8 @@ fn a_step_that_was_canceled_does_not_count_and_one_that_went_on_does() {
 }
 
 /// Runs what ends before a machine is thought of.
-fn early(world: &World, args: &[&str]) -> Ended {
-    let ended = world.up(args).end();
+fn early(world: &World, args: &[&str]) -> Ran {
+    let ended = world.up(args).finish();
     world.assert_nothing_stays();
     ended
 }
@@ -136,7 +137,7 @@ fn what_keeps_a_run_from_starting_has_codes_of_its_own() {
     assert!(wrong.events[..2].iter().all(|event| event["event"] == "diagnostic"), "{codes:?}");
 
     let usage = early(&world, &["--no-such-option"]);
-    assert_eq!((usage.code(), usage.events.len()), (2, 0), "{}", usage.stderr);
+    assert_eq!((usage.code, usage.events.len()), (Some(2), 0), "{}", usage.stderr);
     assert!(!world.place("state/smolvm").exists());
 }
 
@@ -147,9 +148,9 @@ fn an_engine_that_does_not_run_is_named_with_its_words() {
     world.make_folder("bin");
     world.write_program("bin/qemu-system-x86_64", "echo 'cannot set up guest memory' >&2; exit 1\n");
     world.look_first_in("bin");
-    let ended = world.up(&[]).end();
+    let ended = world.up(&[]).finish();
     ended.assert_run("failed", 125, "cannot set up guest memory");
-    assert_eq!(ended.step("one")["status"], "skipped");
+    assert_eq!(ended.finished("one")["status"], "skipped");
     world.assert_nothing_stays();
 }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 use rustix::process::Signal;
 use sha2::{Digest, Sha256};
 
-use crate::events::{Live, Ran, bytes_of, signal};
+use crate::events::{Ran, bytes_of};
 use crate::invoker::{Invoker, Stage};
 use crate::probe::with_probe;
+use crate::running::{Live, signal};
 use crate::support::{Case, machines};
 
 /// Longer than any fault may take to end its step.

@@ -7,8 +7,9 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
-use crate::running::{Live, Who, World, as_everyone};
+use crate::running::Live;
 use crate::support::machines;
+use crate::world::{Who, World, as_everyone};
 
 /// A project that writes into one folder only, may not write into another, and can be held still in each phase: the
 /// step and `finally` wait for a file each, and what runs in the background holds the stop.
@@ -56,13 +57,13 @@ fn after_sigkill_in_any_phase_nothing_runs_and_the_next_run_clears_the_rest() {
             reach(&world, &mut live, phase);
             assert!(world.processes().len() >= 3, "in {phase}: {:?}", world.processes());
             let ended = live.kill();
-            assert!(ended.status.code().is_none());
+            assert!(ended.code.is_none());
             world.assert_only_state_stays();
             killed = Some(started["run"].as_str().unwrap().to_owned());
         }
         std::fs::remove_file(world.place("project/in/slow")).unwrap();
-        let ended = world.up(&[]).end();
-        assert_eq!(ended.code(), 0, "{}", ended.stderr);
+        let ended = world.up(&[]).finish();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         assert_eq!(ended.stderr.matches("was killed before its end").count(), 1, "{}", ended.stderr);
         world.assert_nothing_stays();
         let mut after = undeclared(&world);
@@ -123,7 +124,7 @@ fn a_download_that_is_killed_is_swept_by_the_next_run() {
         let fresh = scratch_folders();
         assert!(fresh.len() == 1 && fresh != left, "{fresh:?}");
         second.signal(rustix::process::Signal::INT);
-        let ended = second.end();
+        let ended = second.finish();
         assert!(ended.stderr.contains("was killed before its end; cleared what it left"), "{}", ended.stderr);
         let folder = world.place("run/smolvm-0123456789abcdef");
         let note = format!("note: cleared `{}`, which a killed run left\n", folder.display());

@@ -32,3 +32,4 @@ mod signals;
 mod single_file;
 mod support;
 mod tidy;
+mod world;

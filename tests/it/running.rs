@@ -1,386 +1,92 @@
-//! A run that goes on in a world of its own: events are awaited, signals sent, and the end is searched for leftovers.
+//! A run of `up` that goes on: events are awaited, signals sent, and its processes can be hurt.
 //!
-//! Everything that the program may write is below one folder, and its processes are told from all others by the path
-//! of the program, which is below that folder too, and by the name of the machine, which is unique. Deliberately not
-//! here: expectations of one area.
+//! Deliberately not here: what is asked of a run that has ended (`events`), what it may leave behind (`world`).
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write as _};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, geteuid, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::support::Case;
+use crate::events::Ran;
 
-/// How long an event may take; an emulated machine beside others is slow.
-const EVENT_LIMIT: Duration = Duration::from_secs(90);
+/// How long a test waits for anything; an emulated machine beside others is slow.
+pub(crate) const EVENT_LIMIT: Duration = Duration::from_secs(180);
 
 /// How long after its death anything of a run may stay.
-const LEFTOVER_LIMIT: Duration = Duration::from_secs(2);
-
-/// An ordinary user that needs no account.
-const ORDINARY: u32 = 12_345;
-
-/// Who runs the program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Who {
-    /// Whoever runs the tests.
-    Ourselves,
-    /// A user without name, groups and rights.
-    Ordinary,
-}
-
-/// Runs a test as everyone that it can be run as here, at the same time.
-pub(crate) fn as_everyone(test: impl Fn(Who) + Sync) {
-    if !geteuid().is_root() {
-        let _ = writeln!(std::io::stderr(), "skipped: only root can run it as another user too");
-        return test(Who::Ourselves);
-    }
-    thread::scope(|scope| {
-        for who in [Who::Ourselves, Who::Ordinary] {
-            let test = &test;
-            scope.spawn(move || test(who));
-        }
-    });
-}
-
-/// The folder that is a run's whole world.
-pub(crate) struct World {
-    folder: TempDir,
-    who: Who,
-    machine: String,
-    mounts: String,
-    path: Option<String>,
-}
-
-impl World {
-    /// An empty project, and a cache with a kernel.
-    pub(crate) fn new(who: Who) -> Self {
-        let world = Self::without_kernel(who);
-        let from = shared_cache().join("smolvm/kernels");
-        let to = world.cache();
-        for entry in fs::read_dir(&from).unwrap() {
-            let name = entry.unwrap().file_name();
-            let text = name.to_string_lossy();
-            if text == "auto" || text.starts_with("package-") || text.starts_with("vmlinux-") {
-                link_all(&from.join(&name), &to.join(&name));
-            }
-        }
-        world
-    }
-
-    /// An empty project, and an empty cache.
-    pub(crate) fn without_kernel(who: Who) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let folder = TempDir::with_prefix("smolvm-world-").unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let machine = format!("box-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let world = Self { folder, who, machine, mounts: own_mounts(), path: None };
-        link_all(Path::new(env!("CARGO_BIN_EXE_smolvm")), &world.program());
-        for name in ["project", "home", "state", "cache", "run", "tmp", "cache/smolvm", "cache/smolvm/kernels"] {
-            world.make_folder(name);
-        }
-        world
-    }
-
-    /// A path below the world's folder.
-    pub(crate) fn place(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// The user's cache of kernels.
-    pub(crate) fn cache(&self) -> PathBuf {
-        self.place("cache/smolvm/kernels")
-    }
-
-    /// The only machine's name.
-    pub(crate) fn machine(&self) -> &str {
-        &self.machine
-    }
-
-    fn program(&self) -> PathBuf {
-        self.place("smolvm")
-    }
-
-    /// Makes a folder that belongs to who runs the program.
-    pub(crate) fn make_folder(&self, name: &str) {
-        let path = self.place(name);
-        fs::create_dir(&path).unwrap();
-        self.give(&path);
-    }
-
-    /// Writes a file that belongs to who runs the program.
-    pub(crate) fn write(&self, name: &str, text: &str) {
-        let path = self.place(name);
-        fs::write(&path, text).unwrap();
-        self.give(&path);
-    }
-
-    /// Writes a shell script that can be run.
-    pub(crate) fn write_program(&self, name: &str, script: &str) {
-        self.write(name, &format!("#!/bin/sh\n{script}"));
-        fs::set_permissions(self.place(name), fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
-    fn give(&self, path: &Path) {
-        if self.who == Who::Ordinary {
-            std::os::unix::fs::chown(path, Some(ORDINARY), Some(ORDINARY)).unwrap();
-        }
-    }
-
-    /// Writes the project: one machine with these keys more, and what follows it.
-    pub(crate) fn project(&self, keys: &str, rest: &str) {
-        let machine = &self.machine;
-        let text = format!("name: acme\nmachines:\n  {machine}: {{ cpus: 1, memory: 256MiB{keys} }}\n{rest}");
-        self.write("project/smolvm.yaml", &text);
-    }
-
-    /// Programs in this folder are found first.
-    pub(crate) fn look_first_in(&mut self, folder: &str) {
-        let path = std::env::var("PATH").unwrap_or_default();
-        self.path = Some(format!("{}:{path}", self.place(folder).display()));
-    }
-
-    /// Nothing but what is in this folder is found.
-    pub(crate) fn look_only_in(&mut self, folder: &str) {
-        self.path = Some(self.place(folder).display().to_string());
-    }
-
-    /// The command, ready to be started.
-    pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(self.program());
-        command.args(args).current_dir(self.place("project")).env_clear().process_group(0);
-        command.env("PATH", self.path.clone().unwrap_or_else(|| std::env::var("PATH").unwrap_or_default()));
-        let folders =
-            ["HOME=home", "XDG_STATE_HOME=state", "XDG_CACHE_HOME=cache", "XDG_RUNTIME_DIR=run", "TMPDIR=tmp"];
-        for (name, folder) in folders.iter().filter_map(|pair| pair.split_once('=')) {
-            command.env(name, self.place(folder));
-        }
-        if self.who == Who::Ordinary {
-            // Being root, this drops all groups too.
-            command.uid(ORDINARY).gid(ORDINARY);
-        }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    /// Starts `up` with events on standard output.
-    pub(crate) fn up(&self, args: &[&str]) -> Live {
-        let args = [&["up", "--accel", "tcg", "--progress", "json"], args].concat();
-        Live::start(self.command(&args))
-    }
-
-    /// The processes that belong to this world, with their command lines.
-    pub(crate) fn processes(&self) -> BTreeMap<i32, String> {
-        let folder = self.folder.path().display().to_string();
-        let numbers = fs::read_dir("/proc").unwrap().flatten();
-        let found = numbers.filter_map(|entry| {
-            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-            let words = fs::read(entry.path().join("cmdline")).ok()?;
-            let words = String::from_utf8_lossy(&words).replace('\0', " ");
-            // Nobody who has ended but is not reaped has a command line.
-            let program = fs::read_link(entry.path().join("exe")).unwrap_or_default();
-            let is_ours = !words.is_empty()
-                && (program.starts_with(&folder) || words.contains(&folder) || words.contains(&self.machine));
-            is_ours.then_some((pid, words))
-        });
-        found.collect()
-    }
-
-    /// Waits until no process of this world is left.
-    #[track_caller]
-    pub(crate) fn assert_no_process_stays(&self) {
-        self.until_processes_within(LEFTOVER_LIMIT, "no process", BTreeMap::is_empty);
-    }
-
-    /// Waits until the processes of this world are as they should be.
-    #[track_caller]
-    pub(crate) fn until_processes(&self, what: &str, is_it: impl Fn(&BTreeMap<i32, String>) -> bool) {
-        self.until_processes_within(EVENT_LIMIT, what, is_it);
-    }
-
-    #[track_caller]
-    fn until_processes_within(&self, limit: Duration, what: &str, is_it: impl Fn(&BTreeMap<i32, String>) -> bool) {
-        let start = Instant::now();
-        loop {
-            let found = self.processes();
-            if is_it(&found) {
-                return;
-            }
-            assert!(start.elapsed() < limit, "not {what} after {limit:?}: {found:#?}");
-            thread::yield_now();
-        }
-    }
-
-    /// After a killed run: no process and no mount is left, and nothing was written where nothing is declared.
-    #[track_caller]
-    pub(crate) fn assert_only_state_stays(&self) {
-        self.assert_no_process_stays();
-        assert_eq!(own_mounts(), self.mounts, "mounts are left");
-        for name in ["run", "tmp", "home"] {
-            let left: Vec<PathBuf> = below(&self.place(name)).into_keys().collect();
-            assert!(left.is_empty(), "left in {name}: {left:?}");
-        }
-    }
-
-    /// After a run that ended: nothing is left but its logs, and no lock is held.
-    #[track_caller]
-    pub(crate) fn assert_nothing_stays(&self) {
-        self.assert_only_state_stays();
-        let left: Vec<PathBuf> =
-            below(&self.place("state")).into_keys().chain(below(&self.cache()).into_keys()).collect();
-        for path in left {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            assert!(name != "running" && !name.starts_with(".new-"), "left: {}", path.display());
-            if name == "lock" {
-                assert!(lock(&path).is_some(), "held: {}", path.display());
-            }
-        }
-    }
-
-    /// All files of the project with owner, mode and content.
-    pub(crate) fn project_files(&self) -> BTreeMap<PathBuf, String> {
-        below(&self.place("project"))
-    }
-}
-
-/// Takes a lock file's lock, where it is free.
-pub(crate) fn lock(path: &Path) -> Option<File> {
-    let file = File::open(path).unwrap();
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).ok()?;
-    Some(file)
-}
-
-/// The user's cache of kernels, with a kernel in it.
-fn shared_cache() -> &'static Path {
-    static CACHE: OnceLock<PathBuf> = OnceLock::new();
-    CACHE.get_or_init(|| {
-        let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache");
-        let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from);
-        if !cache.join("smolvm/kernels/auto").exists() {
-            let text = "name: acme\nmachines:\n  box: { memory: 256MiB }\nsteps:\n  - { run: [\"true\"] }\n";
-            let output = Case::new().file("smolvm.yaml", text).with_shared_cache().args(["up"]).run();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        }
-        cache
-    })
-}
-
-/// Links or copies a file, or all below a folder.
-fn link_all(from: &Path, to: &Path) {
-    if from.is_dir() {
-        fs::create_dir(to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let name = entry.unwrap().file_name();
-            link_all(&from.join(&name), &to.join(&name));
-        }
-    } else if from.is_symlink() {
-        std::os::unix::fs::symlink(fs::read_link(from).unwrap(), to).unwrap();
-    } else if fs::hard_link(from, to).is_err() {
-        fs::copy(from, to).unwrap();
-    }
-}
-
-fn own_mounts() -> String {
-    fs::read_to_string("/proc/self/mounts").unwrap()
-}
-
-/// What is below a folder: owner, mode and content.
-fn below(folder: &Path) -> BTreeMap<PathBuf, String> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(folder).unwrap().flatten() {
-        let (path, facts) = (entry.path(), entry.metadata().unwrap());
-        let mut text = format!("{}:{} {:o} ", facts.uid(), facts.gid(), facts.mode());
-        if facts.is_dir() && !facts.is_symlink() {
-            found.extend(below(&path));
-        } else if facts.is_file() && facts.len() < 1 << 16 {
-            text.push_str(&String::from_utf8_lossy(&fs::read(&path).unwrap()));
-        }
-        found.insert(path, text);
-    }
-    found
-}
+pub(crate) const LEFTOVER_LIMIT: Duration = Duration::from_secs(2);
 
 /// A run that goes on.
 pub(crate) struct Live {
     child: Child,
-    lines: Receiver<String>,
-    errors: Receiver<String>,
+    lines: Receiver<Vec<u8>>,
+    errors: Receiver<Vec<u8>>,
     stderr: String,
     seen: Vec<Value>,
     signaled: Option<Instant>,
 }
 
-/// How a run ended.
-pub(crate) struct Ended {
-    pub(crate) status: ExitStatus,
-    pub(crate) events: Vec<Value>,
-    pub(crate) stderr: String,
-    /// Since the last signal.
-    pub(crate) after: Duration,
-}
-
 /// The lines of a stream with their ends, read on a thread of their own.
-fn lines_of(mut stream: impl BufRead + Send + 'static) -> Receiver<String> {
+fn lines_of(mut stream: impl BufRead + Send + 'static) -> Receiver<Vec<u8>> {
     let (sender, lines) = channel();
     thread::spawn(move || {
         let mut line = Vec::new();
         while stream.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-            if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+            if sender.send(std::mem::take(&mut line)).is_err() {
                 return;
             }
-            line.clear();
         }
     });
     lines
 }
 
 impl Live {
-    /// Starts a command whose standard output is events.
+    /// Starts a command that prints events.
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
+        drop(child.stdin.take());
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (lines, errors) = (lines_of(stdout), lines_of(stderr));
         Self { child, lines, errors, stderr: String::new(), seen: Vec::new(), signaled: None }
     }
 
+    /// Id of smolvm's process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    fn pid_number(&self) -> Pid {
-        Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap()
+    /// The next event, which is not kept; none when the run has ended.
+    #[track_caller]
+    pub(crate) fn next(&mut self) -> Option<Value> {
+        match self.lines.recv_timeout(EVENT_LIMIT) {
+            // A killed program may have told half an event.
+            Ok(line) if !line.ends_with(b"\n") => None,
+            Ok(line) => Some(serde_json::from_slice(&line).unwrap_or_else(|error| {
+                panic!("{error}: {}", String::from_utf8_lossy(&line));
+            })),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("the run does not go on: {:#?}", self.seen),
+        }
     }
 
     /// Reads up to the first event that is it.
     #[track_caller]
     pub(crate) fn until(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + EVENT_LIMIT;
-        loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) => {
-                    let event: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-                    self.seen.push(event.clone());
-                    if is_it(&event) {
-                        return event;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => panic!("no {what} in time: {:#?}", self.seen),
-                Err(RecvTimeoutError::Disconnected) => panic!("the run ended before {what}: {:#?}", self.seen),
+        let start = Instant::now();
+        while let Some(event) = self.next() {
+            self.seen.push(event.clone());
+            if is_it(&event) {
+                return event;
             }
+            assert!(start.elapsed() < EVENT_LIMIT, "no {what} in time: {:#?}", self.seen);
         }
+        let told: String = self.errors.iter().map(|line| String::from_utf8_lossy(&line).into_owned()).collect();
+        panic!("the run ended before {what}: {:#?}\n{told}", self.seen)
     }
 
     /// Reads up to a machine's phase.
@@ -401,8 +107,8 @@ impl Live {
         loop {
             match self.errors.recv_timeout(EVENT_LIMIT) {
                 Ok(line) => {
-                    self.stderr.push_str(&line);
-                    if line.starts_with(start) {
+                    self.stderr.push_str(&String::from_utf8_lossy(&line));
+                    if line.starts_with(start.as_bytes()) {
                         return;
                     }
                 }
@@ -411,92 +117,78 @@ impl Live {
         }
     }
 
+    /// Processes below smolvm's whose command line holds this word, as it is.
+    pub(crate) fn processes(&self, word: &str) -> Vec<u32> {
+        let mut found = Vec::new();
+        let mut open = vec![self.pid()];
+        while let Some(parent) = open.pop() {
+            for child in children(parent) {
+                open.push(child);
+                let line = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+                if line.split(|byte| *byte == 0).any(|part| part == word.as_bytes()) {
+                    found.push(child);
+                }
+            }
+        }
+        found
+    }
+
     /// Sends a signal to the process alone.
-    pub(crate) fn signal(&mut self, signal: Signal) {
+    pub(crate) fn signal(&mut self, kind: Signal) {
         self.signaled = Some(Instant::now());
-        kill_process(self.pid_number(), signal).unwrap();
+        signal(self.pid(), kind);
     }
 
     /// Sends a signal to its process group, as a terminal does.
-    pub(crate) fn signal_group(&mut self, signal: Signal) {
+    pub(crate) fn signal_group(&mut self, kind: Signal) {
         self.signaled = Some(Instant::now());
-        kill_process_group(self.pid_number(), signal).unwrap();
+        kill_process_group(pid_of(self.pid()), kind).unwrap();
     }
 
     /// Kills the process, and gives what it had said.
-    pub(crate) fn kill(mut self) -> Ended {
+    pub(crate) fn kill(mut self) -> Ran {
         self.signal(Signal::KILL);
-        self.end()
+        self.finish()
     }
 
     /// Waits for the end.
     #[track_caller]
-    pub(crate) fn end(mut self) -> Ended {
-        let deadline = Instant::now() + EVENT_LIMIT;
-        let is_killed = loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) => self.seen.extend(serde_json::from_str::<Value>(&line).ok()),
-                Err(RecvTimeoutError::Disconnected) => break false,
-                Err(RecvTimeoutError::Timeout) => break true,
-            }
-        };
-        if is_killed {
-            self.child.kill().unwrap();
+    pub(crate) fn finish(mut self) -> Ran {
+        let start = Instant::now();
+        while let Some(event) = self.next() {
+            self.seen.push(event);
+            assert!(start.elapsed() < EVENT_LIMIT, "the run did not end: {:#?}", self.seen);
         }
         let status = self.child.wait().unwrap();
+        let after = self.signaled.map_or(Duration::ZERO, |at| at.elapsed());
         // Whoever still holds the pipe would be a process that is left.
         while let Ok(line) = self.errors.recv_timeout(LEFTOVER_LIMIT) {
-            self.stderr.push_str(&line);
+            self.stderr.push_str(&String::from_utf8_lossy(&line));
         }
-        let after = self.signaled.map_or(Duration::ZERO, |at| at.elapsed());
-        assert!(!is_killed, "the run did not end: {:#?}", self.seen);
-        Ended { status, events: std::mem::take(&mut self.seen), stderr: std::mem::take(&mut self.stderr), after }
+        let (events, stderr) = (std::mem::take(&mut self.seen), std::mem::take(&mut self.stderr));
+        Ran { code: status.code(), stderr, events, after }
     }
 }
 
 impl Drop for Live {
+    /// A test that failed leaves no run behind.
     fn drop(&mut self) {
-        // A test that failed leaves no machine running.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-impl Ended {
-    /// Exit code; a process that a signal ended has none.
-    #[track_caller]
-    pub(crate) fn code(&self) -> i32 {
-        let signal = self.status.signal();
-        self.status.code().unwrap_or_else(|| panic!("ended by signal {signal:?}: {}", self.stderr))
-    }
+fn children(parent: u32) -> Vec<u32> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{parent}/task")) else { return Vec::new() };
+    let lists = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok());
+    lists.flat_map(|list| list.split(' ').filter_map(|pid| pid.trim().parse().ok()).collect::<Vec<_>>()).collect()
+}
 
-    /// The last event.
-    #[track_caller]
-    pub(crate) fn finished(&self) -> &Value {
-        let last = self.events.last().unwrap_or_else(|| panic!("no event: {}", self.stderr));
-        assert_eq!(last["event"], "run-finished", "{last}");
-        last
-    }
+fn pid_of(pid: u32) -> Pid {
+    Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
+}
 
-    /// Status, exit code and cause of a run, and its process's exit code.
-    #[track_caller]
-    pub(crate) fn assert_run(&self, status: &str, code: i32, cause: &str) {
-        let last = self.finished();
-        assert_eq!((&last["status"], &last["exit_code"]), (&status.into(), &code.into()), "{last}");
-        assert!(last["cause"].as_str().is_some_and(|text| text.contains(cause)), "not {cause:?}: {last}");
-        assert_eq!(self.code(), code, "{}", self.stderr);
-    }
-
-    /// Ids and statuses of the steps, in the order of their ends.
-    pub(crate) fn steps(&self) -> Vec<(&str, &str)> {
-        let ends = self.events.iter().filter(|event| event["event"] == "step-finished");
-        ends.map(|event| (event["step"].as_str().unwrap(), event["status"].as_str().unwrap())).collect()
-    }
-
-    /// How a step ended.
-    #[track_caller]
-    pub(crate) fn step(&self, id: &str) -> &Value {
-        let mut ends = self.events.iter().filter(|event| event["event"] == "step-finished");
-        ends.find(|event| event["step"] == id).unwrap_or_else(|| panic!("`{id}` did not end: {:#?}", self.events))
-    }
+/// Sends a signal to one process.
+pub(crate) fn signal(pid: u32, kind: Signal) {
+    kill_process(pid_of(pid), kind).unwrap();
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::running::{Live, Who, World, as_everyone, lock};
+use crate::running::Live;
 use crate::support::machines;
+use crate::world::{Who, World, as_everyone, lock};
 
 /// An end that waits for nothing.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -38,7 +39,7 @@ fn while_it_prepares_a_machine() {
         let world = World::without_kernel(who);
         let (held, mut live) = preparing(&world);
         live.signal(Signal::INT);
-        let ended = live.end();
+        let ended = live.finish();
         ended.assert_run("interrupted", 130, "interrupted by SIGINT");
         assert!(ended.after < AT_ONCE, "{:?}", ended.after);
         drop(held);
@@ -64,7 +65,7 @@ fn while_a_tool_downloads_the_kernel() {
             live.until("the news", |event| event["event"] == "warning");
             live.signal(Signal::INT);
         }
-        let ended = live.end();
+        let ended = live.finish();
         ended.assert_run("interrupted", 143, "interrupted by SIGTERM");
         assert!(ended.after < AT_ONCE, "{:?}", ended.after);
         world.assert_nothing_stays();
@@ -75,21 +76,21 @@ fn while_a_tool_downloads_the_kernel() {
 fn while_it_waits_for_another_that_holds_the_project() {
     let world = World::without_kernel(Who::Ourselves);
     let (held, mut first) = preparing(&world);
-    let refused = world.up(&[]).end();
+    let refused = world.up(&[]).finish();
     refused.assert_run("failed", 125, &format!("the project is held by process {} (`", first.pid()));
-    let cause = refused.finished()["cause"].as_str().unwrap().to_owned();
+    let cause = refused.last()["cause"].as_str().unwrap().to_owned();
     assert!(cause.contains("smolvm up --accel tcg --progress json`), since 20"), "{cause}");
     assert!(refused.stderr.contains("--wait-lock"), "{}", refused.stderr);
 
     let mut waiting = world.up(&["--wait-lock"]);
     waiting.until_stderr("waiting: the project is held by process");
     waiting.signal(Signal::HUP);
-    let ended = waiting.end();
+    let ended = waiting.finish();
     ended.assert_run("interrupted", 129, "interrupted by SIGHUP");
     assert!(ended.after < AT_ONCE, "{:?}", ended.after);
 
     first.signal(Signal::INT);
-    first.end().assert_run("interrupted", 130, "interrupted by SIGINT");
+    first.finish().assert_run("interrupted", 130, "interrupted by SIGINT");
     drop(held);
     world.assert_nothing_stays();
 }
@@ -103,7 +104,7 @@ fn while_a_machine_boots() {
         let mut live = world.up(&[]);
         live.until_phase("booting");
         live.signal(Signal::TERM);
-        let ended = live.end();
+        let ended = live.finish();
         ended.assert_run("interrupted", 143, "interrupted by SIGTERM");
         assert_eq!(ended.steps(), [("long", "skipped"), ("next", "skipped"), ("tidy", "skipped")]);
         assert!(ended.after < AT_ONCE, "{:?}", ended.after);
@@ -124,10 +125,10 @@ fn a_step_gets_sigint_and_finally_runs() {
         live.signal_group(Signal::INT);
         live.until_output("heard");
         live.until_output("tidied");
-        let ended = live.end();
+        let ended = live.finish();
         ended.assert_run("interrupted", 130, "interrupted by SIGINT");
         assert_eq!(ended.steps(), [("next", "skipped"), ("long", "canceled"), ("tidy", "passed")]);
-        assert_eq!(ended.step("long")["exit_code"], 3);
+        assert_eq!(ended.finished("long")["exit_code"], 3);
         world.assert_nothing_stays();
         assert_eq!(world.project_files(), files);
     });
@@ -143,10 +144,10 @@ fn a_second_signal_ends_a_step_at_once() {
     live.signal(Signal::INT);
     live.until_output("heard");
     live.signal(Signal::TERM);
-    let ended = live.end();
+    let ended = live.finish();
     ended.assert_run("interrupted", 130, "interrupted by SIGINT, and again");
-    assert_eq!(ended.step("long")["status"], "canceled");
-    assert_eq!(ended.step("tidy")["status"], "skipped");
+    assert_eq!(ended.finished("long")["status"], "canceled");
+    assert_eq!(ended.finished("tidy")["status"], "skipped");
     assert!(ended.after < AT_ONCE, "{:?}", ended.after);
     world.assert_nothing_stays();
 }
@@ -162,10 +163,10 @@ fn a_step_that_does_not_listen_is_killed_after_its_grace() {
     drop(machines);
     live.signal(Signal::INT);
     live.until_output("tidied");
-    let ended = live.end();
+    let ended = live.finish();
     ended.assert_run("interrupted", 130, "interrupted by SIGINT");
     assert_eq!(ended.steps(), [("next", "skipped"), ("long", "canceled"), ("tidy", "passed")]);
-    assert_eq!(ended.step("long")["exit_code"], 137);
+    assert_eq!(ended.finished("long")["exit_code"], 137);
     let grace = Duration::from_secs(10);
     assert!(ended.after >= grace && ended.after < grace + grace, "{:?}", ended.after);
     world.assert_nothing_stays();
@@ -196,7 +197,7 @@ fn finally_goes_on_after_a_first_signal_and_ends_at_a_second() {
         } else {
             world.write("project/go/on", "");
         }
-        let ended = live.end();
+        let ended = live.finish();
         ended.assert_run("interrupted", 129, "interrupted by SIGHUP");
         let tidied = if who == Who::Ordinary { "canceled" } else { "passed" };
         assert_eq!(ended.steps(), [("first", "passed"), ("tidy", tidied)]);
@@ -216,7 +217,7 @@ fn a_second_signal_does_not_wait_for_a_machine_that_stops() {
     live.signal(Signal::TERM);
     live.until("the news", |event| event["event"] == "warning");
     live.signal(Signal::TERM);
-    let ended = live.end();
+    let ended = live.finish();
     ended.assert_run("interrupted", 143, "interrupted by SIGTERM, and again");
     assert_eq!(ended.steps(), [("leave", "passed")]);
     assert!(ended.after < AT_ONCE, "{:?}", ended.after);

@@ -88,7 +88,8 @@ fn bound_file_follows_the_hosts_renames_and_gives_nothing_beside_it() {
             mount --bind /single/config /app/config; mount --bind /fixed/file /app/fixed
             cat /app/config; stat -c ' %F %a' /app/config; ls -A /single /fixed
             cp /app/config /tmp/copy; mkfifo /tmp/go
-            (exec 3< /app/config; read line < /tmp/go; cat <&3 > /tmp/old; echo > /tmp/go) > /dev/null 2>&1 &";
+            exec 3< /app/config
+            (read line < /tmp/go; cat <&3 > /tmp/old; echo > /tmp/go) > /dev/null 2>&1 &";
         assert_eq!(machine.sh(bind).await, "one regular file 644\n/fixed:\nfile\n\n/single:\nconfig\n");
         // As editors save: another file under the name.
         fs::write(at("saved"), "two and more").unwrap();

@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::plan::{Invoker, MountPlan};
+use crate::plan::{Invoker, MountPlan, MountPlanKind};
 use crate::sys::identity;
 
 /// Why a folder could not be made.
@@ -31,7 +31,7 @@ pub(crate) enum FolderError {
 /// Makes what is missing for these mounts.
 pub(crate) fn create_missing(mounts: &[MountPlan], invoker: &Invoker) -> Result<(), FolderError> {
     for mount in mounts.iter().filter(|mount| mount.create) {
-        let path = &mount.source;
+        let MountPlanKind::Bind { source: path, .. } = &mount.kind else { continue };
         let result = if invoker.is_process_root && invoker.uid != 0 {
             identity::as_user(invoker.uid, invoker.gid, &invoker.groups, || create(path)).and_then(|made| made)
         } else {
@@ -58,15 +58,20 @@ fn create(path: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::GuestPath;
+    use crate::plan::{Cache, GuestPath, OwnerPlan};
 
     fn mount(source: PathBuf, create: bool) -> MountPlan {
         MountPlan {
-            tag: "share0".to_owned(),
-            source,
             target: GuestPath::parse("/out").unwrap(),
-            readonly: false,
             create,
+            kind: MountPlanKind::Bind {
+                tag: "share0".to_owned(),
+                source,
+                readonly: false,
+                owner: OwnerPlan::Invoker,
+                guest_owner: None,
+                cache: Cache::Auto,
+            },
         }
     }
 

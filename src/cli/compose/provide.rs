@@ -13,7 +13,7 @@ use crate::config::model::{Image, KernelSource};
 use crate::engine::ShareSocket;
 use crate::guest::{AGENT, Dial};
 use crate::image::{Waiter, initramfs, kernel};
-use crate::plan::{Invoker, MachinePlan};
+use crate::plan::{Cache, Invoker, MachinePlan, MountPlan, MountPlanKind};
 use crate::run::{Prepared, Provide, ProvideError, ProvideHooks, Shares};
 use crate::share::{Rights, ShareCache, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share};
 use crate::virtio::vsock::{VsockBackend, VsockHandle};
@@ -64,9 +64,7 @@ impl Provider {
         };
         let mut specs = vec![ShareSpec { tag: ROOT_TAG.to_owned(), tree: root, rights: rights.clone() }];
         for mount in &machine.mounts {
-            let tree =
-                ShareTree::Folder { path: mount.source.clone(), is_read_only: mount.readonly, cache: ShareCache::Auto };
-            specs.push(ShareSpec { tag: mount.tag.clone(), tree, rights: rights.clone() });
+            specs.extend(mount_share(mount).map(|(tag, tree)| ShareSpec { tag, tree, rights: rights.clone() }));
         }
         Ok(specs)
     }
@@ -148,6 +146,22 @@ impl Dial for VsockDial {
     }
 }
 
+/// Tag and tree of the share of a mount, where it has one.
+fn mount_share(mount: &MountPlan) -> Option<(String, ShareTree)> {
+    let (tag, path) = mount.share()?;
+    let (is_read_only, cache) = match &mount.kind {
+        MountPlanKind::Bind { readonly, cache, .. } => (*readonly, *cache),
+        // The guest writes to a layer of its own.
+        MountPlanKind::Overlay { .. } | MountPlanKind::Tmpfs { .. } => (true, Cache::Auto),
+    };
+    let cache = match cache {
+        Cache::Auto => ShareCache::Auto,
+        Cache::Always => ShareCache::Always,
+        Cache::Never => ShareCache::Never,
+    };
+    Some((tag.to_owned(), ShareTree::Folder { path: path.to_path_buf(), is_read_only, cache }))
+}
+
 fn people_name(spec: &ShareSpec) -> String {
     match &spec.tree {
         ShareTree::Folder { path, .. } | ShareTree::File { path, .. } | ShareTree::RootFolder { path } => {
@@ -170,7 +184,7 @@ fn world(what: &str, error: &(dyn std::error::Error + 'static)) -> ProvideError 
 mod tests {
     use super::*;
     use crate::config::model::GuestPath;
-    use crate::plan::MountPlan;
+    use crate::plan::OwnerPlan;
 
     fn provider() -> Provider {
         let invoker = Invoker { uid: 1000, gid: 100, groups: vec![4], name: None, home: None, is_process_root: true };
@@ -179,11 +193,16 @@ mod tests {
 
     fn machine(image: Image) -> MachinePlan {
         let mount = MountPlan {
-            tag: "share0".to_owned(),
-            source: PathBuf::from("/project/src"),
             target: GuestPath::parse("/code").unwrap(),
-            readonly: true,
             create: false,
+            kind: MountPlanKind::Bind {
+                tag: "share0".to_owned(),
+                source: PathBuf::from("/project/src"),
+                readonly: true,
+                owner: OwnerPlan::Invoker,
+                guest_owner: None,
+                cache: Cache::Auto,
+            },
         };
         MachinePlan {
             name: "box".to_owned(),

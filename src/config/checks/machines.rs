@@ -6,7 +6,7 @@ use std::path::Path;
 use super::kernel;
 use super::world::World;
 use crate::config::files::{FileError, FileKind};
-use crate::config::model::{Image, KernelSource, Machine, Mount, Owner};
+use crate::config::model::{Image, KernelSource, Machine, Mount, MountKind, Owner};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
 
 /// As many shares as a machine has slots for, beside its root, control channel and disks.
@@ -20,8 +20,9 @@ const ACCOUNTS_MAX_BYTES: usize = 1 << 20;
 /// Checks every machine.
 pub(super) fn check_machines(world: &World<'_>, out: &mut Diagnostics) {
     for machine in &world.project.machines {
-        if let Some(mount) = machine.mounts.get(SHARES_MAX) {
-            out.push(too_many_shares(machine, mount));
+        let shares: Vec<&Mount> = machine.mounts.iter().filter(|mount| mount.source().is_some()).collect();
+        if let Some(mount) = shares.get(SHARES_MAX) {
+            out.push(too_many_shares(machine, mount, shares.len()));
         }
         check_memory(machine, out);
         if let Image::Dir(path) = &machine.image.value {
@@ -36,19 +37,19 @@ pub(super) fn check_machines(world: &World<'_>, out: &mut Diagnostics) {
             check_folder(world, &modules.value, modules.span, (403, "kernel modules"), out);
         }
         for mount in &machine.mounts {
-            if let Owner::Unsupported(owner) = &mount.owner.value {
-                check_owner(world, owner, mount.owner.span, out);
+            let MountKind::Bind { owner, .. } = &mount.kind else { continue };
+            match &owner.value {
+                Owner::Invoker => {}
+                Owner::Guest => check_owner(world, "guest", owner.span, out),
+                Owner::Named(name) => check_owner(world, name, owner.span, out),
             }
         }
     }
 }
 
-fn too_many_shares(machine: &Machine, mount: &Mount) -> Diagnostic {
-    let message = format!(
-        "machine `{}` has {} mounts of host folders, the limit is {SHARES_MAX}",
-        machine.name.value,
-        machine.mounts.len(),
-    );
+fn too_many_shares(machine: &Machine, mount: &Mount, count: usize) -> Diagnostic {
+    let message =
+        format!("machine `{}` has {count} mounts of host folders, the limit is {SHARES_MAX}", machine.name.value);
     Diagnostic::new(Code(113), Severity::Error, message)
         .label(mount.span, format!("this is number {}", SHARES_MAX + 1))
         .help("mount a folder that holds several of them, or split the machine")

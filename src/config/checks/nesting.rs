@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::places::Places;
 use super::system::{self, Verdict};
-use super::world::{Source, World, deepest_existing};
+use super::world::{Source, Sourced, World, deepest_existing};
 use crate::config::files::{FileError, FileKind};
 use crate::config::model::{Machine, Mount};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
@@ -58,15 +58,19 @@ pub(super) fn check_nesting(world: &World<'_>, out: &mut Diagnostics) {
 
 fn find_problem(world: &World<'_>, places: &Places, nested: &Nested<'_>) -> Option<Problem> {
     let (inner, outer) = (nested.inner(), nested.outer());
-    let outer_source = world.source(outer);
-    let will_be_folder = kind(outer_source) == Some(FileKind::Folder) || (outer.create && is_missing(outer_source));
+    // In memory, every mount point can be made.
+    let outer = world.sourced(outer)?;
+    if world.is_file(outer.mount) {
+        return Some(outer_is_file(world, &outer));
+    }
+    let will_be_folder = is_folder(outer.found) || (outer.is_made() && is_missing(outer.found));
     if !will_be_folder {
         return None;
     }
     let inner_target = places.target(nested.inner).as_str();
     let rest = inner_target.strip_prefix(places.target(nested.outer).as_str())?.trim_start_matches('/');
-    let point = outer_source.real.join(rest);
-    let wants_file = kind(world.source(inner)) == Some(FileKind::File);
+    let point = outer.found.real.join(rest);
+    let wants_file = world.is_file(inner);
     let there = deepest_existing(&point, world.files);
     if there != point && world.files.metadata(there).is_ok_and(|found| found.kind != FileKind::Folder) {
         return Some(other_type(world, there, false));
@@ -74,19 +78,27 @@ fn find_problem(world: &World<'_>, places: &Places, nested: &Nested<'_>) -> Opti
     match world.files.metadata(&point) {
         Ok(found) if (found.kind == FileKind::File) == wants_file && found.kind != FileKind::Other => None,
         Ok(_) => Some(other_type(world, &point, wants_file)),
-        Err(FileError::Missing) if outer.readonly => Some(missing_in_readonly(world, &point, wants_file)),
-        Err(FileError::Missing) if inner.create => None,
+        Err(FileError::Missing) if outer.mount.is_readonly() => Some(missing_in_readonly(world, &point, wants_file)),
+        // The layer of an overlay takes it.
+        Err(FileError::Missing) if inner.create || !outer.is_written() => None,
         Err(FileError::Missing) => Some(missing_without_create(world, inner, &point, wants_file)),
         Err(_) => None,
     }
 }
 
-fn kind(source: &Source) -> Option<FileKind> {
-    source.metadata.as_ref().ok().map(|metadata| metadata.kind)
+fn is_folder(source: &Source) -> bool {
+    source.metadata.as_ref().is_ok_and(|metadata| metadata.kind == FileKind::Folder)
 }
 
 fn is_missing(source: &Source) -> bool {
     source.metadata == Err(FileError::Missing)
+}
+
+fn outer_is_file(world: &World<'_>, outer: &Sourced<'_>) -> Problem {
+    Problem {
+        what: format!("its source `{}` is a file, and nothing lies in a file", world.show(&outer.source.value)),
+        help: "choose a target that is not below the file".to_owned(),
+    }
 }
 
 fn kind_words(is_file: bool) -> &'static str {
@@ -134,7 +146,7 @@ fn refuse(nested: &Nested<'_>, problem: Problem) -> Diagnostic {
         outer.target.value.as_str(),
         problem.what
     );
-    let outer_text = if outer.readonly { "the outer mount, read-only" } else { "the outer mount" };
+    let outer_text = if outer.is_readonly() { "the outer mount, read-only" } else { "the outer mount" };
     let mut labels = [(inner, "the inner mount"), (outer, outer_text)];
     if super::is_later((outer, nested.outer), (inner, nested.inner)) {
         labels.reverse();

@@ -47,7 +47,8 @@ fn check_output(world: &World<'_>, site: &Site<'_>, output: &Spanned<GuestPath>)
     };
     match innermost.map(|index| &site.machine.mounts[index]) {
         _ if site.machine.gaps.mounts => None,
-        Some(mount) if mount.readonly => Some(in_readonly(site, output, mount)),
+        Some(mount) if mount.is_readonly() => Some(in_readonly(site, output, mount)),
+        Some(mount) if !mount.is_writable_bind() => Some(kept_in_machine(site, output, mount)),
         Some(_) => None,
         None => Some(outside(site, output, &real)),
     }
@@ -68,7 +69,7 @@ fn literal_part(pattern: &str) -> (&str, bool) {
 fn reachable_mount(site: &Site<'_>, pattern: &str) -> Option<usize> {
     let mounts = site.machine.mounts.iter().enumerate();
     let matching = mounts.filter(|(index, _)| may_reach(pattern, site.places.target(*index).as_str()));
-    matching.min_by_key(|(_, mount)| mount.readonly).map(|(index, _)| index)
+    matching.min_by_key(|(_, mount)| !mount.is_writable_bind()).map(|(index, _)| index)
 }
 
 /// Whether a pattern may match something at or below a path, name by name.
@@ -93,7 +94,7 @@ fn may_match(pattern: &str, name: &str) -> bool {
 
 /// A place below a writable mount for this output.
 fn suggestion(site: &Site<'_>, output: &Spanned<GuestPath>) -> Option<String> {
-    let writable = site.machine.mounts.iter().find(|mount| !mount.readonly)?;
+    let writable = site.machine.mounts.iter().find(|mount| mount.is_writable_bind())?;
     let name = output.value.as_str().rsplit('/').next().unwrap_or_default();
     Some(format!("{}/{name}", writable.target.value.as_str().trim_end_matches('/')))
 }
@@ -123,6 +124,24 @@ fn outside(site: &Site<'_>, output: &Spanned<GuestPath>, real: &GuestPath) -> Di
     Diagnostic::new(Code(code), Severity::Error, message).label(output.span, label).help(help)
 }
 
+/// In a mount that the guest may write, and whose host folder, if any, never changes.
+fn kept_in_machine(site: &Site<'_>, output: &Spanned<GuestPath>, mount: &Mount) -> Diagnostic {
+    let (shown, target) = (output.value.as_str(), mount.target.value.as_str());
+    let kind = mount.kind_word();
+    let message = format!("output `{shown}` of step `{}` lies in the {kind} mount `{target}`", site.step.id.value);
+    let help = match suggestion(site, output) {
+        Some(place) => format!("write it below a writable mount of a host folder: `{place}`"),
+        None => format!(
+            "give machine `{}` a writable mount:\n`{{ source: ./output, target: /output, create: true }}`",
+            site.machine.name.value
+        ),
+    };
+    Diagnostic::new(Code(502), Severity::Error, message)
+        .label(output.span, "this stays in the machine and never reaches the host")
+        .label(mount.target.span, format!("`type: {kind}` is here"))
+        .help(help)
+}
+
 fn in_readonly(site: &Site<'_>, output: &Spanned<GuestPath>, mount: &Mount) -> Diagnostic {
     let (shown, target) = (output.value.as_str(), mount.target.value.as_str());
     let message = format!("output `{shown}` of step `{}` lies in the read-only mount `{target}`", site.step.id.value);
@@ -140,8 +159,8 @@ fn check_working_folder(world: &World<'_>, site: &Site<'_>, folder: &Spanned<Gue
     let real = site.places.resolve(&folder.value, site.machine, world);
     let mount = &site.machine.mounts[site.places.innermost(&real)?];
     let host_path = site.places.host_path(&real, site.machine)?;
-    let has_source = world.source(mount).metadata.is_ok();
-    if !mount.readonly || !has_source || world.files.metadata(&host_path) != Err(FileError::Missing) {
+    let has_source = world.source(mount).is_some_and(|source| source.metadata.is_ok());
+    if !mount.is_readonly() || !has_source || world.files.metadata(&host_path) != Err(FileError::Missing) {
         return None;
     }
     let shown = folder.value.as_str();

@@ -11,8 +11,8 @@ use petgraph::algo::toposort;
 
 use super::order::Order;
 use super::show::is_later_place;
-use super::world::World;
-use crate::config::model::{Machine, Mount, Needs, Step};
+use super::world::{Sourced, World};
+use crate::config::model::{Machine, Needs, Step};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
 /// So many pairs of steps are compared for one file: past that the rule is silent rather than slow.
@@ -23,7 +23,7 @@ const COMPARISONS_MAX: u32 = 2_000_000;
 struct Use<'a> {
     machine: &'a Machine,
     machine_index: usize,
-    mount: &'a Mount,
+    mount: Sourced<'a>,
     real: &'a Path,
 }
 
@@ -36,7 +36,7 @@ pub(super) fn check_overlap(world: &World<'_>, order: &Order, out: &mut Diagnost
     let steps = steps_by_machine(world);
     let uses = collect(world, &steps);
     let mut writers: HashMap<&Path, Vec<usize>> = HashMap::new();
-    for (index, found) in uses.iter().enumerate().filter(|(_, found)| !found.mount.readonly) {
+    for (index, found) in uses.iter().enumerate().filter(|(_, found)| found.mount.is_written()) {
         writers.entry(found.real).or_default().push(index);
     }
     let mut budget = COMPARISONS_MAX;
@@ -44,7 +44,7 @@ pub(super) fn check_overlap(world: &World<'_>, order: &Order, out: &mut Diagnost
         for above in inner.real.ancestors() {
             let others = writers.get(above).into_iter().flatten().copied();
             // Each pair of writers of one path is looked at once.
-            let others = others.filter(|other| above != inner.real || inner.mount.readonly || *other < index);
+            let others = others.filter(|other| above != inner.real || !inner.mount.is_written() || *other < index);
             let mut others =
                 others.map(|other| &uses[other]).filter(|outer| outer.machine_index != inner.machine_index);
             let conflict =
@@ -84,9 +84,9 @@ fn collect<'a>(world: &'a World<'a>, steps: &HashMap<usize, Vec<usize>>) -> Vec<
     let machines = world.project.machines.iter().enumerate().filter(|(index, _)| steps.contains_key(index));
     machines
         .flat_map(|(machine_index, machine)| machine.mounts.iter().map(move |mount| (machine_index, machine, mount)))
-        .map(|(machine_index, machine, mount)| {
-            let real = world.source(mount).real.as_path();
-            Use { machine, machine_index, mount, real }
+        .filter_map(|(machine_index, machine, mount)| {
+            let mount = world.sourced(mount)?;
+            Some(Use { machine, machine_index, mount, real: mount.found.real.as_path() })
         })
         .collect()
 }
@@ -99,7 +99,7 @@ fn report(world: &World<'_>, uses: (&Use<'_>, &Use<'_>), steps: (usize, usize)) 
     }
     let (a, b) = (&first.machine.name.value, &second.machine.name.value);
     let shown = world.show(&uses.0.mount.source.value);
-    let severity = if uses.0.mount.readonly { Severity::Warning } else { Severity::Error };
+    let severity = if uses.0.mount.is_written() { Severity::Error } else { Severity::Warning };
     let what = match severity {
         Severity::Error => format!("machines `{a}` and `{b}` may write `{shown}` at the same time"),
         _ => format!("one of the machines `{a}` and `{b}` may read `{shown}` while the other writes it"),
@@ -107,7 +107,7 @@ fn report(world: &World<'_>, uses: (&Use<'_>, &Use<'_>), steps: (usize, usize)) 
     let id = |step: usize| &world.project.steps[step].id.value;
     let (x, y) = (id(steps.0), id(steps.1));
     let text = |found: &Use<'_>| {
-        let verb = if found.mount.readonly { "read" } else { "written" };
+        let verb = if found.mount.is_written() { "written" } else { "read" };
         format!("{verb} by machine `{}` here", found.machine.name.value)
     };
     let (earlier, later) = if steps.0 < steps.1 { (x, y) } else { (y, x) };

@@ -105,7 +105,7 @@ impl Places {
     /// The host path behind a real guest path in a mount.
     fn behind(&self, path: &str, mount: usize, machine: &Machine) -> Option<PathBuf> {
         let rest = path.strip_prefix(self.targets[mount].as_str())?.trim_start_matches('/');
-        let source = &machine.mounts[mount].source.value;
+        let source = &machine.mounts[mount].source()?.value;
         Some(if rest.is_empty() { source.clone() } else { source.join(rest) })
     }
 }

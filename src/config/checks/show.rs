@@ -1,7 +1,7 @@
 //! How rules speak of mounts: which of two stands later, and a mount as it could be written.
 
 use super::world::World;
-use crate::config::model::Mount;
+use crate::config::model::{Cache, Mount, MountKind, Owner, Spanned};
 use crate::diag::Span;
 
 /// A mount and its place in the machine's list.
@@ -25,18 +25,51 @@ pub(super) fn in_order<'m>(a: Placed<'m>, b: Placed<'m>) -> (&'m Mount, &'m Moun
 
 /// The mount in its long form with one more key, to be pasted.
 pub(super) fn long_form(world: &World<'_>, mount: &Mount, extra: &str) -> String {
-    let mut keys = vec![
-        format!("source: {}", quote(&world.show(&mount.source.value))),
-        format!("target: {}", quote(mount.target.value.as_str())),
-    ];
-    if mount.readonly && !extra.starts_with("readonly") {
+    let mut keys = Vec::new();
+    if !matches!(mount.kind, MountKind::Bind { .. }) {
+        keys.push(format!("type: {}", mount.kind_word()));
+    }
+    if let Some(source) = mount.source() {
+        keys.push(format!("source: {}", quote(&world.show(&source.value))));
+    }
+    keys.push(format!("target: {}", quote(mount.target.value.as_str())));
+    if mount.is_readonly() && !extra.starts_with("readonly") {
         keys.push("readonly: true".to_owned());
     }
     if mount.create && !extra.starts_with("create") {
         keys.push("create: true".to_owned());
     }
+    keys.extend(other_keys(mount));
     keys.push(extra.to_owned());
     format!("{{ {} }}", keys.join(", "))
+}
+
+/// The keys of one kind of mount that are not their default.
+fn other_keys(mount: &Mount) -> Vec<String> {
+    let view =
+        |user: &Option<Spanned<String>>| user.as_ref().map(|user| format!("guest_owner: {}", quote_user(&user.value)));
+    match &mount.kind {
+        MountKind::Bind { owner, guest_owner, cache, .. } => {
+            let owner = match &owner.value {
+                Owner::Invoker => None,
+                Owner::Guest => Some("owner: guest".to_owned()),
+                Owner::Named(name) => Some(format!("owner: {}", quote_user(name))),
+            };
+            let cache = match cache.value {
+                Cache::Auto => None,
+                Cache::Always => Some("cache: always".to_owned()),
+                Cache::Never => Some("cache: never".to_owned()),
+            };
+            owner.into_iter().chain(view(guest_owner)).chain(cache).collect()
+        }
+        MountKind::Overlay { guest_owner, .. } => view(guest_owner).into_iter().collect(),
+        MountKind::Tmpfs { size_mib } => size_mib.iter().map(|size| format!("size: {}MiB", size.value)).collect(),
+    }
+}
+
+/// A user, quoted where YAML might read `1:2` as something else.
+fn quote_user(user: &str) -> String {
+    if user.contains(':') { format!("{user:?}") } else { user.to_owned() }
 }
 
 /// Quoted where YAML would read it otherwise inside `{ }`.

@@ -6,38 +6,37 @@
 use std::path::Path;
 
 use super::wide;
-use super::world::{World, deepest_existing};
+use super::world::{Sourced, World, deepest_existing};
 use crate::config::files::{FileError, FileKind};
 use crate::config::load::Mode;
-use crate::config::model::Mount;
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
 /// Checks the source of every mount.
 pub(super) fn check_sources(world: &World<'_>, out: &mut Diagnostics) {
     let wide = wide::Wide::new(world);
     for machine in &world.project.machines {
-        for mount in &machine.mounts {
-            if let Some(found) = wide.refuse(world, mount) {
+        for mount in machine.mounts.iter().filter_map(|mount| world.sourced(mount)) {
+            if let Some(found) = wide.refuse(world, &mount) {
                 out.push(found);
                 continue;
             }
-            let problem = check_usable(world, mount);
+            let problem = check_usable(world, &mount);
             // A single file is only not run yet; what it holds counts all the same.
             let is_usable = problem.as_ref().is_none_or(|found| found.code == Code(11));
             if let Some(problem) = problem {
                 out.push(problem);
             }
             if is_usable {
-                wide.check(world, mount, out);
+                wide.check(world, &mount, out);
             }
         }
     }
 }
 
 /// What keeps the source from being served, if anything.
-fn check_usable(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
+fn check_usable(world: &World<'_>, mount: &Sourced<'_>) -> Option<Diagnostic> {
     let path = mount.source.value.as_path();
-    let metadata = &world.source(mount).metadata;
+    let metadata = &mount.found.metadata;
     if metadata.is_err()
         && let Some(there) = blocked_by(world, path)
     {
@@ -50,7 +49,7 @@ fn check_usable(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
             FileKind::Link | FileKind::Other => Some(not_a_folder(world, mount)),
         },
         Err(FileError::Missing) if is_dangling(world, path) => Some(dangling(world, mount)),
-        Err(FileError::Missing) if mount.create => check_can_be_made(world, mount),
+        Err(FileError::Missing) if mount.is_made() => check_can_be_made(world, mount),
         Err(FileError::Missing) => Some(missing(world, mount)),
         Err(FileError::Loop) => Some(refuse(
             mount,
@@ -62,11 +61,11 @@ fn check_usable(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
     }
 }
 
-fn refuse(mount: &Mount, message: String, label: &str, help: impl Into<String>) -> Diagnostic {
+fn refuse(mount: &Sourced<'_>, message: String, label: &str, help: impl Into<String>) -> Diagnostic {
     Diagnostic::new(Code(109), Severity::Error, message).label(mount.source.span, label).help(help)
 }
 
-fn check_rights(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
+fn check_rights(world: &World<'_>, mount: &Sourced<'_>) -> Option<Diagnostic> {
     let path = mount.source.value.as_path();
     let (shown, who) = (world.show(path), world.invoker_words());
     if !world.files.is_readable(path) {
@@ -77,7 +76,7 @@ fn check_rights(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
             format!("{}, or run as a user who has it", give(world, path, "rx")),
         ));
     }
-    if mount.readonly || world.files.is_writable(path) {
+    if !mount.is_written() || world.files.is_writable(path) {
         return None;
     }
     Some(refuse(
@@ -87,13 +86,13 @@ fn check_rights(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
         format!(
             "{}, or mount it read-only:\n`{}`",
             give(world, path, "w"),
-            super::long_form(world, mount, "readonly: true"),
+            super::long_form(world, mount.mount, "readonly: true"),
         ),
     ))
 }
 
 /// Files as mounts are in the language, and not run yet.
-fn single_file(world: &World<'_>, mount: &Mount) -> Diagnostic {
+fn single_file(world: &World<'_>, mount: &Sourced<'_>) -> Diagnostic {
     let path = mount.source.value.as_path();
     let severity = if world.mode == Mode::Run { Severity::Error } else { Severity::Warning };
     Diagnostic::new(
@@ -105,7 +104,7 @@ fn single_file(world: &World<'_>, mount: &Mount) -> Diagnostic {
     .help("put it into a folder of its own, and mount that folder")
 }
 
-fn not_a_folder(world: &World<'_>, mount: &Mount) -> Diagnostic {
+fn not_a_folder(world: &World<'_>, mount: &Sourced<'_>) -> Diagnostic {
     refuse(
         mount,
         format!("source `{}` is neither a folder nor a file", world.show(&mount.source.value)),
@@ -121,7 +120,7 @@ fn is_dangling(world: &World<'_>, path: &Path) -> bool {
     })
 }
 
-fn dangling(world: &World<'_>, mount: &Mount) -> Diagnostic {
+fn dangling(world: &World<'_>, mount: &Sourced<'_>) -> Diagnostic {
     let path = mount.source.value.as_path();
     let link = path.ancestors().find(|part| world.files.link_metadata(part).is_ok()).unwrap_or(path);
     let leads = world.files.read_link(link).map(|target| target.display().to_string()).unwrap_or_default();
@@ -135,12 +134,12 @@ fn dangling(world: &World<'_>, mount: &Mount) -> Diagnostic {
     )
 }
 
-fn missing(world: &World<'_>, mount: &Mount) -> Diagnostic {
+fn missing(world: &World<'_>, mount: &Sourced<'_>) -> Diagnostic {
     let path = mount.source.value.as_path();
     let shown = world.show(path);
-    let create = super::long_form(world, mount, "create: true");
+    let create = super::long_form(world, mount.mount, "create: true");
     let help = match nearest_path(world, path) {
-        Some(near) if mount.readonly => format!("did you mean `{near}`?"),
+        Some(near) if !mount.is_written() => format!("did you mean `{near}`?"),
         Some(near) => format!("did you mean `{near}`? To have smolvm make it:\n`{create}`"),
         None => format!("make it with `mkdir -p {}`, or let smolvm make it:\n`{create}`", super::shell_word(&shown)),
     };
@@ -165,7 +164,7 @@ pub(super) fn nearest_path(world: &World<'_>, path: &Path) -> Option<String> {
 }
 
 /// A missing source with `create: true`: the folder in which it would be made must take it.
-fn check_can_be_made(world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
+fn check_can_be_made(world: &World<'_>, mount: &Sourced<'_>) -> Option<Diagnostic> {
     let path = mount.source.value.as_path();
     let there = deepest_existing(path, world.files);
     if world.files.is_writable(there) {
@@ -195,14 +194,14 @@ fn blocked_by<'p>(world: &World<'_>, path: &'p Path) -> Option<&'p Path> {
     world.files.metadata(there).is_ok_and(|found| found.kind != FileKind::Folder).then_some(there)
 }
 
-fn below_a_file(world: &World<'_>, mount: &Mount, there: &Path) -> Diagnostic {
+fn below_a_file(world: &World<'_>, mount: &Sourced<'_>, there: &Path) -> Diagnostic {
     let (shown, there) = (world.show(&mount.source.value), world.show(there));
     let message = format!("source `{shown}` cannot be there: `{there}` is not a folder");
     refuse(mount, message, "no such folder", format!("mount a folder beside `{there}`"))
 }
 
 /// The path exists in part, and the rest cannot be looked at.
-fn out_of_reach(world: &World<'_>, mount: &Mount, error: &FileError) -> Diagnostic {
+fn out_of_reach(world: &World<'_>, mount: &Sourced<'_>, error: &FileError) -> Diagnostic {
     let path = mount.source.value.as_path();
     let shown = world.show(path);
     let there = deepest_existing(path, world.files);

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use super::places::Places;
 use super::system::{self, Verdict};
 use super::world::World;
-use crate::config::files::FileKind;
 use crate::config::model::{GuestPath, Machine, Mount};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
@@ -101,7 +100,7 @@ fn check_system_place(world: &World<'_>, machine: &Machine, places: &Places, ind
             .help(format!("mount it elsewhere, for example at `{}`", suggest_target(mount, written))),
         ),
         Verdict::Disturbs(what) => {
-            let is_settings_file = real.as_str().starts_with("/etc/") && is_file(world, mount);
+            let is_settings_file = real.as_str().starts_with("/etc/") && world.is_file(mount);
             let is_nested = places.above(real).is_some();
             if is_settings_file || is_nested || system::judge(written) == Verdict::Silent(true) {
                 return;
@@ -120,14 +119,11 @@ fn check_system_place(world: &World<'_>, machine: &Machine, places: &Places, ind
     }
 }
 
-fn is_file(world: &World<'_>, mount: &Mount) -> bool {
-    world.source(mount).metadata.as_ref().is_ok_and(|metadata| metadata.kind == FileKind::File)
-}
-
 /// A top-level folder named as the target, else as the source, else `/data`.
 fn suggest_target(mount: &Mount, written: &GuestPath) -> String {
     let from_target = written.as_str().rsplit('/').next().map(str::to_owned);
-    let from_source = mount.source.value.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    let source = mount.source().and_then(|source| source.value.file_name());
+    let from_source = source.and_then(|name| name.to_str()).map(str::to_owned);
     [from_target, from_source]
         .into_iter()
         .flatten()

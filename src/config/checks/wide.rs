@@ -3,8 +3,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::world::{World, real_path};
-use crate::config::model::Mount;
+use super::world::{Sourced, World, real_path};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
 /// Names that hold credentials wherever they are.
@@ -32,19 +31,19 @@ impl Wide {
 
     /// What no rights and no `create: true` would mend: the whole root, writable, and smolvm's own folders, which need
     /// not be there yet.
-    pub(super) fn refuse(&self, world: &World<'_>, mount: &Mount) -> Option<Diagnostic> {
-        let real = world.source(mount).real.as_path();
+    pub(super) fn refuse(&self, world: &World<'_>, mount: &Sourced<'_>) -> Option<Diagnostic> {
+        let real = mount.found.real.as_path();
         let shown = world.show(&mount.source.value);
         if real == Path::new("/") {
-            return (!mount.readonly).then(|| whole_root(mount, &shown));
+            return mount.is_written().then(|| whole_root(mount, &shown));
         }
         let own = self.own.iter().find(|own| real.starts_with(own) || own.starts_with(real));
         own.filter(|_| !self.is_home(real)).map(|own| own_folder(mount, &shown, real, own))
     }
 
     /// Checks a source that exists, or can be made, and is not refused.
-    pub(super) fn check(&self, world: &World<'_>, mount: &Mount, out: &mut Diagnostics) {
-        let real = world.source(mount).real.as_path();
+    pub(super) fn check(&self, world: &World<'_>, mount: &Sourced<'_>, out: &mut Diagnostics) {
+        let real = mount.found.real.as_path();
         let shown = world.show(&mount.source.value);
         if real == Path::new("/") {
             out.push(whole_root(mount, &shown));
@@ -61,7 +60,7 @@ impl Wide {
         self.homes.iter().any(|home| home == real) || real.parent() == self.homes.first().map(PathBuf::as_path)
     }
 
-    fn leads_out(&self, world: &World<'_>, mount: &Mount, real: &Path) -> bool {
+    fn leads_out(&self, world: &World<'_>, mount: &Sourced<'_>, real: &Path) -> bool {
         let written = mount.source.value.strip_prefix(&world.project.folder);
         // `..` says openly that it leads out.
         let is_inside = written.is_ok_and(|rest| !rest.components().any(|part| part == Component::ParentDir));
@@ -80,13 +79,13 @@ fn has(world: &World<'_>, path: &Path) -> bool {
     world.files.link_metadata(path).is_ok()
 }
 
-fn warn(mount: &Mount, message: String, label: &str, help: impl Into<String>) -> Diagnostic {
+fn warn(mount: &Sourced<'_>, message: String, label: &str, help: impl Into<String>) -> Diagnostic {
     Diagnostic::new(Code(110), Severity::Warning, message).label(mount.source.span, label).help(help)
 }
 
-fn whole_root(mount: &Mount, shown: &str) -> Diagnostic {
+fn whole_root(mount: &Sourced<'_>, shown: &str) -> Diagnostic {
     let help = "name the folder that the steps need, such as `./src`";
-    if mount.readonly {
+    if !mount.is_written() {
         let message =
             format!("source `{shown}` is the whole file system of this computer: the guest can read all of it");
         return warn(mount, message, "with every secret that you can read", help);
@@ -98,7 +97,7 @@ fn whole_root(mount: &Mount, shown: &str) -> Diagnostic {
         .help(help)
 }
 
-fn home(mount: &Mount, shown: &str) -> Diagnostic {
+fn home(mount: &Sourced<'_>, shown: &str) -> Diagnostic {
     let what =
         if shown == "/home" { "holds every home: the guest gets their" } else { "is a home: the guest gets its" };
     warn(
@@ -109,7 +108,7 @@ fn home(mount: &Mount, shown: &str) -> Diagnostic {
     )
 }
 
-fn credentials(mount: &Mount, shown: &str, name: &str) -> Diagnostic {
+fn credentials(mount: &Sourced<'_>, shown: &str, name: &str) -> Diagnostic {
     if shown.ends_with(name) {
         let message = format!("source `{shown}` holds credentials: the guest can read them");
         return warn(mount, message, "credentials", "leave this mount out, or name a folder without them");
@@ -122,7 +121,7 @@ fn credentials(mount: &Mount, shown: &str, name: &str) -> Diagnostic {
     )
 }
 
-fn led_out(mount: &Mount, shown: &str, real: &Path) -> Diagnostic {
+fn led_out(mount: &Sourced<'_>, shown: &str, real: &Path) -> Diagnostic {
     let real = real.display();
     warn(
         mount,
@@ -132,7 +131,7 @@ fn led_out(mount: &Mount, shown: &str, real: &Path) -> Diagnostic {
     )
 }
 
-fn own_folder(mount: &Mount, shown: &str, real: &Path, own: &Path) -> Diagnostic {
+fn own_folder(mount: &Sourced<'_>, shown: &str, real: &Path, own: &Path) -> Diagnostic {
     let own_shown = own.display();
     let relation = if real == own {
         "is smolvm's own folder".to_owned()

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use super::places::Places;
 use super::words::Nearest;
 use crate::config::alias;
-use crate::config::files::{FileError, Files, Metadata};
+use crate::config::files::{FileError, FileKind, Files, Metadata};
 use crate::config::load::Mode;
-use crate::config::model::{Image, Machine, Mount, Project};
+use crate::config::model::{Image, Machine, Mount, MountKind, Project, Spanned};
 
 /// Places on this computer that `image: host` shows empty; nothing below them is in a guest.
 const HIDDEN_ON_HOST: [&str; 11] =
@@ -24,6 +24,28 @@ pub(super) struct Source {
     pub(super) real: PathBuf,
     /// What is there, links followed.
     pub(super) metadata: Result<Metadata, FileError>,
+}
+
+/// A mount that has a source, and what is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sourced<'a> {
+    pub(super) mount: &'a Mount,
+    /// As the file says it.
+    pub(super) source: &'a Spanned<PathBuf>,
+    /// As it is on the host.
+    pub(super) found: &'a Source,
+}
+
+impl Sourced<'_> {
+    /// Whether what the guest writes reaches the host.
+    pub(super) fn is_written(&self) -> bool {
+        self.mount.is_writable_bind()
+    }
+
+    /// Whether the source is made where it is missing.
+    pub(super) fn is_made(&self) -> bool {
+        self.mount.create && matches!(self.mount.kind, MountKind::Bind { .. })
+    }
 }
 
 /// What is at a path as far as links go.
@@ -59,8 +81,8 @@ impl<'a> World<'a> {
         let mut machines = HashMap::new();
         for (index, machine) in project.machines.iter().enumerate() {
             machines.entry(machine.name.value.as_str()).or_insert(index);
-            for mount in &machine.mounts {
-                let path = mount.source.value.as_path();
+            for source in machine.mounts.iter().filter_map(Mount::source) {
+                let path = source.value.as_path();
                 sources.entry(path).or_insert_with(|| look_at(path, files));
             }
         }
@@ -86,9 +108,20 @@ impl<'a> World<'a> {
         self.project.machines.iter().zip(&self.places)
     }
 
-    /// The source of a mount of this project.
-    pub(super) fn source(&self, mount: &Mount) -> &Source {
-        &self.sources[mount.source.value.as_path()]
+    /// The source of a mount of this project, where it has one.
+    pub(super) fn source(&self, mount: &Mount) -> Option<&Source> {
+        Some(&self.sources[mount.source()?.value.as_path()])
+    }
+
+    /// A mount with its source, where it has one.
+    pub(super) fn sourced<'m>(&'m self, mount: &'m Mount) -> Option<Sourced<'m>> {
+        Some(Sourced { mount, source: mount.source()?, found: self.source(mount)? })
+    }
+
+    /// Whether the source of a mount is a file on the host.
+    pub(super) fn is_file(&self, mount: &Mount) -> bool {
+        let metadata = self.source(mount).and_then(|source| source.metadata.as_ref().ok());
+        metadata.is_some_and(|metadata| metadata.kind == FileKind::File)
     }
 
     /// What is at `path` of the machine's image.

@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::world::World;
+use super::world::{Sourced, World};
 use super::{in_order, is_later};
-use crate::config::model::{Machine, Mount};
+use crate::config::model::{Machine, Mount, MountKind};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
 /// Writable mounts of one machine by their source without links.
@@ -18,87 +18,113 @@ type Writers<'a> = HashMap<&'a Path, usize>;
 pub(super) fn check_writers(world: &World<'_>, out: &mut Diagnostics) {
     for machine in &world.project.machines {
         let writers = find_writers(world, machine, out);
-        for (index, mount) in machine.mounts.iter().enumerate().filter(|(_, mount)| mount.readonly) {
-            let real = world.source(mount).real.as_path();
+        for (index, mount) in machine.mounts.iter().enumerate().filter(|(_, mount)| !mount.is_writable_bind()) {
+            let Some(mount) = world.sourced(mount) else { continue };
+            let real = mount.found.real.as_path();
             let by_name = real.ancestors().find_map(|above| writers.get(above).copied());
-            if let Some(writer) = by_name.or_else(|| find_same_identity(world, machine, mount, &writers)) {
-                out.push(unprotected(world, machine, index, writer));
+            if let Some(writer) = by_name.or_else(|| find_same_identity(world, machine, &mount, &writers)) {
+                unprotected(world, machine, index, writer).into_iter().for_each(|found| out.push(found));
             }
         }
     }
 }
 
 /// Collects the writable mounts, and warns of two that are one folder.
-fn find_writers<'a>(world: &'a World<'_>, machine: &Machine, out: &mut Diagnostics) -> Writers<'a> {
+fn find_writers<'a>(world: &'a World<'_>, machine: &'a Machine, out: &mut Diagnostics) -> Writers<'a> {
     let mut writers: Writers<'a> = HashMap::new();
-    for (index, mount) in machine.mounts.iter().enumerate().filter(|(_, mount)| !mount.readonly) {
-        let real = world.source(mount).real.as_path();
+    for (index, mount) in machine.mounts.iter().enumerate().filter(|(_, mount)| mount.is_writable_bind()) {
+        let Some(mount) = world.sourced(mount) else { continue };
+        let real = mount.found.real.as_path();
         // A writable root was refused (0110): that nothing is protected from it only follows.
         if real == Path::new("/") {
             continue;
         }
         let first = *writers.entry(real).or_insert(index);
-        let earlier = &machine.mounts[first];
-        if first != index && earlier.source.value != mount.source.value {
-            out.push(same_folder(world, machine, first, index));
+        let earlier = machine.mounts[first].source();
+        if first != index && earlier.is_some_and(|earlier| earlier.value != mount.source.value) {
+            same_folder(world, machine, first, index).into_iter().for_each(|found| out.push(found));
         }
     }
     writers
 }
 
 /// A writable mount of the very same folder under a path that no link explains (a bind mount on the host).
-fn find_same_identity(world: &World<'_>, machine: &Machine, mount: &Mount, writers: &Writers<'_>) -> Option<usize> {
+fn find_same_identity(
+    world: &World<'_>,
+    machine: &Machine,
+    mount: &Sourced<'_>,
+    writers: &Writers<'_>,
+) -> Option<usize> {
     if writers.is_empty() || machine.mounts.len() > SMALL {
         return None;
     }
-    let identity = world.source(mount).metadata.as_ref().ok()?.identity;
-    let same = |writer: &Mount| world.source(writer).metadata.as_ref().is_ok_and(|found| found.identity == identity);
+    let identity = mount.found.metadata.as_ref().ok()?.identity;
+    let same = |writer: &Mount| {
+        let metadata = world.source(writer).and_then(|source| source.metadata.as_ref().ok());
+        metadata.is_some_and(|found| found.identity == identity)
+    };
     writers.values().copied().filter(|writer| same(&machine.mounts[*writer])).min()
 }
 
 /// More mounts than shares fit in a machine (0113 was said) are not compared in pairs.
 const SMALL: usize = 64;
 
-fn unprotected(world: &World<'_>, machine: &Machine, reader: usize, writer: usize) -> Diagnostic {
-    let (reads, writes) = (&machine.mounts[reader], &machine.mounts[writer]);
+fn unprotected(world: &World<'_>, machine: &Machine, reader: usize, writer: usize) -> Option<Diagnostic> {
+    let (reads, writes) = (world.sourced(&machine.mounts[reader])?, world.sourced(&machine.mounts[writer])?);
     let (read_shown, write_shown) = (world.show(&reads.source.value), world.show(&writes.source.value));
-    let is_same = world.source(reads).real == world.source(writes).real;
+    let is_same = reads.found.real == writes.found.real;
+    let what = what_is_there(world, reads.mount);
     let relation = match (read_shown == write_shown, is_same) {
-        (true, _) => "the same folder is".to_owned(),
-        (false, true) => format!("the same folder is, as `{write_shown}`,"),
+        (true, _) => format!("the same {what} is"),
+        (false, true) => format!("the same {what} is, as `{write_shown}`,"),
         (false, false) => format!("it lies in `{write_shown}`, which is"),
     };
+    let is_overlay = matches!(reads.mount.kind, MountKind::Overlay { .. });
+    let kind = if is_overlay { "overlay" } else { "read-only mount" };
     let message = format!(
-        "the read-only mount of `{read_shown}` protects nothing: {relation} writable in machine `{}` at `{}`",
+        "the {kind} of `{read_shown}` protects nothing: {relation} writable in machine `{}` at `{}`",
         machine.name.value,
-        writes.target.value.as_str(),
+        writes.mount.target.value.as_str(),
     );
-    let mut labels = [(reads, "read-only here"), (writes, "writable here")];
-    if is_later((writes, writer), (reads, reader)) {
+    let read_text = if is_overlay { "an overlay, which leaves it unchanged, here" } else { "read-only here" };
+    let mut labels = [(reads, read_text), (writes, "writable here")];
+    if is_later((writes.mount, writer), (reads.mount, reader)) {
         labels.reverse();
     }
-    let readonly = super::long_form(world, writes, "readonly: true");
-    let help = if is_same {
-        format!("leave one of them out, or make both read-only:\n`{readonly}`")
-    } else {
-        format!("mount only the part that is written, or make the outer one read-only too:\n`{readonly}`")
+    let readonly = super::long_form(world, writes.mount, "readonly: true");
+    let help = match (is_same, is_overlay) {
+        (true, false) => format!("leave one of them out, or make both read-only:\n`{readonly}`"),
+        (true, true) => format!("leave one of them out, or make the other read-only:\n`{readonly}`"),
+        (false, _) => {
+            format!("mount only the part that is written, or make the outer one read-only too:\n`{readonly}`")
+        }
     };
     let [(later, later_text), (earlier, earlier_text)] = labels;
-    Diagnostic::new(Code(107), Severity::Error, message)
-        .label(later.source.span, later_text)
-        .label(earlier.source.span, earlier_text)
-        .help(help)
+    Some(
+        Diagnostic::new(Code(107), Severity::Error, message)
+            .label(later.source.span, later_text)
+            .label(earlier.source.span, earlier_text)
+            .help(help),
+    )
 }
 
-fn same_folder(world: &World<'_>, machine: &Machine, a: usize, b: usize) -> Diagnostic {
+fn what_is_there(world: &World<'_>, mount: &Mount) -> &'static str {
+    if world.is_file(mount) { "file" } else { "folder" }
+}
+
+fn same_folder(world: &World<'_>, machine: &Machine, a: usize, b: usize) -> Option<Diagnostic> {
     let (earlier, later) = in_order((&machine.mounts[a], a), (&machine.mounts[b], b));
+    let what = what_is_there(world, later);
+    let (earlier, later) = (world.sourced(earlier)?, world.sourced(later)?);
     let (earlier_shown, later_shown) = (world.show(&earlier.source.value), world.show(&later.source.value));
     let message = format!(
-        "`{earlier_shown}` and `{later_shown}` are the same folder through links, and machine `{}` writes both",
+        "`{earlier_shown}` and `{later_shown}` are the same {what} through links, and machine `{}` writes both",
         machine.name.value,
     );
-    Diagnostic::new(Code(112), Severity::Warning, message)
-        .label(later.source.span, format!("this is `{}` too", world.show(&world.source(later).real)))
-        .label(earlier.source.span, "the first is here")
-        .help(format!("mount it once, or name it `{earlier_shown}` in both places if this is meant"))
+    Some(
+        Diagnostic::new(Code(112), Severity::Warning, message)
+            .label(later.source.span, format!("this is `{}` too", world.show(&later.found.real)))
+            .label(earlier.source.span, "the first is here")
+            .help(format!("mount it once, or name it `{earlier_shown}` in both places if this is meant")),
+    )
 }

@@ -165,8 +165,9 @@ pub(super) const STEP: KeyTable = KeyTable {
         "outputs",
         "timeout",
         "continue_on_error",
+        "chown",
     ],
-    later: &["env_file", "inputs", "retry", "if", "chown", "profiles"],
+    later: &["env_file", "inputs", "retry", "if", "profiles"],
     foreign: STEP_FOREIGN,
 };
 
@@ -184,8 +185,9 @@ pub(super) const FINALLY: KeyTable = KeyTable {
         "outputs",
         "timeout",
         "continue_on_error",
+        "chown",
     ],
-    later: &["env_file", "if", "chown", "profiles"],
+    later: &["env_file", "if", "profiles"],
     foreign: STEP_FOREIGN,
 };
 

@@ -15,6 +15,7 @@ mod guess;
 mod keys;
 mod machine;
 mod mount;
+mod mount_long;
 mod project;
 mod reader;
 mod requires;

@@ -1,16 +1,11 @@
-//! `mounts`: short and long form; rules 0102, 0116, 0203 and the forms of each key.
+//! `mounts`: the short form, and what is neither form; rules 0116 and 0203. The long form is in `mount_long`.
 
-use super::super::model::{GuestPath, Mount, Owner, Spanned};
-use super::super::scalars::is_user;
+use super::super::model::{Cache, Mount, MountKind, Owner, Spanned};
 use super::super::suggest::nearest;
 use super::super::tree::{Content, Entry};
-use super::fields::Fields;
-use super::keys::MOUNT;
-use super::reader::{Reader, TextForm, Value, shown};
-use super::values::{absolute_help, guest_path_mistake};
-use crate::diag::{Code, Diagnostic, Edit, Severity};
+use super::reader::{Reader, TextForm, Value};
+use crate::diag::Edit;
 
-const TYPES: [&str; 4] = ["bind", "overlay", "volume", "tmpfs"];
 const SHORT_FORM: &str = "write `SOURCE:TARGET`, `SOURCE:TARGET:ro`, or the long form with `source:` and `target:`";
 
 /// What short mounts may name as volumes.
@@ -99,14 +94,14 @@ impl Reader<'_> {
             self.volume(parts[0].0, &text, parts[0].1, volumes);
             None
         };
-        Some(Mount {
+        let kind = MountKind::Bind {
             source: source?,
-            target: target?,
             readonly: readonly?,
-            create: false,
             owner: Spanned { value: Owner::Invoker, span: value.span },
-            span: value.span,
-        })
+            guest_owner: None,
+            cache: Spanned { value: Cache::Auto, span: value.span },
+        };
+        Some(Mount { kind, target: target?, create: false, span: value.span })
     }
 
     /// The parts between colons, each with its own place.
@@ -154,122 +149,6 @@ impl Reader<'_> {
         // Only where the label is the name alone does the edit leave the rest as it is.
         let is_name_alone = value.span.end - value.span.start == name.len();
         self.report(if is_name_alone { diagnostic.fix(false, vec![edit]) } else { diagnostic });
-    }
-
-    fn long_mount(&mut self, value: Value) -> Option<Mount> {
-        let fields = self.fields(value, &MOUNT)?;
-        let kind = match fields.get("type") {
-            None => Some("bind"),
-            Some(kind) => self.word(kind, "`type` of a mount", &TYPES),
-        };
-        if let Some(kind) = kind {
-            self.check_keys_of_type(&fields, kind);
-            if let Some(value) = fields.get("type").filter(|_| kind != "bind") {
-                let help = "leave this mount out; mounts of host folders run";
-                self.not_run_yet(value.span, value.via, &format!("mounts of type `{kind}`"), Some(help));
-            }
-            if kind != "tmpfs" {
-                self.missing(&fields, "source", "the mount", value.span, "write `source: ./folder`");
-            }
-        }
-        self.missing(&fields, "target", "the mount", value.span, "write `target: /folder`");
-        let source = match (fields.get("source"), kind) {
-            (Some(source), Some("bind" | "overlay")) => {
-                let text = self.text(source, "`source`", TextForm::Strict);
-                text.and_then(|text| self.host_path(source, "`source`", &text.value))
-            }
-            _ => None,
-        };
-        let target = fields.get("target").and_then(|target| {
-            let text = self.text(target, "`target`", TextForm::Strict)?;
-            self.mount_target(target, &text.value)
-        });
-        let readonly = self.flag(&fields, "readonly");
-        let create = self.flag(&fields, "create");
-        let mut owner = Spanned { value: Owner::Invoker, span: value.span };
-        if kind == Some("bind") {
-            owner = self.owner(&fields);
-            self.ownership_view(&fields);
-        }
-        if let Some(size) = fields.get("size") {
-            self.size_mib(size, "`size`");
-        }
-        if kind != Some("bind") {
-            return None;
-        }
-        Some(Mount { source: source?, target: target?, readonly, create, owner, span: value.span })
-    }
-
-    /// A boolean that is false where it is left out or wrong.
-    fn flag(&mut self, fields: &Fields, key: &str) -> bool {
-        let value = fields.get(key);
-        value.and_then(|value| self.boolean(value, &format!("`{key}`"))).is_some_and(|flag| flag.value)
-    }
-
-    fn check_keys_of_type(&mut self, fields: &Fields, kind: &str) {
-        let allowed: &[&str] = match kind {
-            "bind" => &["source", "readonly", "owner", "guest_owner", "cache"],
-            "overlay" => &["source", "guest_owner"],
-            "volume" => &["source", "readonly"],
-            _ => &["size"],
-        };
-        for key in ["source", "readonly", "owner", "guest_owner", "cache", "size"] {
-            let Some(span) = fields.key_span(key).filter(|_| !allowed.contains(&key)) else { continue };
-            let message = format!("`{key}` does not go with `type: {kind}`");
-            let mut diagnostic =
-                Diagnostic::new(Code(6), Severity::Error, message).label(span, "not a key of this type");
-            if let Some(value) = fields.get("type") {
-                diagnostic = diagnostic.label(value.span, "the type is given here");
-            }
-            let help = match key {
-                "size" => "only `type: tmpfs` has a `size`".to_owned(),
-                _ => format!("take `{key}` out, or give another `type`"),
-            };
-            self.report(diagnostic.help(help));
-        }
-    }
-
-    fn mount_target(&mut self, value: Value, text: &str) -> Option<Spanned<GuestPath>> {
-        if let Some(path) = GuestPath::parse(text) {
-            return Some(Spanned { value: path, span: value.span });
-        }
-        let message = if text.is_empty() {
-            "the mount target is empty".to_owned()
-        } else {
-            format!("the mount target `{text}` is not an absolute path in the guest")
-        };
-        let mut diagnostic = self.error(102, value, message, guest_path_mistake(text));
-        diagnostic = diagnostic.help(absolute_help(text));
-        self.report(diagnostic);
-        None
-    }
-
-    /// `guest_owner` and `cache`: only what is the default runs.
-    fn ownership_view(&mut self, fields: &Fields) {
-        if let Some(span) = fields.key_span("guest_owner") {
-            self.not_run_yet(span, fields.value.via, "`guest_owner` of a mount", None);
-        }
-        let Some(value) = fields.get("cache") else { return };
-        if self.word(value, "`cache`", &["auto", "always", "never"]).is_some_and(|word| word != "auto") {
-            self.not_run_yet(value.span, value.via, "`cache` other than `auto`", None);
-        }
-    }
-
-    fn owner(&mut self, fields: &Fields) -> Spanned<Owner> {
-        let default = Spanned { value: Owner::Invoker, span: fields.value.span };
-        let Some(value) = fields.get("owner") else { return default };
-        let Some(text) = self.text(value, "`owner`", TextForm::Loose) else { return default };
-        if text.value == "invoker" {
-            return Spanned { value: Owner::Invoker, span: value.span };
-        }
-        if text.value != "guest" && !is_user(&text.value) {
-            let diagnostic = self.error(5, value, format!("{} cannot own files", shown(&text.value)), "not an owner");
-            self.report(diagnostic.help("write `invoker`, `guest`, a name, or ids as `\"1000:1000\"`"));
-            return default;
-        }
-        let what = format!("`owner: {}`", text.value);
-        self.not_run_yet(value.span, value.via, &what, Some("write `owner: invoker`, or leave it out"));
-        Spanned { value: Owner::Unsupported(text.value), span: value.span }
     }
 }
 

@@ -1,7 +1,7 @@
 //! One entry of `steps` or `finally`.
 
-use super::super::model::{Command, GuestPath, Needs, Spanned, Step, StepGaps};
-use super::super::scalars::{is_name, to_similar_name};
+use super::super::model::{Chown, Command, GuestPath, Needs, Spanned, Step, StepGaps};
+use super::super::scalars::{is_name, is_user, to_similar_name};
 use super::super::tree::Content;
 use super::fields::Fields;
 use super::keys::{FINALLY, STEP};
@@ -61,6 +61,7 @@ impl Reader<'_> {
                 .get("continue_on_error")
                 .and_then(|value| self.boolean(value, "`continue_on_error`"))
                 .is_some_and(|flag| flag.value),
+            chown: self.chown(&fields),
             span: value.span,
             gaps,
         })
@@ -131,6 +132,26 @@ impl Reader<'_> {
             return None;
         }
         Some(timeout)
+    }
+
+    /// `true` for the invoking user, ids or names as for `owner`; `false` is nobody.
+    fn chown(&mut self, fields: &Fields) -> Option<Spanned<Chown>> {
+        let value = fields.get("chown")?;
+        let text = self.text(value, "`chown`", TextForm::Loose)?;
+        let chown = match text.value.as_str() {
+            "false" => return None,
+            "true" => Chown::Invoker,
+            name if is_user(name) => Chown::Named(text.value),
+            name => {
+                let diagnostic = self.error(5, value, format!("{} cannot own files", shown(name)), "not an owner");
+                self.report(diagnostic.help("write `true`, a name, or ids as `\"1000:1000\"`"));
+                return None;
+            }
+        };
+        if let Some(span) = fields.key_span("chown") {
+            self.not_run_yet(span, value.via, "`chown` of a step", None);
+        }
+        Some(Spanned { value: chown, span: value.span })
     }
 
     fn outputs(&mut self, fields: &Fields) -> Vec<Spanned<GuestPath>> {

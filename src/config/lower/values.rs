@@ -63,7 +63,12 @@ impl Reader<'_> {
     }
 
     pub(super) fn user(&mut self, value: Value) -> Option<Text> {
-        let text = self.text(value, "`user`", TextForm::Loose)?;
+        self.guest_user(value, "`user`")
+    }
+
+    /// A user of the guest, in any form of `user`.
+    pub(super) fn guest_user(&mut self, value: Value, what: &str) -> Option<Text> {
+        let text = self.text(value, what, TextForm::Loose)?;
         if is_user(&text.value) {
             return Some(text);
         }

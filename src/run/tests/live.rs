@@ -12,7 +12,7 @@ use super::sim::{finally, plan, step};
 use super::world::{FakeEngine, FakeProvider, World};
 use crate::engine::Accel;
 use crate::event::{Event, MachinePhase, OutputOf, RunStatus, Stream, Timed};
-use crate::plan::{Command, GuestPath, MountPlan, Plan, StepPlan};
+use crate::plan::{Cache, Command, GuestPath, MountPlan, MountPlanKind, OwnerPlan, Plan, StepPlan};
 use crate::run::{Options, ProjectState, RunDeps, Signal, Summary, run};
 
 /// The longest that a test may take.
@@ -122,11 +122,16 @@ fn log_of(events: &[Event], id: &str) -> Vec<u8> {
 
 fn mounted(mut plan: Plan, target: &str) -> Plan {
     plan.machines[0].mounts = vec![MountPlan {
-        tag: "share0".to_owned(),
-        source: "/".into(),
         target: GuestPath::parse(target).unwrap(),
-        readonly: false,
         create: false,
+        kind: MountPlanKind::Bind {
+            tag: "share0".to_owned(),
+            source: "/".into(),
+            readonly: false,
+            owner: OwnerPlan::Invoker,
+            guest_owner: None,
+            cache: Cache::Auto,
+        },
     }];
     plan
 }

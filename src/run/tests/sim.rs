@@ -354,6 +354,7 @@ pub(super) fn step(name: &str, needs: &[&str]) -> StepPlan {
         timeout: None,
         outputs: Vec::new(),
         continue_on_error: false,
+        chown: None,
         is_finally: false,
     }
 }

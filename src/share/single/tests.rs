@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use virtiofsd::filesystem::ZeroCopyWriter;
+use virtiofsd::filesystem::{Extensions, SetattrValid, ZeroCopyReader, ZeroCopyWriter};
+use virtiofsd::fuse::SetattrIn;
 use virtiofsd::oslib::{ReadvFlags, WritevFlags};
 
 use super::super::rules::{Owners, Rules};

@@ -1,0 +1,161 @@
+//! `mounts`: the long form; rule 0102, the keys of each type (0006), and the forms of each key.
+
+use super::super::model::{Cache, GuestPath, Mount, MountKind, Owner, Spanned};
+use super::super::scalars::is_user;
+use super::fields::Fields;
+use super::keys::MOUNT;
+use super::reader::{Reader, TextForm, Value, shown};
+use super::values::{absolute_help, guest_path_mistake};
+use crate::diag::{Code, Diagnostic, Severity};
+
+const TYPES: [&str; 4] = ["bind", "overlay", "volume", "tmpfs"];
+
+impl Reader<'_> {
+    /// A mount as a map.
+    pub(super) fn long_mount(&mut self, value: Value) -> Option<Mount> {
+        let fields = self.fields(value, &MOUNT)?;
+        let word = match fields.get("type") {
+            None => Some("bind"),
+            Some(kind) => self.word(kind, "`type` of a mount", &TYPES),
+        };
+        if let Some(word) = word {
+            self.check_keys_of_type(&fields, word);
+            if let Some(value) = fields.get("type").filter(|_| word != "bind") {
+                let help = "leave this mount out; mounts of host folders run";
+                self.not_run_yet(value.span, value.via, &format!("mounts of type `{word}`"), Some(help));
+            }
+            if word != "tmpfs" {
+                self.missing(&fields, "source", "the mount", value.span, "write `source: ./folder`");
+            }
+        }
+        self.missing(&fields, "target", "the mount", value.span, "write `target: /folder`");
+        let kind = self.mount_kind(&fields, word);
+        let target = fields.get("target").and_then(|target| {
+            let text = self.text(target, "`target`", TextForm::Strict)?;
+            self.mount_target(target, &text.value)
+        });
+        let create = self.flag(&fields, "create");
+        Some(Mount { kind: kind?, target: target?, create, span: value.span })
+    }
+
+    /// What a mount shows; keys of other types (0006 was said) are read for their form all the same.
+    fn mount_kind(&mut self, fields: &Fields, word: Option<&str>) -> Option<MountKind> {
+        let source = match (fields.get("source"), word) {
+            (Some(source), Some("bind" | "overlay")) => {
+                let text = self.text(source, "`source`", TextForm::Strict);
+                text.and_then(|text| self.host_path(source, "`source`", &text.value))
+            }
+            _ => None,
+        };
+        let readonly = self.flag(fields, "readonly");
+        let size_mib = fields.get("size").and_then(|size| self.size_mib(size, "`size`"));
+        match word? {
+            "bind" => {
+                let owner = self.owner(fields);
+                let guest_owner = self.guest_owner(fields);
+                let cache = self.cache(fields);
+                Some(MountKind::Bind { source: source?, readonly, owner, guest_owner, cache })
+            }
+            "overlay" => {
+                let guest_owner = self.guest_owner(fields);
+                Some(MountKind::Overlay { source: source?, guest_owner })
+            }
+            "tmpfs" => Some(MountKind::Tmpfs { size_mib }),
+            _ => None,
+        }
+    }
+
+    /// A boolean that is false where it is left out or wrong.
+    fn flag(&mut self, fields: &Fields, key: &str) -> bool {
+        let value = fields.get(key);
+        value.and_then(|value| self.boolean(value, &format!("`{key}`"))).is_some_and(|flag| flag.value)
+    }
+
+    fn check_keys_of_type(&mut self, fields: &Fields, kind: &str) {
+        let allowed: &[&str] = match kind {
+            "bind" => &["source", "readonly", "owner", "guest_owner", "cache"],
+            "overlay" => &["source", "guest_owner"],
+            "volume" => &["source", "readonly"],
+            _ => &["size"],
+        };
+        for key in ["source", "readonly", "owner", "guest_owner", "cache", "size"] {
+            let Some(span) = fields.key_span(key).filter(|_| !allowed.contains(&key)) else { continue };
+            let message = format!("`{key}` does not go with `type: {kind}`");
+            let mut diagnostic =
+                Diagnostic::new(Code(6), Severity::Error, message).label(span, "not a key of this type");
+            if let Some(value) = fields.get("type") {
+                diagnostic = diagnostic.label(value.span, "the type is given here");
+            }
+            let help = match key {
+                "size" => "only `type: tmpfs` has a `size`".to_owned(),
+                _ => format!("take `{key}` out, or give another `type`"),
+            };
+            self.report(diagnostic.help(help));
+        }
+    }
+
+    /// An absolute path in the guest, as a mount point; rule 0102.
+    pub(super) fn mount_target(&mut self, value: Value, text: &str) -> Option<Spanned<GuestPath>> {
+        if let Some(path) = GuestPath::parse(text) {
+            return Some(Spanned { value: path, span: value.span });
+        }
+        let message = if text.is_empty() {
+            "the mount target is empty".to_owned()
+        } else {
+            format!("the mount target `{text}` is not an absolute path in the guest")
+        };
+        let mut diagnostic = self.error(102, value, message, guest_path_mistake(text));
+        diagnostic = diagnostic.help(absolute_help(text));
+        self.report(diagnostic);
+        None
+    }
+
+    /// The guest's user as whose the files of a mount appear.
+    fn guest_owner(&mut self, fields: &Fields) -> Option<Spanned<String>> {
+        if let Some(span) = fields.key_span("guest_owner") {
+            self.not_run_yet(span, fields.value.via, "`guest_owner` of a mount", None);
+        }
+        let value = fields.get("guest_owner")?;
+        self.guest_user(value, "`guest_owner`")
+    }
+
+    fn cache(&mut self, fields: &Fields) -> Spanned<Cache> {
+        let default = Spanned { value: Cache::Auto, span: fields.value.span };
+        let Some(value) = fields.get("cache") else { return default };
+        let cache = match self.word(value, "`cache`", &["auto", "always", "never"]) {
+            Some("always") => Cache::Always,
+            Some("never") => Cache::Never,
+            Some(_) => Cache::Auto,
+            None => return default,
+        };
+        if cache != Cache::Auto {
+            self.not_run_yet(value.span, value.via, "`cache` other than `auto`", None);
+        }
+        Spanned { value: cache, span: value.span }
+    }
+
+    fn owner(&mut self, fields: &Fields) -> Spanned<Owner> {
+        let default = Spanned { value: Owner::Invoker, span: fields.value.span };
+        let Some(value) = fields.get("owner") else { return default };
+        let Some(text) = self.text(value, "`owner`", TextForm::Loose) else { return default };
+        let owner = match text.value.as_str() {
+            "invoker" => Owner::Invoker,
+            "guest" => Owner::Guest,
+            name if is_user(name) => Owner::Named(text.value),
+            name => {
+                let diagnostic = self.error(5, value, format!("{} cannot own files", shown(name)), "not an owner");
+                self.report(diagnostic.help("write `invoker`, `guest`, a name, or ids as `\"1000:1000\"`"));
+                return default;
+            }
+        };
+        if let Some(word) = match &owner {
+            Owner::Invoker => None,
+            Owner::Guest => Some("guest"),
+            Owner::Named(name) => Some(name.as_str()),
+        } {
+            let what = format!("`owner: {word}`");
+            self.not_run_yet(value.span, value.via, &what, Some("write `owner: invoker`, or leave it out"));
+        }
+        Spanned { value: owner, span: value.span }
+    }
+}

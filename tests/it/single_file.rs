@@ -7,7 +7,7 @@ use std::path::Path;
 
 use smolvm::engine::VmExit;
 use smolvm::guest::SetupMount;
-use smolvm::share::{Rights, ShareCache, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share_from};
+use smolvm::share::{Makers, Rights, ShareCache, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share_from};
 
 use crate::machine::Machine;
 
@@ -21,7 +21,7 @@ fn spawn(path: &Path, is_read_only: bool) -> Result<(ShareHandle, OwnedFd), Shar
         gid: rustix::process::getegid().as_raw(),
         groups: rustix::process::getgroups().unwrap().iter().map(|gid| gid.as_raw()).collect(),
     };
-    let spec = ShareSpec { tag: "share0".into(), tree: file(path, is_read_only), rights };
+    let spec = ShareSpec { tag: "share0".into(), tree: file(path, is_read_only), rights, makers: Makers::Owner };
     let on_death = Box::new(|words| panic!("died: {words}"));
     spawn_share_from(Path::new(env!("CARGO_BIN_EXE_smolvm")), spec, on_death)
 }

@@ -28,8 +28,14 @@ impl Share {
         let timeout = Duration::ZERO;
         let own_fds = File::from(own_fds);
         let settings = TreeSettings { is_read_only, is_cached: false, timeout, open_max: 64, own_fds };
-        let rules = Rules { is_public_only: false, owners: Owners::View, has_xattrs: true, absence: timeout };
-        let inner = ShareFs::new(Tree::open(&root, settings).unwrap(), rules, Arc::new(View::new(1000, 100)));
+        let rules = Rules {
+            is_public_only: false,
+            owners: Owners::View,
+            is_literal: false,
+            has_xattrs: true,
+            absence: timeout,
+        };
+        let inner = ShareFs::new(Arc::new(Tree::open(&root, settings).unwrap()), rules, Arc::new(View::new(1000, 100)));
         let share = Self { dir, fs: SingleFs::new(inner, c"file".to_owned(), is_read_only) };
         share.put("file", "content");
         share.put("sibling", "secret");

@@ -32,6 +32,7 @@ mod schema;
 mod share;
 mod share_guest;
 mod signals;
+mod single_file;
 mod support;
 mod tidy;
 mod world;

@@ -12,11 +12,13 @@
 
 mod changes;
 mod confine;
+mod device;
 mod entries;
 mod filesystem;
 mod identity;
 mod nodes;
 mod passthrough;
+mod patience;
 mod recorder;
 mod rules;
 mod serve;

@@ -19,17 +19,16 @@ use std::thread;
 use rustix::process::{Pid, WaitOptions, getegid, geteuid, waitpid};
 use vhost::vhost_user::{Error as VhostUserError, Listener};
 use vhost_user_backend::{Error as DaemonError, VhostUserDaemon};
-use virtiofsd::filesystem::{FileSystem, SerializableFileSystem};
-use virtiofsd::vhost_user::{VhostUserFsBackend, VhostUserFsBackendBuilder};
 use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 
 use crate::sys::exit::{exit_now, exit_on_signal};
 use crate::sys::{credentials, namespace};
 
 use super::confine::{Entered, enter_tree, give_up_rights};
+use super::device::{Device, Served};
 use super::filesystem::ShareFs;
 use super::identity::{Starter, choose_identity};
-use super::settings::{Settings, settings_for};
+use super::settings::{Pace, Settings, settings_for};
 use super::single::SingleFs;
 use super::spec::ShareSpec;
 use super::tree::Tree;
@@ -169,13 +168,11 @@ fn serve(handed: Handed, bond: UnixStream) -> Result<Infallible, Refusal> {
     let settings = settings_for(&spec, fd_limit, own_fds);
     let view = Arc::new(View::new(0, 0));
     let is_read_only = settings.tree.is_read_only;
-    let threads = settings.threads;
+    let pace = settings.pace;
     let share = open_share(settings, &view);
     let served = share.and_then(|share| match only {
-        None => serve_share(share, threads, view, Streams { listener, control }),
-        Some(name) => {
-            serve_share(SingleFs::new(share, name, is_read_only), threads, view, Streams { listener, control })
-        }
+        None => serve_share(share, pace, view, Streams { listener, control }),
+        Some(name) => serve_share(SingleFs::new(share, name, is_read_only), pace, view, Streams { listener, control }),
     });
     let Err(error) = served;
     Err(Refusal::plain(format!("cannot serve: {error}")))
@@ -193,9 +190,9 @@ struct Streams {
     control: File,
 }
 
-fn serve_share<F: Served>(share: F, threads: usize, view: Arc<View>, streams: Streams) -> io::Result<Infallible> {
+fn serve_share<F: Served>(share: F, pace: Pace, view: Arc<View>, streams: Streams) -> io::Result<Infallible> {
     let Streams { listener, control } = streams;
-    let mut daemon = daemon_for(share, threads)?;
+    let mut daemon = daemon_for(share, pace)?;
     send_report(&control, &Report::Ready)?;
     thread::Builder::new().name("control".into()).spawn(move || {
         // Whether the parent closed the stream or broke it: without a parent there is nobody to serve.
@@ -212,16 +209,12 @@ fn serve_share<F: Served>(share: F, threads: usize, view: Arc<View>, streams: St
     }
 }
 
-type Daemon<F> = VhostUserDaemon<Arc<VhostUserFsBackend<F>>>;
+type Daemon<F> = VhostUserDaemon<Arc<Device<F>>>;
 
-trait Served: FileSystem + SerializableFileSystem + Send + Sync + 'static {}
-impl<F: FileSystem + SerializableFileSystem + Send + Sync + 'static> Served for F {}
-
-fn daemon_for<F: Served>(share: F, threads: usize) -> io::Result<Daemon<F>> {
-    // No tag: the engine answers for the configuration space.
-    let backend = VhostUserFsBackendBuilder::default().set_tag(None).set_thread_pool_size(threads).build(share)?;
+fn daemon_for<F: Served>(share: F, pace: Pace) -> io::Result<Daemon<F>> {
+    let device = Device::new(share, pace)?;
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
-    VhostUserDaemon::new("share".to_owned(), Arc::new(backend), memory)
+    VhostUserDaemon::new("share".to_owned(), Arc::new(device), memory)
         .map_err(|error| io::Error::other(error.to_string()))
 }
 

@@ -69,6 +69,12 @@ pub trait Shares: Send + Sync {
     /// # Errors
     /// Where a server cannot be reached.
     fn set_view(&self, uid: u32, gid: u32) -> io::Result<()>;
+
+    /// Shows the files of one share as owned by these ids of the guest from now on, whatever [`Shares::set_view`] says.
+    ///
+    /// # Errors
+    /// Where its server cannot be reached.
+    fn fix_view(&self, tag: &str, uid: u32, gid: u32) -> io::Result<()>;
 }
 
 /// Why a machine could not be made ready.

@@ -67,6 +67,7 @@ mod tests {
             kind: MountPlanKind::Bind {
                 tag: "share0".to_owned(),
                 source,
+                is_file: false,
                 readonly: false,
                 owner: OwnerPlan::Invoker,
                 guest_owner: None,

@@ -84,12 +84,13 @@ impl Provide for Provider {
                 return Err(ProvideError { message: "it is no longer wanted".to_owned(), is_host_unfit: false });
             }
             let (tag, name) = (spec.tag.clone(), people_name(&spec));
+            let handle_tag = tag.clone();
             let has_view = matches!(spec.tree, ShareTree::Folder { .. });
             let died = Arc::clone(&share_died);
             let on_death = Box::new(move |how: String| died(name, how));
             let (handle, socket) = spawn_share(spec, on_death).map_err(|error| share_failure(&error))?;
             sockets.push(ShareSocket { tag, socket });
-            handles.push(Served { handle, has_view });
+            handles.push(Served { tag: handle_tag, handle, has_view });
         }
         let (vsock_handle, vsock) =
             VsockBackend::spawn(GUEST_CID).map_err(|error| world("the vsock device cannot be made", &error))?;
@@ -125,6 +126,7 @@ impl Waiter for HookedWaiter {
 struct ServedShares(Mutex<Vec<Served>>);
 
 struct Served {
+    tag: String,
     handle: ShareHandle,
     /// Whether its files are shown as the step user's; those of the root are 0:0 for all.
     has_view: bool,
@@ -134,6 +136,14 @@ impl Shares for ServedShares {
     fn set_view(&self, uid: u32, gid: u32) -> io::Result<()> {
         let served = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         served.iter().filter(|served| served.has_view).try_for_each(|served| served.handle.set_view(uid, gid))
+    }
+
+    fn fix_view(&self, tag: &str, uid: u32, gid: u32) -> io::Result<()> {
+        let mut served = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        served.iter_mut().filter(|served| served.tag == tag).try_for_each(|served| {
+            served.has_view = false;
+            served.handle.set_view(uid, gid)
+        })
     }
 }
 
@@ -198,6 +208,7 @@ mod tests {
             kind: MountPlanKind::Bind {
                 tag: "share0".to_owned(),
                 source: PathBuf::from("/project/src"),
+                is_file: false,
                 readonly: true,
                 owner: OwnerPlan::Invoker,
                 guest_owner: None,

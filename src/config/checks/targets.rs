@@ -23,7 +23,7 @@ pub(super) fn check_targets(world: &World<'_>, out: &mut Diagnostics) {
         for (index, mount) in machine.mounts.iter().enumerate() {
             check_length(mount, out);
             check_same_target(machine, places, index, &mut doubles, out);
-            check_system_place(world, machine, places, index, out);
+            check_system_place(machine, places, index, out);
             if places.target(index).as_str() == "/workspace" && places.at(places.target(index)) == Some(index) {
                 out.push(workspace_note(machine, mount));
             }
@@ -85,7 +85,7 @@ fn check_same_target(
     );
 }
 
-fn check_system_place(world: &World<'_>, machine: &Machine, places: &Places, index: usize, out: &mut Diagnostics) {
+fn check_system_place(machine: &Machine, places: &Places, index: usize, out: &mut Diagnostics) {
     let mount = &machine.mounts[index];
     let (written, real) = (&mount.target.value, places.target(index));
     let reached = if written == real { String::new() } else { format!(" (here `{}`)", real.as_str()) };
@@ -100,7 +100,7 @@ fn check_system_place(world: &World<'_>, machine: &Machine, places: &Places, ind
             .help(format!("mount it elsewhere, for example at `{}`", suggest_target(mount, written))),
         ),
         Verdict::Disturbs(what) => {
-            let is_settings_file = real.as_str().starts_with("/etc/") && world.is_file(mount);
+            let is_settings_file = real.as_str().starts_with("/etc/") && mount.is_file();
             let is_nested = places.above(real).is_some();
             if is_settings_file || is_nested || system::judge(written) == Verdict::Silent(true) {
                 return;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::places::Places;
 use super::words::Nearest;
 use crate::config::alias;
-use crate::config::files::{FileError, FileKind, Files, Metadata};
+use crate::config::files::{FileError, Files, Metadata};
 use crate::config::load::Mode;
 use crate::config::model::{Image, Machine, Mount, MountKind, Project, Spanned};
 
@@ -116,12 +116,6 @@ impl<'a> World<'a> {
     /// A mount with its source, where it has one.
     pub(super) fn sourced<'m>(&'m self, mount: &'m Mount) -> Option<Sourced<'m>> {
         Some(Sourced { mount, source: mount.source()?, found: self.source(mount)? })
-    }
-
-    /// Whether the source of a mount is a file on the host.
-    pub(super) fn is_file(&self, mount: &Mount) -> bool {
-        let metadata = self.source(mount).and_then(|source| source.metadata.as_ref().ok());
-        metadata.is_some_and(|metadata| metadata.kind == FileKind::File)
     }
 
     /// What is at `path` of the machine's image.

@@ -73,7 +73,7 @@ fn unprotected(world: &World<'_>, machine: &Machine, reader: usize, writer: usiz
     let (reads, writes) = (world.sourced(&machine.mounts[reader])?, world.sourced(&machine.mounts[writer])?);
     let (read_shown, write_shown) = (world.show(&reads.source.value), world.show(&writes.source.value));
     let is_same = reads.found.real == writes.found.real;
-    let what = what_is_there(world, reads.mount);
+    let what = what_is_there(reads.mount);
     let relation = match (read_shown == write_shown, is_same) {
         (true, _) => format!("the same {what} is"),
         (false, true) => format!("the same {what} is, as `{write_shown}`,"),
@@ -108,13 +108,13 @@ fn unprotected(world: &World<'_>, machine: &Machine, reader: usize, writer: usiz
     )
 }
 
-fn what_is_there(world: &World<'_>, mount: &Mount) -> &'static str {
-    if world.is_file(mount) { "file" } else { "folder" }
+fn what_is_there(mount: &Mount) -> &'static str {
+    if mount.is_file() { "file" } else { "folder" }
 }
 
 fn same_folder(world: &World<'_>, machine: &Machine, a: usize, b: usize) -> Option<Diagnostic> {
     let (earlier, later) = in_order((&machine.mounts[a], a), (&machine.mounts[b], b));
-    let what = what_is_there(world, later);
+    let what = what_is_there(later);
     let (earlier, later) = (world.sourced(earlier)?, world.sourced(later)?);
     let (earlier_shown, later_shown) = (world.show(&earlier.source.value), world.show(&later.source.value));
     let message = format!(

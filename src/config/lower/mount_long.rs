@@ -1,5 +1,8 @@
 //! `mounts`: the long form; rule 0102, the keys of each type (0006), and the forms of each key.
 
+use std::path::Path;
+
+use super::super::files::FileKind;
 use super::super::model::{Cache, GuestPath, Mount, MountKind, Owner, Spanned};
 use super::super::scalars::is_user;
 use super::fields::Fields;
@@ -54,7 +57,9 @@ impl Reader<'_> {
                 let owner = self.owner(fields);
                 let guest_owner = self.guest_owner(fields);
                 let cache = self.cache(fields);
-                Some(MountKind::Bind { source: source?, readonly, owner, guest_owner, cache })
+                let source = source?;
+                let is_file = self.is_file(&source.value);
+                Some(MountKind::Bind { source, is_file, readonly, owner, guest_owner, cache })
             }
             "overlay" => {
                 let guest_owner = self.guest_owner(fields);
@@ -63,6 +68,11 @@ impl Reader<'_> {
             "tmpfs" => Some(MountKind::Tmpfs { size_mib }),
             _ => None,
         }
+    }
+
+    /// Whether a file of the host is at a path.
+    pub(super) fn is_file(&self, path: &Path) -> bool {
+        self.files.metadata(path).is_ok_and(|found| found.kind == FileKind::File)
     }
 
     /// A boolean that is false where it is left out or wrong.

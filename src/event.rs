@@ -115,6 +115,17 @@ pub enum Event {
         /// What is being done.
         text: String,
     },
+    /// How much of a download has come.
+    Pull {
+        /// Machine that waits for it.
+        machine: String,
+        /// What is downloaded: the reference of an image, the package of a kernel.
+        image: String,
+        /// Bytes that are here.
+        done: u64,
+        /// Bytes of the whole, where they are known.
+        total: Option<u64>,
+    },
     /// A step's attempt began.
     StepStarted {
         /// Id.

@@ -9,6 +9,7 @@ mod cpio;
 mod decompress;
 pub mod initramfs;
 pub mod kernel;
+mod pull;
 mod tool;
 mod waiter;
 

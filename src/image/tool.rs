@@ -68,6 +68,18 @@ impl Tool {
         read_back(&mut output).map_err(|source| ToolError::Run { program, source })
     }
 
+    /// Runs it to its end; meanwhile `look` is called again and again.
+    pub(crate) fn run_watched(
+        self,
+        waiter: &mut dyn Waiter,
+        look: &mut dyn FnMut(&mut dyn Waiter),
+    ) -> Result<(), ToolError> {
+        self.start()?.finish_unless(&mut || {
+            look(waiter);
+            waiter.has_left()
+        })
+    }
+
     /// Runs it with its output as the input of another one. When we are killed the other one ends at once, and so
     /// does everything that this one started and that writes into the pipe.
     pub(crate) fn run_into(mut self, mut next: Tool, waiter: &dyn Waiter) -> Result<(), ToolError> {
@@ -104,14 +116,19 @@ struct Running {
 }
 
 impl Running {
-    fn finish(mut self, waiter: &dyn Waiter) -> Result<(), ToolError> {
+    fn finish(self, waiter: &dyn Waiter) -> Result<(), ToolError> {
+        self.finish_unless(&mut || waiter.has_left())
+    }
+
+    /// Waits for its end; it is ended where the question, asked again and again, is answered with yes.
+    fn finish_unless(mut self, is_over: &mut dyn FnMut() -> bool) -> Result<(), ToolError> {
         let program = self.program;
         let failed = |source| ToolError::Run { program: program.clone(), source };
         let exit = loop {
             if let Some(exit) = self.child.wait_for(LOOK).map_err(failed)? {
                 break exit;
             }
-            if waiter.has_left() {
+            if is_over() {
                 self.child.kill_group();
                 return Err(ToolError::NotWanted { program });
             }

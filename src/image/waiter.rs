@@ -10,6 +10,9 @@ pub trait Waiter {
     /// Is told what takes long.
     fn tell(&mut self, words: &str);
 
+    /// Is told how many bytes of a download are here, and of how many where that is known.
+    fn pulled(&mut self, _what: &str, _done: u64, _total: Option<u64>) {}
+
     /// Whether the result is no longer wanted; then the work ends with an error, and what it left is removed.
     fn has_left(&self) -> bool {
         false

@@ -6,6 +6,7 @@
 //! ```
 
 mod build;
+mod critical;
 mod graph;
 mod model;
 mod render;
@@ -15,6 +16,7 @@ mod tests;
 
 pub use crate::config::model::{Cache, Command, GuestPath, Image, KernelSource};
 pub use build::build;
+pub use critical::critical_path;
 pub use model::{
     HostFacts, Invoker, Limits, MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, OwnerPlan, Plan,
     StepPlan,

@@ -58,6 +58,13 @@ enum Body<'a> {
         machine: &'a str,
         text: &'a str,
     },
+    Pull {
+        machine: &'a str,
+        image: &'a str,
+        done: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        total: Option<u64>,
+    },
     StepStarted {
         step: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,6 +129,7 @@ fn body(event: &Event) -> Body<'_> {
             cause: cause.as_deref(),
         },
         Event::Progress { machine, text } => Body::Progress { machine, text },
+        Event::Pull { machine, image, done, total } => Body::Pull { machine, image, done: *done, total: *total },
         Event::StepStarted { step, title, machine, attempt } => {
             Body::StepStarted { step, title: title.as_deref(), machine, attempt: *attempt }
         }

@@ -248,6 +248,7 @@ impl Reporter for PlainReporter {
             }
             Event::Machine { machine, phase, .. } => self.machine(timed, machine, *phase),
             Event::Progress { machine, text } => self.say(timed, &format!("machine {machine}: {text}")),
+            Event::Pull { .. } => {}
             Event::StepStarted { step, title, machine, attempt } => {
                 let title = title.as_ref().map(|title| format!(" ({title})")).unwrap_or_default();
                 let attempt = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };

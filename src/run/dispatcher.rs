@@ -11,6 +11,7 @@ use super::input::{Action, CancelReason, MachineInput, MachineTimer, RunInput, S
 use super::limits::{FINALLY_AFTER_INTERRUPT, HURRIED, TimeLimits};
 use super::machine::{Machine, MachineEffect, MachineState};
 use super::options::Options;
+use super::provide::Pulled;
 use super::signals::Signal;
 use super::state::RunFolder;
 use super::step::{Step, StepEffect, StepFacts};
@@ -279,6 +280,10 @@ impl Dispatcher {
             MachineInput::Progress(text) => {
                 let name = self.facts.plan.machines[machine].name.clone();
                 self.emit(Event::Progress { machine: name, text: text.clone() });
+            }
+            MachineInput::Pulled(Pulled { name: image, done, total }) => {
+                let machine = self.facts.plan.machines[machine].name.clone();
+                self.emit(Event::Pull { machine, image: image.clone(), done: *done, total: *total });
             }
             _ => {}
         }

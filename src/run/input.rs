@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::options::Summary;
+use super::provide::Pulled;
 use super::signals::Signal;
 use crate::engine::VmExit;
 use crate::event::{Event, Stream};
@@ -36,6 +37,8 @@ pub(super) enum MachineInput {
     Fail(String),
     /// The provider says what takes long.
     Progress(String),
+    /// The provider downloads something.
+    Pulled(Pulled),
     /// The provider is done.
     Prepared(Result<(), PrepareFailure>),
     /// The engine was started.

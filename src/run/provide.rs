@@ -25,11 +25,24 @@ pub trait Provide: Send + Sync {
 pub struct ProvideHooks {
     /// Says what takes long, in words ("downloading linux-image-…").
     pub progress: Box<dyn FnMut(String) + Send>,
+    /// Says how much of a download has come.
+    pub pulled: Box<dyn FnMut(Pulled) + Send>,
     /// Whether the run no longer wants the machine; worth asking before and during what takes long.
     pub is_canceled: Arc<dyn Fn() -> bool + Send + Sync>,
     /// To be called when a file server dies by itself: name for people (tag and host path) and how it died. Never
     /// after [`Prepared::shares`] was dropped.
     pub share_died: Arc<dyn Fn(String, String) + Send + Sync>,
+}
+
+/// How much of a download has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulled {
+    /// What is downloaded, for people.
+    pub name: String,
+    /// Bytes that are here.
+    pub done: u64,
+    /// Bytes of the whole, where they are known.
+    pub total: Option<u64>,
 }
 
 impl fmt::Debug for ProvideHooks {

@@ -139,10 +139,14 @@ impl Workers {
     fn hooks(self: &Arc<Self>, machine: usize) -> ProvideHooks {
         let is_canceled = Arc::clone(&self.slots[machine].is_canceled);
         let progress = self.urgent.clone();
+        let pulls = self.urgent.clone();
         let deaths = self.urgent.clone();
         ProvideHooks {
             progress: Box::new(move |text| {
                 let _ = progress.send(RunInput::Machine(machine, MachineInput::Progress(text)));
+            }),
+            pulled: Box::new(move |pulled| {
+                let _ = pulls.send(RunInput::Machine(machine, MachineInput::Pulled(pulled)));
             }),
             is_canceled: Arc::new(move || is_canceled.load(Ordering::Relaxed)),
             share_died: Arc::new(move |share, reason| {

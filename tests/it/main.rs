@@ -5,6 +5,7 @@
 mod agent;
 mod cases;
 mod cli_check;
+mod cli_explain;
 mod cli_plan;
 mod cli_up;
 mod cli_usage;
@@ -23,6 +24,7 @@ mod ownership;
 mod plans;
 mod probe;
 mod real_files;
+mod rules;
 mod running;
 mod scale;
 mod schema;

@@ -14,8 +14,8 @@ use crate::engine::ShareSocket;
 use crate::guest::{AGENT, Dial};
 use crate::image::{Waiter, initramfs, kernel};
 use crate::plan::{Cache, Invoker, MachinePlan, MountPlan, MountPlanKind};
-use crate::run::{Prepared, Provide, ProvideError, ProvideHooks, Shares};
-use crate::share::{Rights, ShareCache, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share};
+use crate::run::{Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
+use crate::share::{Makers, Rights, ShareCache, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share};
 use crate::virtio::vsock::{VsockBackend, VsockHandle};
 
 /// Context id of a guest; each has a vsock of its own, so that all can have the same (0 to 2 are taken by the protocol).
@@ -62,9 +62,15 @@ impl Provider {
                 return Err(ProvideError { message, is_host_unfit: false });
             }
         };
-        let mut specs = vec![ShareSpec { tag: ROOT_TAG.to_owned(), tree: root, rights: rights.clone() }];
+        let mut specs =
+            vec![ShareSpec { tag: ROOT_TAG.to_owned(), tree: root, rights: rights.clone(), makers: Makers::Owner }];
         for mount in &machine.mounts {
-            specs.extend(mount_share(mount).map(|(tag, tree)| ShareSpec { tag, tree, rights: rights.clone() }));
+            specs.extend(mount_share(mount).map(|(tag, tree)| ShareSpec {
+                tag,
+                tree,
+                rights: rights.clone(),
+                makers: Makers::Owner,
+            }));
         }
         Ok(specs)
     }
@@ -72,8 +78,8 @@ impl Provider {
 
 impl Provide for Provider {
     fn prepare(&self, machine: &MachinePlan, hooks: ProvideHooks) -> Result<Prepared, ProvideError> {
-        let ProvideHooks { progress, is_canceled, share_died } = hooks;
-        let mut waiter = HookedWaiter { progress, is_canceled: Arc::clone(&is_canceled) };
+        let ProvideHooks { progress, pulled, is_canceled, share_died } = hooks;
+        let mut waiter = HookedWaiter { progress, pulled, is_canceled: Arc::clone(&is_canceled) };
         let (kernel, initramfs) = self.boot_files(machine, &mut waiter)?;
         folders::create_missing(&machine.mounts, &self.invoker)
             .map_err(|error| world("the folders of the mounts are not there", &error))?;
@@ -109,12 +115,17 @@ impl Provide for Provider {
 /// The run, as who waits for a kernel.
 struct HookedWaiter {
     progress: Box<dyn FnMut(String) + Send>,
+    pulled: Box<dyn FnMut(Pulled) + Send>,
     is_canceled: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Waiter for HookedWaiter {
     fn tell(&mut self, words: &str) {
         (self.progress)(words.to_owned());
+    }
+
+    fn pulled(&mut self, what: &str, done: u64, total: Option<u64>) {
+        (self.pulled)(Pulled { name: what.to_owned(), done, total });
     }
 
     fn has_left(&self) -> bool {
@@ -237,8 +248,13 @@ mod tests {
         assert_eq!(
             specs,
             [
-                ShareSpec { tag: "root".to_owned(), tree: ShareTree::HostRoot, rights: rights.clone() },
-                ShareSpec { tag: "share0".to_owned(), tree, rights },
+                ShareSpec {
+                    tag: "root".to_owned(),
+                    tree: ShareTree::HostRoot,
+                    rights: rights.clone(),
+                    makers: Makers::Owner
+                },
+                ShareSpec { tag: "share0".to_owned(), tree, rights, makers: Makers::Owner },
             ]
         );
     }

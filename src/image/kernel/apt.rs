@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use super::super::pull::Pull;
 use super::super::tool::{Tool, ToolError};
 use super::super::waiter::Waiter;
 use super::package::{PackageError, Unpacked};
@@ -57,6 +58,8 @@ struct Package {
     name: String,
     version: String,
     depends: Vec<String>,
+    /// Bytes of its file.
+    size: u64,
 }
 
 /// APT, kept in a folder of ours.
@@ -145,7 +148,11 @@ impl Apt<'_> {
         waiter.tell(&format!("downloading {} {}", kernel.name, kernel.version));
         let downloads = self.scratch.join("cache/archives");
         let names = packages.iter().map(|package| format!("{}={}", package.name, package.version));
-        self.tool("apt-get", ["-q", "download"]).args(names).folder(&downloads).run(waiter)?;
+        let total = packages.iter().map(|package| package.size).fold(0, u64::saturating_add);
+        let mut pull = Pull::new(&kernel.name, &downloads, total);
+        let tool = self.tool("apt-get", ["-q", "download"]).args(names).folder(&downloads);
+        tool.run_watched(waiter, &mut |waiter| pull.look(waiter))?;
+        pull.end(waiter);
         let root = self.scratch.join("root");
         waiter.tell(&format!("unpacking {}", kernel.name));
         for entry in fs::read_dir(&downloads).map_err(io)? {
@@ -201,7 +208,8 @@ fn parse_show(text: &str) -> Option<Package> {
         one.split('|').next()?.split_whitespace().next().map(str::to_owned)
     });
     let depends = depends.collect();
-    Some(Package { name: field("Package")?.to_owned(), version: field("Version")?.to_owned(), depends })
+    let size = field("Size").and_then(|size| size.trim().parse().ok()).unwrap_or(0);
+    Some(Package { name: field("Package")?.to_owned(), version: field("Version")?.to_owned(), depends, size })
 }
 
 #[cfg(test)]

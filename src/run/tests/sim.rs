@@ -430,6 +430,6 @@ fn render_event(event: &Event) -> Option<String> {
             let status = format!("{status:?}").to_lowercase();
             Some(format!("run {status} {exit_code}{} [{passed} {failed} {skipped}]", because(cause)))
         }
-        Event::RunStarted { .. } | Event::Progress { .. } | Event::Output { .. } => None,
+        Event::RunStarted { .. } | Event::Progress { .. } | Event::Pull { .. } | Event::Output { .. } => None,
     }
 }

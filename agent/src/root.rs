@@ -109,7 +109,7 @@ pub(crate) fn make_root(tag: &str, hostname: &str) -> Told<()> {
 fn make_layer(hostname: &str) -> io::Result<()> {
     sys::mount("layer", Path::new(LAYER), "tmpfs", MountFlags::NONE, "mode=755,size=50%")?;
     fs::create_dir(WORK)?;
-    fs::create_dir(MOUNT_LAYERS)?;
+    make_private_folder(Path::new(MOUNT_LAYERS))?;
     copy_folder(Path::new(LOWER), Path::new(UPPER))?;
     let lower_etc = Path::new(LOWER).join("etc");
     if fs::symlink_metadata(&lower_etc).is_ok_and(|found| !found.is_dir()) {

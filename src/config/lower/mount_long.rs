@@ -23,7 +23,7 @@ impl Reader<'_> {
         };
         if let Some(word) = word {
             self.check_keys_of_type(&fields, word);
-            if let Some(value) = fields.get("type").filter(|_| word != "bind") {
+            if let Some(value) = fields.get("type").filter(|_| word == "volume") {
                 let help = "leave this mount out; mounts of host folders run";
                 self.not_run_yet(value.span, value.via, &format!("mounts of type `{word}`"), Some(help));
             }
@@ -122,9 +122,6 @@ impl Reader<'_> {
 
     /// The guest's user as whose the files of a mount appear.
     fn guest_owner(&mut self, fields: &Fields) -> Option<Spanned<String>> {
-        if let Some(span) = fields.key_span("guest_owner") {
-            self.not_run_yet(span, fields.value.via, "`guest_owner` of a mount", None);
-        }
         let value = fields.get("guest_owner")?;
         self.guest_user(value, "`guest_owner`")
     }

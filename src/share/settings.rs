@@ -4,7 +4,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use super::rules::{Owners, Rules};
-use super::spec::{Makers, ShareSpec, ShareTree};
+use super::spec::{Makers, ShareCache, ShareSpec, ShareTree};
 use super::tree::TreeSettings;
 
 /// Open files that the server needs for itself.
@@ -38,14 +38,30 @@ pub(super) struct Settings {
 pub(super) fn settings_for(spec: &ShareSpec, fd_limit: u64, own_fds: File) -> Settings {
     let (tree, is_root) = (&spec.tree, spec.rights.uid == 0);
     let is_literal = spec.makers == Makers::Guest;
-    let is_image = !matches!(tree, ShareTree::Folder { .. });
-    let is_writable = matches!(tree, ShareTree::Folder { is_read_only: false, .. });
-    let timeout = if is_image { LONG } else { SHORT };
+    let is_image = !tree.is_mount();
+    let is_writable = tree.is_writable();
+    let cache = match tree {
+        ShareTree::HostRoot | ShareTree::RootFolder { .. } => ShareCache::Always,
+        // What the guest itself changes is not for ever.
+        ShareTree::Folder { cache: ShareCache::Always, .. } | ShareTree::File { cache: ShareCache::Always, .. }
+            if is_writable =>
+        {
+            ShareCache::Auto
+        }
+        ShareTree::Folder { cache, .. } | ShareTree::File { cache, .. } => *cache,
+    };
+    let timeout = match (cache, tree) {
+        (ShareCache::Always, _) => LONG,
+        // The node of a file share means whatever file has the name: what is open and what is opened next may be two,
+        // which the guest's kernel tells apart only by asking.
+        (ShareCache::Never, _) | (_, ShareTree::File { .. }) => Duration::ZERO,
+        (ShareCache::Auto, _) => SHORT,
+    };
     // A third for files that the guest has open, one for named files, one for files without a name.
     let open_max = (fd_limit.saturating_sub(OWN_FDS) / 3).clamp(64, OPEN_MAX);
     let owners = match tree {
-        ShareTree::Folder { .. } if is_literal => Owners::Disk,
-        ShareTree::Folder { .. } => Owners::View,
+        ShareTree::Folder { .. } | ShareTree::File { .. } if is_literal => Owners::Disk,
+        ShareTree::Folder { .. } | ShareTree::File { .. } => Owners::View,
         ShareTree::RootFolder { .. } if is_root => Owners::Disk,
         ShareTree::RootFolder { .. } | ShareTree::HostRoot => Owners::Root,
     };
@@ -53,7 +69,7 @@ pub(super) fn settings_for(spec: &ShareSpec, fd_limit: u64, own_fds: File) -> Se
     let rules = Rules { is_public_only, owners, is_literal, has_xattrs: !is_image, absence: timeout };
     let tree = TreeSettings {
         is_read_only: !is_writable,
-        is_cached: is_image,
+        cache,
         timeout,
         open_max: usize::try_from(open_max).unwrap_or(64),
         own_fds,
@@ -86,7 +102,7 @@ mod tests {
                 false,
             );
             assert!(share.tree.timeout <= SHORT && share.rules.absence <= SHORT);
-            assert!(!share.tree.is_cached && share.tree.is_read_only == is_read_only);
+            assert!(share.tree.cache == ShareCache::Auto && share.tree.is_read_only == is_read_only);
             assert!(!share.rules.is_public_only);
         }
     }
@@ -99,6 +115,18 @@ mod tests {
         assert!(rules.is_literal && rules.owners == Owners::Disk);
         let rules = settings(&tree, true).rules;
         assert!(!rules.is_literal && rules.owners == Owners::View);
+    }
+
+    #[test]
+    fn only_what_nobody_changes_is_believed_for_ever() {
+        let of = |is_read_only, cache| {
+            let tree = ShareTree::Folder { path: PathBuf::from("/x"), is_read_only, cache };
+            let tree = settings(&tree, false).tree;
+            (tree.cache, tree.timeout)
+        };
+        assert_eq!(of(true, ShareCache::Always), (ShareCache::Always, LONG));
+        assert_eq!(of(false, ShareCache::Always), (ShareCache::Auto, SHORT));
+        assert_eq!(of(false, ShareCache::Never), (ShareCache::Never, Duration::ZERO));
     }
 
     #[test]

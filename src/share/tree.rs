@@ -21,6 +21,7 @@ use virtiofsd::fuse::Attr;
 use super::nodes::{FileKey, Nodes, Reach};
 use super::recorder::{RECORDED_MAX, Recorder};
 use super::rules::errno;
+use super::spec::ShareCache;
 
 /// Deeper than any path that Linux lets one name; a tree that the host folds into itself meanwhile ends here.
 const DEPTH_MAX: usize = 4096;
@@ -33,8 +34,8 @@ const OPEN_FLAGS: i32 = libc::O_ACCMODE | libc::O_SYNC | libc::O_DSYNC | libc::O
 pub(super) struct TreeSettings {
     /// Whether nothing may change.
     pub(super) is_read_only: bool,
-    /// Whether the guest may keep the content of files that it opens again.
-    pub(super) is_cached: bool,
+    /// Whether the guest may keep the content of files, or may not even have it.
+    pub(super) cache: ShareCache,
     /// How long the guest may believe attributes and names.
     pub(super) timeout: Duration,
     /// Descriptors for files that the guest has open, and again as many for the rest.

@@ -91,7 +91,7 @@ impl Provide for Provider {
             }
             let (tag, name) = (spec.tag.clone(), people_name(&spec));
             let handle_tag = tag.clone();
-            let has_view = matches!(spec.tree, ShareTree::Folder { .. });
+            let has_view = spec.tree.is_mount();
             let died = Arc::clone(&share_died);
             let on_death = Box::new(move |how: String| died(name, how));
             let (handle, socket) = spawn_share(spec, on_death).map_err(|error| share_failure(&error))?;
@@ -180,12 +180,17 @@ fn mount_share(mount: &MountPlan) -> Option<(String, ShareTree)> {
         Cache::Always => ShareCache::Always,
         Cache::Never => ShareCache::Never,
     };
-    Some((tag.to_owned(), ShareTree::Folder { path: path.to_path_buf(), is_read_only, cache }))
+    let path = path.to_path_buf();
+    let tree = match &mount.kind {
+        MountPlanKind::Bind { is_file: true, .. } => ShareTree::File { path, is_read_only, cache },
+        _ => ShareTree::Folder { path, is_read_only, cache },
+    };
+    Some((tag.to_owned(), tree))
 }
 
 fn people_name(spec: &ShareSpec) -> String {
     match &spec.tree {
-        ShareTree::Folder { path, .. } | ShareTree::RootFolder { path } => {
+        ShareTree::Folder { path, .. } | ShareTree::File { path, .. } | ShareTree::RootFolder { path } => {
             format!("{} (`{}`)", spec.tag, path.display())
         }
         ShareTree::HostRoot => format!("{} (the host's root)", spec.tag),

@@ -9,6 +9,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use virtiofsd::filesystem::{DirectoryIterator, ROOT_ID};
 use virtiofsd::oslib::{ReadvFlags, WritevFlags};
 
+use super::super::spec::ShareCache;
 use super::super::tree::TreeSettings;
 use super::*;
 
@@ -25,7 +26,8 @@ impl Share {
         let own_fds = openat(CWD, "/proc/self/fd", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
         let root = CString::new(dir.path().to_str().unwrap()).unwrap();
         let timeout = Duration::from_secs(1);
-        let settings = TreeSettings { is_read_only, is_cached: false, timeout, open_max, own_fds: File::from(own_fds) };
+        let settings =
+            TreeSettings { is_read_only, cache: ShareCache::Auto, timeout, open_max, own_fds: File::from(own_fds) };
         let view = Arc::new(View::new(1000, 100));
         let rules =
             Rules { is_public_only, owners: Owners::View, is_literal: false, has_xattrs: true, absence: timeout };

@@ -21,6 +21,7 @@ mod isolation;
 mod layers;
 mod leftovers;
 mod machine;
+mod mount_kinds;
 mod ownership;
 mod plans;
 mod probe;

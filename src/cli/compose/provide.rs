@@ -172,8 +172,9 @@ fn mount_share(mount: &MountPlan) -> Option<(String, ShareTree)> {
     let (tag, path) = mount.share()?;
     let (is_read_only, cache) = match &mount.kind {
         MountPlanKind::Bind { readonly, cache, .. } => (*readonly, *cache),
-        // The guest writes to a layer of its own.
-        MountPlanKind::Overlay { .. } | MountPlanKind::Tmpfs { .. } => (true, Cache::Auto),
+        // The guest writes to a layer of its own. What the host changes below it is not looked for: an overlay that
+        // finds another file than it knows gives ESTALE for ever.
+        MountPlanKind::Overlay { .. } | MountPlanKind::Tmpfs { .. } => (true, Cache::Always),
     };
     let cache = match cache {
         Cache::Auto => ShareCache::Auto,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::fs::{
     AtFlags, FallocateFlags, FileType, OFlags, RenameFlags, SeekFrom, XattrFlags, copy_file_range, fallocate,
-    fdatasync, fgetxattr, flistxattr, fremovexattr, fsetxattr, fsync, linkat, mkdirat, mknodat, openat, readlinkat,
+    fdatasync, fgetxattr, fgetxattr_query, flistxattr, fremovexattr, fsetxattr, fsync, linkat, mkdirat, mknodat, openat, readlinkat,
     seek, symlinkat,
 };
 use virtiofsd::filesystem::{
@@ -301,11 +301,12 @@ impl FileSystem for Tree {
 
     fn getxattr(&self, _: Context, node: u64, name: &CStr, size: u32) -> io::Result<GetxattrReply> {
         let file = self.open_for_xattrs(node, libc::ENODATA)?;
-        let mut value = vec![0_u8; usize::try_from(size).map_err(io::Error::other)?];
-        let length = fgetxattr(file, name, &mut value[..])?;
         if size == 0 {
+            let length = fgetxattr_query(file, name)?;
             return Ok(GetxattrReply::Count(u32::try_from(length).map_err(io::Error::other)?));
         }
+        let mut value = vec![0_u8; usize::try_from(size).map_err(io::Error::other)?];
+        let length = fgetxattr(file, name, &mut value[..])?;
         value.truncate(length);
         Ok(GetxattrReply::Value(value))
     }

@@ -158,6 +158,11 @@ impl Tree {
             return Err(errno(libc::ENXIO));
         }
         let asked = host_flags(flags);
+        if asked & libc::O_TRUNC != 0 && asked & libc::O_ACCMODE == libc::O_RDONLY {
+            // A guest may truncate what it only reads.
+            ftruncate(self.open_node(node, libc::O_WRONLY.cast_unsigned())?, 0)?;
+            return self.open_node(node, flags & !libc::O_TRUNC.cast_unsigned());
+        }
         let flags = OFlags::from_bits_retain((asked & OPEN_FLAGS).cast_unsigned())
             | OFlags::CLOEXEC
             | OFlags::NOCTTY

@@ -311,6 +311,7 @@ fn only_user_xattrs_pass_and_what_is_listed_can_be_read() {
     let ListxattrReply::Count(7) = fs.listxattr(guest(), node, 0).unwrap() else { panic!("another length") };
     let ListxattrReply::Names(names) = fs.listxattr(guest(), node, 7).unwrap() else { panic!("no names") };
     assert_eq!(names, b"user.a\0");
+    let GetxattrReply::Count(5) = fs.getxattr(guest(), node, c"user.a", 0).unwrap() else { panic!("another length") };
     let GetxattrReply::Value(value) = fs.getxattr(guest(), node, c"user.a", 99).unwrap() else { panic!("no value") };
     assert_eq!(value, b"value");
     assert_eq!(number(fs.listxattr(guest(), node, 3)), Some(libc::ERANGE));

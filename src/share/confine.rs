@@ -19,7 +19,7 @@ use virtiofsd::seccomp::{SeccompAction, enable_seccomp};
 
 use crate::sys::{credentials, mount};
 
-use super::spec::ShareTree;
+use super::spec::{Makers, ShareSpec, ShareTree};
 
 /// Where a tree is attached before it becomes the root: a folder that each Linux system has, hidden by it only here.
 const SCAFFOLD: &str = "/proc";
@@ -122,15 +122,22 @@ fn host_tree() -> Result<OwnedFd, ConfineError> {
 }
 
 /// Gives up all that serving the tree does not need. `bond` is the descriptor whose other end only the parent holds.
-pub(super) fn give_up_rights(tree: &ShareTree, bond: impl AsFd) -> Result<(), ConfineError> {
-    let is_writable = matches!(tree, ShareTree::Folder { is_read_only: false, .. });
-    // Root in the guest reads and writes the owner's own files whatever their modes. Never CAP_FSETID: without it the
-    // kernel drops set-id bits of files that are written.
-    let kept = match tree {
+pub(super) fn give_up_rights(spec: &ShareSpec, bond: impl AsFd) -> Result<(), ConfineError> {
+    let is_writable = matches!(spec.tree, ShareTree::Folder { is_read_only: false, .. });
+    // Root in the guest reads and writes the owner's own files whatever their modes. CAP_FSETID only where the guest's
+    // ids are taken: without it the kernel drops set-id bits of files that are written.
+    let kept = match spec.tree {
         ShareTree::HostRoot => CapabilitySet::empty(),
-        _ if is_writable => CapabilitySet::DAC_OVERRIDE | CapabilitySet::FOWNER,
-        _ => CapabilitySet::DAC_READ_SEARCH,
+        _ if !is_writable => CapabilitySet::DAC_READ_SEARCH,
+        _ if spec.makers == Makers::Owner => CapabilitySet::DAC_OVERRIDE | CapabilitySet::FOWNER,
+        _ => {
+            let ids = CapabilitySet::SETUID | CapabilitySet::SETGID | CapabilitySet::CHOWN | CapabilitySet::FSETID;
+            CapabilitySet::DAC_OVERRIDE | CapabilitySet::FOWNER | ids
+        }
     };
+    if kept.contains(CapabilitySet::SETUID) {
+        credentials::keep_capabilities_whoever_acts().map_err(denied("keeping capabilities"))?;
+    }
     restrict_paths(is_writable).map_err(|error| ConfineError::Denied { step: "Landlock", source: error })?;
     credentials::keep_capabilities(kept).map_err(denied("giving up capabilities"))?;
     credentials::die_with_parent(bond).map_err(denied("a bond to the parent process"))?;

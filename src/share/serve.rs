@@ -93,7 +93,7 @@ fn take_handed() -> io::Result<Handed> {
 /// Makes the namespaces and waits for the server in them.
 fn run(handed: Handed) -> Result<u8, Refusal> {
     let (spec, starter) = (&handed.spec, starter()?);
-    let identity = choose_identity(&spec.tree, &spec.rights, &starter).map_err(Refusal::plain)?;
+    let identity = choose_identity(spec, &starter).map_err(Refusal::plain)?;
     if let Some(groups) = &identity.groups {
         let denied = |error| Refusal::unfit(format!("this host denies a change of groups: {error}"));
         credentials::set_groups(groups).map_err(denied)?;
@@ -162,9 +162,9 @@ fn serve(handed: Handed, bond: UnixStream) -> Result<Infallible, Refusal> {
         .map_err(|error| Refusal::plain(format!("cannot raise the limit of open files: {error}")))?;
     exit_on_signal(libc::SIGTERM).map_err(|error| Refusal::plain(format!("cannot set a signal handler: {error}")))?;
     let own_fds = enter_tree(&spec.tree).map_err(refuse)?;
-    give_up_rights(&spec.tree, &bond).map_err(refuse)?;
+    give_up_rights(&spec, &bond).map_err(refuse)?;
     // From here on every thread is confined.
-    let settings = settings_for(&spec.tree, spec.rights.uid == 0, fd_limit, own_fds);
+    let settings = settings_for(&spec, fd_limit, own_fds);
     let view = Arc::new(View::new(0, 0));
     let served = serve_tree(settings, view, listener, control);
     let Err(error) = served;
@@ -174,7 +174,8 @@ fn serve(handed: Handed, bond: UnixStream) -> Result<Infallible, Refusal> {
 fn serve_tree(settings: Settings, view: Arc<View>, listener: UnixListener, control: File) -> io::Result<Infallible> {
     // The guest's kernel applies its own umask.
     rustix::process::umask(rustix::fs::Mode::empty());
-    let share = ShareFs::new(Tree::open(c"/", settings.tree)?, settings.rules, Arc::clone(&view));
+    let tree = Arc::new(Tree::open(c"/", settings.tree)?);
+    let share = ShareFs::new(Arc::clone(&tree), settings.rules, Arc::clone(&view));
     let mut daemon = daemon_for(share, settings.threads)?;
     send_report(&control, &Report::Ready)?;
     thread::Builder::new().name("control".into()).spawn(move || {

@@ -48,6 +48,16 @@ pub struct Rights {
     pub groups: Vec<u32>,
 }
 
+/// Whose what the guest makes is on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Makers {
+    /// The owner's, whose rights the server has; the guest sees all as the view's.
+    Owner,
+    /// That of the guest's own user and group, literally, set-id bits too; the guest sees the ids of the disk. The
+    /// rights must be root's.
+    Guest,
+}
+
 /// One share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShareSpec {
@@ -55,8 +65,10 @@ pub struct ShareSpec {
     pub tag: String,
     /// The tree.
     pub tree: ShareTree,
-    /// Whose rights (the invoker's).
+    /// Whose rights.
     pub rights: Rights,
+    /// Whose the new files are.
+    pub makers: Makers,
 }
 
 /// Why a share cannot be served.

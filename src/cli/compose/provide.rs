@@ -15,7 +15,7 @@ use crate::guest::{AGENT, Dial};
 use crate::image::{Waiter, initramfs, kernel};
 use crate::plan::{Cache, Invoker, MachinePlan, MountPlan, MountPlanKind};
 use crate::run::{Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
-use crate::share::{Rights, ShareCache, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share};
+use crate::share::{Makers, Rights, ShareCache, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share};
 use crate::virtio::vsock::{VsockBackend, VsockHandle};
 
 /// Context id of a guest; each has a vsock of its own, so that all can have the same (0 to 2 are taken by the protocol).
@@ -62,9 +62,15 @@ impl Provider {
                 return Err(ProvideError { message, is_host_unfit: false });
             }
         };
-        let mut specs = vec![ShareSpec { tag: ROOT_TAG.to_owned(), tree: root, rights: rights.clone() }];
+        let mut specs =
+            vec![ShareSpec { tag: ROOT_TAG.to_owned(), tree: root, rights: rights.clone(), makers: Makers::Owner }];
         for mount in &machine.mounts {
-            specs.extend(mount_share(mount).map(|(tag, tree)| ShareSpec { tag, tree, rights: rights.clone() }));
+            specs.extend(mount_share(mount).map(|(tag, tree)| ShareSpec {
+                tag,
+                tree,
+                rights: rights.clone(),
+                makers: Makers::Owner,
+            }));
         }
         Ok(specs)
     }
@@ -231,8 +237,13 @@ mod tests {
         assert_eq!(
             specs,
             [
-                ShareSpec { tag: "root".to_owned(), tree: ShareTree::HostRoot, rights: rights.clone() },
-                ShareSpec { tag: "share0".to_owned(), tree, rights },
+                ShareSpec {
+                    tag: "root".to_owned(),
+                    tree: ShareTree::HostRoot,
+                    rights: rights.clone(),
+                    makers: Makers::Owner
+                },
+                ShareSpec { tag: "share0".to_owned(), tree, rights, makers: Makers::Owner },
             ]
         );
     }

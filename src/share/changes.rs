@@ -5,10 +5,11 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, RenameFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid, chmodat, chownat,
-    fchmod, ftruncate, futimens, renameat_with, unlinkat, utimensat,
+    fchmod, ftruncate, futimens, renameat_with, syncfs, unlinkat, utimensat,
 };
 use virtiofsd::filesystem::SetattrValid;
 use virtiofsd::fuse::SetattrIn;
@@ -28,7 +29,27 @@ struct Victim {
 
 impl Tree {
     pub(super) fn check_writable(&self) -> io::Result<()> {
-        if self.settings.is_read_only { Err(errno(libc::EROFS)) } else { Ok(()) }
+        if self.settings.is_read_only {
+            return Err(errno(libc::EROFS));
+        }
+        self.is_changed.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Waits until all that the guest changed is on the host's disks, where it changed anything since the last time.
+    /// The host's kernel writes back a whole file system at a time.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        if !self.is_changed.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let nodes = self.nodes().one_of_each_device();
+        let synced = nodes.into_iter().try_for_each(|node| match self.open_node(node, 0) {
+            Ok(file) => Ok(syncfs(file)?),
+            // Gone meanwhile; what it had on its disk is written back in the host's own time.
+            Err(error) if error.raw_os_error() == Some(libc::ESTALE) => Ok(()),
+            Err(error) => Err(error),
+        });
+        synced.inspect_err(|_: &io::Error| self.is_changed.store(true, Ordering::Relaxed))
     }
 
     fn key_at(&self, folder: u64, name: &CStr) -> io::Result<FileKey> {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use rustix::fs::{
     AtFlags, FallocateFlags, FileType, OFlags, RenameFlags, SeekFrom, XattrFlags, copy_file_range, fallocate,
-    fdatasync, fgetxattr, fgetxattr_query, flistxattr, fremovexattr, fsetxattr, fsync, linkat, mkdirat, mknodat, openat, readlinkat,
-    seek, symlinkat,
+    fdatasync, fgetxattr, fgetxattr_query, flistxattr, fremovexattr, fsetxattr, fsync, linkat, mkdirat, mknodat,
+    openat, readlinkat, seek, symlinkat,
 };
 use virtiofsd::filesystem::{
     Context, Entry, Extensions, FileSystem, FsOptions, GetxattrReply, ListxattrReply, OpenOptions, SetattrValid,
@@ -298,9 +298,7 @@ impl FileSystem for Tree {
     }
 
     fn syncfs(&self, _: Context, _node: u64) -> io::Result<()> {
-        // What was written is with the host's kernel. To wait for the host's whole disk at each `sync` of a guest would
-        // hold up everybody; `fsync` waits.
-        Ok(())
+        self.sync()
     }
 
     fn fallocate(&self, who: Context, node: u64, handle: u64, mode: u32, offset: u64, length: u64) -> io::Result<()> {

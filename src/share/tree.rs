@@ -9,7 +9,7 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -62,6 +62,8 @@ pub(crate) struct Tree {
     nodes: Mutex<Nodes>,
     handles: Mutex<HashMap<u64, Arc<Handle>>>,
     next_handle: AtomicU64,
+    /// Whether the guest may have changed anything since it last asked for all to be on the disk.
+    pub(super) is_changed: AtomicBool,
     /// Devices beside the root's; the place of one in the list makes its inode numbers differ from the root's.
     devices: Mutex<Vec<u64>>,
 }
@@ -81,6 +83,7 @@ impl Tree {
             nodes,
             handles: Mutex::new(HashMap::new()),
             next_handle: AtomicU64::new(1),
+            is_changed: AtomicBool::new(false),
             devices: Mutex::new(Vec::new()),
         })
     }

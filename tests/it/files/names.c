@@ -291,13 +291,13 @@ static void errors_of_names(void) {
 }
 
 static void deep_folders(void) {
-    for (int depth = 0; depth < 300; depth++) {
+    for (int depth = 0; depth < 150; depth++) {
         must(mkdir("a-folder-with-a-name", 0755));
         must(chdir("a-folder-with-a-name"));
     }
     put("deepest", "deepest");
     is(!strcmp(get("deepest"), "deepest"));
-    for (int depth = 0; depth < 300; depth++) must(chdir(".."));
+    for (int depth = 0; depth < 150; depth++) must(chdir(".."));
     must(access("a-folder-with-a-name", F_OK));
     must(rename("a-folder-with-a-name", "moved"));
     must(access("moved/a-folder-with-a-name/a-folder-with-a-name", F_OK));

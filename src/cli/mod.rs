@@ -14,6 +14,7 @@ mod compose;
 mod doctor;
 mod entry;
 mod exit;
+mod explain;
 mod load;
 mod places;
 mod plan;

@@ -28,6 +28,7 @@ mod tree;
 mod view;
 mod wire;
 mod words;
+mod xattrs;
 
 pub use serve::serve_main;
 pub use spawn::{OnDeath, ShareHandle, spawn_share, spawn_share_from};

@@ -41,6 +41,8 @@ pub(super) struct TreeSettings {
     pub(super) open_max: usize,
     /// `/proc/self/fd`, which lies outside the tree.
     pub(super) own_fds: File,
+    /// Where what is not wanted goes.
+    pub(super) sink: File,
 }
 
 /// An open file or folder.

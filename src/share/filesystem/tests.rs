@@ -25,7 +25,9 @@ impl Share {
         let own_fds = openat(CWD, "/proc/self/fd", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
         let root = CString::new(dir.path().to_str().unwrap()).unwrap();
         let timeout = Duration::from_secs(1);
-        let settings = TreeSettings { is_read_only, is_cached: false, timeout, open_max, own_fds: File::from(own_fds) };
+        let own_fds = File::from(own_fds);
+        let sink = File::options().write(true).open("/dev/null").unwrap();
+        let settings = TreeSettings { is_read_only, is_cached: false, timeout, open_max, own_fds, sink };
         let view = Arc::new(View::new(1000, 100));
         let rules =
             Rules { is_public_only, owners: Owners::View, is_literal: false, has_xattrs: true, absence: timeout };

@@ -17,6 +17,7 @@ mod faults;
 mod files;
 mod files_host;
 mod guest;
+mod hurt;
 mod invoker;
 mod isolation;
 mod layers;

@@ -15,6 +15,7 @@ mod examples;
 mod exit_codes;
 mod faults;
 mod guest;
+mod hurt;
 mod invoker;
 mod isolation;
 mod layers;

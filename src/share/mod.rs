@@ -31,6 +31,6 @@ mod wire;
 mod words;
 
 pub use serve::serve_main;
-pub use source::SourceLoss;
+pub use source::{ShareSource, SourceLoss};
 pub use spawn::{OnDeath, ShareHandle, spawn_share, spawn_share_from};
 pub use spec::{Makers, Rights, ShareCache, ShareError, ShareSpec, ShareTree};

@@ -83,14 +83,14 @@ pub enum SourceLoss {
 
 /// A source as it was when its server started.
 #[derive(Debug)]
-pub(super) struct Source {
+pub struct ShareSource {
     tree: ShareTree,
     rights: Rights,
     served: ServedRoot,
     below: Vec<MountPoint>,
 }
 
-impl Source {
+impl ShareSource {
     /// Remembers the source of a share whose server says what it serves.
     pub(super) fn new(tree: ShareTree, rights: Rights, served: ServedRoot) -> Self {
         let source = Self { tree, rights, served, below: Vec::new() };
@@ -99,8 +99,8 @@ impl Source {
         Self { below, ..source }
     }
 
-    /// What became of it, if anything.
-    pub(super) fn loss(&self) -> Option<SourceLoss> {
+    /// What became of it, if anything. The path is looked at, which takes as long as its file system takes.
+    pub fn loss(&self) -> Option<SourceLoss> {
         let path = self.path()?;
         let unreachable = |source| SourceLoss::Unreachable { path: path.to_owned(), source };
         self.with_rights(|| Ok(self.find_loss(path))).unwrap_or_else(|error| Some(unreachable(error)))
@@ -177,19 +177,19 @@ mod tests {
         Rights { uid: 0, gid: 0, groups: Vec::new() }
     }
 
-    fn folder(path: &Path) -> Source {
+    fn folder(path: &Path) -> ShareSource {
         let tree = ShareTree::Folder { path: path.to_owned(), is_read_only: false, cache: ShareCache::Auto };
-        Source::new(tree, rights(), ServedRoot::at(path, None).unwrap())
+        ShareSource::new(tree, rights(), ServedRoot::at(path, None).unwrap())
     }
 
-    fn file(path: &Path) -> Source {
+    fn file(path: &Path) -> ShareSource {
         let (folder, name) = place_of_file(path).unwrap();
         let served = ServedRoot::at(&folder, Some(name.into_bytes())).unwrap();
         let tree = ShareTree::File { path: path.to_owned(), is_read_only: false, cache: ShareCache::Auto };
-        Source::new(tree, rights(), served)
+        ShareSource::new(tree, rights(), served)
     }
 
-    fn said(source: &Source) -> String {
+    fn said(source: &ShareSource) -> String {
         source.loss().map(|loss| loss.to_string()).unwrap_or_default()
     }
 

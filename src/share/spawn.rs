@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::sys::child::{Child, ChildExit, ChildSpec, ChildStdio, spawn};
 use crate::sys::socket::unnamed_listener;
 
-use super::source::{Source, SourceLoss};
+use super::source::ShareSource;
 use super::spec::{ShareError, ShareSpec};
 use super::wire::{CONTROL_FD, LISTENER_FD, Report, SPEC_FD, receive_report, send_view};
 
@@ -39,7 +39,7 @@ pub type OnDeath = Box<dyn FnOnce(String) + Send>;
 /// A running file server. Dropping it ends the server and reaps it.
 pub struct ShareHandle {
     control: Mutex<UnixStream>,
-    source: Source,
+    source: Arc<ShareSource>,
     child: Arc<Child>,
     is_dropped: Arc<AtomicBool>,
     ended: Receiver<()>,
@@ -60,10 +60,9 @@ impl ShareHandle {
         send_view(&*control, uid, gid)
     }
 
-    /// What became of the source on the host since the server started; `None` where it is as it was. The path is looked
-    /// at, which takes as long as its file system takes.
-    pub fn source_loss(&self) -> Option<SourceLoss> {
-        self.source.loss()
+    /// The source as it was when the server started, to see whether it still is.
+    pub fn source(&self) -> Arc<ShareSource> {
+        Arc::clone(&self.source)
     }
 
     /// Process id of the server's outer process.
@@ -110,7 +109,7 @@ pub fn spawn_share_from(
     let words = Words::listen(words).map_err(failed)?;
     let report = receive_report(&control).map_err(failed)?;
     let source = match report {
-        Some(Report::Ready(served)) => Source::new(spec.tree, spec.rights, served),
+        Some(Report::Ready(served)) => Arc::new(ShareSource::new(spec.tree, spec.rights, served)),
         Some(Report::Failed { message, is_host_unfit }) => {
             return Err(ShareError::Start { tag: spec.tag, message, is_host_unfit });
         }

@@ -35,9 +35,17 @@ pub(crate) struct Mounted {
 }
 
 impl Mounted {
-    /// Reads the attributes of the share's root again, from its server. (What an overlay saw, it keeps.)
+    /// Reads the attributes again, from their servers, of what the kernel cannot forget: the root of the share and the
+    /// folders on the way to it, which may be those of other shares. (What an overlay saw, it keeps.)
     pub(crate) fn refresh(&self) -> io::Result<()> {
-        if self.is_share { sys::stat_from_server(&self.target).map(drop) } else { Ok(()) }
+        for place in self.target.ancestors() {
+            match sys::stat_from_server(place) {
+                // A step has moved it away.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                result => drop(result?),
+            }
+        }
+        Ok(())
     }
 
     /// A mount of a test, which is only a folder.

@@ -33,7 +33,7 @@ impl Tree {
             (ShareCache::Always, false) => OpenOptions::KEEP_CACHE,
             (ShareCache::Always, true) => OpenOptions::KEEP_CACHE | OpenOptions::CACHE_DIR,
             (ShareCache::Never, false) => OpenOptions::DIRECT_IO,
-            (ShareCache::Auto, _) | (ShareCache::Never, true) => OpenOptions::empty(),
+            (ShareCache::Auto | ShareCache::Names, _) | (ShareCache::Never, true) => OpenOptions::empty(),
         }
     }
 }

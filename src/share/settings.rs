@@ -43,21 +43,20 @@ pub(super) fn settings_for(spec: &ShareSpec, fd_limit: u64, own_fds: File, sink:
     let is_writable = tree.is_writable();
     let cache = match tree {
         ShareTree::HostRoot | ShareTree::RootFolder { .. } => ShareCache::Always,
-        // What the guest itself changes is not for ever.
-        ShareTree::Folder { cache: ShareCache::Always, .. } | ShareTree::File { cache: ShareCache::Always, .. }
-            if is_writable =>
-        {
-            ShareCache::Auto
-        }
-        ShareTree::Folder { cache, .. } | ShareTree::File { cache, .. } => *cache,
+        ShareTree::Folder { cache, .. } | ShareTree::File { cache, .. } => match cache {
+            // What the guest itself changes is not for ever.
+            ShareCache::Always | ShareCache::Names if is_writable => ShareCache::Auto,
+            cache => *cache,
+        },
     };
     let timeout = match (cache, tree) {
         (ShareCache::Always, _) => LONG,
         // The node of a file share means whatever file has the name: what is open and what is opened next may be two,
         // which the guest's kernel tells apart only by asking.
         (ShareCache::Never, _) | (_, ShareTree::File { .. }) => Duration::ZERO,
-        (ShareCache::Auto, _) => SHORT,
+        (ShareCache::Auto | ShareCache::Names, _) => SHORT,
     };
+    let name_timeout = if cache == ShareCache::Names { LONG } else { timeout };
     // A third for files that the guest has open, one for named files, one for files without a name.
     let open_max = (fd_limit.saturating_sub(OWN_FDS) / 3).clamp(64, OPEN_MAX);
     let owners = match tree {
@@ -72,6 +71,7 @@ pub(super) fn settings_for(spec: &ShareSpec, fd_limit: u64, own_fds: File, sink:
         is_read_only: !is_writable,
         cache,
         timeout,
+        name_timeout,
         open_max: usize::try_from(open_max).unwrap_or(64),
         own_fds,
         sink,

@@ -194,15 +194,16 @@ impl Dial for VsockDial {
 fn mount_share(mount: &MountPlan) -> Option<(String, ShareTree)> {
     let (tag, path) = mount.share()?;
     let (is_read_only, cache) = match &mount.kind {
-        MountPlanKind::Bind { readonly, cache, .. } => (*readonly, *cache),
-        // The guest writes to a layer of its own. What the host changes below it is not looked for: an overlay that
-        // finds another file than it knows gives ESTALE for ever.
-        MountPlanKind::Overlay { .. } | MountPlanKind::Tmpfs { .. } => (true, Cache::Always),
-    };
-    let cache = match cache {
-        Cache::Auto => ShareCache::Auto,
-        Cache::Always => ShareCache::Always,
-        Cache::Never => ShareCache::Never,
+        MountPlanKind::Bind { readonly, cache, .. } => {
+            let cache = match cache {
+                Cache::Auto => ShareCache::Auto,
+                Cache::Always => ShareCache::Always,
+                Cache::Never => ShareCache::Never,
+            };
+            (*readonly, cache)
+        }
+        // The guest writes to a layer of its own.
+        MountPlanKind::Overlay { .. } | MountPlanKind::Tmpfs { .. } => (true, ShareCache::Names),
     };
     let path = path.to_path_buf();
     let tree = match &mount.kind {

@@ -54,6 +54,7 @@ impl Tree {
 
     pub(super) fn remove(&self, folder: u64, name: &CStr, flags: AtFlags) -> io::Result<()> {
         self.check_writable()?;
+        let _naming = self.name();
         let victim = self.victim(folder, name);
         unlinkat(self.node_fd(folder)?, name, flags)?;
         if let Some(victim) = victim {
@@ -67,6 +68,7 @@ impl Tree {
 
     /// Renames a file, which may put another one out of its place.
     pub(super) fn move_name(&self, from: (u64, &CStr), to: (u64, &CStr), flags: RenameFlags) -> io::Result<()> {
+        let _naming = self.name();
         let moved = self.key_at(from.0, from.1)?;
         let victim = self.victim(to.0, to.1);
         renameat_with(&*self.node_fd(from.0)?, from.1, &*self.node_fd(to.0)?, to.1, flags)?;

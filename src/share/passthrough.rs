@@ -185,6 +185,7 @@ impl FileSystem for Tree {
 
     fn link(&self, _: Context, node: u64, parent: u64, name: &CStr) -> io::Result<Entry> {
         self.check_writable()?;
+        let _naming = self.name();
         let (fd, folder) = (self.node_fd(node)?, self.node_fd(parent)?);
         linkat(&self.settings.own_fds, fd_name(&fd), &*folder, name, AtFlags::SYMLINK_FOLLOW)?;
         self.look_up(parent, name)

@@ -28,11 +28,12 @@ use crate::sys::{credentials, namespace};
 use super::confine::{enter_tree, give_up_rights};
 use super::filesystem::ShareFs;
 use super::identity::{Starter, choose_identity};
+use super::ownership::{NewOwner, give_outputs, give_recorded};
 use super::settings::{Settings, settings_for};
 use super::spec::ShareSpec;
 use super::tree::Tree;
 use super::view::View;
-use super::wire::{CONTROL_FD, LISTENER_FD, Report, SPEC_FD, send_report, serve_views};
+use super::wire::{Answer, Ask, CONTROL_FD, LISTENER_FD, Report, SPEC_FD, send_report, serve_asks};
 use super::words::{say, speak_on_stderr};
 
 /// Why a server could not start.
@@ -180,7 +181,7 @@ fn serve_tree(settings: Settings, view: Arc<View>, listener: UnixListener, contr
     send_report(&control, &Report::Ready)?;
     thread::Builder::new().name("control".into()).spawn(move || {
         // Whether the parent closed the stream or broke it: without a parent there is nobody to serve.
-        let _ = serve_views(&control, |uid, gid| view.set(uid, gid));
+        let _ = serve_asks(&control, |ask, tick| answer(&tree, &view, ask, tick));
         exit_now(0);
     })?;
     let ended = daemon.start(&mut Listener::from(listener)).and_then(|()| daemon.wait());
@@ -191,6 +192,22 @@ fn serve_tree(settings: Settings, view: Arc<View>, listener: UnixListener, contr
             exit_now(1)
         }
     }
+}
+
+/// Does what the parent asks. An error is the parent's leaving.
+fn answer(tree: &Tree, view: &View, ask: Ask, tick: &mut dyn FnMut() -> io::Result<()>) -> io::Result<Answer> {
+    match ask {
+        Ask::View { uid, gid } => view.set(uid, gid),
+        Ask::Record => tree.recorder.begin(),
+        Ask::Give { uid, gid, outputs } => {
+            let owner = NewOwner { uid, gid };
+            return Ok(Answer::Given(match outputs {
+                Some(outputs) => give_outputs(tree, owner, &outputs, tick)?,
+                None => give_recorded(tree, owner, &tree.recorder.end(), tick)?,
+            }));
+        }
+    }
+    Ok(Answer::Done)
 }
 
 type Daemon = VhostUserDaemon<Arc<VhostUserFsBackend<ShareFs>>>;

@@ -22,6 +22,7 @@ mod recorder;
 mod rules;
 mod serve;
 mod settings;
+mod single;
 mod spawn;
 mod spec;
 mod tree;

@@ -19,16 +19,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, PoisonError};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Statx, Uid, chmodat, chownat, openat, openat2,
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Statx, Uid, chmodat, chownat, openat, openat2, readlinkat,
 };
 use rustix::io::Errno;
 
 use super::changes::mode_of;
 use super::nodes::FileKey;
 use super::recorder::{Mark, Marks, RECORDED_MAX};
+use super::single::{LINKS_MAX, plain_name};
 use super::tree::{Tree, fd_name, key_of, stat_fd, stat_name};
 use super::wire::Given;
-use wanted::{Pattern, Wanted};
+use wanted::{Pattern, Wanted, literal};
 
 /// Deepest folder below a share that is entered; each on the way holds a descriptor.
 const DEPTH_MAX: usize = 1000;
@@ -48,37 +49,69 @@ pub(super) struct NewOwner {
     pub(super) gid: u32,
 }
 
-/// Gives what these patterns match, and all below it. Patterns are relative to the share's root; an empty one is the
-/// root.
-///
-/// # Errors
-/// What `tick` gives, which is called now and then and so ends the pass.
-pub(super) fn give_outputs(
-    tree: &Tree,
-    owner: NewOwner,
-    outputs: &[String],
-    tick: &mut dyn FnMut() -> io::Result<()>,
-) -> io::Result<Given> {
-    let patterns: Vec<Pattern<'_>> = outputs.iter().map(|output| Pattern::parse(output)).collect();
-    let mut pass = Pass::new(tree, owner, None, tick);
-    pass.walk(Wanted::of(&patterns))?;
-    Ok(pass.given)
+/// Where a pass may change something, and for whom.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub(super) tree: &'a Tree,
+    /// Of the tree, only the file that has this name in its root.
+    pub(super) only: Option<&'a CStr>,
+    pub(super) owner: NewOwner,
 }
 
-/// Gives the files that were recorded, and nothing else.
-pub(super) fn give_recorded(
-    tree: &Tree,
-    owner: NewOwner,
-    marks: &Marks,
-    tick: &mut dyn FnMut() -> io::Result<()>,
-) -> io::Result<Given> {
-    let mut pass = Pass::new(tree, owner, Some(marks), tick);
-    if marks.is_over {
-        pass.fail(|| format!("it made or changed more than {RECORDED_MAX} files; declare `outputs`"));
-    } else if !marks.is_empty() {
-        pass.walk(Wanted::All)?;
+impl Scope<'_> {
+    /// Gives what these patterns match, and all below it. Patterns are relative to the share's root; an empty one is
+    /// the root, and where one file is served that file.
+    ///
+    /// # Errors
+    /// What `tick` gives, which is called now and then and so ends the pass.
+    pub(super) fn give_outputs(
+        self,
+        outputs: &[String],
+        tick: &mut dyn FnMut() -> io::Result<()>,
+    ) -> io::Result<Given> {
+        let mut pass = Pass::new(self.tree, self.owner, None, tick);
+        match self.file_names()? {
+            None => pass.walk(Wanted::of(&outputs.iter().map(|output| Pattern::parse(output)).collect::<Vec<_>>()))?,
+            Some(names) if outputs.iter().any(String::is_empty) => pass.walk(Wanted::of(&names_only(&names)))?,
+            Some(_) => {}
+        }
+        Ok(pass.given)
     }
-    Ok(pass.given)
+
+    /// Gives the files that were recorded, and nothing else.
+    ///
+    /// # Errors
+    /// As [`Scope::give_outputs`].
+    pub(super) fn give_recorded(self, marks: &Marks, tick: &mut dyn FnMut() -> io::Result<()>) -> io::Result<Given> {
+        let mut pass = Pass::new(self.tree, self.owner, Some(marks), tick);
+        if marks.is_over {
+            pass.fail(|| format!("it made or changed more than {RECORDED_MAX} files; declare `outputs`"));
+        } else if !marks.is_empty() {
+            match self.file_names()? {
+                None => pass.walk(Wanted::All)?,
+                Some(names) => pass.walk(Wanted::of(&names_only(&names)))?,
+            }
+        }
+        Ok(pass.given)
+    }
+
+    /// The names of the one file that is served: its own, and where that is a link, those that it leads to.
+    fn file_names(self) -> io::Result<Option<Vec<Vec<u8>>>> {
+        let Some(only) = self.only else { return Ok(None) };
+        let mut names = vec![only.to_owned()];
+        while names.len() <= LINKS_MAX
+            && let Some(last) = names.last()
+            && let Ok(target) = readlinkat(&*self.tree.root, last, Vec::new())
+            && let Ok(next) = plain_name(target.into_bytes())
+        {
+            names.push(next);
+        }
+        Ok(Some(names.iter().map(|name| literal(name.to_bytes())).collect()))
+    }
+}
+
+fn names_only(names: &[Vec<u8>]) -> Vec<Pattern<'_>> {
+    names.iter().map(|name| Pattern::of_name(name)).collect()
 }
 
 struct Pass<'a> {

@@ -69,12 +69,16 @@ impl Share {
 
     fn give(&self, outputs: &[&str]) -> Given {
         let outputs: Vec<String> = outputs.iter().map(|output| (*output).to_owned()).collect();
-        give_outputs(&self.tree(), NEW, &outputs, &mut || Ok(())).unwrap()
+        scope_of(&self.tree()).give_outputs(&outputs, &mut || Ok(())).unwrap()
     }
 
     fn is_given(&self, name: &str) -> bool {
         is_given(&self.path(name))
     }
+}
+
+fn scope_of(tree: &Tree) -> Scope<'_> {
+    Scope { tree, only: None, owner: NEW }
 }
 
 fn is_given(path: &Path) -> bool {
@@ -240,12 +244,41 @@ fn recorded_files_are_found_wherever_they_are_now() {
     fs::create_dir(share.path("b")).unwrap();
     fs::rename(share.path("a/one"), share.path("b/moved")).unwrap();
     fs::hard_link(share.path("three"), share.path("b/twin")).unwrap();
-    let result = give_recorded(&tree, NEW, &tree.recorder.end(), &mut || Ok(())).unwrap();
+    let result = scope_of(&tree).give_recorded(&tree.recorder.end(), &mut || Ok(())).unwrap();
     assert_eq!(result, given(2, 2));
     for (name, expected) in [("a", true), ("b/moved", true), ("b", false), ("a/two", false), ("three", false)] {
         assert_eq!(share.is_given(name), expected, "{name}");
     }
-    assert_eq!(give_recorded(&tree, NEW, &tree.recorder.end(), &mut || Ok(())).unwrap(), given(0, 0));
+    assert_eq!(scope_of(&tree).give_recorded(&tree.recorder.end(), &mut || Ok(())).unwrap(), given(0, 0));
+}
+
+#[test]
+fn of_the_folder_around_a_served_file_only_the_file_is_given() {
+    if !is_root() {
+        return;
+    }
+    let share = Share::new();
+    for name in ["*.conf", "a.conf", "folder/file"] {
+        share.file(name);
+    }
+    symlink("*.conf", share.path("link")).unwrap();
+    symlink("../outside", share.path("away")).unwrap();
+    let tree = share.tree();
+    let only = |name| Scope { only: Some(name), ..scope_of(&tree) };
+    let give = |name, outputs: &[&str]| {
+        let outputs: Vec<String> = outputs.iter().map(|output| (*output).to_owned()).collect();
+        only(name).give_outputs(&outputs, &mut || Ok(())).unwrap()
+    };
+    assert_eq!(give(c"*.conf", &["a.conf", "folder", "**"]), given(0, 0));
+    assert_eq!(give(c"link", &[""]), given(2, 0));
+    assert!(share.is_given("*.conf") && !share.is_given("a.conf") && !share.is_given("folder"));
+    assert_eq!(give(c"away", &[""]), given(1, 0));
+    tree.recorder.begin();
+    for name in ["a.conf", "folder/file"] {
+        tree.recorder.note(&key_of(&stat_fd(File::open(share.path(name)).unwrap()).unwrap()));
+    }
+    assert_eq!(only(c"a.conf").give_recorded(&tree.recorder.end(), &mut || Ok(())).unwrap(), given(1, 0));
+    assert!(!share.is_given("folder/file") && !is_given(&share.outer.path().join("outside")));
 }
 
 #[test]
@@ -257,7 +290,7 @@ fn too_much_to_remember_is_said_and_nothing_is_given() {
     share.file("file");
     let mut marks = Marks::default();
     marks.is_over = true;
-    let result = give_recorded(&share.tree(), NEW, &marks, &mut || Ok(())).unwrap();
+    let result = scope_of(&share.tree()).give_recorded(&marks, &mut || Ok(())).unwrap();
     let failure = result.failure.unwrap();
     assert!(failure.contains("more than 1000000 files") && failure.contains("declare `outputs`"), "{failure}");
     assert_eq!((result.changed, share.is_given("file")), (0, false));
@@ -287,7 +320,7 @@ fn caller_who_leaves_ends_the_pass() {
         fs::write(share.path(&number.to_string()), "").unwrap();
     }
     let mut left = 1;
-    let stopped = give_outputs(&share.tree(), NEW, &["none*".to_owned()], &mut || {
+    let stopped = scope_of(&share.tree()).give_outputs(&["none*".to_owned()], &mut || {
         left -= 1;
         if left < 0 { Err(io::Error::other("gone")) } else { Ok(()) }
     });
@@ -367,7 +400,7 @@ fn guest_cannot_pass_a_file_off_as_its_own_by_names_that_come_and_go() {
         });
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(1) {
-            let result = give_outputs(&tree, NEW, &["twin".to_owned()], &mut || Ok(())).unwrap();
+            let result = scope_of(&tree).give_outputs(&["twin".to_owned()], &mut || Ok(())).unwrap();
             assert_eq!((result.changed, result.failure), (0, None));
         }
         is_over.store(true, Ordering::Relaxed);
@@ -398,12 +431,12 @@ fn million_recorded_files_are_given_in_reasonable_time() {
     }
     let marks = tree.recorder.end();
     let start = Instant::now();
-    let result = give_recorded(&tree, NEW, &marks, &mut || Ok(())).unwrap();
+    let result = scope_of(&tree).give_recorded(&marks, &mut || Ok(())).unwrap();
     let recorded = start.elapsed();
     assert_eq!(result, given(1_000_000, 0));
     let start = Instant::now();
     let owner = NewOwner { uid: THEIRS, gid: THEIRS };
-    let result = give_outputs(&tree, owner, &["*".to_owned()], &mut || Ok(())).unwrap();
+    let result = Scope { owner, ..scope_of(&tree) }.give_outputs(&["*".to_owned()], &mut || Ok(())).unwrap();
     assert_eq!(result, given(1_001_000, 0));
     assert!(recorded < Duration::from_secs(60), "{recorded:?}");
     assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());

@@ -23,6 +23,20 @@ impl<'t> Pattern<'t> {
         }
         Self(parts)
     }
+
+    /// One name, as [`literal`] writes it.
+    pub(super) fn of_name(name: &'t [u8]) -> Self {
+        Self(vec![name])
+    }
+}
+
+/// A pattern that matches this name alone.
+pub(super) fn literal(name: &[u8]) -> Vec<u8> {
+    let escaped = name.iter().flat_map(|byte| {
+        let is_special = has_wildcard(&[*byte]);
+        is_special.then_some(b'\\').into_iter().chain([*byte])
+    });
+    escaped.collect()
 }
 
 /// What is wanted at one place and below it.
@@ -149,6 +163,14 @@ mod tests {
         let patterns = [Pattern::parse("a/*"), Pattern::parse("c")];
         assert_eq!(Wanted::of(&patterns).below(c"a").names(), None);
         assert_eq!(Wanted::All.names(), None);
+    }
+
+    #[test]
+    fn name_with_wildcards_is_taken_literally() {
+        let name = literal(b"a*[b]\\?");
+        let patterns = [Pattern::of_name(&name)];
+        assert!(Wanted::of(&patterns).below(c"a*[b]\\?").is_complete());
+        assert!(Wanted::of(&patterns).below(c"ab\\x").is_nothing());
     }
 
     #[test]

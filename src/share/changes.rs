@@ -7,15 +7,18 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, RenameFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid, chmodat, chownat,
-    fchmod, ftruncate, futimens, renameat_with, unlinkat, utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid, chmodat,
+    chownat, fchmod, ftruncate, futimens, openat, renameat_with, unlinkat, utimensat,
 };
-use virtiofsd::filesystem::SetattrValid;
+use virtiofsd::filesystem::{Context, SetattrValid};
 use virtiofsd::fuse::SetattrIn;
+use virtiofsd::soft_idmap::Id;
+
+use crate::sys::credentials::act_as;
 
 use super::nodes::FileKey;
 use super::rules::errno;
-use super::tree::{Tree, fd_name, key_of, stat_fd, stat_name};
+use super::tree::{Tree, fd_name, host_flags, key_of, stat_fd, stat_name};
 
 /// What a change of names does to the file that had the name.
 struct Victim {
@@ -29,6 +32,30 @@ struct Victim {
 impl Tree {
     pub(super) fn check_writable(&self) -> io::Result<()> {
         if self.settings.is_read_only { Err(errno(libc::EROFS)) } else { Ok(()) }
+    }
+
+    /// Makes a file, and opens it with the guest's flags. `None` where there is one already and the guest takes it.
+    pub(super) fn make_file(
+        &self,
+        maker: Context,
+        folder: u64,
+        name: &CStr,
+        mode: u32,
+        flags: u32,
+    ) -> io::Result<Option<File>> {
+        self.check_writable()?;
+        let asked = host_flags(flags);
+        let create = OFlags::from_bits_retain((asked & libc::O_ACCMODE).cast_unsigned())
+            | OFlags::CREATE
+            | OFlags::EXCL
+            | OFlags::NOFOLLOW
+            | OFlags::CLOEXEC;
+        let folder = self.node_fd(folder)?;
+        match as_maker(maker, || Ok(openat(folder, name, create, mode_of(mode))?)) {
+            Ok(fd) => Ok(Some(File::from(fd))),
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) && asked & libc::O_EXCL == 0 => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn key_at(&self, folder: u64, name: &CStr) -> io::Result<FileKey> {
@@ -178,6 +205,21 @@ impl Tree {
         }
         Ok(())
     }
+}
+
+/// Makes a file as this user of the host; 0:0 is who this process is.
+pub(super) fn as_maker<T>(maker: Context, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let (uid, gid) = (maker.uid.into_inner(), maker.gid.into_inner());
+    if (uid, gid) == (0, 0) {
+        return make();
+    }
+    let _acting = act_as(uid, gid)?;
+    make()
+}
+
+/// The guest's kernel does not say whether it would keep the bits: only its root does.
+pub(super) fn drop_set_ids_for(who: Context, file: &File) -> io::Result<()> {
+    if who.uid.is_root() { Ok(()) } else { drop_set_ids(file) }
 }
 
 /// What the kernel does where somebody without the right to keep them writes: no set-id bits on what was changed.

@@ -4,14 +4,12 @@
 //! anything is made: `EROFS`. What the guest may ask for at all is decided before ([`super::filesystem`]).
 
 use std::ffi::CStr;
-use std::fs::File;
 use std::io;
 use std::time::Duration;
 
 use rustix::fs::{
-    AtFlags, FallocateFlags, FileType, OFlags, RenameFlags, SeekFrom, XattrFlags, copy_file_range, fallocate,
-    fdatasync, fgetxattr, flistxattr, fremovexattr, fsetxattr, fsync, linkat, mkdirat, mknodat, openat, readlinkat,
-    seek, symlinkat,
+    AtFlags, FallocateFlags, FileType, RenameFlags, SeekFrom, XattrFlags, copy_file_range, fallocate, fdatasync,
+    fgetxattr, flistxattr, fremovexattr, fsetxattr, fsync, linkat, mkdirat, mknodat, readlinkat, seek, symlinkat,
 };
 use virtiofsd::filesystem::{
     Context, Entry, Extensions, FileSystem, FsOptions, GetxattrReply, ListxattrReply, OpenOptions, SetattrValid,
@@ -22,9 +20,7 @@ use virtiofsd::oslib::WritevFlags;
 use virtiofsd::read_dir::ReadDir;
 use virtiofsd::soft_idmap::Id;
 
-use crate::sys::credentials::act_as;
-
-use super::changes::{drop_set_ids, mode_of};
+use super::changes::{as_maker, drop_set_ids, drop_set_ids_for, mode_of};
 use super::nodes::Reach;
 use super::rules::errno;
 use super::tree::{Tree, fd_name, host_flags, lock, stat_fd};
@@ -37,21 +33,6 @@ impl Tree {
             (true, true) => OpenOptions::KEEP_CACHE | OpenOptions::CACHE_DIR,
         }
     }
-}
-
-/// Makes a file as this user of the host; 0:0 is who this process is.
-fn as_maker<T>(maker: Context, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    let (uid, gid) = (maker.uid.into_inner(), maker.gid.into_inner());
-    if (uid, gid) == (0, 0) {
-        return make();
-    }
-    let _acting = act_as(uid, gid)?;
-    make()
-}
-
-/// The guest's kernel does not say whether it would keep the bits: only its root does.
-fn drop_set_ids_for(who: Context, file: &File) -> io::Result<()> {
-    if who.uid.is_root() { Ok(()) } else { drop_set_ids(file) }
 }
 
 impl FileSystem for Tree {
@@ -215,24 +196,11 @@ impl FileSystem for Tree {
         _umask: u32,
         _: Extensions,
     ) -> io::Result<(Entry, Option<u64>, OpenOptions)> {
-        self.check_writable()?;
-        let asked = host_flags(flags);
-        let create = OFlags::from_bits_retain((asked & libc::O_ACCMODE).cast_unsigned())
-            | OFlags::CREATE
-            | OFlags::EXCL
-            | OFlags::NOFOLLOW
-            | OFlags::CLOEXEC;
-        let folder = self.node_fd(parent)?;
-        let made = as_maker(context, || Ok(openat(folder, name, create, mode_of(mode))?));
-        let file = match made {
-            Ok(fd) => File::from(fd),
-            Err(error) if error.raw_os_error() == Some(libc::EEXIST) && asked & libc::O_EXCL == 0 => {
-                let entry = self.look_up(parent, name)?;
-                let opened = self.open(context, entry.inode, kill_set_id, flags);
-                let (handle, options) = opened.inspect_err(|_| self.forget(context, entry.inode, 1))?;
-                return Ok((entry, handle, options));
-            }
-            Err(error) => return Err(error),
+        let Some(file) = self.make_file(context, parent, name, mode, flags)? else {
+            let entry = self.look_up(parent, name)?;
+            let opened = self.open(context, entry.inode, kill_set_id, flags);
+            let (handle, options) = opened.inspect_err(|_| self.forget(context, entry.inode, 1))?;
+            return Ok((entry, handle, options));
         };
         let entry = self.entry(parent, name, &stat_fd(&file)?)?;
         let handle = self.add_handle(entry.inode, file).inspect_err(|_| self.forget(context, entry.inode, 1))?;

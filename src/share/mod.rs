@@ -23,6 +23,7 @@ mod rules;
 mod serve;
 mod settings;
 mod single;
+mod source;
 mod spawn;
 mod spec;
 mod tree;
@@ -31,6 +32,7 @@ mod wire;
 mod words;
 
 pub use serve::serve_main;
+pub use source::{ShareSource, SourceLoss};
 pub use spawn::{OnDeath, ShareHandle, spawn_share, spawn_share_from};
 pub use spec::{Makers, Rights, ShareCache, ShareError, ShareSpec, ShareTree};
 pub use wire::Given;

@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -33,6 +34,7 @@ use super::identity::{Starter, choose_identity};
 use super::ownership::{NewOwner, Scope};
 use super::settings::{Settings, settings_for};
 use super::single::SingleFs;
+use super::source::ServedRoot;
 use super::spec::ShareSpec;
 use super::tree::Tree;
 use super::view::View;
@@ -171,14 +173,13 @@ fn serve(handed: Handed, bond: UnixStream) -> Result<Infallible, Refusal> {
     let settings = settings_for(&spec, fd_limit, own_fds);
     let view = Arc::new(View::new(0, 0));
     let is_read_only = settings.tree.is_read_only;
-    let threads = settings.threads;
-    let share = open_share(settings, &view);
-    let served = share.and_then(|(tree, share)| {
-        let streams = Streams { listener, control };
+    let line = Line { threads: settings.threads, listener, control };
+    let served = open_share(settings, &view).and_then(|(tree, share)| {
+        let root = ServedRoot::at(Path::new("/"), only.as_ref().map(|name| name.to_bytes().to_vec()))?;
         let controlled = Controlled { tree, view, only: only.clone() };
         match only {
-            None => serve_share(share, threads, controlled, streams),
-            Some(name) => serve_share(SingleFs::new(share, name, is_read_only), threads, controlled, streams),
+            None => serve_share(share, root, controlled, line),
+            Some(name) => serve_share(SingleFs::new(share, name, is_read_only), root, controlled, line),
         }
     });
     let Err(error) = served;
@@ -193,7 +194,9 @@ fn open_share(settings: Settings, view: &Arc<View>) -> io::Result<(Arc<Tree>, Sh
     Ok((tree, share))
 }
 
-struct Streams {
+/// What a server speaks through, and with how many threads.
+struct Line {
+    threads: usize,
     listener: UnixListener,
     control: File,
 }
@@ -206,15 +209,10 @@ struct Controlled {
     only: Option<CString>,
 }
 
-fn serve_share<F: Served>(
-    share: F,
-    threads: usize,
-    controlled: Controlled,
-    streams: Streams,
-) -> io::Result<Infallible> {
-    let Streams { listener, control } = streams;
+fn serve_share<F: Served>(share: F, root: ServedRoot, controlled: Controlled, line: Line) -> io::Result<Infallible> {
+    let Line { threads, listener, control } = line;
     let mut daemon = daemon_for(share, threads)?;
-    send_report(&control, &Report::Ready)?;
+    send_report(&control, &Report::Ready(root))?;
     thread::Builder::new().name("control".into()).spawn(move || {
         // Whether the parent closed the stream or broke it: without a parent there is nobody to serve.
         let _ = serve_asks(&control, |ask, tick| controlled.answer(ask, tick));

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::source::ServedRoot;
+
 /// The descriptor from which the server reads its [`super::ShareSpec`] as JSON.
 pub(super) const SPEC_FD: i32 = 3;
 /// The listener to which the front end is connected.
@@ -24,8 +26,8 @@ const SIGN_OF_LIFE: Duration = Duration::from_millis(200);
 /// How the start went.
 #[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub(super) enum Report {
-    /// The server is confined and serves.
-    Ready,
+    /// The server is confined and serves this.
+    Ready(ServedRoot),
     /// It could not start.
     Failed {
         /// Why, for people.

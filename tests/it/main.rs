@@ -35,4 +35,5 @@ mod signals;
 mod single_file;
 mod support;
 mod tidy;
+mod vanish;
 mod world;

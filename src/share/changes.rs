@@ -5,12 +5,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid, chmodat,
-    chownat, fchmod, ftruncate, futimens, openat, renameat_with, unlinkat, utimensat,
+    chownat, fchmod, ftruncate, futimens, openat, renameat_with, syncfs, unlinkat, utimensat,
 };
-use virtiofsd::filesystem::{Context, SetattrValid};
+use virtiofsd::filesystem::{Context, SetattrValid, ZeroCopyReader};
 use virtiofsd::fuse::SetattrIn;
 use virtiofsd::soft_idmap::Id;
 
@@ -31,7 +32,27 @@ struct Victim {
 
 impl Tree {
     pub(super) fn check_writable(&self) -> io::Result<()> {
-        if self.settings.is_read_only { Err(errno(libc::EROFS)) } else { Ok(()) }
+        if self.settings.is_read_only {
+            return Err(errno(libc::EROFS));
+        }
+        self.is_changed.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Waits until all that the guest changed is on the host's disks, where it changed anything since the last time.
+    /// The host's kernel writes back a whole file system at a time.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        if !self.is_changed.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let nodes = self.nodes().one_of_each_device();
+        let synced = nodes.into_iter().try_for_each(|node| match self.open_node(node, 0) {
+            Ok(file) => Ok(syncfs(file)?),
+            // Gone meanwhile; what it had on its disk is written back in the host's own time.
+            Err(error) if error.raw_os_error() == Some(libc::ESTALE) => Ok(()),
+            Err(error) => Err(error),
+        });
+        synced.inspect_err(|_: &io::Error| self.is_changed.store(true, Ordering::Relaxed))
     }
 
     /// Makes a file, and opens it with the guest's flags. `None` where there is one already and the guest takes it.
@@ -124,13 +145,18 @@ impl Tree {
         Ok(())
     }
 
-    /// Opens a file for extended attributes of users, which only files and folders have.
-    pub(super) fn open_for_xattrs(&self, node: u64, absent: i32) -> io::Result<File> {
-        match self.nodes().kind(node)? {
-            libc::S_IFREG | libc::S_IFDIR => {}
-            _ => return Err(errno(absent)),
+    /// What came of a write that ended with an error: how much of it was written before that, if anything.
+    pub(super) fn written_before<R: ZeroCopyReader>(
+        &self,
+        error: io::Error,
+        mut reader: R,
+        size: usize,
+    ) -> io::Result<usize> {
+        // The reader does not tell how much it has lost to the file. What it still holds is counted by throwing it away.
+        match reader.write_to_file_at(&self.settings.sink, size, 0, None) {
+            Ok(left) if left < size => Ok(size - left),
+            _ => Err(error),
         }
-        self.open_node(node, 0)
     }
 
     pub(super) fn set_size(&self, node: u64, handle: Option<u64>, size: u64, kill_set_id: bool) -> io::Result<()> {

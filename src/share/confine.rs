@@ -79,6 +79,8 @@ pub(super) enum ConfineError {
 pub(super) struct Entered {
     /// `/proc/self/fd` of the host's proc, which the passthrough needs and which the new root lacks.
     pub(super) own_fds: File,
+    /// `/dev/null`.
+    pub(super) sink: File,
     /// The one name in the root that is served, where it is not all of them.
     pub(super) only: Option<CString>,
 }
@@ -99,6 +101,7 @@ pub(super) fn enter_tree(tree: &ShareTree) -> Result<Entered, ConfineError> {
     credentials::become_user(0, 0).map_err(denied("taking on the owner's ids"))?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let own_fds = openat(CWD, "/proc/self/fd", flags, Mode::empty()).map_err(denied("opening `/proc/self/fd`"))?;
+    let sink = File::options().write(true).open("/dev/null").map_err(denied("opening `/dev/null`"))?;
     mount::make_mounts_private().map_err(denied("changing mounts"))?;
     let (root, only) = match tree {
         ShareTree::Folder { path, is_read_only, .. } => (folder_tree(path, *is_read_only)?, None),
@@ -114,7 +117,7 @@ pub(super) fn enter_tree(tree: &ShareTree) -> Result<Entered, ConfineError> {
         ShareTree::HostRoot => (host_tree()?, None),
     };
     mount::enter_root(root).map_err(denied("changing the root"))?;
-    Ok(Entered { own_fds: File::from(own_fds), only })
+    Ok(Entered { own_fds: File::from(own_fds), sink, only })
 }
 
 /// The folder in which a file is found, and the name there. A link that leads to another folder is followed now, and

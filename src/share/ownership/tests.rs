@@ -64,7 +64,7 @@ impl Share {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let own_fds = File::from(openat(CWD, "/proc/self/fd", flags, Mode::empty()).unwrap());
         let root = CString::new(self.path("").to_str().unwrap()).unwrap();
-        Tree::open(&root, settings_for(&spec, 4096, own_fds).tree).unwrap()
+        Tree::open(&root, settings_for(&spec, 4096, own_fds, File::open("/dev/null").unwrap()).tree).unwrap()
     }
 
     fn give(&self, outputs: &[&str]) -> Given {

@@ -78,6 +78,8 @@ pub(super) enum ConfineError {
 pub(super) struct Entered {
     /// `/proc/self/fd` of the host's proc, which the passthrough needs and which the new root lacks.
     pub(super) own_fds: File,
+    /// `/dev/null`.
+    pub(super) sink: File,
     /// The one name in the root that is served, where it is not all of them.
     pub(super) only: Option<CString>,
 }
@@ -96,6 +98,7 @@ impl ConfineError {
 /// Becomes user 0 of the namespace and makes the tree the root.
 pub(super) fn enter_tree(tree: &ShareTree) -> Result<Entered, ConfineError> {
     credentials::become_user(0, 0).map_err(denied("taking on the owner's ids"))?;
+    let sink = File::options().write(true).open("/dev/null").map_err(denied("opening `/dev/null`"))?;
     mount::make_mounts_private().map_err(denied("changing mounts"))?;
     // A mount of that folder alone, attached nowhere: from a descriptor of the whole, `..` would lead to all processes.
     let own_fds = mount::clone_tree(Path::new("/proc/self/fd")).map_err(denied("copying `/proc/self/fd`"))?;
@@ -113,7 +116,7 @@ pub(super) fn enter_tree(tree: &ShareTree) -> Result<Entered, ConfineError> {
         ShareTree::HostRoot => (host_tree()?, None),
     };
     mount::enter_root(root).map_err(denied("changing the root"))?;
-    Ok(Entered { own_fds: File::from(own_fds), only })
+    Ok(Entered { own_fds: File::from(own_fds), sink, only })
 }
 
 /// The folder in which a file is found, and the name there. A link that leads to another folder is followed now, and

@@ -30,6 +30,7 @@ mod tree;
 mod view;
 mod wire;
 mod words;
+mod xattrs;
 
 pub use serve::serve_main;
 pub use source::{ShareSource, SourceLoss};

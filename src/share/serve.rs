@@ -165,10 +165,10 @@ fn serve(handed: Handed, bond: UnixStream) -> Result<Infallible, Refusal> {
     let fd_limit = virtiofsd::limits::setup_rlimit_nofile(None)
         .map_err(|error| Refusal::plain(format!("cannot raise the limit of open files: {error}")))?;
     exit_on_signal(libc::SIGTERM).map_err(|error| Refusal::plain(format!("cannot set a signal handler: {error}")))?;
-    let Entered { own_fds, only } = enter_tree(&spec.tree).map_err(refuse)?;
+    let Entered { own_fds, sink, only } = enter_tree(&spec.tree).map_err(refuse)?;
     give_up_rights(&spec, &bond).map_err(refuse)?;
     // From here on every thread is confined.
-    let settings = settings_for(&spec, fd_limit, own_fds);
+    let settings = settings_for(&spec, fd_limit, own_fds, sink);
     let view = Arc::new(View::new(0, 0));
     let is_read_only = settings.tree.is_read_only;
     let line = Line { threads: settings.threads, listener, control };

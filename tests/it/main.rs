@@ -14,6 +14,8 @@ mod events;
 mod examples;
 mod exit_codes;
 mod faults;
+mod files;
+mod files_host;
 mod guest;
 mod hurt;
 mod invoker;

@@ -22,6 +22,7 @@ mod remarks;
 mod report_run;
 mod schema;
 mod settings;
+mod terminal;
 mod up;
 mod version;
 

@@ -1,6 +1,6 @@
-//! Signals of this process: how one is handled now.
+//! Signals of this process: how one is handled now, and to be stopped by one as if it were not handled.
 
-#![expect(unsafe_code, reason = "`sigaction(2)` has no safe wrapper that only reads")]
+#![expect(unsafe_code, reason = "`sigaction(2)` has no safe wrapper that only reads or that restores")]
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -20,6 +20,28 @@ pub fn is_ignored(signal: i32) -> io::Result<bool> {
     // SAFETY: the call succeeded, so it has filled `action`.
     let action = unsafe { action.assume_init() };
     Ok(action.sa_sigaction == libc::SIG_IGN)
+}
+
+/// Is stopped by SIGTSTP as a process that does not handle it, and returns when it is continued. A process whom nobody
+/// could continue (its group is orphaned) is not stopped.
+///
+/// # Errors
+/// Where the handler cannot be changed for the while.
+pub fn stop() -> io::Result<()> {
+    // SAFETY: a `sigaction` of zeros is the default action with no flags and no other signal blocked.
+    let default = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
+    let mut before = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: `default` is a valid action and `before` is valid for one write.
+    if unsafe { libc::sigaction(libc::SIGTSTP, &raw const default, before.as_mut_ptr()) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `raise` has no memory of ours in it; the default action stops the process and runs none of its code.
+    unsafe { libc::raise(libc::SIGTSTP) };
+    // SAFETY: `before` was filled by the call that succeeded, and is the action that was valid until now.
+    if unsafe { libc::sigaction(libc::SIGTSTP, before.as_ptr(), ptr::null_mut()) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -30,5 +30,6 @@ mod share;
 mod share_guest;
 mod signals;
 mod support;
+mod terminal;
 mod tidy;
 mod world;

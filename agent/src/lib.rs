@@ -17,6 +17,7 @@
 mod frame;
 mod greeting;
 mod message;
+mod pattern;
 
 pub use frame::{ANSWER_MAX, FrameError, REQUEST_MAX, decode, encode, frame_length};
 pub use greeting::{GREETING_BYTES, GreetingError, PROTOCOL_VERSION, check_greeting, greeting};
@@ -24,6 +25,7 @@ pub use message::{
     Answer, Bytes, Command, Exec, ExitStatus, Failure, FailureKind, GuestUser, Numbered, Reply, Report, Request, Setup,
     SetupMount, SetupPhase, Stream,
 };
+pub use pattern::{has_wildcard, matches_name};
 
 /// Vsock port of the control connection.
 pub const CONTROL_PORT: u32 = 1024;

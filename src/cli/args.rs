@@ -78,6 +78,8 @@ pub(crate) enum Verb {
     Check(CheckArgs),
     /// Show what `up` would do, in which order and why
     Plan(PlanArgs),
+    /// Explain a rule that a remark names, with a wrong and a right example
+    Explain(ExplainArgs),
     /// Print the JSON Schema of smolvm.yaml
     Schema(SchemaArgs),
     /// Say whether this host can run machines, which engine serves, and what to install
@@ -93,6 +95,7 @@ impl Verb {
             Self::Up(args) => &args.global,
             Self::Check(args) => &args.global,
             Self::Plan(args) => &args.global,
+            Self::Explain(args) => &args.global,
             Self::Schema(args) => &args.global,
             Self::Doctor(args) => &args.global,
             Self::Version(args) => &args.global,
@@ -101,7 +104,7 @@ impl Verb {
 }
 
 /// Options of `up`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct UpArgs {
     /// Steps to run, with what they need, or machines whose steps to run; all by default
     #[arg(value_name = "STEP|MACHINE")]
@@ -165,6 +168,22 @@ pub(crate) struct PlanArgs {
     /// How many remarks on the file are shown, 0 for all
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) max_diagnostics: usize,
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+}
+
+/// Options of `explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Code of the rule, as `SMOL0101` or `101`
+    #[arg(value_name = "CODE", required_unless_present = "list", conflicts_with = "list")]
+    pub(crate) code: Option<String>,
+    /// List all rules: code, level and what each is about
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Form of the text
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = DataFormat::Text)]
+    pub(crate) format: DataFormat,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
 }

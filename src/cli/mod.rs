@@ -14,6 +14,8 @@ mod compose;
 mod doctor;
 mod entry;
 mod exit;
+mod explain;
+mod interrupts;
 mod load;
 mod places;
 mod plan;

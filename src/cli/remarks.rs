@@ -3,12 +3,12 @@
 //! Deliberately not here: how they are drawn (`diag`).
 
 use super::printer::Printer;
-use crate::diag::{self, Diagnostics, RenderOptions, Sources};
+use crate::diag::{self, Diagnostics, RenderOptions, Rule, Sources};
 
 /// Narrower terminals get lines as wide as this, and wrap them themselves.
 const WIDTH_MIN: usize = 40;
 
-/// Tells them all, at most `max` (0 is no limit).
+/// Tells them all, at most `max` (0 is no limit), and where to read more.
 pub(crate) fn tell(diagnostics: &Diagnostics, sources: &Sources, max: usize, printer: &Printer) {
     let defaults = RenderOptions::default();
     let options = RenderOptions {
@@ -18,6 +18,10 @@ pub(crate) fn tell(diagnostics: &Diagnostics, sources: &Sources, max: usize, pri
         ..defaults
     };
     printer.tell(&diag::render_full(diagnostics, sources, &options));
+    let gravest = diagnostics.iter().min_by_key(|diagnostic| diagnostic.severity);
+    if let Some(diagnostic) = gravest.filter(|diagnostic| Rule::find(diagnostic.code).is_some()) {
+        printer.note(&format!("more on a rule: `smolvm explain {}`\n", diagnostic.code));
+    }
 }
 
 /// The entries of the object for programs, at most `max`.

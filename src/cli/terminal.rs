@@ -53,7 +53,9 @@ impl Terminal {
     }
 
     fn size(self) -> Size {
-        let own = self.with(|terminal| sys::terminal::size(terminal)).map(|(columns, rows)| (usize::from(columns), usize::from(rows)));
+        let own = self
+            .with(|terminal| sys::terminal::size(terminal))
+            .map(|(columns, rows)| (usize::from(columns), usize::from(rows)));
         let told = |name: &str| std::env::var(name).ok()?.parse::<usize>().ok().filter(|count| *count > 0);
         let (columns, rows) = own.unwrap_or_else(|| {
             (told("COLUMNS").unwrap_or(USUAL_SIZE.columns), told("LINES").unwrap_or(USUAL_SIZE.rows))

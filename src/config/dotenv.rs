@@ -50,7 +50,7 @@ pub(super) fn parse_dotenv(file: FileId, bytes: &[u8], out: &mut Diagnostics) ->
                 dotenv.variables.insert(name, value);
             }
             Err(mistake) => {
-                dotenv.unread.extend(split_name(content).map(|(name, _)| name.to_owned()));
+                dotenv.unread.insert(meant_name(content).to_owned());
                 out.push(
                     Diagnostic::new(Code(304), Severity::Error, "a line of the env file cannot be read")
                         .label(span, mistake)
@@ -64,11 +64,24 @@ pub(super) fn parse_dotenv(file: FileId, bytes: &[u8], out: &mut Diagnostics) ->
 
 /// What stands before and after the `=` of a line.
 fn split_name(line: &str) -> Option<(&str, &str)> {
-    let line = match line.strip_prefix("export") {
+    without_export(line).split_once('=').map(|(name, value)| (name.trim_end(), value))
+}
+
+fn without_export(line: &str) -> &str {
+    match line.strip_prefix("export") {
         Some(rest) if rest.starts_with([' ', '\t']) => rest.trim_start(),
         _ => line,
-    };
-    line.split_once('=').map(|(name, value)| (name.trim_end(), value))
+    }
+}
+
+/// The variable that a line which cannot be read was to set: what stands before its `=`, else its first word, as of
+/// `NAME: value`.
+fn meant_name(line: &str) -> &str {
+    let line = without_export(line);
+    match line.split_once('=') {
+        Some((name, _)) => name.trim_end(),
+        None => line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap_or_default(),
+    }
 }
 
 fn parse_line(line: &str) -> Result<(String, String), &'static str> {

@@ -1,7 +1,7 @@
 //! What we tell a user about their file: a code, a severity, a message, labels with spans, a help.
 //!
 //! Data and rendering only: nothing here reads a file or prints. `full` draws for people, `concise` writes a
-//! line each, `json` is the form for programs.
+//! line each, `json` is the form for programs. `rules` knows every rule, with its page of `docs/rules`.
 
 mod code;
 mod concise;
@@ -9,6 +9,8 @@ mod diagnostic;
 mod display;
 mod full;
 mod json;
+mod page;
+mod rules;
 mod select;
 mod source;
 
@@ -17,5 +19,7 @@ pub use concise::render_concise;
 pub use diagnostic::{Diagnostic, Diagnostics, Edit, Fix, Label, Severity};
 pub use full::{RenderOptions, render_full};
 pub use json::{JsonDiagnostic, render_json};
+pub use page::PageStyle;
+pub use rules::{Rule, parse_code};
 pub use select::MAX_DIAGNOSTICS;
 pub use source::{FileId, Position, Source, Sources, Span};

@@ -7,20 +7,23 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, Mode, RenameFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, chmodat, fchmod, ftruncate, futimens,
-    renameat_with, unlinkat, utimensat,
+    AtFlags, FileType, Gid, Mode, RenameFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid, chmodat, chownat,
+    fchmod, ftruncate, futimens, renameat_with, unlinkat, utimensat,
 };
 use virtiofsd::filesystem::SetattrValid;
 use virtiofsd::fuse::SetattrIn;
 
 use super::nodes::FileKey;
 use super::rules::errno;
-use super::tree::{Tree, fd_name, key_of, stat_name};
+use super::tree::{Tree, fd_name, key_of, stat_fd, stat_name};
 
 /// What a change of names does to the file that had the name.
 struct Victim {
-    node: u64,
-    fd: Option<Arc<OwnedFd>>,
+    key: FileKey,
+    /// Whether the file is no more without this name.
+    is_last_name: bool,
+    /// The guest's node of it, where it knows it, and a descriptor, by which it is reached afterwards.
+    node: Option<(u64, Option<Arc<OwnedFd>>)>,
 }
 
 impl Tree {
@@ -33,19 +36,31 @@ impl Tree {
         Ok(key_of(&stat_name(&folder, name)?))
     }
 
-    /// The node that is about to lose this name, with a descriptor, by which it is reached afterwards.
+    /// The file that is about to lose this name.
     fn victim(&self, folder: u64, name: &CStr) -> Option<Victim> {
-        let key = self.key_at(folder, name).ok()?;
-        let node = self.nodes().find(key)?;
-        Some(Victim { node, fd: self.node_fd(node).ok() })
+        let stat = stat_name(self.node_fd(folder).ok()?, name).ok()?;
+        let key = key_of(&stat);
+        let is_folder = FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::Directory;
+        let node = self.nodes().find(key);
+        let node = node.map(|node| (node, self.node_fd(node).ok()));
+        Some(Victim { key, is_last_name: is_folder || stat.stx_nlink < 2, node })
+    }
+
+    fn forget_if_gone(&self, victim: &Victim) {
+        if victim.is_last_name {
+            self.recorder.forget(&victim.key);
+        }
     }
 
     pub(super) fn remove(&self, folder: u64, name: &CStr, flags: AtFlags) -> io::Result<()> {
         self.check_writable()?;
         let victim = self.victim(folder, name);
         unlinkat(self.node_fd(folder)?, name, flags)?;
-        if let Some(Victim { node, fd }) = victim {
-            self.nodes().unname(node, folder, name, fd);
+        if let Some(victim) = victim {
+            self.forget_if_gone(&victim);
+            if let Some((node, fd)) = victim.node {
+                self.nodes().unname(node, folder, name, fd);
+            }
         }
         Ok(())
     }
@@ -55,12 +70,20 @@ impl Tree {
         let moved = self.key_at(from.0, from.1)?;
         let victim = self.victim(to.0, to.1);
         renameat_with(&*self.node_fd(from.0)?, from.1, &*self.node_fd(to.0)?, to.1, flags)?;
+        self.recorder.note(&moved);
+        let is_exchange = flags.contains(RenameFlags::EXCHANGE);
+        match &victim {
+            Some(victim) if is_exchange => self.recorder.note(&victim.key),
+            // Two names of one file: nothing happened.
+            Some(victim) if victim.key != moved => self.forget_if_gone(victim),
+            _ => {}
+        }
         let mut nodes = self.nodes();
         let moved = nodes.find(moved);
-        if let Some(Victim { node, fd }) = victim
+        if let Some((node, fd)) = victim.and_then(|victim| victim.node)
             && moved != Some(node)
         {
-            if flags.contains(RenameFlags::EXCHANGE) {
+            if is_exchange {
                 nodes.place(node, from.0, from.1);
             } else {
                 nodes.unname(node, to.0, to.1, fd);
@@ -81,10 +104,34 @@ impl Tree {
         self.open_node(node, 0)
     }
 
-    pub(super) fn set_size(&self, node: u64, handle: Option<u64>, size: u64) -> io::Result<()> {
+    pub(super) fn set_size(&self, node: u64, handle: Option<u64>, size: u64, kill_set_id: bool) -> io::Result<()> {
+        let resize = |file: &File| {
+            if kill_set_id {
+                drop_set_ids(file)?;
+            }
+            Ok(ftruncate(file, size)?)
+        };
         match handle {
-            Some(handle) => ftruncate(&self.handle(node, handle)?.file, size)?,
-            None => ftruncate(self.open_node(node, libc::O_WRONLY.cast_unsigned())?, size)?,
+            Some(handle) => resize(&self.handle(node, handle)?.file),
+            None => resize(&self.open_node(node, libc::O_WRONLY.cast_unsigned())?),
+        }
+    }
+
+    pub(super) fn set_owner(
+        &self,
+        node: u64,
+        handle: Option<u64>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+    ) -> io::Result<()> {
+        if uid == Some(u32::MAX) || gid == Some(u32::MAX) {
+            // To the call they mean "unchanged".
+            return Err(errno(libc::EOVERFLOW));
+        }
+        let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
+        match handle {
+            Some(handle) => chownat(&self.handle(node, handle)?.file, c"", uid, gid, AtFlags::EMPTY_PATH)?,
+            None => chownat(&*self.node_fd(node)?, c"", uid, gid, AtFlags::EMPTY_PATH)?,
         }
         Ok(())
     }
@@ -129,6 +176,18 @@ impl Tree {
         }
         Ok(())
     }
+}
+
+/// What the kernel does where somebody without the right to keep them writes: no set-id bits on what was changed.
+pub(super) fn drop_set_ids(file: &File) -> io::Result<()> {
+    let mode = u32::from(stat_fd(file)?.stx_mode);
+    // Without the right of the group to run it, the bit of the group is no right of anybody.
+    let group = if mode & 0o010 != 0 { libc::S_ISGID } else { 0 };
+    let dropped = mode & (libc::S_ISUID | group);
+    if dropped != 0 {
+        fchmod(file, mode_of(mode & !dropped))?;
+    }
+    Ok(())
 }
 
 /// The permission bits of a guest's mode.

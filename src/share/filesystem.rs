@@ -2,8 +2,9 @@
 //!
 //! Whoever asks in the guest, the host is asked as the share's owner: created files are the owner's, a change of
 //! owner is accepted and changes nothing, and the guest's own kernel checks permissions by the owner that the
-//! [`View`] shows. Extended attributes outside `user.`, devices and set-id bits stay out, both ways. Not here: where the
-//! folder comes from and what confines this process ([`super::confine`]).
+//! [`View`] shows. Extended attributes outside `user.`, devices and set-id bits stay out, both ways. Where the guest's
+//! ids are taken literally, what a user of the guest makes is that user's on the host, and owners and set-id bits change
+//! as the guest says. Not here: where the folder comes from and what confines this process ([`super::confine`]).
 
 use std::ffi::CStr;
 use std::io;
@@ -17,9 +18,7 @@ use virtiofsd::filesystem::{
 use virtiofsd::fuse::{Attr, SetattrIn};
 
 use super::entries::Entries;
-use super::rules::{
-    Owners, Rules, XATTR_MAX_BYTES, changed_mode, check_name, check_node, errno, is_public, new_mode, user_xattrs,
-};
+use super::rules::{Owners, Rules, XATTR_MAX_BYTES, check_name, check_node, errno, is_public, user_xattrs};
 use super::tree::Tree;
 use super::view::View;
 
@@ -37,8 +36,30 @@ pub(crate) struct ShareFs {
 
 impl ShareFs {
     /// Serves `inner` by these rules.
-    pub(crate) fn new(inner: Tree, rules: Rules, view: Arc<View>) -> Self {
-        Self { inner: Arc::new(inner), rules, view }
+    pub(crate) fn new(inner: Arc<Tree>, rules: Rules, view: Arc<View>) -> Self {
+        Self { inner, rules, view }
+    }
+
+    /// As whom the host is asked to make or change something.
+    fn maker(&self, asking: Context) -> Context {
+        if self.rules.is_literal { asking } else { owner() }
+    }
+
+    /// Without CAP_FSETID, which only a server has that takes the guest's ids, the host's kernel drops set-id bits by
+    /// itself.
+    fn kills_set_id(&self, asked: bool) -> bool {
+        asked && self.rules.is_literal
+    }
+
+    /// Something new, or a new name.
+    fn made(&self, entry: Entry) -> Entry {
+        self.inner.note(entry.inode);
+        self.shown(entry)
+    }
+
+    /// A change of a file that has succeeded.
+    fn changed<T>(&self, inode: u64, result: io::Result<T>) -> io::Result<T> {
+        result.inspect(|_| self.inner.note(inode))
     }
 
     fn shown_attr(&self, mut attr: Attr) -> Attr {
@@ -96,17 +117,12 @@ impl FileSystem for ShareFs {
         fn fsync(inode: u64, is_data_only: bool, handle: u64) -> io::Result<()>;
         fn fsyncdir(inode: u64, is_data_only: bool, handle: u64) -> io::Result<()>;
         fn syncfs(inode: u64) -> io::Result<()>;
-        fn fallocate(inode: u64, handle: u64, mode: u32, offset: u64, length: u64) -> io::Result<()>;
         fn lseek(inode: u64, handle: u64, offset: u64, whence: u32) -> io::Result<u64>;
         fn release(
             inode: u64, flags: u32, handle: u64, flush: bool, flock: bool, lock_owner: Option<u64>
         ) -> io::Result<()>;
         fn releasedir(inode: u64, flags: u32, handle: u64) -> io::Result<()>;
         fn access(inode: u64, mask: u32) -> io::Result<()>;
-        fn copyfilerange(
-            inode_in: u64, handle_in: u64, offset_in: u64, inode_out: u64, handle_out: u64, offset_out: u64,
-            len: u64, flags: u64
-        ) -> io::Result<usize>;
     }
 
     fn init(&self, capable: FsOptions) -> io::Result<FsOptions> {
@@ -148,12 +164,14 @@ impl FileSystem for ShareFs {
         handle: Option<u64>,
         valid: SetattrValid,
     ) -> io::Result<(Attr, Duration)> {
-        let mut attr = attr;
-        let valid = valid - (SetattrValid::UID | SetattrValid::GID | SetattrValid::KILL_SUIDGID);
-        if valid.contains(SetattrValid::MODE) {
-            attr.mode = changed_mode(attr.mode, &self.inner.getattr(owner(), inode, None)?.0);
+        let (mut attr, mut valid) = (attr, valid);
+        if !self.rules.is_literal {
+            valid -= SetattrValid::UID | SetattrValid::GID | SetattrValid::KILL_SUIDGID;
         }
-        let (attr, timeout) = self.inner.setattr(owner(), inode, attr, handle, valid)?;
+        if valid.contains(SetattrValid::MODE) {
+            attr.mode = self.rules.changed_mode(attr.mode, &self.inner.getattr(owner(), inode, None)?.0);
+        }
+        let (attr, timeout) = self.changed(inode, self.inner.setattr(owner(), inode, attr, handle, valid))?;
         Ok((self.shown_attr(attr), timeout))
     }
 
@@ -162,14 +180,14 @@ impl FileSystem for ShareFs {
         self.inner.readlink(owner(), inode)
     }
 
-    fn symlink(&self, _: Context, target: &CStr, parent: u64, name: &CStr, _: Extensions) -> io::Result<Entry> {
+    fn symlink(&self, who: Context, target: &CStr, parent: u64, name: &CStr, _: Extensions) -> io::Result<Entry> {
         check_name(name)?;
-        self.inner.symlink(owner(), target, parent, name, Extensions::default()).map(|entry| self.shown(entry))
+        self.inner.symlink(self.maker(who), target, parent, name, Extensions::default()).map(|entry| self.made(entry))
     }
 
     fn mknod(
         &self,
-        _: Context,
+        who: Context,
         parent: u64,
         name: &CStr,
         mode: u32,
@@ -179,16 +197,14 @@ impl FileSystem for ShareFs {
     ) -> io::Result<Entry> {
         check_name(name)?;
         check_node(mode)?;
-        self.inner
-            .mknod(owner(), parent, name, new_mode(mode), 0, umask, Extensions::default())
-            .map(|entry| self.shown(entry))
+        let (maker, mode) = (self.maker(who), self.rules.new_mode(mode));
+        self.inner.mknod(maker, parent, name, mode, 0, umask, Extensions::default()).map(|entry| self.made(entry))
     }
 
-    fn mkdir(&self, _: Context, parent: u64, name: &CStr, mode: u32, umask: u32, _: Extensions) -> io::Result<Entry> {
+    fn mkdir(&self, who: Context, parent: u64, name: &CStr, mode: u32, umask: u32, _: Extensions) -> io::Result<Entry> {
         check_name(name)?;
-        self.inner
-            .mkdir(owner(), parent, name, new_mode(mode), umask, Extensions::default())
-            .map(|entry| self.shown(entry))
+        let (maker, mode) = (self.maker(who), self.rules.new_mode(mode));
+        self.inner.mkdir(maker, parent, name, mode, umask, Extensions::default()).map(|entry| self.made(entry))
     }
 
     fn unlink(&self, _: Context, parent: u64, name: &CStr) -> io::Result<()> {
@@ -221,22 +237,25 @@ impl FileSystem for ShareFs {
 
     fn link(&self, _: Context, inode: u64, parent: u64, name: &CStr) -> io::Result<Entry> {
         check_name(name)?;
-        self.inner.link(owner(), inode, parent, name).map(|entry| self.shown(entry))
+        self.inner.link(owner(), inode, parent, name).map(|entry| self.made(entry))
     }
 
-    fn open(&self, _: Context, inode: u64, _kill_set_id: bool, flags: u32) -> io::Result<(Option<u64>, OpenOptions)> {
+    fn open(&self, _: Context, inode: u64, kill_set_id: bool, flags: u32) -> io::Result<(Option<u64>, OpenOptions)> {
         self.check_shown(inode)?;
-        // The server lacks CAP_FSETID: the host's kernel drops set-id bits by itself.
-        self.inner.open(owner(), inode, false, flags)
+        let opened = self.inner.open(owner(), inode, self.kills_set_id(kill_set_id), flags)?;
+        if flags & libc::O_TRUNC.cast_unsigned() != 0 {
+            self.inner.note(inode);
+        }
+        Ok(opened)
     }
 
     fn create(
         &self,
-        _: Context,
+        who: Context,
         parent: u64,
         name: &CStr,
         mode: u32,
-        _kill_set_id: bool,
+        kill_set_id: bool,
         flags: u32,
         umask: u32,
         _: Extensions,
@@ -246,10 +265,10 @@ impl FileSystem for ShareFs {
             // The inner one would open a file that is there and not shown.
             return Err(errno(libc::EROFS));
         }
-        let mode = new_mode(mode);
+        let (maker, mode, kill) = (self.maker(who), self.rules.new_mode(mode), self.kills_set_id(kill_set_id));
         let (entry, handle, options) =
-            self.inner.create(owner(), parent, name, mode, false, flags, umask, Extensions::default())?;
-        Ok((self.shown(entry), handle, options))
+            self.inner.create(maker, parent, name, mode, kill, flags, umask, Extensions::default())?;
+        Ok((self.made(entry), handle, options))
     }
 
     fn write<R: ZeroCopyReader>(
@@ -262,10 +281,36 @@ impl FileSystem for ShareFs {
         offset: u64,
         lock_owner: Option<u64>,
         is_delayed: bool,
-        _kill_set_id: bool,
+        kill_set_id: bool,
         flags: u32,
     ) -> io::Result<usize> {
-        self.inner.write(owner(), inode, handle, reader, size, offset, lock_owner, is_delayed, false, flags)
+        let kill = self.kills_set_id(kill_set_id);
+        let written =
+            self.inner.write(owner(), inode, handle, reader, size, offset, lock_owner, is_delayed, kill, flags);
+        self.changed(inode, written)
+    }
+
+    fn fallocate(&self, who: Context, inode: u64, handle: u64, mode: u32, offset: u64, length: u64) -> io::Result<()> {
+        self.changed(inode, self.inner.fallocate(self.maker(who), inode, handle, mode, offset, length))
+    }
+
+    fn copyfilerange(
+        &self,
+        who: Context,
+        inode_in: u64,
+        handle_in: u64,
+        offset_in: u64,
+        inode_out: u64,
+        handle_out: u64,
+        offset_out: u64,
+        length: u64,
+        flags: u64,
+    ) -> io::Result<usize> {
+        let maker = self.maker(who);
+        let copied = self
+            .inner
+            .copyfilerange(maker, inode_in, handle_in, offset_in, inode_out, handle_out, offset_out, length, flags);
+        self.changed(inode_out, copied)
     }
 
     fn opendir(&self, _: Context, inode: u64, flags: u32) -> io::Result<(Option<u64>, OpenOptions)> {
@@ -297,7 +342,7 @@ impl FileSystem for ShareFs {
         extra: SetxattrFlags,
     ) -> io::Result<()> {
         self.rules.check_xattr(name)?;
-        self.inner.setxattr(owner(), inode, name, value, flags, extra)
+        self.changed(inode, self.inner.setxattr(owner(), inode, name, value, flags, extra))
     }
 
     fn getxattr(&self, _: Context, inode: u64, name: &CStr, size: u32) -> io::Result<GetxattrReply> {
@@ -324,7 +369,7 @@ impl FileSystem for ShareFs {
 
     fn removexattr(&self, _: Context, inode: u64, name: &CStr) -> io::Result<()> {
         self.rules.check_xattr(name)?;
-        self.inner.removexattr(owner(), inode, name)
+        self.changed(inode, self.inner.removexattr(owner(), inode, name))
     }
 }
 

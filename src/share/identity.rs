@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::sys::namespace::{IdExtent, IdMaps, holds_id};
 
-use super::spec::{Rights, ShareTree};
+use super::spec::{Makers, Rights, ShareSpec, ShareTree};
 
 /// The user and the group that own nothing.
 const NOBODY: u32 = 65_534;
@@ -41,7 +41,11 @@ pub(super) struct Identity {
 }
 
 /// Decides as whom a tree is served. An error is for people.
-pub(super) fn choose_identity(tree: &ShareTree, rights: &Rights, starter: &Starter) -> Result<Identity, String> {
+pub(super) fn choose_identity(spec: &ShareSpec, starter: &Starter) -> Result<Identity, String> {
+    let ShareSpec { tree, rights, makers, .. } = spec;
+    if *makers == Makers::Guest && (starter.uid != 0 || rights.uid != 0) {
+        return Err("only root can make files with the ids of a guest".to_owned());
+    }
     if starter.uid != 0 {
         return if rights.uid == starter.uid { Ok(own(starter)) } else { Err(foreign(rights)) };
     }
@@ -99,22 +103,38 @@ mod tests {
         Rights { uid, gid: uid, groups: vec![uid, 27] }
     }
 
+    fn choose(tree: &ShareTree, rights: &Rights, starter: &Starter) -> Result<Identity, String> {
+        let (tree, rights) = (tree.clone(), rights.clone());
+        choose_identity(&ShareSpec { tag: "share0".to_owned(), tree, rights, makers: Makers::Owner }, starter)
+    }
+
+    #[test]
+    fn ids_of_a_guest_need_root_on_both_sides() {
+        let all = |uid: u32, starter: &Starter| {
+            let spec =
+                ShareSpec { tag: "share0".to_owned(), tree: folder(), rights: rights(uid), makers: Makers::Guest };
+            choose_identity(&spec, starter)
+        };
+        assert_eq!(all(0, &starter(0)).unwrap().maps.uids, all_ids());
+        assert!(all(1000, &starter(1000)).is_err() && all(1000, &starter(0)).is_err());
+    }
+
     fn folder() -> ShareTree {
         ShareTree::Folder { path: PathBuf::from("/x"), is_read_only: false, cache: ShareCache::Auto }
     }
 
     #[test]
     fn ordinary_user_is_root_of_a_namespace_with_only_itself() {
-        let identity = choose_identity(&folder(), &rights(1000), &starter(1000)).unwrap();
+        let identity = choose(&folder(), &rights(1000), &starter(1000)).unwrap();
         assert_eq!(identity.groups, None);
         assert_eq!(identity.maps.uids, [IdExtent { inside: 0, outside: 1000, count: 1 }]);
         assert!(identity.maps.is_setgroups_denied);
-        assert!(choose_identity(&folder(), &rights(0), &starter(1000)).is_err());
+        assert!(choose(&folder(), &rights(0), &starter(1000)).is_err());
     }
 
     #[test]
     fn sudo_serves_with_the_users_ids_and_groups() {
-        let identity = choose_identity(&folder(), &rights(1000), &starter(0)).unwrap();
+        let identity = choose(&folder(), &rights(1000), &starter(0)).unwrap();
         assert_eq!(identity.groups, Some(vec![1000, 27]));
         let gid = |inside, outside| IdExtent { inside, outside, count: 1 };
         assert_eq!(identity.maps.gids, [gid(0, 1000), gid(2, 27)]);
@@ -122,19 +142,19 @@ mod tests {
 
     #[test]
     fn root_keeps_all_ids_and_changes_groups_only_to_others() {
-        let identity = choose_identity(&folder(), &rights(0), &starter(0)).unwrap();
+        let identity = choose(&folder(), &rights(0), &starter(0)).unwrap();
         assert_eq!(identity.maps.uids, all_ids());
         assert_eq!(identity.groups, Some(vec![0, 27]));
         let same = Starter { groups: vec![27], ..starter(0) };
-        assert_eq!(choose_identity(&folder(), &rights(0), &same).unwrap().groups, None);
+        assert_eq!(choose(&folder(), &rights(0), &same).unwrap().groups, None);
     }
 
     #[test]
     fn host_root_is_served_as_nobody_without_groups() {
-        let identity = choose_identity(&ShareTree::HostRoot, &rights(1000), &starter(0)).unwrap();
+        let identity = choose(&ShareTree::HostRoot, &rights(1000), &starter(0)).unwrap();
         assert_eq!(identity.groups, Some(vec![]));
         assert_eq!(identity.maps.uids, [IdExtent { inside: 0, outside: NOBODY, count: 1 }]);
-        let own = choose_identity(&ShareTree::HostRoot, &rights(1000), &starter(1000)).unwrap();
+        let own = choose(&ShareTree::HostRoot, &rights(1000), &starter(1000)).unwrap();
         assert_eq!(own.maps.uids, [IdExtent { inside: 0, outside: 1000, count: 1 }]);
     }
 }

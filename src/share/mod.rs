@@ -17,9 +17,11 @@ mod filesystem;
 mod identity;
 mod nodes;
 mod passthrough;
+mod recorder;
 mod rules;
 mod serve;
 mod settings;
+mod single;
 mod spawn;
 mod spec;
 mod tree;
@@ -29,4 +31,4 @@ mod words;
 
 pub use serve::serve_main;
 pub use spawn::{OnDeath, ShareHandle, spawn_share, spawn_share_from};
-pub use spec::{Rights, ShareCache, ShareError, ShareSpec, ShareTree};
+pub use spec::{Makers, Rights, ShareCache, ShareError, ShareSpec, ShareTree};

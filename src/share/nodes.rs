@@ -161,6 +161,11 @@ impl Nodes {
         self.by_id.get(&id).map(|node| node.kind).ok_or_else(|| errno(libc::EBADF))
     }
 
+    /// What tells the file of a node from others.
+    pub(super) fn key(&self, id: u64) -> Option<FileKey> {
+        self.by_id.get(&id).map(|node| node.key)
+    }
+
     /// The node of a file, where the guest knows it.
     pub(super) fn find(&self, key: FileKey) -> Option<u64> {
         self.by_key.get(&key).copied()

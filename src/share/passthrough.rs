@@ -20,8 +20,11 @@ use virtiofsd::filesystem::{
 use virtiofsd::fuse::{Attr, SetattrIn};
 use virtiofsd::oslib::WritevFlags;
 use virtiofsd::read_dir::ReadDir;
+use virtiofsd::soft_idmap::Id;
 
-use super::changes::mode_of;
+use crate::sys::credentials::act_as;
+
+use super::changes::{drop_set_ids, mode_of};
 use super::nodes::Reach;
 use super::rules::errno;
 use super::tree::{Tree, fd_name, host_flags, lock, stat_fd};
@@ -34,6 +37,21 @@ impl Tree {
             (true, true) => OpenOptions::KEEP_CACHE | OpenOptions::CACHE_DIR,
         }
     }
+}
+
+/// Makes a file as this user of the host; 0:0 is who this process is.
+fn as_maker<T>(maker: Context, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let (uid, gid) = (maker.uid.into_inner(), maker.gid.into_inner());
+    if (uid, gid) == (0, 0) {
+        return make();
+    }
+    let _acting = act_as(uid, gid)?;
+    make()
+}
+
+/// The guest's kernel does not say whether it would keep the bits: only its root does.
+fn drop_set_ids_for(who: Context, file: &File) -> io::Result<()> {
+    if who.uid.is_root() { Ok(()) } else { drop_set_ids(file) }
 }
 
 impl FileSystem for Tree {
@@ -78,11 +96,16 @@ impl FileSystem for Tree {
         valid: SetattrValid,
     ) -> io::Result<(Attr, Duration)> {
         self.check_writable()?;
+        if valid.intersects(SetattrValid::UID | SetattrValid::GID) {
+            let uid = valid.contains(SetattrValid::UID).then(|| attr.uid.into_inner());
+            let gid = valid.contains(SetattrValid::GID).then(|| attr.gid.into_inner());
+            self.set_owner(node, handle, uid, gid)?;
+        }
         if valid.contains(SetattrValid::MODE) {
             self.set_mode(node, handle, attr.mode)?;
         }
         if valid.contains(SetattrValid::SIZE) {
-            self.set_size(node, handle, attr.size)?;
+            self.set_size(node, handle, attr.size, valid.contains(SetattrValid::KILL_SUIDGID))?;
         }
         if valid.intersects(SetattrValid::ATIME | SetattrValid::MTIME) {
             self.set_times(node, handle, &attr, valid)?;
@@ -99,15 +122,15 @@ impl FileSystem for Tree {
         Ok(target.into_bytes())
     }
 
-    fn symlink(&self, _: Context, target: &CStr, parent: u64, name: &CStr, _: Extensions) -> io::Result<Entry> {
+    fn symlink(&self, maker: Context, target: &CStr, parent: u64, name: &CStr, _: Extensions) -> io::Result<Entry> {
         self.check_writable()?;
-        symlinkat(target, self.node_fd(parent)?, name)?;
+        as_maker(maker, || Ok(symlinkat(target, self.node_fd(parent)?, name)?))?;
         self.look_up(parent, name)
     }
 
     fn mknod(
         &self,
-        _: Context,
+        maker: Context,
         parent: u64,
         name: &CStr,
         mode: u32,
@@ -121,13 +144,21 @@ impl FileSystem for Tree {
             FileType::CharacterDevice | FileType::BlockDevice => return Err(errno(libc::EPERM)),
             _ => FileType::RegularFile,
         };
-        mknodat(self.node_fd(parent)?, name, kind, mode_of(mode), 0)?;
+        as_maker(maker, || Ok(mknodat(self.node_fd(parent)?, name, kind, mode_of(mode), 0)?))?;
         self.look_up(parent, name)
     }
 
-    fn mkdir(&self, _: Context, parent: u64, name: &CStr, mode: u32, _umask: u32, _: Extensions) -> io::Result<Entry> {
+    fn mkdir(
+        &self,
+        maker: Context,
+        parent: u64,
+        name: &CStr,
+        mode: u32,
+        _umask: u32,
+        _: Extensions,
+    ) -> io::Result<Entry> {
         self.check_writable()?;
-        mkdirat(self.node_fd(parent)?, name, mode_of(mode))?;
+        as_maker(maker, || Ok(mkdirat(self.node_fd(parent)?, name, mode_of(mode))?))?;
         self.look_up(parent, name)
     }
 
@@ -159,12 +190,16 @@ impl FileSystem for Tree {
         self.look_up(parent, name)
     }
 
-    fn open(&self, _: Context, node: u64, _kill_set_id: bool, flags: u32) -> io::Result<(Option<u64>, OpenOptions)> {
+    fn open(&self, _: Context, node: u64, kill_set_id: bool, flags: u32) -> io::Result<(Option<u64>, OpenOptions)> {
         let asked = host_flags(flags);
         if asked & libc::O_ACCMODE != libc::O_RDONLY || asked & libc::O_TRUNC != 0 {
             self.check_writable()?;
         }
-        let handle = self.add_handle(node, self.open_node(node, flags)?)?;
+        let file = self.open_node(node, flags)?;
+        if asked & libc::O_TRUNC != 0 && kill_set_id {
+            drop_set_ids(&file)?;
+        }
+        let handle = self.add_handle(node, file)?;
         Ok((Some(handle), self.options(false)))
     }
 
@@ -174,7 +209,7 @@ impl FileSystem for Tree {
         parent: u64,
         name: &CStr,
         mode: u32,
-        _kill_set_id: bool,
+        kill_set_id: bool,
         flags: u32,
         _umask: u32,
         _: Extensions,
@@ -186,15 +221,17 @@ impl FileSystem for Tree {
             | OFlags::EXCL
             | OFlags::NOFOLLOW
             | OFlags::CLOEXEC;
-        let file = match openat(self.node_fd(parent)?, name, create, mode_of(mode)) {
+        let folder = self.node_fd(parent)?;
+        let made = as_maker(context, || Ok(openat(folder, name, create, mode_of(mode))?));
+        let file = match made {
             Ok(fd) => File::from(fd),
-            Err(rustix::io::Errno::EXIST) if asked & libc::O_EXCL == 0 => {
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) && asked & libc::O_EXCL == 0 => {
                 let entry = self.look_up(parent, name)?;
-                let opened = self.open(context, entry.inode, false, flags);
+                let opened = self.open(context, entry.inode, kill_set_id, flags);
                 let (handle, options) = opened.inspect_err(|_| self.forget(context, entry.inode, 1))?;
                 return Ok((entry, handle, options));
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         };
         let entry = self.entry(parent, name, &stat_fd(&file)?)?;
         let handle = self.add_handle(entry.inode, file).inspect_err(|_| self.forget(context, entry.inode, 1))?;
@@ -226,15 +263,19 @@ impl FileSystem for Tree {
         offset: u64,
         _lock_owner: Option<u64>,
         is_delayed: bool,
-        _kill_set_id: bool,
+        kill_set_id: bool,
         flags: u32,
     ) -> io::Result<usize> {
         self.check_writable()?;
+        let handle = self.handle(node, handle)?;
+        if kill_set_id {
+            drop_set_ids(&handle.file)?;
+        }
         let size = usize::try_from(size).map_err(io::Error::other)?;
         // A delayed write comes from a mapping and knows its place.
         let is_append = !is_delayed && host_flags(flags) & libc::O_APPEND != 0;
         let flags = is_append.then_some(WritevFlags::RWF_APPEND);
-        reader.write_to_file_at(&self.handle(node, handle)?.file, size, offset, flags)
+        reader.write_to_file_at(&handle.file, size, offset, flags)
     }
 
     fn flush(&self, _: Context, node: u64, handle: u64, _lock_owner: u64) -> io::Result<()> {
@@ -262,10 +303,12 @@ impl FileSystem for Tree {
         Ok(())
     }
 
-    fn fallocate(&self, _: Context, node: u64, handle: u64, mode: u32, offset: u64, length: u64) -> io::Result<()> {
+    fn fallocate(&self, who: Context, node: u64, handle: u64, mode: u32, offset: u64, length: u64) -> io::Result<()> {
         self.check_writable()?;
         let mode = FallocateFlags::from_bits_retain(mode);
-        Ok(fallocate(&self.handle(node, handle)?.file, mode, offset, length)?)
+        let handle = self.handle(node, handle)?;
+        drop_set_ids_for(who, &handle.file)?;
+        Ok(fallocate(&handle.file, mode, offset, length)?)
     }
 
     fn release(
@@ -359,7 +402,7 @@ impl FileSystem for Tree {
 
     fn copyfilerange(
         &self,
-        _: Context,
+        who: Context,
         node_in: u64,
         handle_in: u64,
         offset_in: u64,
@@ -373,6 +416,7 @@ impl FileSystem for Tree {
         let (from, to) = (self.handle(node_in, handle_in)?, self.handle(node_out, handle_out)?);
         let (mut offset_in, mut offset_out) = (offset_in, offset_out);
         let length = usize::try_from(length).map_err(io::Error::other)?;
+        drop_set_ids_for(who, &to.file)?;
         Ok(copy_file_range(&from.file, Some(&mut offset_in), &to.file, Some(&mut offset_out), length)?)
     }
 }

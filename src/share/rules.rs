@@ -31,6 +31,8 @@ pub(crate) struct Rules {
     pub(crate) is_public_only: bool,
     /// Who owns the files.
     pub(crate) owners: Owners,
+    /// Whether the guest's own ids and set-id bits reach the host.
+    pub(crate) is_literal: bool,
     /// Whether there are extended attributes; without them the guest's kernel stops asking after the first answer.
     pub(crate) has_xattrs: bool,
     /// How long the guest may remember that a name is absent.
@@ -38,6 +40,21 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
+    /// The mode with which something new is made on the host.
+    pub(crate) fn new_mode(&self, mode: u32) -> u32 {
+        if self.is_literal { mode } else { mode & !SET_ID_BITS }
+    }
+
+    /// The mode that `chmod` sets on the host. A folder that the host made set-group-id stays so if the guest says so.
+    pub(crate) fn changed_mode(&self, asked: u32, now: &Attr) -> u32 {
+        if self.is_literal {
+            return asked;
+        }
+        let is_folder = now.mode & libc::S_IFMT == libc::S_IFDIR;
+        let kept = if is_folder { now.mode & libc::S_ISGID } else { 0 };
+        asked & (!SET_ID_BITS | kept)
+    }
+
     /// Refuses extended attributes outside `user.`: the others are the host's own.
     pub(crate) fn check_xattr(&self, name: &CStr) -> io::Result<()> {
         if !self.has_xattrs {
@@ -80,18 +97,6 @@ pub(crate) fn check_node(mode: u32) -> io::Result<()> {
     }
 }
 
-/// The mode with which something new is made on the host.
-pub(crate) fn new_mode(mode: u32) -> u32 {
-    mode & !SET_ID_BITS
-}
-
-/// The mode that `chmod` sets on the host. A folder that the host made set-group-id stays so if the guest says so.
-pub(crate) fn changed_mode(asked: u32, now: &Attr) -> u32 {
-    let is_folder = now.mode & libc::S_IFMT == libc::S_IFDIR;
-    let kept = if is_folder { now.mode & libc::S_ISGID } else { 0 };
-    asked & (!SET_ID_BITS | kept)
-}
-
 /// An error that reaches the guest as this number.
 pub(crate) fn errno(number: i32) -> io::Error {
     io::Error::from_raw_os_error(number)
@@ -121,21 +126,29 @@ mod tests {
         assert!(!is_public(libc::S_IFCHR | 0o666));
     }
 
+    fn rules(is_literal: bool) -> Rules {
+        let absence = Duration::ZERO;
+        Rules { is_public_only: false, owners: Owners::View, is_literal, has_xattrs: true, absence }
+    }
+
     #[test]
-    fn set_id_bits_never_reach_the_host() {
-        assert_eq!(new_mode(libc::S_IFREG | 0o6755), libc::S_IFREG | 0o755);
+    fn set_id_bits_reach_the_host_only_where_the_guests_ids_do() {
+        assert_eq!(rules(true).new_mode(libc::S_IFREG | 0o6755), libc::S_IFREG | 0o6755);
+        assert_eq!(rules(true).changed_mode(0o6755, &Attr::default()), 0o6755);
+        let rules = rules(false);
+        assert_eq!(rules.new_mode(libc::S_IFREG | 0o6755), libc::S_IFREG | 0o755);
         let file = Attr { mode: libc::S_IFREG | 0o4755, ..Attr::default() };
-        assert_eq!(changed_mode(0o6755, &file), 0o755);
+        assert_eq!(rules.changed_mode(0o6755, &file), 0o755);
         let folder = Attr { mode: libc::S_IFDIR | 0o2775, ..Attr::default() };
-        assert_eq!(changed_mode(0o7770, &folder), 0o3770);
+        assert_eq!(rules.changed_mode(0o7770, &folder), 0o3770);
         let plain_folder = Attr { mode: libc::S_IFDIR | 0o775, ..Attr::default() };
-        assert_eq!(changed_mode(0o2775, &plain_folder), 0o775);
+        assert_eq!(rules.changed_mode(0o2775, &plain_folder), 0o775);
     }
 
     #[test]
     fn only_user_xattrs_are_listed() {
         assert_eq!(user_xattrs(b"security.capability\0user.a\0system.posix_acl_access\0user.b\0"), b"user.a\0user.b\0");
-        let rules = Rules { is_public_only: false, owners: Owners::View, has_xattrs: true, absence: Duration::ZERO };
+        let rules = rules(false);
         let refused = |rules: &Rules, name| rules.check_xattr(name).unwrap_err().raw_os_error();
         assert!(rules.check_xattr(c"user.a").is_ok());
         assert_eq!(refused(&rules, c"trusted.overlay.opaque"), Some(libc::EOPNOTSUPP));

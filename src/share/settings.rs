@@ -4,7 +4,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use super::rules::{Owners, Rules};
-use super::spec::ShareTree;
+use super::spec::{Makers, ShareCache, ShareSpec, ShareTree};
 use super::tree::TreeSettings;
 
 /// Open files that the server needs for itself.
@@ -31,22 +31,33 @@ pub(super) struct Settings {
     pub(super) threads: usize,
 }
 
-/// Settings for a tree, served by root or not, with this many open files allowed. `own_fds` is `/proc/self/fd`.
+/// Settings for a share, with this many open files allowed. `own_fds` is `/proc/self/fd`.
 ///
 /// Owners in an image folder are those on the disk where root serves it; an ordinary user could unpack it only as its
 /// own, and sees all as 0:0.
-pub(super) fn settings_for(tree: &ShareTree, is_root: bool, fd_limit: u64, own_fds: File) -> Settings {
-    let is_image = !matches!(tree, ShareTree::Folder { .. });
-    let is_writable = matches!(tree, ShareTree::Folder { is_read_only: false, .. });
-    let timeout = if is_image { LONG } else { SHORT };
+pub(super) fn settings_for(spec: &ShareSpec, fd_limit: u64, own_fds: File) -> Settings {
+    let (tree, is_root) = (&spec.tree, spec.rights.uid == 0);
+    let is_literal = spec.makers == Makers::Guest;
+    let is_image = !tree.is_mount();
+    let is_writable = tree.is_writable();
+    let timeout = match tree {
+        ShareTree::File { cache: ShareCache::Always, is_read_only: true, .. } => LONG,
+        // The node of a file share means whatever file has the name: what is open and what is opened next may be two,
+        // which the guest's kernel tells apart only by asking.
+        ShareTree::File { .. } => Duration::ZERO,
+        ShareTree::Folder { .. } => SHORT,
+        ShareTree::HostRoot | ShareTree::RootFolder { .. } => LONG,
+    };
     // A third for files that the guest has open, one for named files, one for files without a name.
     let open_max = (fd_limit.saturating_sub(OWN_FDS) / 3).clamp(64, OPEN_MAX);
     let owners = match tree {
-        ShareTree::Folder { .. } => Owners::View,
+        ShareTree::Folder { .. } | ShareTree::File { .. } if is_literal => Owners::Disk,
+        ShareTree::Folder { .. } | ShareTree::File { .. } => Owners::View,
         ShareTree::RootFolder { .. } if is_root => Owners::Disk,
         ShareTree::RootFolder { .. } | ShareTree::HostRoot => Owners::Root,
     };
-    let rules = Rules { is_public_only: *tree == ShareTree::HostRoot, owners, has_xattrs: !is_image, absence: timeout };
+    let is_public_only = *tree == ShareTree::HostRoot;
+    let rules = Rules { is_public_only, owners, is_literal, has_xattrs: !is_image, absence: timeout };
     let tree = TreeSettings {
         is_read_only: !is_writable,
         is_cached: is_image,
@@ -61,11 +72,17 @@ pub(super) fn settings_for(tree: &ShareTree, is_root: bool, fd_limit: u64, own_f
 mod tests {
     use std::path::PathBuf;
 
-    use super::super::spec::ShareCache;
+    use super::super::spec::{Rights, ShareCache};
     use super::*;
 
+    fn spec(tree: &ShareTree, is_root: bool) -> ShareSpec {
+        let id = if is_root { 0 } else { 1000 };
+        let rights = Rights { uid: id, gid: id, groups: Vec::new() };
+        ShareSpec { tag: "share0".to_owned(), tree: tree.clone(), rights, makers: Makers::Owner }
+    }
+
     fn settings(tree: &ShareTree, is_root: bool) -> Settings {
-        settings_for(tree, is_root, 1 << 20, File::open("/").unwrap())
+        settings_for(&spec(tree, is_root), 1 << 20, File::open("/").unwrap())
     }
 
     #[test]
@@ -79,6 +96,16 @@ mod tests {
             assert!(!share.tree.is_cached && share.tree.is_read_only == is_read_only);
             assert!(!share.rules.is_public_only);
         }
+    }
+
+    #[test]
+    fn guests_own_ids_are_those_of_the_disk_with_set_id_bits() {
+        let tree = ShareTree::Folder { path: PathBuf::from("/x"), is_read_only: false, cache: ShareCache::Auto };
+        let spec = ShareSpec { makers: Makers::Guest, ..spec(&tree, true) };
+        let rules = settings_for(&spec, 1024, File::open("/").unwrap()).rules;
+        assert!(rules.is_literal && rules.owners == Owners::Disk);
+        let rules = settings(&tree, true).rules;
+        assert!(!rules.is_literal && rules.owners == Owners::View);
     }
 
     #[test]
@@ -97,6 +124,6 @@ mod tests {
     #[test]
     fn a_small_limit_of_open_files_is_enough() {
         let tree = ShareTree::RootFolder { path: PathBuf::from("/x") };
-        assert_eq!(settings_for(&tree, true, 1024, File::open("/").unwrap()).tree.open_max, 256);
+        assert_eq!(settings_for(&spec(&tree, true), 1024, File::open("/").unwrap()).tree.open_max, 256);
     }
 }

@@ -19,6 +19,7 @@ use virtiofsd::filesystem::Entry;
 use virtiofsd::fuse::Attr;
 
 use super::nodes::{FileKey, Nodes, Reach};
+use super::recorder::{RECORDED_MAX, Recorder};
 use super::rules::errno;
 
 /// Deeper than any path that Linux lets one name; a tree that the host folds into itself meanwhile ends here.
@@ -55,8 +56,9 @@ pub(super) struct Handle {
 #[derive(Debug)]
 pub(crate) struct Tree {
     pub(super) settings: TreeSettings,
-    root: Arc<OwnedFd>,
-    root_key: FileKey,
+    pub(super) root: Arc<OwnedFd>,
+    pub(super) root_key: FileKey,
+    pub(super) recorder: Recorder,
     nodes: Mutex<Nodes>,
     handles: Mutex<HashMap<u64, Arc<Handle>>>,
     next_handle: AtomicU64,
@@ -75,6 +77,7 @@ impl Tree {
             settings,
             root,
             root_key,
+            recorder: Recorder::new(RECORDED_MAX),
             nodes,
             handles: Mutex::new(HashMap::new()),
             next_handle: AtomicU64::new(1),
@@ -90,6 +93,15 @@ impl Tree {
 
     pub(super) fn nodes(&self) -> MutexGuard<'_, Nodes> {
         lock(&self.nodes)
+    }
+
+    /// Records that the guest made or changed the file of a node.
+    pub(super) fn note(&self, node: u64) {
+        if self.recorder.is_on()
+            && let Some(key) = self.nodes().key(node)
+        {
+            self.recorder.note(&key);
+        }
     }
 
     /// Looks a name up without counting it.

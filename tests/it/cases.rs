@@ -15,7 +15,7 @@ fn folder(kind: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(kind)
 }
 
-fn cases(kind: &str) -> Vec<PathBuf> {
+pub(crate) fn cases(kind: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder(kind)).expect("the corpus is in the tree");
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
@@ -23,8 +23,8 @@ fn cases(kind: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// A project folder with what most files speak of.
-fn world(path: &Path) -> MemoryFiles {
+/// A project folder with what most files speak of, and what `lines` add.
+pub(crate) fn world<'l>(lines: impl Iterator<Item = &'l str>) -> MemoryFiles {
     let mut files = MemoryFiles::new()
         .folder("/project/src")
         .folder("/project/out")
@@ -36,7 +36,7 @@ fn world(path: &Path) -> MemoryFiles {
         .variable("HOME", "/home/ada")
         .variable("CI", "true")
         .variable("EMPTY", "");
-    for line in fs::read_to_string(path.with_extension("world")).unwrap_or_default().lines() {
+    for line in lines {
         let mut words = line.splitn(3, ' ');
         let mut word = || words.next().unwrap_or_default();
         files = match (word(), word(), word()) {
@@ -50,7 +50,7 @@ fn world(path: &Path) -> MemoryFiles {
             ("unwritable", path, _) => files.unwritable(path),
             ("variable", name, value) => files.variable(name, value),
             ("privileged", _, _) => files.privileged(),
-            (word, _, _) => panic!("{}: unknown word `{word}` of a world", path.display()),
+            (word, _, _) => panic!("unknown word `{word}` of a world"),
         };
     }
     files
@@ -71,9 +71,10 @@ fn vmlinux() -> Vec<u8> {
     bytes
 }
 
-fn run(path: &Path, mode: Mode) -> Loaded {
+pub(crate) fn run(path: &Path, mode: Mode) -> Loaded {
     let text = fs::read(path).expect("readable");
-    let files = world(path).file("/project/smolvm.yaml", text);
+    let lines = fs::read_to_string(path.with_extension("world")).unwrap_or_default();
+    let files = world(lines.lines()).file("/project/smolvm.yaml", text);
     let request = LoadRequest {
         files: vec![FileRequest::Path(PathBuf::from("/project/smolvm.yaml"))],
         current_folder: PathBuf::from("/project"),

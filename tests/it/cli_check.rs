@@ -45,6 +45,7 @@ error[SMOL0201]
   help: did you mean `build`?
 
 2 errors
+more on a rule: `smolvm explain SMOL0003`
 ";
 
 const BAD_JSON: &str = concat!(
@@ -155,13 +156,16 @@ fn a_folder_is_no_file_but_may_hold_one() {
     Case::new()
         .file("ci/smolvm.yml", GOOD)
         .args(["check", "-f", "ci"])
-        .stderr("error[SMOL0010]\n\n  × `ci` is not a regular file\n  help: did you mean `ci/smolvm.yml`?\n\n1 error\n")
+        .stderr(
+            "error[SMOL0010]\n\n  × `ci` is not a regular file\n  help: did you mean `ci/smolvm.yml`?\n\n1 error\n\
+             more on a rule: `smolvm explain SMOL0010`\n",
+        )
         .exit(78);
     Case::new()
         .args(["check", "-f", "."])
         .stderr(
             "error[SMOL0010]\n\n  × `.` is not a regular file\n  help: name a file, as `-f smolvm.yaml`; `-` is standard \
-             input\n\n1 error\n",
+             input\n\n1 error\nmore on a rule: `smolvm explain SMOL0010`\n",
         )
         .exit(78);
 }

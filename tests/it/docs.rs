@@ -17,7 +17,7 @@ pub(crate) fn blocks(markdown: &str, language: &str) -> Vec<String> {
 /// Pages that are written for people.
 fn pages() -> Vec<String> {
     let mut pages = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
-    for folder in ["docs", "docs/decisions"] {
+    for folder in ["docs", "docs/decisions", "docs/rules"] {
         for entry in std::fs::read_dir(repository().join(folder)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "md") {
@@ -98,7 +98,7 @@ fn the_readme_has_every_exit_code_of_ours() {
 fn the_help_is_as_in_its_snapshot() {
     let snapshot = repository().join("tests/cases/help.txt");
     let mut help = String::new();
-    for verb in ["", "up", "check", "plan", "schema", "doctor", "version"] {
+    for verb in ["", "up", "check", "plan", "explain", "schema", "doctor", "version"] {
         let args = [verb, "--help"].into_iter().filter(|word| !word.is_empty());
         let output = Case::new().args(args).run();
         assert!(output.status.success());

@@ -16,7 +16,7 @@ use smolvm::guest::{
 };
 use smolvm::image::initramfs;
 use smolvm::image::kernel::{self, KernelRequest};
-use smolvm::share::{Rights, ShareCache, ShareHandle, ShareSpec, ShareTree, spawn_share_from};
+use smolvm::share::{Makers, Rights, ShareCache, ShareHandle, ShareSpec, ShareTree, spawn_share_from};
 use smolvm::virtio::vsock::{VsockBackend, VsockHandle};
 use tokio::sync::mpsc::Receiver;
 
@@ -224,7 +224,7 @@ fn share(tag: &str, tree: ShareTree, shares: &mut Vec<ShareHandle>, sockets: &mu
         gid: rustix::process::getegid().as_raw(),
         groups: rustix::process::getgroups().unwrap().iter().map(|gid| gid.as_raw()).collect(),
     };
-    let spec = ShareSpec { tag: tag.into(), tree, rights };
+    let spec = ShareSpec { tag: tag.into(), tree, rights, makers: Makers::Owner };
     let on_death = Box::new(|_: String| {});
     let (handle, socket) = spawn_share_from(Path::new(env!("CARGO_BIN_EXE_smolvm")), spec, on_death).unwrap();
     shares.push(handle);

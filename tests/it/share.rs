@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use smolvm::share::{OnDeath, Rights, ShareCache, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share_from};
+use smolvm::share::{
+    Makers, OnDeath, Rights, ShareCache, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share_from,
+};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -18,7 +20,7 @@ fn own_rights() -> Rights {
 }
 
 fn spawn(tree: ShareTree, on_death: OnDeath) -> Result<(ShareHandle, std::os::fd::OwnedFd), ShareError> {
-    let spec = ShareSpec { tag: "share0".into(), tree, rights: own_rights() };
+    let spec = ShareSpec { tag: "share0".into(), tree, rights: own_rights(), makers: Makers::Owner };
     spawn_share_from(Path::new(env!("CARGO_BIN_EXE_smolvm")), spec, on_death)
 }
 

@@ -230,7 +230,11 @@ fn the_block_fits_every_screen_and_ctrl_c_leaves_none_of_it() {
                     let screen = terminal.screen.screen();
                     assert!(columns < 40 || !screen.row_wrapped(row), "{columns}x{rows}:\n{}", screen.contents());
                 }
-                assert!(columns < 80 || terminal.shown().contains("waiting for another smolvm"), "{}", terminal.shown());
+                assert!(
+                    columns < 80 || terminal.shown().contains("waiting for another smolvm"),
+                    "{}",
+                    terminal.shown()
+                );
                 terminal.write("\x03");
                 let left = terminal.end();
                 assert_eq!(left.status.code(), Some(130), "{columns}x{rows}: {}", left.lines.join("\n"));
@@ -354,7 +358,9 @@ fn a_block_is_drawn_where_a_person_looks_on_and_not_elsewhere() {
     ];
     thread::scope(|scope| {
         for (args, environment, out, expected) in cases {
-            scope.spawn(move || assert_eq!(is_drawn(args, environment, out), expected, "{args:?} {environment:?} {out:?}"));
+            scope.spawn(move || {
+                assert_eq!(is_drawn(args, environment, out), expected, "{args:?} {environment:?} {out:?}")
+            });
         }
     });
 }
@@ -370,7 +376,8 @@ fn the_download_of_a_kernel_has_a_bar_with_its_bytes() {
         "cat <<'END'\nPackage: linux-image-6.1.0-1-cloud-amd64\nVersion: 1\nSize: 4194304\nEND\n",
     );
     // What was downloaded grows by a MiB and then waits, as a network does.
-    let download = "for word; do [ \"$word\" = download ] || continue; head -c 1572864 /dev/zero > a.deb; sleep 1000; done\n";
+    let download =
+        "for word; do [ \"$word\" = download ] || continue; head -c 1572864 /dev/zero > a.deb; sleep 1000; done\n";
     world.write_program("bin/apt-get", download);
     world.look_first_in("bin");
     let mut terminal = Terminal::start(&up(&world), 100, 24);

@@ -15,7 +15,7 @@ use crate::guest::{AGENT, Dial};
 use crate::image::{Waiter, initramfs, kernel};
 use crate::plan::{Cache, Invoker, MachinePlan, MountPlan, MountPlanKind};
 use crate::run::{Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
-use crate::share::{Rights, ShareCache, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share};
+use crate::share::{Makers, Rights, ShareCache, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share};
 use crate::virtio::vsock::{VsockBackend, VsockHandle};
 
 /// Context id of a guest; each has a vsock of its own, so that all can have the same (0 to 2 are taken by the protocol).
@@ -62,9 +62,15 @@ impl Provider {
                 return Err(ProvideError { message, is_host_unfit: false });
             }
         };
-        let mut specs = vec![ShareSpec { tag: ROOT_TAG.to_owned(), tree: root, rights: rights.clone() }];
+        let mut specs =
+            vec![ShareSpec { tag: ROOT_TAG.to_owned(), tree: root, rights: rights.clone(), makers: Makers::Owner }];
         for mount in &machine.mounts {
-            specs.extend(mount_share(mount).map(|(tag, tree)| ShareSpec { tag, tree, rights: rights.clone() }));
+            specs.extend(mount_share(mount).map(|(tag, tree)| ShareSpec {
+                tag,
+                tree,
+                rights: rights.clone(),
+                makers: Makers::Owner,
+            }));
         }
         Ok(specs)
     }
@@ -84,7 +90,7 @@ impl Provide for Provider {
                 return Err(ProvideError { message: "it is no longer wanted".to_owned(), is_host_unfit: false });
             }
             let (tag, name) = (spec.tag.clone(), people_name(&spec));
-            let has_view = matches!(spec.tree, ShareTree::Folder { .. });
+            let has_view = spec.tree.is_mount();
             let died = Arc::clone(&share_died);
             let on_death = Box::new(move |how: String| died(name, how));
             let (handle, socket) = spawn_share(spec, on_death).map_err(|error| share_failure(&error))?;
@@ -169,7 +175,7 @@ fn mount_share(mount: &MountPlan) -> Option<(String, ShareTree)> {
 
 fn people_name(spec: &ShareSpec) -> String {
     match &spec.tree {
-        ShareTree::Folder { path, .. } | ShareTree::RootFolder { path } => {
+        ShareTree::Folder { path, .. } | ShareTree::File { path, .. } | ShareTree::RootFolder { path } => {
             format!("{} (`{}`)", spec.tag, path.display())
         }
         ShareTree::HostRoot => format!("{} (the host's root)", spec.tag),
@@ -231,8 +237,13 @@ mod tests {
         assert_eq!(
             specs,
             [
-                ShareSpec { tag: "root".to_owned(), tree: ShareTree::HostRoot, rights: rights.clone() },
-                ShareSpec { tag: "share0".to_owned(), tree, rights },
+                ShareSpec {
+                    tag: "root".to_owned(),
+                    tree: ShareTree::HostRoot,
+                    rights: rights.clone(),
+                    makers: Makers::Owner
+                },
+                ShareSpec { tag: "share0".to_owned(), tree, rights, makers: Makers::Owner },
             ]
         );
     }

@@ -27,8 +27,9 @@ impl Share {
         let timeout = Duration::from_secs(1);
         let settings = TreeSettings { is_read_only, is_cached: false, timeout, open_max, own_fds: File::from(own_fds) };
         let view = Arc::new(View::new(1000, 100));
-        let rules = Rules { is_public_only, owners: Owners::View, has_xattrs: true, absence: timeout };
-        let fs = ShareFs::new(Tree::open(&root, settings).unwrap(), rules, Arc::clone(&view));
+        let rules =
+            Rules { is_public_only, owners: Owners::View, is_literal: false, has_xattrs: true, absence: timeout };
+        let fs = ShareFs::new(Arc::new(Tree::open(&root, settings).unwrap()), rules, Arc::clone(&view));
         Self { dir, fs, view }
     }
 

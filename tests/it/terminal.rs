@@ -18,8 +18,9 @@ use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 
-use crate::running::{Who, World, lock};
+use crate::running::signal;
 use crate::support::machines;
+use crate::world::{Who, World, lock};
 
 /// How long a terminal may take to show something.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -137,8 +138,8 @@ impl Terminal {
         self.screen.screen().contents()
     }
 
-    fn signal(&self, signal: Signal) {
-        crate::events::signal(self.child.id(), signal);
+    fn signal(&self, kind: Signal) {
+        signal(self.child.id(), kind);
     }
 
     /// Waits for the end.
@@ -169,7 +170,7 @@ impl Drop for Terminal {
 /// All rows of a terminal, without those at the end that are empty.
 fn lines(screen: &mut vt100::Parser) -> Vec<String> {
     let screen = screen.screen_mut();
-    let columns = screen.size().1;
+    let columns = screen.size().1.get();
     let mut lines = Vec::new();
     for offset in (1..=screen.scrollback_len()).rev() {
         screen.set_scrollback(offset);

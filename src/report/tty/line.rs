@@ -10,8 +10,6 @@ use crate::report::style::Style;
 pub(super) enum Tint {
     /// Nothing more than it says.
     Plain,
-    /// Something that passed.
-    Good,
     /// Something that failed.
     Bad,
     /// Something that goes on.
@@ -93,7 +91,6 @@ impl Line {
     pub(super) fn paint(&self, style: Style) -> String {
         let paint = |(tint, text): &(Tint, String)| match tint {
             Tint::Plain => text.clone(),
-            Tint::Good => style.good(text),
             Tint::Bad => style.bad(text),
             Tint::Live => style.live(text),
             Tint::Dim => style.dim(text),

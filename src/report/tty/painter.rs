@@ -107,8 +107,10 @@ mod tests {
             paint(&mut screen, &format!("line {number}\r\n"), &["a", "b", "c"]);
             assert_eq!(contents(&screen), "a\nb\nc");
         }
+        screen.screen_mut().set_scrollback(3);
+        assert_eq!(contents(&screen), "line 2\nline 3\nline 4");
         screen.screen_mut().set_scrollback(5);
-        assert_eq!(contents(&screen), "line 2\nline 3\nline 4", "{}", screen.screen().scrollback());
+        assert_eq!(contents(&screen), "line 0\nline 1\nline 2");
     }
 
     #[test]

@@ -36,6 +36,12 @@ pub struct Size {
 /// Fewest columns that the left end of a line keeps before its right end is left out.
 const LEFT_LEAST: usize = 8;
 
+/// Fewest columns in which words are begun that have no room to end.
+const WORDS_LEAST: usize = 8;
+
+/// Narrower screens show the names of machines alone.
+const NARROW: usize = 40;
+
 /// Screens lower than this are used to the last row; of others one row shows what is above the block.
 const LOW_SCREEN: usize = 6;
 
@@ -139,7 +145,10 @@ impl Block<'_> {
         let name = Line::of(Tint::Plain, row.name).fit(name_columns.max(LEFT_LEAST).min(self.columns));
         let pad = name_columns.saturating_sub(name.width());
         let left = Line::of(tint, sign).with(Tint::Plain, " ").then(name);
-        let left = left.with(Tint::Plain, " ".repeat(pad + 2)).then(row.what);
+        let room = self.columns.saturating_sub(left.width() + pad + 2 + row.right.width() + 1);
+        // A word or two that are cut say nothing.
+        let has_room = row.what.width() <= room || room >= WORDS_LEAST;
+        let left = if has_room { left.with(Tint::Plain, " ".repeat(pad + 2)).then(row.what) } else { left };
         left.beside(row.right, self.columns, LEFT_LEAST)
     }
 
@@ -199,7 +208,8 @@ impl Block<'_> {
     }
 
     fn machine_name(&self, place: usize) -> String {
-        self.view.plan.machines.get(place).map(|plan| format!("machine {}", plan.name)).unwrap_or_default()
+        let kind = if self.columns < NARROW - 1 { "" } else { "machine " };
+        self.view.plan.machines.get(place).map(|plan| format!("{kind}{}", plan.name)).unwrap_or_default()
     }
 
     fn still(&self, place: usize, text: String) -> Row {

@@ -30,7 +30,7 @@ pub struct TerminalReporter {
     options: ReportOptions,
     signs: Signs,
     size: Size,
-    view: RunView,
+    pub(super) view: RunView,
     terminal: Sink,
     /// Permanent text for the next frame.
     pending: String,

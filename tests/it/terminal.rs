@@ -105,7 +105,8 @@ impl Terminal {
     fn until(&mut self, what: &str, is_it: impl Fn(&vt100::Screen) -> bool) {
         let deadline = Instant::now() + LIMIT;
         loop {
-            let is_whole = self.bytes.ends_with(b"\x1b[?2026l") || !self.bytes.ends_with(b"\x1b[?7h");
+            let text = String::from_utf8_lossy(&self.bytes);
+            let is_whole = text.matches("\x1b[?2026h").count() == text.matches("\x1b[?2026l").count();
             if is_whole && is_it(self.screen.screen()) {
                 return;
             }
@@ -194,10 +195,8 @@ impl Left {
         let screen = self.screen.screen();
         assert!(!screen.hide_cursor() && !screen.alternate_screen(), "{text}");
         assert_eq!(screen.cursor_position().1, 0, "{text}");
-        for mode in ["?7", "?2026"] {
-            let (set, reset) = (format!("\x1b[{mode}h"), format!("\x1b[{mode}l"));
-            assert_eq!(self.bytes.matches(&set).count(), self.bytes.matches(&reset).count(), "{mode}");
-        }
+        assert!(self.bytes.rfind("\x1b[?7l") < self.bytes.rfind("\x1b[?7h"), "wrapping is off");
+        assert!(self.bytes.rfind("\x1b[?2026h") < self.bytes.rfind("\x1b[?2026l"), "the output is held back");
     }
 }
 
@@ -220,16 +219,17 @@ fn the_block_fits_every_screen_and_ctrl_c_leaves_none_of_it() {
     thread::scope(|scope| {
         for (columns, rows) in [(80, 24), (40, 10), (20, 5), (200, 50), (10, 3), (1, 1)] {
             scope.spawn(move || {
-                let (world, _held) = held();
+                let (world, held) = held();
                 let mut terminal = Terminal::start(&up(&world), columns, rows);
                 let signs = if columns < 10 { "…" } else { "acme" };
                 terminal.until("block", |screen| {
                     let screen = screen.contents();
                     screen.contains(signs) && (columns < 20 || screen.contains("step"))
                 });
-                for row in 0..rows.min(10) {
-                    let screen = terminal.screen.screen();
-                    assert!(columns < 40 || !screen.row_wrapped(row), "{columns}x{rows}:\n{}", screen.contents());
+                let screen = terminal.screen.screen();
+                let first = screen.rows(0, columns).position(|row| row.starts_with("acme")).unwrap_or(0);
+                for row in u16::try_from(first).unwrap()..rows {
+                    assert!(!screen.row_wrapped(row), "{columns}x{rows}:\n{}", screen.contents());
                 }
                 assert!(
                     columns < 80 || terminal.shown().contains("waiting for another smolvm"),
@@ -244,6 +244,7 @@ fn the_block_fits_every_screen_and_ctrl_c_leaves_none_of_it() {
                     let text = left.lines.join(" ");
                     assert!(text.contains("interrupted: 5 skipped in"), "{text}");
                 }
+                drop(held);
                 world.assert_nothing_stays();
             });
         }
@@ -374,7 +375,7 @@ fn the_download_of_a_kernel_has_a_bar_with_its_bytes() {
     world.write_program("bin/dpkg-deb", "");
     world.write_program(
         "bin/apt-cache",
-        "cat <<'END'\nPackage: linux-image-6.1.0-1-cloud-amd64\nVersion: 1\nSize: 4194304\nEND\n",
+        "cat <<'END'\nPackage: linux-image-6.1.0-1-cloud-amd64\nVersion: 1\nDepends: linux-image-6.1.0-1-cloud-amd64\nSize: 4194304\nEND\n",
     );
     // What was downloaded grows by a MiB and then waits, as a network does.
     let download =
@@ -385,8 +386,8 @@ fn the_download_of_a_kernel_has_a_bar_with_its_bytes() {
     terminal.until_shown("1.5 of 4.0MiB");
     let shown = terminal.shown();
     let line = shown.lines().find(|line| line.contains("1.5 of 4.0MiB")).unwrap();
-    assert!(line.contains("downloading linux-image-6.1.0-1-cloud-amd64 1"), "{shown}");
-    assert!(line.contains("━━━━━━━╸────────────"), "{shown}");
+    assert!(line.contains("downloading linux-image-6.1.0-1"), "{shown}");
+    assert!(line.contains("━━━━━━━────────────"), "{shown}");
     terminal.write("\x03");
     let left = terminal.end();
     assert_eq!(left.status.code(), Some(130));

@@ -17,41 +17,56 @@ use super::line::Line;
 use crate::report::style::Style;
 
 /// Synchronised output; terminals that do not know it pass over it.
-const BEGIN: &str = "\x1b[?2026h\r";
+const BEGIN: &str = "\x1b[?2026h";
 const END: &str = "\x1b[?2026l";
+const TO_LINE_START: &str = "\x1b[G";
+const TO_NEXT_LINE: &str = "\x1b[E";
 const ERASE_BELOW: &str = "\x1b[J";
 const ERASE_LINE: &str = "\x1b[K";
 const NO_WRAP: &str = "\x1b[?7l";
 const WRAP: &str = "\x1b[?7h";
 
+/// What takes a block off the screen.
+pub(super) const LEAVE: &str = "\x1b[G\x1b[?7h\x1b[J";
+
 /// One frame: these permanent lines, and below them the block. The cursor must be, and is left, at its start.
-pub(super) fn frame(permanent: &str, block: &[Line], style: Style) -> String {
-    let mut out = String::from(BEGIN);
+///
+/// A line's end is written only where a block needs rows below it that may not be there, before anything of it. All of
+/// the block comes to the terminal as one piece then: the kernel treats line ends one by one, and throws away what is
+/// on its way when Ctrl-C or Ctrl-Z is typed.
+pub(super) fn frame(permanent: &str, block: &[Line], has_rows: bool, style: Style) -> String {
+    let mut out = format!("{BEGIN}{TO_LINE_START}");
     if !permanent.is_empty() || block.is_empty() {
+        out.push_str(WRAP);
         out.push_str(ERASE_BELOW);
         out.push_str(permanent);
     }
     if !block.is_empty() {
+        let below = block.len() - 1;
+        if below > 0 && !(has_rows && permanent.is_empty()) {
+            out.push_str(&"\n".repeat(below));
+            out.push_str(&up(below));
+        }
         out.push_str(NO_WRAP);
         for (number, line) in block.iter().enumerate() {
             if number > 0 {
-                out.push_str("\r\n");
+                out.push_str(TO_NEXT_LINE);
             }
             out.push_str(&line.paint(style));
-            out.push_str(if number + 1 == block.len() { ERASE_BELOW } else { ERASE_LINE });
+            out.push_str(if number == below { ERASE_BELOW } else { ERASE_LINE });
         }
         out.push_str(WRAP);
-        out.push('\r');
-        if block.len() > 1 {
-            out.push_str(&format!("\x1b[{}A", block.len() - 1));
-        }
+        out.push_str(TO_LINE_START);
+        out.push_str(&up(below));
     }
     out.push_str(END);
     out
 }
 
-/// What takes a block off the screen.
-pub(super) const LEAVE: &str = "\r\x1b[J";
+/// Moves the cursor up; by none at all it would by one.
+fn up(rows: usize) -> String {
+    if rows > 0 { format!("\x1b[{rows}A") } else { String::new() }
+}
 
 #[cfg(test)]
 mod tests {
@@ -69,7 +84,7 @@ mod tests {
     }
 
     fn paint(screen: &mut vt100::Parser, permanent: &str, lines: &[&str]) {
-        screen.process(frame(permanent, &block(lines), Style::plain()).as_bytes());
+        screen.process(frame(permanent, &block(lines), false, Style::plain()).as_bytes());
     }
 
     fn contents(screen: &vt100::Parser) -> String {
@@ -114,10 +129,20 @@ mod tests {
     }
 
     #[test]
+    fn a_block_that_has_its_rows_comes_in_one_piece() {
+        let bytes = frame("", &block(&["a", "b", "c"]), true, Style::new(true));
+        assert!(!bytes.contains(['\r', '\n', '\t']), "{bytes:?}");
+        let mut screen = screen(3, 10);
+        paint(&mut screen, "", &["1", "2", "3"]);
+        screen.process(bytes.as_bytes());
+        assert_eq!(contents(&screen), "a\nb\nc");
+    }
+
+    #[test]
     fn a_frame_ends_in_the_modes_in_which_it_began() {
         for lines in [&["a", "b"][..], &[]] {
-            let bytes = frame("x\r\n", &block(lines), Style::new(true));
-            assert_eq!(bytes.matches(NO_WRAP).count(), bytes.matches(WRAP).count());
+            let bytes = frame("x\r\n", &block(lines), false, Style::new(true));
+            assert!(bytes.rfind(NO_WRAP) < bytes.rfind(WRAP), "{bytes:?}");
             assert!(bytes.starts_with("\x1b[?2026h") && bytes.ends_with("\x1b[?2026l"));
         }
     }

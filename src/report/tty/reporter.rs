@@ -36,6 +36,8 @@ pub struct TerminalReporter {
     pending: String,
     spoken: Spoken,
     is_drawn: Arc<AtomicBool>,
+    /// Rows of the block on the screen, where it is known.
+    drawn_rows: usize,
     is_finished: bool,
 }
 
@@ -52,6 +54,7 @@ impl TerminalReporter {
             pending: String::new(),
             spoken: Spoken::default(),
             is_drawn: Arc::default(),
+            drawn_rows: 0,
             is_finished: false,
         }
     }
@@ -67,6 +70,7 @@ impl TerminalReporter {
     /// The screen has this size now.
     pub fn resize(&mut self, size: Size) {
         self.size = size;
+        self.drawn_rows = 0;
     }
 
     /// Whether so much is to be shown that the next frame should not wait.
@@ -86,7 +90,10 @@ impl TerminalReporter {
         // Before the first byte, so that a panic in between takes the block off too.
         self.is_drawn.store(has_block || was_drawn, Ordering::Relaxed);
         if has_block || was_drawn {
-            self.terminal.write(frame(&self.pending, &block, style).as_bytes());
+            let has_rows = was_drawn && block.len() <= self.drawn_rows;
+            self.terminal.write(frame(&self.pending, &block, has_rows, style).as_bytes());
+            // Rows that a higher block had are still there, unless other lines took them.
+            self.drawn_rows = if has_rows && self.pending.is_empty() { self.drawn_rows } else { block.len() };
         } else {
             self.terminal.write(self.pending.as_bytes());
         }

@@ -34,6 +34,7 @@ pub(super) struct StepView {
     pub(super) phase: StepPhase,
     /// Whether those that need it may go on.
     pub(super) is_good: bool,
+    attempts: usize,
     first_started: Option<Duration>,
     took: Option<Duration>,
 }
@@ -92,7 +93,8 @@ pub(super) struct RunView {
 impl RunView {
     /// A run of which nothing has happened.
     pub(super) fn new(plan: Arc<Plan>, places: usize) -> Self {
-        let step = |_| StepView { phase: StepPhase::Waiting, is_good: false, first_started: None, took: None };
+        let step =
+            |_| StepView { phase: StepPhase::Waiting, is_good: false, attempts: 0, first_started: None, took: None };
         let by_name = |names: Vec<&String>| -> HashMap<String, usize> {
             names.into_iter().enumerate().map(|(place, name)| (name.clone(), place)).collect()
         };
@@ -142,13 +144,16 @@ impl RunView {
                 if let Some(step) = self.step(step).and_then(|place| self.steps.get_mut(place)) {
                     step.phase = StepPhase::Running { since: timed.at, attempt: *attempt };
                     step.first_started.get_or_insert(timed.at);
+                    step.attempts += 1;
                 }
             }
-            Event::StepFinished { step, status, is_allowed, .. } => {
+            Event::StepFinished { step, status, is_allowed, seconds, .. } => {
                 if let Some(step) = self.step(step).and_then(|place| self.steps.get_mut(place)) {
                     step.phase = StepPhase::Done(*status);
                     step.is_good = *status == StepStatus::Passed || *is_allowed;
-                    step.took = step.first_started.map(|first| timed.at.saturating_sub(first));
+                    // The event has the time of the last attempt alone.
+                    let all = step.first_started.map(|first| timed.at.saturating_sub(first));
+                    step.took = all.map(|all| if step.attempts > 1 { all } else { duration(*seconds) });
                 }
             }
             Event::RunStarted { .. } | Event::Output { .. } | Event::Warning { .. } | Event::RunFinished { .. } => {}
@@ -196,10 +201,14 @@ impl RunView {
     }
 }
 
+/// A time that is none counts as nothing.
+fn duration(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
 impl MachineView {
     fn enter(&mut self, at: Duration, phase: MachinePhase, seconds: f64, engine: Option<&str>) {
-        // A time that is none counts as nothing.
-        let seconds = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let seconds = duration(seconds);
         let sum = |before: Option<Duration>| Some(before.unwrap_or_default().saturating_add(seconds));
         match phase {
             MachinePhase::Prepared => self.prepared = sum(None),

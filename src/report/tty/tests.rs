@@ -208,7 +208,7 @@ acme  1/5      5.3s
 · db      waits fo…
 "
     );
-    assert_eq!(shown(&view, 10, 3, 5300), "");
+    assert_eq!(shown(&view, 10, 3, 5300), "acme  1/5\n⠸ compile\n⠸ test\n");
     assert_eq!(shown(&view, 1, 1, 5300), "…\n");
 }
 
@@ -269,7 +269,18 @@ acme  ───────────────  0/4                        
         started(900, "one", "a"),
         phase(1000, "b", MachinePhase::Agent, 0.2),
     ]);
-    assert_eq!(shown(&view_of(&plan, &events), 80, 24, 1000), "");
+    assert_eq!(
+        shown(&view_of(&plan, &events), 80, 24, 1000),
+        "\
+acme  ───────────────  0/4                                                 1.0s
+⠋ one        on a                                                          0.1s
+⠋ machine b  booted: waits for its mounts                 ━━━━━━━━━━━━╸──  0.0s
+· machine c  waits for memory that other machines have
+· two        waits for one, which runs on a
+· three      waits for machine b
+· four       waits for machine c
+"
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //! The server acts wholly with the owner's rights ([`Rights`]) and sees nothing of the host but the share. What the
 //! guest's root does there, the owner could do. Not here: tags in the guest and mounting, which are the agent's.
 
+mod calls;
 mod changes;
 mod confine;
 mod entries;
@@ -22,13 +23,16 @@ mod rules;
 mod serve;
 mod settings;
 mod single;
+mod source;
 mod spawn;
 mod spec;
 mod tree;
 mod view;
 mod wire;
 mod words;
+mod xattrs;
 
 pub use serve::serve_main;
+pub use source::{ShareSource, SourceLoss};
 pub use spawn::{OnDeath, ShareHandle, spawn_share, spawn_share_from};
 pub use spec::{Makers, Rights, ShareCache, ShareError, ShareSpec, ShareTree};

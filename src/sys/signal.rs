@@ -1,6 +1,9 @@
-//! Signals of this process: how one is handled now, and to be stopped by one as if it were not handled.
+//! Signals of this process: how one is handled now, one that is not wanted, and being stopped by one that is handled.
 
-#![expect(unsafe_code, reason = "`sigaction(2)` has no safe wrapper that only reads or that restores")]
+#![expect(
+    unsafe_code,
+    reason = "`sigaction(2)` has no safe wrapper that only reads or restores, nor `signal(2)` one that ignores"
+)]
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -42,6 +45,13 @@ pub fn stop() -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Makes a write past the limit of file sizes (RLIMIT_FSIZE) an error (EFBIG) rather than the end of the process, for
+/// this process and all that it starts.
+pub fn report_file_size_limits() {
+    // SAFETY: ignoring needs no handler; the call fails for unknown signals only.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
 #[cfg(test)]

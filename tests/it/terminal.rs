@@ -347,7 +347,8 @@ fn a_block_is_drawn_where_a_person_looks_on_and_not_elsewhere() {
         assert_eq!(is_drawn, left.bytes.contains("\x1b[J"));
         (is_drawn, left.bytes.contains("\x1b[36m"))
     };
-    let cases: [(&[&str], &[(&str, &str)], Option<&str>, (bool, bool)); 9] = [
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], Option<&'a str>, (bool, bool));
+    let cases: [Case<'_>; 9] = [
         (&[], &[], None, (true, true)),
         (&[], &[("NO_COLOR", "1")], None, (false, false)),
         (&["--color", "never"], &[], None, (false, false)),
@@ -361,7 +362,7 @@ fn a_block_is_drawn_where_a_person_looks_on_and_not_elsewhere() {
     thread::scope(|scope| {
         for (args, environment, out, expected) in cases {
             scope.spawn(move || {
-                assert_eq!(is_drawn(args, environment, out), expected, "{args:?} {environment:?} {out:?}")
+                assert_eq!(is_drawn(args, environment, out), expected, "{args:?} {environment:?} {out:?}");
             });
         }
     });
@@ -433,6 +434,6 @@ fn a_run_that_fails_ends_with_its_last_lines_and_how_to_go_on() {
         assert!(text.contains(part), "{part:?} is not there:\n{text}");
     }
     assert!(!text.contains("unseen"), "{text}");
-    assert_eq!(left.screen.screen().hide_cursor(), false);
+    assert!(!left.screen.screen().hide_cursor());
     world.assert_nothing_stays();
 }

@@ -296,7 +296,7 @@ fn bar_columns(columns: usize, wanted: usize) -> usize {
 
 fn part_of(done: usize, all: usize) -> u64 {
     let (done, all) = (u64::try_from(done).unwrap_or(0), u64::try_from(all).unwrap_or(0));
-    if all == 0 { FULL } else { done.saturating_mul(FULL) / all }
+    done.saturating_mul(FULL).checked_div(all).unwrap_or(FULL)
 }
 
 /// `12.3 of 48.1MiB`.

@@ -183,7 +183,7 @@ impl Reporter for TerminalReporter {
         let style = self.options.stderr_style;
         match &timed.event {
             Event::RunStarted { run, project } if is_verbose => {
-                self.say(&style.dim(&format!("project {project}: run {run}")))
+                self.say(&style.dim(&format!("project {project}: run {run}")));
             }
             Event::Machine { .. } => self.machine(timed),
             Event::Progress { machine, text } if is_verbose => {

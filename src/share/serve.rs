@@ -202,7 +202,9 @@ fn serve_share<F: Served>(share: F, threads: usize, view: Arc<View>, streams: St
         let _ = serve_views(&control, |uid, gid| view.set(uid, gid));
         exit_now(0);
     })?;
-    let ended = daemon.start(&mut Listener::from(listener)).and_then(|()| daemon.wait());
+    // Whoever connects after the front end finds nobody: the listener closes before the first request.
+    let started = daemon.start(&mut Listener::from(listener));
+    let ended = started.and_then(|()| daemon.wait());
     match ended {
         Ok(()) | Err(DaemonError::HandleRequest(VhostUserError::Disconnected)) => exit_now(0),
         Err(error) => {

@@ -3,6 +3,7 @@
 //! Deliberately not here: everything that this list names; each has its own room.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::args::{Progress, UpArgs};
@@ -11,6 +12,7 @@ use super::exit::{Class, ExitCode, Failure};
 use super::interrupts::Interrupts;
 use super::places::Places;
 use super::printer::Printer;
+use super::record::{self, Record};
 use super::remarks;
 use super::report_run::{self, Mode};
 use super::settings::Settings;
@@ -19,6 +21,7 @@ use crate::config::{self, Loaded};
 use crate::host;
 use crate::plan::Plan;
 use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, RunFolder, Summary};
+use crate::sys::identity::Actor;
 
 /// Runs the project.
 pub(crate) fn run(args: &UpArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
@@ -105,8 +108,13 @@ fn go(
         folder: folder.clone(),
     };
     let again = again(settings);
-    let report = report_run::Report { mode, settings, printer, again, record: folder.events(), rule: args.exit_code };
+    let (record, failed) = record(&folder)?;
+    let report = report_run::Report { mode, settings, printer, again, record, rule: args.exit_code };
     let summary = run_and_report(Arc::new(plan), deps, options, report, interrupts)?;
+    if let Some(why) = failed.get() {
+        let path = folder.events();
+        printer.note(&format!("warning: the record `{}` is not whole: {why}\n", path.display()));
+    }
     // The mark that the run is going on; where it cannot be taken off the next run says that this one was killed.
     if let Err(error) = folder.finish() {
         printer.note(&format!("warning: {error}\n"));
@@ -114,6 +122,20 @@ fn go(
     drop(lock);
     let code = report_run::ruled(summary.exit_code, summary.status, args.exit_code);
     Ok(if code == 0 { ExitCode::Passed } else { ExitCode::Run(code) })
+}
+
+fn record(folder: &RunFolder) -> Result<(Record, record::Failure), Failure> {
+    let path = folder.events();
+    let file = folder.create(&path);
+    file.map(Record::new).map_err(|source| Failure::new(Class::World, RecordError { path, source }))
+}
+
+/// Why a run cannot be recorded.
+#[derive(Debug, thiserror::Error)]
+#[error("the record `{path}` cannot be made")]
+struct RecordError {
+    path: PathBuf,
+    source: std::io::Error,
 }
 
 fn run_and_report(
@@ -142,7 +164,7 @@ fn open_state(
     printer: &Printer,
     interrupts: &mut Interrupts,
 ) -> Result<(ProjectLock, RunFolder), Failure> {
-    let state = ProjectState::locate(&places.state_home, &plan.project, &plan.folder);
+    let state = ProjectState::locate(&places.state_home, places.state_actor.clone(), &plan.project, &plan.folder);
     let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
     let lock = match state.lock(&command, false) {
         Err(LockError::Held { holder, .. }) if args.wait_lock => {
@@ -153,9 +175,15 @@ fn open_state(
         other => other,
     };
     let lock = lock.map_err(|error| {
-        let is_held = matches!(error, LockError::Held { .. });
+        let help = match (&error, &places.state_actor) {
+            (LockError::Held { .. }, _) => Some("wait for it with `--wait-lock`, or end it"),
+            (LockError::Unusable { .. }, Actor::User { .. }) => Some(
+                "under `sudo` it is used with the rights of the user who called it; XDG_STATE_HOME names another place",
+            ),
+            _ => None,
+        };
         let failure = Failure::new(Class::World, error);
-        if is_held { failure.help("wait for it with `--wait-lock`, or end it") } else { failure }
+        help.into_iter().fold(failure, |failure, help| failure.help(help))
     })?;
     let (folder, remarks) = state.begin_run(&lock).map_err(|error| Failure::new(Class::World, error))?;
     for remark in remarks {

@@ -102,25 +102,31 @@ const HURT: &str = "name: acme
 x-small: &small { cpus: 1, memory: 256MiB }
 machines:
   silent: *small
-  killed: *small
-  served: { <<: *small, mounts: [\"./out:/out\"] }
+  killed: { <<: *small, mounts: [\"./bin:/opt/bin:ro\", \"./killed:/out\"] }
+  served: { <<: *small, mounts: [\"./bin:/opt/bin:ro\", \"./served:/out\"] }
 steps:
   - { id: silent, machine: silent, run: \"echo up; exec sleep 600\" }
-  - { id: killed, machine: killed, needs: [], run: \"echo up; exec sleep 600\" }
-  - id: served
-    machine: served
-    needs: []
-    run: \"seq 9 > /out/file; echo up; while :; do date >> /out/file; done\"
+  - { id: killed, machine: killed, needs: [], run: \"echo up; exec /opt/bin/probe sync /out/file\" }
+  - { id: served, machine: served, needs: [], run: \"echo up; exec /opt/bin/probe sync /out/file\" }
 ";
 
 /// Runs these steps, hurts what runs each as soon as it is up, and gives the run and the served folder.
 fn hurt(invoker: Invoker, steps: &[&str]) -> (Ran, Stage) {
     // On hardware a guest is silent after a quarter of the time.
-    let case = project(HURT).folder("out").args(["--time-factor", "1", "--parallel", "3"]);
+    let case = with_probe(project(HURT).folder("killed").folder("served"), "bin").args([
+        "--time-factor",
+        "1",
+        "--parallel",
+        "3",
+    ]);
     let stage = invoker.stage(case.args(steps.iter().copied()));
     let mut run = Live::start(stage.command());
     for _ in steps {
-        let event = run.until("a step", |event| event["event"] == "output" && event["text"] == "up\n");
+        let event = run.until("a step", |event| {
+            let text = event["text"].as_str().unwrap_or_default();
+            // Those that write are in the middle of it.
+            if event["step"] == "silent" { text == "up\n" } else { text.lines().any(|line| line == "20") }
+        });
         let step = event["step"].as_str().unwrap();
         let (processes, kind) = match step {
             "silent" => (run.processes("guest=silent"), Signal::STOP),
@@ -148,11 +154,24 @@ fn hurt_processes_of_the_host_end_the_step_and_are_named() {
         }
         if invoker != Invoker::Sudo {
             assert_lost(&ran, "killed", "the engine ended: qemu was ended by signal 9");
+            assert_synced(&ran, &stage, "killed");
         }
-        let source = stage.project().join("out");
+        let source = stage.project().join("served");
         assert_lost(&ran, "served", &format!("the file server of share0 (`{}`) died:", source.display()));
-        assert!(fs::read_to_string(source.join("file")).unwrap().starts_with("1\n2\n"));
+        assert_synced(&ran, &stage, "served");
         assert_eq!(ran.code, Some(125));
+    }
+}
+
+/// What the guest was told to be on the disk is there: every line whose number it said.
+#[track_caller]
+fn assert_synced(ran: &Ran, stage: &Stage, step: &str) {
+    let said = ran.stdout(step);
+    let last: usize = said.lines().filter_map(|line| line.parse().ok()).max().unwrap();
+    let text = fs::read_to_string(stage.project().join(step).join("file")).unwrap();
+    assert!(last >= 20 && text.lines().count() > last, "{last}");
+    for (number, line) in text.lines().take(last + 1).enumerate() {
+        assert_eq!(line.parse(), Ok(number));
     }
 }
 

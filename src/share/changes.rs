@@ -5,13 +5,17 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, RenameFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid, chmodat, chownat,
-    fchmod, ftruncate, futimens, renameat_with, unlinkat, utimensat,
+    fchmod, ftruncate, futimens, renameat_with, syncfs, unlinkat, utimensat,
 };
-use virtiofsd::filesystem::SetattrValid;
+use virtiofsd::filesystem::{Context, SetattrValid, ZeroCopyReader};
 use virtiofsd::fuse::SetattrIn;
+use virtiofsd::soft_idmap::Id;
+
+use crate::sys::credentials::act_as;
 
 use super::nodes::FileKey;
 use super::rules::errno;
@@ -28,7 +32,27 @@ struct Victim {
 
 impl Tree {
     pub(super) fn check_writable(&self) -> io::Result<()> {
-        if self.settings.is_read_only { Err(errno(libc::EROFS)) } else { Ok(()) }
+        if self.settings.is_read_only {
+            return Err(errno(libc::EROFS));
+        }
+        self.is_changed.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Waits until all that the guest changed is on the host's disks, where it changed anything since the last time.
+    /// The host's kernel writes back a whole file system at a time.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        if !self.is_changed.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let nodes = self.nodes().one_of_each_device();
+        let synced = nodes.into_iter().try_for_each(|node| match self.open_node(node, 0) {
+            Ok(file) => Ok(syncfs(file)?),
+            // Gone meanwhile; what it had on its disk is written back in the host's own time.
+            Err(error) if error.raw_os_error() == Some(libc::ESTALE) => Ok(()),
+            Err(error) => Err(error),
+        });
+        synced.inspect_err(|_: &io::Error| self.is_changed.store(true, Ordering::Relaxed))
     }
 
     fn key_at(&self, folder: u64, name: &CStr) -> io::Result<FileKey> {
@@ -95,13 +119,18 @@ impl Tree {
         Ok(())
     }
 
-    /// Opens a file for extended attributes of users, which only files and folders have.
-    pub(super) fn open_for_xattrs(&self, node: u64, absent: i32) -> io::Result<File> {
-        match self.nodes().kind(node)? {
-            libc::S_IFREG | libc::S_IFDIR => {}
-            _ => return Err(errno(absent)),
+    /// What came of a write that ended with an error: how much of it was written before that, if anything.
+    pub(super) fn written_before<R: ZeroCopyReader>(
+        &self,
+        error: io::Error,
+        mut reader: R,
+        size: usize,
+    ) -> io::Result<usize> {
+        // The reader does not tell how much it has lost to the file. What it still holds is counted by throwing it away.
+        match reader.write_to_file_at(&self.settings.sink, size, 0, None) {
+            Ok(left) if left < size => Ok(size - left),
+            _ => Err(error),
         }
-        self.open_node(node, 0)
     }
 
     pub(super) fn set_size(&self, node: u64, handle: Option<u64>, size: u64, kill_set_id: bool) -> io::Result<()> {
@@ -193,4 +222,19 @@ pub(super) fn drop_set_ids(file: &File) -> io::Result<()> {
 /// The permission bits of a guest's mode.
 pub(super) fn mode_of(mode: u32) -> Mode {
     Mode::from_raw_mode(mode & 0o7777)
+}
+
+/// Makes a file as this user of the host; 0:0 is who this process is.
+pub(super) fn as_maker<T>(maker: Context, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let (uid, gid) = (maker.uid.into_inner(), maker.gid.into_inner());
+    if (uid, gid) == (0, 0) {
+        return make();
+    }
+    let _acting = act_as(uid, gid)?;
+    make()
+}
+
+/// The guest's kernel does not say whether it would keep the bits: only its root does.
+pub(super) fn drop_set_ids_for(who: Context, file: &File) -> io::Result<()> {
+    if who.uid.is_root() { Ok(()) } else { drop_set_ids(file) }
 }

@@ -79,6 +79,8 @@ pub(super) enum ConfineError {
 pub(super) struct Entered {
     /// `/proc/self/fd` of the host's proc, which the passthrough needs and which the new root lacks.
     pub(super) own_fds: File,
+    /// `/dev/null`.
+    pub(super) sink: File,
     /// The one name in the root that is served, where it is not all of them.
     pub(super) only: Option<CString>,
 }
@@ -99,46 +101,46 @@ pub(super) fn enter_tree(tree: &ShareTree) -> Result<Entered, ConfineError> {
     credentials::become_user(0, 0).map_err(denied("taking on the owner's ids"))?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let own_fds = openat(CWD, "/proc/self/fd", flags, Mode::empty()).map_err(denied("opening `/proc/self/fd`"))?;
+    let sink = File::options().write(true).open("/dev/null").map_err(denied("opening `/dev/null`"))?;
     mount::make_mounts_private().map_err(denied("changing mounts"))?;
     let (root, only) = match tree {
         ShareTree::Folder { path, is_read_only, .. } => (folder_tree(path, *is_read_only)?, None),
         ShareTree::File { path, is_read_only, .. } => {
-            let (folder, name) = place_of_file(path)?;
+            let cannot = |source| ConfineError::Open { path: path.display().to_string(), source };
+            if !std::fs::metadata(path).map_err(cannot)?.is_file() {
+                return Err(ConfineError::NotFile { path: path.display().to_string() });
+            }
+            let (folder, name) = place_of_file(path).map_err(cannot)?;
             (folder_tree(&folder, *is_read_only)?, Some(name))
         }
         ShareTree::RootFolder { path } => (folder_tree(path, true)?, None),
         ShareTree::HostRoot => (host_tree()?, None),
     };
     mount::enter_root(root).map_err(denied("changing the root"))?;
-    Ok(Entered { own_fds: File::from(own_fds), only })
+    Ok(Entered { own_fds: File::from(own_fds), sink, only })
 }
 
 /// The folder in which a file is found, and the name there. A link that leads to another folder is followed now, and
 /// that folder is the one; a link to another name of its folder is left to be followed whenever the file is asked for.
-fn place_of_file(path: &Path) -> Result<(PathBuf, CString), ConfineError> {
-    let cannot = |source| ConfineError::Open { path: path.display().to_string(), source };
-    let no_file = || ConfineError::NotFile { path: path.display().to_string() };
-    if !std::fs::metadata(path).map_err(cannot)?.is_file() {
-        return Err(no_file());
-    }
-    let mut place = split(path).ok_or_else(no_file)?;
+pub(super) fn place_of_file(path: &Path) -> io::Result<(PathBuf, CString)> {
+    let nowhere = || io::Error::from_raw_os_error(libc::EISDIR);
+    let mut place = split(path).ok_or_else(nowhere)?;
     let mut name = place.1.clone();
     for _ in 0..LINKS_MAX {
-        place.0 = place.0.canonicalize().map_err(cannot)?;
+        place.0 = place.0.canonicalize()?;
         match std::fs::read_link(place.0.join(&name)) {
             Ok(target) if plain_name(target.as_os_str().as_bytes().to_vec()).is_ok() => name = target.into(),
             Ok(target) => {
-                place = split(&place.0.join(target)).ok_or_else(no_file)?;
+                place = split(&place.0.join(target)).ok_or_else(nowhere)?;
                 name.clone_from(&place.1);
             }
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-                let name = CString::new(place.1.as_bytes()).map_err(|_| no_file())?;
-                return Ok((place.0, name));
+                return Ok((place.0, CString::new(place.1.as_bytes())?));
             }
-            Err(error) => return Err(cannot(error)),
+            Err(error) => return Err(error),
         }
     }
-    Err(cannot(io::Error::from_raw_os_error(libc::ELOOP)))
+    Err(io::Error::from_raw_os_error(libc::ELOOP))
 }
 
 fn split(path: &Path) -> Option<(PathBuf, OsString)> {

@@ -22,13 +22,16 @@ mod rules;
 mod serve;
 mod settings;
 mod single;
+mod source;
 mod spawn;
 mod spec;
 mod tree;
 mod view;
 mod wire;
 mod words;
+mod xattrs;
 
 pub use serve::serve_main;
+pub use source::{ShareSource, SourceLoss};
 pub use spawn::{OnDeath, ShareHandle, spawn_share, spawn_share_from};
 pub use spec::{Makers, Rights, ShareCache, ShareError, ShareSpec, ShareTree};

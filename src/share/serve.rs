@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -31,6 +32,7 @@ use super::filesystem::ShareFs;
 use super::identity::{Starter, choose_identity};
 use super::settings::{Settings, settings_for};
 use super::single::SingleFs;
+use super::source::ServedRoot;
 use super::spec::ShareSpec;
 use super::tree::Tree;
 use super::view::View;
@@ -163,18 +165,18 @@ fn serve(handed: Handed, bond: UnixStream) -> Result<Infallible, Refusal> {
     let fd_limit = virtiofsd::limits::setup_rlimit_nofile(None)
         .map_err(|error| Refusal::plain(format!("cannot raise the limit of open files: {error}")))?;
     exit_on_signal(libc::SIGTERM).map_err(|error| Refusal::plain(format!("cannot set a signal handler: {error}")))?;
-    let Entered { own_fds, only } = enter_tree(&spec.tree).map_err(refuse)?;
+    let Entered { own_fds, sink, only } = enter_tree(&spec.tree).map_err(refuse)?;
     give_up_rights(&spec, &bond).map_err(refuse)?;
     // From here on every thread is confined.
-    let settings = settings_for(&spec, fd_limit, own_fds);
+    let settings = settings_for(&spec, fd_limit, own_fds, sink);
     let view = Arc::new(View::new(0, 0));
     let is_read_only = settings.tree.is_read_only;
-    let threads = settings.threads;
-    let share = open_share(settings, &view);
-    let served = share.and_then(|share| match only {
-        None => serve_share(share, threads, view, Streams { listener, control }),
-        Some(name) => {
-            serve_share(SingleFs::new(share, name, is_read_only), threads, view, Streams { listener, control })
+    let line = Line { threads: settings.threads, listener, control };
+    let served = open_share(settings, &view).and_then(|share| {
+        let root = ServedRoot::at(Path::new("/"), only.as_ref().map(|name| name.to_bytes().to_vec()))?;
+        match only {
+            None => serve_share(share, root, view, line),
+            Some(name) => serve_share(SingleFs::new(share, name, is_read_only), root, view, line),
         }
     });
     let Err(error) = served;
@@ -188,15 +190,17 @@ fn open_share(settings: Settings, view: &Arc<View>) -> io::Result<ShareFs> {
     Ok(ShareFs::new(tree, settings.rules, Arc::clone(view)))
 }
 
-struct Streams {
+/// What a server speaks through, and with how many threads.
+struct Line {
+    threads: usize,
     listener: UnixListener,
     control: File,
 }
 
-fn serve_share<F: Served>(share: F, threads: usize, view: Arc<View>, streams: Streams) -> io::Result<Infallible> {
-    let Streams { listener, control } = streams;
+fn serve_share<F: Served>(share: F, root: ServedRoot, view: Arc<View>, line: Line) -> io::Result<Infallible> {
+    let Line { threads, listener, control } = line;
     let mut daemon = daemon_for(share, threads)?;
-    send_report(&control, &Report::Ready)?;
+    send_report(&control, &Report::Ready(root))?;
     thread::Builder::new().name("control".into()).spawn(move || {
         // Whether the parent closed the stream or broke it: without a parent there is nobody to serve.
         let _ = serve_views(&control, |uid, gid| view.set(uid, gid));

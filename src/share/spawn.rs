@@ -17,6 +17,7 @@ use std::time::Duration;
 use crate::sys::child::{Child, ChildExit, ChildSpec, ChildStdio, spawn};
 use crate::sys::socket::connected_listener;
 
+use super::source::ShareSource;
 use super::spec::{ShareError, ShareSpec};
 use super::wire::{CONTROL_FD, LISTENER_FD, Report, SPEC_FD, receive_report, send_view};
 
@@ -38,6 +39,7 @@ pub type OnDeath = Box<dyn FnOnce(String) + Send>;
 /// A running file server. Dropping it ends the server and reaps it.
 pub struct ShareHandle {
     control: Mutex<UnixStream>,
+    source: Arc<ShareSource>,
     child: Arc<Child>,
     is_dropped: Arc<AtomicBool>,
     ended: Receiver<()>,
@@ -56,6 +58,11 @@ impl ShareHandle {
     pub fn set_view(&self, uid: u32, gid: u32) -> io::Result<()> {
         let control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         send_view(&*control, uid, gid)
+    }
+
+    /// The source as it was when the server started, to see whether it still is.
+    pub fn source(&self) -> Arc<ShareSource> {
+        Arc::clone(&self.source)
     }
 
     /// Process id of the server's outer process.
@@ -101,8 +108,8 @@ pub fn spawn_share_from(
     let Started { child, control, words, front_end } = start(program, &spec).map_err(failed)?;
     let words = Words::listen(words).map_err(failed)?;
     let report = receive_report(&control).map_err(failed)?;
-    match report {
-        Some(Report::Ready) => {}
+    let source = match report {
+        Some(Report::Ready(served)) => Arc::new(ShareSource::new(spec.tree, spec.rights, served)),
         Some(Report::Failed { message, is_host_unfit }) => {
             return Err(ShareError::Start { tag: spec.tag, message, is_host_unfit });
         }
@@ -111,7 +118,7 @@ pub fn spawn_share_from(
             let message = describe_death(exit, &words.last());
             return Err(ShareError::Start { tag: spec.tag, message, is_host_unfit: false });
         }
-    }
+    };
     control.set_read_timeout(Some(VIEW_LIMIT)).map_err(failed)?;
     let child = Arc::new(child);
     let is_dropped = Arc::new(AtomicBool::new(false));
@@ -133,7 +140,7 @@ pub fn spawn_share_from(
         })
     };
     let watcher = Some(watcher.map_err(failed)?);
-    Ok((ShareHandle { control: Mutex::new(control), child, is_dropped, ended, watcher }, front_end.into()))
+    Ok((ShareHandle { control: Mutex::new(control), source, child, is_dropped, ended, watcher }, front_end.into()))
 }
 
 struct Started {

@@ -7,6 +7,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
+use super::source::ServedRoot;
+
 /// The descriptor from which the server reads its [`super::ShareSpec`] as JSON.
 pub(super) const SPEC_FD: i32 = 3;
 /// The listener to which the front end is connected.
@@ -20,8 +22,8 @@ const REPORT_MAX_BYTES: u64 = 16 * 1024;
 /// How the start went.
 #[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub(super) enum Report {
-    /// The server is confined and serves.
-    Ready,
+    /// The server is confined and serves this.
+    Ready(ServedRoot),
     /// It could not start.
     Failed {
         /// Why, for people.

@@ -1,6 +1,6 @@
-//! Signals of this process: how one is handled now.
+//! Signals of this process: how one is handled now, and one that is not wanted.
 
-#![expect(unsafe_code, reason = "`sigaction(2)` has no safe wrapper that only reads")]
+#![expect(unsafe_code, reason = "`sigaction(2)` has no safe wrapper that only reads, nor `signal(2)` one that ignores")]
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -20,6 +20,13 @@ pub fn is_ignored(signal: i32) -> io::Result<bool> {
     // SAFETY: the call succeeded, so it has filled `action`.
     let action = unsafe { action.assume_init() };
     Ok(action.sa_sigaction == libc::SIG_IGN)
+}
+
+/// Makes a write past the limit of file sizes (RLIMIT_FSIZE) an error (EFBIG) rather than the end of the process, for
+/// this process and all that it starts.
+pub fn report_file_size_limits() {
+    // SAFETY: ignoring needs no handler; the call fails for unknown signals only.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
 #[cfg(test)]

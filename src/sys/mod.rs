@@ -3,6 +3,7 @@
 pub mod child;
 pub mod credentials;
 pub mod exit;
+pub mod filter;
 pub mod handed;
 pub mod identity;
 pub mod kvm_probe;

@@ -103,11 +103,11 @@ x-small: &small { cpus: 1, memory: 256MiB }
 machines:
   silent: *small
   killed: { <<: *small, mounts: [\"./bin:/opt/bin:ro\", \"./killed:/out\"] }
-  served: { <<: *small, mounts: [\"./bin:/opt/bin:ro\", \"./served:/out\"] }
+  served: { <<: *small, mounts: [\"./bin:/bin0:ro\", \"./bin:/bin1:ro\", \"./served:/out\"] }
 steps:
   - { id: silent, machine: silent, run: \"echo up; exec sleep 600\" }
   - { id: killed, machine: killed, needs: [], run: \"echo up; exec /opt/bin/probe sync /out/file\" }
-  - { id: served, machine: served, needs: [], run: \"echo up; exec /opt/bin/probe sync /out/file\" }
+  - { id: served, machine: served, needs: [], run: \"echo up; exec /bin0/probe sync /out/file\" }
 ";
 
 /// Runs these steps, hurts what runs each as soon as it is up, and gives the run and the served folder.
@@ -133,7 +133,8 @@ fn hurt(invoker: Invoker, steps: &[&str]) -> (Ran, Stage) {
         let (processes, kind) = match step {
             "silent" => (run.processes("guest=silent"), Signal::STOP),
             "killed" => (run.processes("guest=killed"), Signal::KILL),
-            _ => (run.processes("share0"), Signal::KILL),
+            // Only this machine has so many shares.
+            _ => (run.processes("share2"), Signal::KILL),
         };
         // Of a file server the inner process is the one that serves.
         signal(*processes.last().unwrap(), kind);
@@ -159,7 +160,7 @@ fn hurt_processes_of_the_host_end_the_step_and_are_named() {
             assert_synced(&ran, &stage, "killed");
         }
         let source = stage.project().join("served");
-        assert_lost(&ran, "served", &format!("the file server of share0 (`{}`) died:", source.display()));
+        assert_lost(&ran, "served", &format!("the file server of share2 (`{}`) died:", source.display()));
         assert_synced(&ran, &stage, "served");
         assert_eq!(ran.code, Some(125));
     }
@@ -230,7 +231,7 @@ steps:
             "cannot run a machine: module `virtio_mmio` is neither in `[PROJECT]/modules` nor built into the kernel",
         ),
         ("gone", "cannot open the folder `[PROJECT]/gone`: No such file or directory"),
-        ("other", "prepare: the file server of share `share0` could not start: `[PROJECT]/other` is not a folder"),
+        ("other", "prepare: the file server of share `share2` could not start: `[PROJECT]/other` is not a folder"),
     ] {
         assert_eq!(ran.end(machine).0, "skipped", "{}", ran.told());
         let event = ran.named("machine").find(|event| event["machine"] == machine && event["phase"] == "failed");

@@ -38,6 +38,7 @@ mod share_guest;
 mod signals;
 mod single_file;
 mod support;
+mod terminal;
 mod tidy;
 mod vanish;
 mod world;

@@ -109,7 +109,8 @@ fn go(
         folder: folder.clone(),
     };
     let plan = Arc::new(plan);
-    let (record, failed) = record(&folder)?;
+    // A run that does not begin was not killed.
+    let (record, failed) = record(&folder).inspect_err(|_| drop(folder.finish()))?;
     let report = report_run::Report {
         mode,
         settings,

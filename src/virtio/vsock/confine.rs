@@ -87,6 +87,7 @@ pub(super) fn confine_thread() -> io::Result<()> {
 mod tests {
     use std::fs::{self, File};
     use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::process::Command;
     use std::thread;
@@ -94,7 +95,7 @@ mod tests {
     use rustix::fs::{CWD, Mode, OFlags};
     use rustix::mount::{MountFlags, OpenTreeFlags, UnmountFlags};
     use rustix::process::{Pid, PidfdFlags, Signal};
-    use rustix::thread::UnshareFlags;
+    use rustix::thread::ThreadNameSpaceType;
 
     use super::*;
 
@@ -143,8 +144,13 @@ mod tests {
                 refused(rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)),
             ),
             ("take ids", refused(rustix::thread::set_thread_uid(rustix::process::Uid::ROOT))),
-            ("leave namespaces", refused(rustix::thread::unshare(UnshareFlags::NEWUSER))),
+            ("enter namespaces", refused(enter_namespaces())),
         ]
+    }
+
+    fn enter_namespaces() -> rustix::io::Result<()> {
+        let stdin = io::stdin();
+        rustix::thread::move_into_thread_name_spaces(stdin.as_fd(), ThreadNameSpaceType::USER)
     }
 
     #[test]

@@ -236,7 +236,9 @@ fn serve_share<F: Served>(share: F, root: ServedRoot, controlled: Controlled, li
         let _ = serve_asks(&control, |ask, tick| controlled.answer(ask, tick));
         exit_now(0);
     })?;
-    let ended = daemon.start(&mut Listener::from(listener)).and_then(|()| daemon.wait());
+    // Whoever connects after the front end finds nobody: the listener closes before the first request.
+    let started = daemon.start(&mut Listener::from(listener));
+    let ended = started.and_then(|()| daemon.wait());
     match ended {
         Ok(()) | Err(DaemonError::HandleRequest(VhostUserError::Disconnected)) => exit_now(0),
         Err(error) => {

@@ -15,7 +15,7 @@ use vmm_sys_util::epoll::EventSet;
 use super::backend::{Backend, HOST_EVENT, new_wake};
 use super::confine::confine_thread;
 use super::muxer::CONNECTIONS_MAX;
-use crate::sys::socket::unnamed_listener;
+use crate::sys::socket::connected_listener;
 
 /// Dials that the worker has not taken yet, and the descriptor that wakes it.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl VsockBackend {
     /// Starts the device for a guest with this address. The returned descriptor is the front end's connected
     /// vhost-user socket; once its last copy is closed the device's threads end, and with them every connection.
     pub fn spawn(guest_cid: u64) -> io::Result<(VsockHandle, OwnedFd)> {
-        let (listener, front_end) = unnamed_listener()?;
+        let (listener, front_end) = connected_listener()?;
         let shared = Arc::new(Shared::new()?);
         let ours = Arc::clone(&shared);
         let (tell, told) = mpsc::sync_channel(1);

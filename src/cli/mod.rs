@@ -20,10 +20,12 @@ mod load;
 mod places;
 mod plan;
 mod printer;
+mod record;
 mod remarks;
 mod report_run;
 mod schema;
 mod settings;
+mod terminal;
 mod up;
 mod version;
 

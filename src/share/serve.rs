@@ -8,10 +8,12 @@
 //! The outer process touches nothing that a guest can reach. Either ends with the other, and both with smolvm.
 
 use std::convert::Infallible;
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -28,12 +30,14 @@ use super::confine::{Entered, enter_tree, give_up_rights};
 use super::device::{Device, Served};
 use super::filesystem::ShareFs;
 use super::identity::{Starter, choose_identity};
+use super::ownership::{NewOwner, Scope};
 use super::settings::{Pace, Settings, settings_for};
 use super::single::SingleFs;
+use super::source::ServedRoot;
 use super::spec::ShareSpec;
 use super::tree::Tree;
 use super::view::View;
-use super::wire::{CONTROL_FD, LISTENER_FD, Report, SPEC_FD, send_report, serve_views};
+use super::wire::{Answer, Ask, CONTROL_FD, LISTENER_FD, Report, SPEC_FD, send_report, serve_asks};
 use super::words::{say, speak_on_stderr};
 
 /// Why a server could not start.
@@ -61,6 +65,20 @@ struct Handed {
 
 /// Runs `smolvm __share`: the hidden command that [`super::spawn_share`] starts, useless to anybody else.
 pub fn serve_main() -> ExitCode {
+    main_then(None)
+}
+
+/// What a confined process does in place of serving.
+type Attempt = fn(&ShareSpec);
+
+/// As [`serve_main`], but once it is confined the process does something else than to serve, and ends: for tests of
+/// the confinement.
+#[doc(hidden)]
+pub fn confined_main(attempt: fn(&ShareSpec)) -> ExitCode {
+    main_then(Some(attempt))
+}
+
+fn main_then(attempt: Option<Attempt>) -> ExitCode {
     speak_on_stderr();
     let handed = match take_handed() {
         Ok(handed) => handed,
@@ -70,7 +88,7 @@ pub fn serve_main() -> ExitCode {
         }
     };
     let control = handed.control.try_clone();
-    match run(handed) {
+    match run(handed, attempt) {
         Ok(code) => ExitCode::from(code),
         Err(refusal) => {
             let report = Report::Failed { message: refusal.message, is_host_unfit: refusal.is_host_unfit };
@@ -92,7 +110,7 @@ fn take_handed() -> io::Result<Handed> {
 }
 
 /// Makes the namespaces and waits for the server in them.
-fn run(handed: Handed) -> Result<u8, Refusal> {
+fn run(handed: Handed, attempt: Option<Attempt>) -> Result<u8, Refusal> {
     let (spec, starter) = (&handed.spec, starter()?);
     let identity = choose_identity(spec, &starter).map_err(Refusal::plain)?;
     if let Some(groups) = &identity.groups {
@@ -104,7 +122,7 @@ fn run(handed: Handed) -> Result<u8, Refusal> {
     match namespace::fork_into_namespaces().map_err(denied)? {
         None => {
             drop(outer);
-            let Err(refusal) = serve(handed, inner);
+            let Err(refusal) = serve(handed, inner, attempt);
             Err(refusal)
         }
         Some(server) => {
@@ -149,7 +167,7 @@ fn wait_for(server: Pid) -> u8 {
 }
 
 /// Confines this process and serves until the front end goes. Ends the process but for a refusal.
-fn serve(handed: Handed, bond: UnixStream) -> Result<Infallible, Refusal> {
+fn serve(handed: Handed, bond: UnixStream, attempt: Option<Attempt>) -> Result<Infallible, Refusal> {
     // The other end closes without a byte where the parent could not write the id maps, and says so itself.
     if (&bond).read_exact(&mut [0]).is_err() {
         exit_now(1);
@@ -162,50 +180,88 @@ fn serve(handed: Handed, bond: UnixStream) -> Result<Infallible, Refusal> {
     let fd_limit = virtiofsd::limits::setup_rlimit_nofile(None)
         .map_err(|error| Refusal::plain(format!("cannot raise the limit of open files: {error}")))?;
     exit_on_signal(libc::SIGTERM).map_err(|error| Refusal::plain(format!("cannot set a signal handler: {error}")))?;
-    let Entered { own_fds, only } = enter_tree(&spec.tree).map_err(refuse)?;
+    let Entered { own_fds, sink, only } = enter_tree(&spec.tree).map_err(refuse)?;
     give_up_rights(&spec, &bond).map_err(refuse)?;
     // From here on every thread is confined.
-    let settings = settings_for(&spec, fd_limit, own_fds);
+    let settings = settings_for(&spec, fd_limit, own_fds, sink);
     let view = Arc::new(View::new(0, 0));
     let is_read_only = settings.tree.is_read_only;
-    let pace = settings.pace;
-    let share = open_share(settings, &view);
-    let served = share.and_then(|share| match only {
-        None => serve_share(share, pace, view, Streams { listener, control }),
-        Some(name) => serve_share(SingleFs::new(share, name, is_read_only), pace, view, Streams { listener, control }),
+    let line = Line { pace: settings.pace, listener, control };
+    let served = open_share(settings, &view).and_then(|(tree, share)| {
+        let root = ServedRoot::at(Path::new("/"), only.as_ref().map(|name| name.to_bytes().to_vec()))?;
+        if let Some(attempt) = attempt {
+            attempt(&spec);
+            exit_now(0);
+        }
+        let controlled = Controlled { tree, view, only: only.clone() };
+        match only {
+            None => serve_share(share, root, controlled, line),
+            Some(name) => serve_share(SingleFs::new(share, name, is_read_only), root, controlled, line),
+        }
     });
     let Err(error) = served;
     Err(Refusal::plain(format!("cannot serve: {error}")))
 }
 
-fn open_share(settings: Settings, view: &Arc<View>) -> io::Result<ShareFs> {
+fn open_share(settings: Settings, view: &Arc<View>) -> io::Result<(Arc<Tree>, ShareFs)> {
     // The guest's kernel applies its own umask.
     rustix::process::umask(rustix::fs::Mode::empty());
     let tree = Arc::new(Tree::open(c"/", settings.tree)?);
-    Ok(ShareFs::new(tree, settings.rules, Arc::clone(view)))
+    let share = ShareFs::new(Arc::clone(&tree), settings.rules, Arc::clone(view));
+    Ok((tree, share))
 }
 
-struct Streams {
+/// What a server speaks through, and with how many threads.
+struct Line {
+    pace: Pace,
     listener: UnixListener,
     control: File,
 }
 
-fn serve_share<F: Served>(share: F, pace: Pace, view: Arc<View>, streams: Streams) -> io::Result<Infallible> {
-    let Streams { listener, control } = streams;
+/// What the parent has a say in while the share is served.
+struct Controlled {
+    tree: Arc<Tree>,
+    view: Arc<View>,
+    /// The one file that is served of the tree.
+    only: Option<CString>,
+}
+
+fn serve_share<F: Served>(share: F, root: ServedRoot, controlled: Controlled, line: Line) -> io::Result<Infallible> {
+    let Line { pace, listener, control } = line;
     let mut daemon = daemon_for(share, pace)?;
-    send_report(&control, &Report::Ready)?;
+    send_report(&control, &Report::Ready(root))?;
     thread::Builder::new().name("control".into()).spawn(move || {
         // Whether the parent closed the stream or broke it: without a parent there is nobody to serve.
-        let _ = serve_views(&control, |uid, gid| view.set(uid, gid));
+        let _ = serve_asks(&control, |ask, tick| controlled.answer(ask, tick));
         exit_now(0);
     })?;
-    let ended = daemon.start(&mut Listener::from(listener)).and_then(|()| daemon.wait());
+    // Whoever connects after the front end finds nobody: the listener closes before the first request.
+    let started = daemon.start(&mut Listener::from(listener));
+    let ended = started.and_then(|()| daemon.wait());
     match ended {
         Ok(()) | Err(DaemonError::HandleRequest(VhostUserError::Disconnected)) => exit_now(0),
         Err(error) => {
             say(&error.to_string());
             exit_now(1)
         }
+    }
+}
+
+impl Controlled {
+    /// Does what the parent asks. An error is the parent's leaving.
+    fn answer(&self, ask: Ask, tick: &mut dyn FnMut() -> io::Result<()>) -> io::Result<Answer> {
+        match ask {
+            Ask::View { uid, gid } => self.view.set(uid, gid),
+            Ask::Record => self.tree.recorder.begin(),
+            Ask::Give { uid, gid, outputs } => {
+                let scope = Scope { tree: &self.tree, only: self.only.as_deref(), owner: NewOwner { uid, gid } };
+                return Ok(Answer::Given(match outputs {
+                    Some(outputs) => scope.give_outputs(&outputs, tick)?,
+                    None => scope.give_recorded(&self.tree.recorder.end(), tick)?,
+                }));
+            }
+        }
+        Ok(Answer::Done)
     }
 }
 

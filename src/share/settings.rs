@@ -44,23 +44,32 @@ pub(super) struct Pace {
     pub(super) patience: Duration,
 }
 
-/// Settings for a share, with this many open files allowed. `own_fds` is `/proc/self/fd`.
+/// Settings for a share, with this many open files allowed. `own_fds` is `/proc/self/fd`, `sink` is
+/// `/dev/null`.
 ///
 /// Owners in an image folder are those on the disk where root serves it; an ordinary user could unpack it only as its
 /// own, and sees all as 0:0.
-pub(super) fn settings_for(spec: &ShareSpec, fd_limit: u64, own_fds: File) -> Settings {
+pub(super) fn settings_for(spec: &ShareSpec, fd_limit: u64, own_fds: File, sink: File) -> Settings {
     let (tree, is_root) = (&spec.tree, spec.rights.uid == 0);
     let is_literal = spec.makers == Makers::Guest;
     let is_image = !tree.is_mount();
     let is_writable = tree.is_writable();
-    let timeout = match tree {
-        ShareTree::File { cache: ShareCache::Always, is_read_only: true, .. } => LONG,
+    let cache = match tree {
+        ShareTree::HostRoot | ShareTree::RootFolder { .. } => ShareCache::Always,
+        ShareTree::Folder { cache, .. } | ShareTree::File { cache, .. } => match cache {
+            // What the guest itself changes is not for ever.
+            ShareCache::Always | ShareCache::Names if is_writable => ShareCache::Auto,
+            cache => *cache,
+        },
+    };
+    let timeout = match (cache, tree) {
+        (ShareCache::Always, _) => LONG,
         // The node of a file share means whatever file has the name: what is open and what is opened next may be two,
         // which the guest's kernel tells apart only by asking.
-        ShareTree::File { .. } => Duration::ZERO,
-        ShareTree::Folder { .. } => SHORT,
-        ShareTree::HostRoot | ShareTree::RootFolder { .. } => LONG,
+        (ShareCache::Never, _) | (_, ShareTree::File { .. }) => Duration::ZERO,
+        (ShareCache::Auto | ShareCache::Names, _) => SHORT,
     };
+    let name_timeout = if cache == ShareCache::Names { LONG } else { timeout };
     // A third for files that the guest has open, one for named files, one for files without a name.
     let open_max = (fd_limit.saturating_sub(OWN_FDS) / 3).clamp(64, OPEN_MAX);
     let owners = match tree {
@@ -73,10 +82,12 @@ pub(super) fn settings_for(spec: &ShareSpec, fd_limit: u64, own_fds: File) -> Se
     let rules = Rules { is_public_only, owners, is_literal, has_xattrs: !is_image, absence: timeout };
     let tree = TreeSettings {
         is_read_only: !is_writable,
-        is_cached: is_image,
+        cache,
         timeout,
+        name_timeout,
         open_max: usize::try_from(open_max).unwrap_or(64),
         own_fds,
+        sink,
     };
     // With a single processor the guest could not ask while it is waited for.
     let patience =
@@ -98,8 +109,12 @@ mod tests {
         ShareSpec { tag: "share0".to_owned(), tree: tree.clone(), rights, makers: Makers::Owner }
     }
 
+    fn root() -> File {
+        File::open("/").unwrap()
+    }
+
     fn settings(tree: &ShareTree, is_root: bool) -> Settings {
-        settings_for(&spec(tree, is_root), 1 << 20, File::open("/").unwrap())
+        settings_for(&spec(tree, is_root), 1 << 20, root(), root())
     }
 
     #[test]
@@ -110,7 +125,7 @@ mod tests {
                 false,
             );
             assert!(share.tree.timeout <= SHORT && share.rules.absence <= SHORT);
-            assert!(!share.tree.is_cached && share.tree.is_read_only == is_read_only);
+            assert!(share.tree.cache == ShareCache::Auto && share.tree.is_read_only == is_read_only);
             assert!(!share.rules.is_public_only);
         }
     }
@@ -119,10 +134,22 @@ mod tests {
     fn guests_own_ids_are_those_of_the_disk_with_set_id_bits() {
         let tree = ShareTree::Folder { path: PathBuf::from("/x"), is_read_only: false, cache: ShareCache::Auto };
         let spec = ShareSpec { makers: Makers::Guest, ..spec(&tree, true) };
-        let rules = settings_for(&spec, 1024, File::open("/").unwrap()).rules;
+        let rules = settings_for(&spec, 1024, root(), root()).rules;
         assert!(rules.is_literal && rules.owners == Owners::Disk);
         let rules = settings(&tree, true).rules;
         assert!(!rules.is_literal && rules.owners == Owners::View);
+    }
+
+    #[test]
+    fn only_what_nobody_changes_is_believed_for_ever() {
+        let of = |is_read_only, cache| {
+            let tree = ShareTree::Folder { path: PathBuf::from("/x"), is_read_only, cache };
+            let tree = settings(&tree, false).tree;
+            (tree.cache, tree.timeout)
+        };
+        assert_eq!(of(true, ShareCache::Always), (ShareCache::Always, LONG));
+        assert_eq!(of(false, ShareCache::Always), (ShareCache::Auto, SHORT));
+        assert_eq!(of(false, ShareCache::Never), (ShareCache::Never, Duration::ZERO));
     }
 
     #[test]
@@ -141,6 +168,6 @@ mod tests {
     #[test]
     fn a_small_limit_of_open_files_is_enough() {
         let tree = ShareTree::RootFolder { path: PathBuf::from("/x") };
-        assert_eq!(settings_for(&spec(&tree, true), 1024, File::open("/").unwrap()).tree.open_max, 256);
+        assert_eq!(settings_for(&spec(&tree, true), 1024, root(), root()).tree.open_max, 256);
     }
 }

@@ -9,8 +9,8 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, fstatfs, fstatvfs, ftruncate, makedev, openat, statx};
@@ -21,6 +21,7 @@ use virtiofsd::fuse::Attr;
 use super::nodes::{FileKey, Nodes, Reach};
 use super::recorder::{RECORDED_MAX, Recorder};
 use super::rules::errno;
+use super::spec::ShareCache;
 
 /// Deeper than any path that Linux lets one name; a tree that the host folds into itself meanwhile ends here.
 const DEPTH_MAX: usize = 4096;
@@ -36,14 +37,18 @@ const LOCAL: [i64; 7] = [0xCA45_1A4E, 0x9123_683E, 0xEF53, 0xF2F5_2010, 0x0102_1
 pub(super) struct TreeSettings {
     /// Whether nothing may change.
     pub(super) is_read_only: bool,
-    /// Whether the guest may keep the content of files that it opens again.
-    pub(super) is_cached: bool,
-    /// How long the guest may believe attributes and names.
+    /// Whether the guest may keep the content of files, or may not even have it.
+    pub(super) cache: ShareCache,
+    /// How long the guest may believe attributes.
     pub(super) timeout: Duration,
+    /// How long it may believe names.
+    pub(super) name_timeout: Duration,
     /// Descriptors for files that the guest has open, and again as many for the rest.
     pub(super) open_max: usize,
     /// `/proc/self/fd`, which lies outside the tree.
     pub(super) own_fds: File,
+    /// Where what is not wanted goes.
+    pub(super) sink: File,
 }
 
 /// An open file or folder.
@@ -64,9 +69,13 @@ pub(crate) struct Tree {
     pub(super) recorder: Recorder,
     /// Whether the root lies on a file system that tells of a full disk at the write, not at the close.
     pub(super) is_local: bool,
+    /// Held, to write, by who must know that no name goes meanwhile, and, to read, by who takes or gives names.
+    pub(super) naming: RwLock<()>,
     nodes: Mutex<Nodes>,
     handles: Mutex<HashMap<u64, Arc<Handle>>>,
     next_handle: AtomicU64,
+    /// Whether the guest may have changed anything since it last asked for all to be on the disk.
+    pub(super) is_changed: AtomicBool,
     /// Devices beside the root's; the place of one in the list makes its inode numbers differ from the root's.
     devices: Mutex<Vec<u64>>,
 }
@@ -85,9 +94,11 @@ impl Tree {
             root_key,
             is_local,
             recorder: Recorder::new(RECORDED_MAX),
+            naming: RwLock::new(()),
             nodes,
             handles: Mutex::new(HashMap::new()),
             next_handle: AtomicU64::new(1),
+            is_changed: AtomicBool::new(false),
             devices: Mutex::new(Vec::new()),
         })
     }
@@ -96,6 +107,11 @@ impl Tree {
     pub(super) fn reset(&self) {
         lock(&self.handles).clear();
         *self.nodes() = Nodes::new(Arc::clone(&self.root), self.root_key, self.settings.open_max);
+    }
+
+    /// To be held while a file gets or loses a name.
+    pub(super) fn name(&self) -> RwLockReadGuard<'_, ()> {
+        self.naming.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn nodes(&self) -> MutexGuard<'_, Nodes> {
@@ -127,8 +143,8 @@ impl Tree {
     pub(super) fn entry(&self, folder: u64, name: &CStr, stat: &Statx) -> io::Result<Entry> {
         let kind = u32::from(stat.stx_mode) & libc::S_IFMT;
         let inode = self.nodes().remember(folder, name, key_of(stat), kind)?;
-        let timeout = self.settings.timeout;
-        Ok(Entry { inode, generation: 0, attr: self.attr(stat), attr_timeout: timeout, entry_timeout: timeout })
+        let (attr_timeout, entry_timeout) = (self.settings.timeout, self.settings.name_timeout);
+        Ok(Entry { inode, generation: 0, attr: self.attr(stat), attr_timeout, entry_timeout })
     }
 
     /// The attributes of a node.
@@ -138,8 +154,8 @@ impl Tree {
             Reach::Open(fd) => stat_fd(&fd),
             Reach::Named { folder, name, key } => {
                 let folder = self.node_fd(folder)?;
-                let stat = stat_name(&folder, &name).map_err(stale_if_gone)?;
-                check_key(&stat, key)?;
+                let stat = stat_name(&folder, &name).map_err(|error| self.gone(error))?;
+                self.check_found(node, &stat, key)?;
                 Ok(stat)
             }
         }
@@ -162,12 +178,33 @@ impl Tree {
         };
         while let Some((node, name, key)) = below.pop() {
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let opened = openat(&fd, &*name, flags, Mode::empty()).map_err(|error| stale_if_gone(error.into()))?;
-            check_key(&stat_fd(&opened)?, key)?;
+            let opened = openat(&fd, &*name, flags, Mode::empty()).map_err(|error| self.gone(error.into()))?;
+            self.check_found(node, &stat_fd(&opened)?, key)?;
             fd = Arc::new(opened);
-            self.nodes().keep_open(node, &fd);
+            if !self.follows_names() {
+                self.nodes().keep_open(node, &fd);
+            }
         }
         Ok(fd)
+    }
+
+    /// Whether a node is whatever has its name, rather than the file that had it.
+    fn follows_names(&self) -> bool {
+        self.settings.cache == ShareCache::Names
+    }
+
+    /// Checks that what was found at a node's name is the node.
+    fn check_found(&self, node: u64, stat: &Statx, key: FileKey) -> io::Result<()> {
+        if key_of(stat) == key {
+            return Ok(());
+        }
+        let is_same_type = || Ok::<_, io::Error>(u32::from(stat.stx_mode) & libc::S_IFMT == self.nodes().kind(node)?);
+        if self.follows_names() && is_same_type()? { Ok(()) } else { Err(errno(libc::ESTALE)) }
+    }
+
+    /// The error for a node whose name is gone: one on which the guest looks again, where that helps.
+    fn gone(&self, error: io::Error) -> io::Error {
+        if self.follows_names() { error } else { stale_if_gone(error) }
     }
 
     /// Opens the file or folder of a node with a guest's flags.
@@ -177,6 +214,11 @@ impl Tree {
             return Err(errno(libc::ENXIO));
         }
         let asked = host_flags(flags);
+        if asked & libc::O_TRUNC != 0 && asked & libc::O_ACCMODE == libc::O_RDONLY {
+            // A guest may truncate what it only reads.
+            ftruncate(self.open_node(node, libc::O_WRONLY.cast_unsigned())?, 0)?;
+            return self.open_node(node, flags & !libc::O_TRUNC.cast_unsigned());
+        }
         let flags = OFlags::from_bits_retain((asked & OPEN_FLAGS).cast_unsigned())
             | OFlags::CLOEXEC
             | OFlags::NOCTTY
@@ -187,8 +229,8 @@ impl Tree {
             Reach::Named { folder, name, key } => {
                 let folder = self.node_fd(folder)?;
                 let opened = openat(&folder, &*name, flags | OFlags::NOFOLLOW, Mode::empty());
-                let opened = opened.map_err(|error| stale_if_gone(error.into()))?;
-                check_key(&stat_fd(&opened)?, key)?;
+                let opened = opened.map_err(|error| self.gone(error.into()))?;
+                self.check_found(node, &stat_fd(&opened)?, key)?;
                 File::from(opened)
             }
         };
@@ -311,10 +353,6 @@ pub(super) fn key_of(stat: &Statx) -> FileKey {
     let has_birth = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
     let birth = if has_birth { i128::from(born.tv_sec) * 1_000_000_000 + i128::from(born.tv_nsec) } else { 0 };
     FileKey { device: device_of(stat), inode: stat.stx_ino, mount: stat.stx_mnt_id, birth }
-}
-
-fn check_key(stat: &Statx, key: FileKey) -> io::Result<()> {
-    if key_of(stat) == key { Ok(()) } else { Err(errno(libc::ESTALE)) }
 }
 
 fn stale_if_gone(error: io::Error) -> io::Error {

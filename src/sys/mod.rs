@@ -3,12 +3,15 @@
 pub mod child;
 pub mod credentials;
 pub mod exit;
+pub mod filter;
 pub mod handed;
 pub mod identity;
 pub mod kvm_probe;
+pub mod landlock;
 pub mod mount;
 pub mod namespace;
 pub mod signal;
 pub mod socket;
 pub mod statvfs;
+pub mod terminal;
 pub mod tsc;

@@ -13,10 +13,11 @@ pub(crate) use file::{Readiness, open_null, pipe, poll, unread_bytes};
 pub(crate) use launch::{Forked, Identity, Launch, LaunchError, LaunchStage, fork_child};
 pub(crate) use machine::{
     add_entropy, bring_loopback_up, ignore_broken_pipes, load_module, power_off, set_clock, set_hostname,
-    set_open_files_limit, sync_all,
+    set_open_files_limit, sync_file_system,
 };
 pub(crate) use mount::{
-    MountFlags, change_root, file_system, mount, move_mount_to_root, stat_from_server, unmount_lazily,
+    FileSystemKind, MountFlags, Stat, attach_mount, bind, change_root, clone_mount, file_system, make_bind_read_only,
+    mount, move_mount_to_root, stat_from_server, unmount_lazily,
 };
 pub(crate) use process::{ChildEnd, kill_all, kill_process, kill_process_group, wait_any_child};
 pub(crate) use vsock::{VsockListener, end_writing};

@@ -115,9 +115,9 @@ impl<F: Served> Device<F> {
                 }
             }
             owed.into_iter().for_each(|vring| self.tell(&mut vring.get_mut()));
-            let has_more =
-                vrings.iter().fold(false, |has_more, vring| vring.enable_notification().unwrap_or(false) || has_more);
-            if !has_more {
+            // Each is asked: to stop at the first would leave the others silent.
+            let refilled = vrings.iter().filter(|vring| vring.enable_notification().unwrap_or(false)).count();
+            if refilled == 0 {
                 return patience.sleep(Instant::now());
             }
         }

@@ -128,6 +128,7 @@ fn mounted(mut plan: Plan, target: &str) -> Plan {
         kind: MountPlanKind::Bind {
             tag: "share0".to_owned(),
             source: "/".into(),
+            is_file: false,
             readonly: false,
             owner: OwnerPlan::Invoker,
             guest_owner: None,

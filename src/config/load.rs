@@ -80,7 +80,7 @@ pub fn load(request: LoadRequest, files: &dyn Files) -> Loaded {
     let project = loader.first_file();
     loader.other_files();
     if let Some(project) = &project {
-        checks::check_all(project, files, loader.request.mode, &mut loader.out);
+        checks::check_all(project, files, &mut loader.out);
     }
     loader.out.sort();
     Loaded { project, diagnostics: loader.out, sources: loader.sources }

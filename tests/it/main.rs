@@ -25,6 +25,7 @@ mod killed;
 mod layers;
 mod leftovers;
 mod machine;
+mod mount_kinds;
 mod ownership;
 mod plans;
 mod probe;

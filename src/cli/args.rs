@@ -282,6 +282,10 @@ pub(crate) enum CheckFormat {
     Concise,
     /// One object
     Json,
+    /// A SARIF 2.1.0 log, for code scanning
+    Sarif,
+    /// Annotations of GitHub Actions, a line each
+    Github,
 }
 
 /// What fails a check besides errors.

@@ -15,10 +15,16 @@ use crate::diag::{self, Diagnostics, Severity};
 pub(crate) fn run(args: &CheckArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
     let loaded = load::load(settings, Mode::Check)?;
     let (diagnostics, sources) = (&loaded.diagnostics, &loaded.sources);
+    let max = args.max_diagnostics;
     match args.format {
-        CheckFormat::Full => remarks::tell(diagnostics, sources, args.max_diagnostics, printer),
-        CheckFormat::Concise => printer.data(&diag::render_concise(diagnostics, sources, args.max_diagnostics))?,
-        CheckFormat::Json => printer.data(&diag::render_json(diagnostics, sources, args.max_diagnostics))?,
+        CheckFormat::Full => remarks::tell(diagnostics, sources, max, printer),
+        CheckFormat::Concise => printer.data(&diag::render_concise(diagnostics, sources, max))?,
+        CheckFormat::Json => printer.data(&diag::render_json(diagnostics, sources, max))?,
+        CheckFormat::Sarif => printer.data(&diag::render_sarif(diagnostics, sources, max))?,
+        CheckFormat::Github => {
+            let root = remarks::github_root();
+            printer.data(&diag::render_github(diagnostics, sources, max, root.as_deref()))?;
+        }
     }
     if args.format == CheckFormat::Full && diagnostics.iter().next().is_none() {
         let name = sources.iter().next().map_or("the file", |(_, source)| source.name.as_str());

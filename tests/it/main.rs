@@ -26,6 +26,7 @@ mod probe;
 mod real_files;
 mod rules;
 mod running;
+mod sarif;
 mod scale;
 mod schema;
 mod share;

@@ -14,6 +14,7 @@ mod dotenv;
 mod entries;
 mod files;
 mod interpolate;
+mod layout;
 mod load;
 mod lower;
 mod memory_files;

@@ -1,6 +1,6 @@
 //! What an unknown key was probably meant to be.
 
-use super::super::suggest::nearest;
+use super::super::suggest::{is_certain, nearest};
 use super::keys::{Foreign, KeyTable, places_of};
 
 /// A guess, in words for the user.
@@ -10,6 +10,8 @@ pub(super) struct Guess {
     pub(super) ours: Option<&'static str>,
     /// Whether its value can stay as it is.
     pub(super) is_same_form: bool,
+    /// Whether it may be renamed without asking.
+    pub(super) is_certain: bool,
     pub(super) help: String,
 }
 
@@ -30,15 +32,16 @@ pub(super) fn guess(key: &str, table: &KeyTable) -> Guess {
     let foreign = || table.foreign.iter().filter(|word| word.help.is_some() || known().any(|ours| ours == word.ours));
     let folded = key.to_lowercase();
     if let Some(word) = foreign().find(|word| word.word == folded) {
-        return of_foreign(word, format!("smolvm calls it `{}`", word.ours));
+        return of_foreign(word, word.is_certain, format!("smolvm calls it `{}`", word.ours));
     }
     if let Some(near) = nearest(key, known()) {
         let ours = known().find(|ours| *ours == near);
-        return Guess { ours, is_same_form: true, help: format!("did you mean `{near}`?") };
+        let (is_certain, help) = (is_certain(key, known()), format!("did you mean `{near}`?"));
+        return Guess { ours, is_same_form: true, is_certain, help };
     }
     let near = nearest(key, foreign().map(|word| word.word));
     if let Some(word) = near.and_then(|near| foreign().find(|word| word.word == near)) {
-        return of_foreign(word, format!("did you mean `{}`?", word.ours));
+        return of_foreign(word, false, format!("did you mean `{}`?", word.ours));
     }
     let help = match places_of(key).first() {
         _ if key == "<<" => "to merge a map, write `<<` without quotes".to_owned(),
@@ -49,11 +52,12 @@ pub(super) fn guess(key: &str, table: &KeyTable) -> Guess {
             format!("known keys here: {}; keys that begin with `x-` are ignored", keys.join(", "))
         }
     };
-    Guess { ours: None, is_same_form: false, help }
+    Guess { ours: None, is_same_form: false, is_certain: false, help }
 }
 
-fn of_foreign(word: &Foreign, help: String) -> Guess {
-    Guess { ours: Some(word.ours), is_same_form: word.is_same_form, help: word.help.map_or(help, str::to_owned) }
+fn of_foreign(word: &Foreign, is_certain: bool, help: String) -> Guess {
+    let help = word.help.map_or(help, str::to_owned);
+    Guess { ours: Some(word.ours), is_same_form: word.is_same_form, is_certain, help }
 }
 
 /// The shape of a key's value; keys that are not run yet may have any, and are not read.

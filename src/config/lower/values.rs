@@ -40,7 +40,7 @@ impl Reader<'_> {
         let mut diagnostic = self.error(5, value, message, error.expected);
         if let Some(instead) = error.instead {
             diagnostic = diagnostic.help(format!("write `{instead}`"));
-            diagnostic = self.replace(diagnostic, false, value, instead);
+            diagnostic = self.replace(diagnostic, error.is_certain, value, instead);
         }
         self.report(diagnostic);
     }

@@ -104,7 +104,7 @@ impl Verb {
 }
 
 /// Options of `up`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct UpArgs {
     /// Steps to run, with what they need, or machines whose steps to run; all by default
     #[arg(value_name = "STEP|MACHINE")]

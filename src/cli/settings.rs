@@ -16,7 +16,7 @@ use crate::report::Verbosity as ReportVerbosity;
 pub(crate) type Volume = ReportVerbosity;
 
 /// What holds for every verb.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// Files named, in order; empty where one is to be found.
     pub(crate) files: Vec<PathBuf>,

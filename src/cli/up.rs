@@ -4,15 +4,11 @@
 
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::thread;
-
-use tokio::runtime::Runtime;
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::oneshot;
 
 use super::args::{Progress, UpArgs};
 use super::compose::{self, Chosen, Provider};
 use super::exit::{Class, ExitCode, Failure};
+use super::interrupts::Interrupts;
 use super::places::Places;
 use super::printer::Printer;
 use super::remarks;
@@ -22,15 +18,22 @@ use super::{load, plan};
 use crate::config::{self, Loaded};
 use crate::host;
 use crate::plan::Plan;
-use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, RunFolder, Signal, Summary};
-use crate::sys::socket;
+use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, RunFolder, Summary};
 
 /// Runs the project.
 pub(crate) fn run(args: &UpArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
     let mode = progress_mode(settings.progress);
-    let outcome = prepare(args, settings, printer, mode).and_then(|ready| match ready {
-        Ready::Done(code) => Ok(code),
-        Ready::Run(plan, chosen) => go(args, settings, printer, mode, *plan, chosen),
+    // Before anything else: from here on a signal is answered in words and with its code.
+    let outcome = Interrupts::listen().and_then(|mut interrupts| {
+        let ready = {
+            let (args, settings, printer) = (args.clone(), settings.clone(), *printer);
+            // A file that comes through a pipe, or from a folder that does not answer, may take for ever.
+            interrupts.unless_interrupted(move || prepare(&args, &settings, &printer, mode))??
+        };
+        match ready {
+            Ready::Done(code) => Ok(code),
+            Ready::Run(plan, chosen) => go(args, settings, printer, mode, (*plan, chosen), interrupts),
+        }
     });
     if let (Err(failure), Mode::Json) = (&outcome, mode) {
         // A program that reads events gets the end of the run as one, whatever went wrong before its start.
@@ -82,12 +85,11 @@ fn go(
     settings: &Settings,
     printer: &Printer,
     mode: Mode,
-    plan: Plan,
-    chosen: Chosen,
+    (plan, chosen): (Plan, Chosen),
+    mut interrupts: Interrupts,
 ) -> Result<ExitCode, Failure> {
     printer.note(&format!("engine: {}\n", chosen.why));
     let places = Places::find()?;
-    let mut interrupts = Interrupts::listen()?;
     let (lock, folder) = open_state(args, &places, &plan, printer, &mut interrupts)?;
     let defaults = Options::for_accel(chosen.accel);
     let options = Options {
@@ -159,51 +161,7 @@ fn open_state(
     for remark in remarks {
         printer.note(&format!("note: {remark}\n"));
     }
-    for path in socket::clear_stale() {
-        printer.note(&format!("note: cleared `{}`, which a killed run left\n", path.display()));
-    }
     Ok((lock, folder))
-}
-
-/// What hears the signals that end a run, from before it holds anything.
-struct Interrupts {
-    runtime: Runtime,
-    signals: UnboundedReceiver<Signal>,
-}
-
-impl Interrupts {
-    fn listen() -> Result<Self, Failure> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::new(Class::World, UpError::Runtime(error)))?;
-        let entered = runtime.enter();
-        let signals = run::signals().map_err(|error| Failure::new(Class::World, UpError::Signals(error)))?;
-        drop(entered);
-        Ok(Self { runtime, signals })
-    }
-
-    /// Does what may block for ever, unless a signal comes first. Then it goes on until the process has ended.
-    fn unless_interrupted<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Failure> {
-        let (sender, done) = oneshot::channel();
-        // A thread of its own: a runtime that is dropped waits for those that it knows.
-        let thread = thread::Builder::new().name("wait".to_owned()).spawn(move || sender.send(work()).is_ok());
-        thread.map_err(|error| Failure::new(Class::World, UpError::Runtime(error)))?;
-        let signals = &mut self.signals;
-        self.runtime.block_on(async {
-            tokio::select! {
-                Some(signal) = signals.recv() => {
-                    Err(Failure::new(Class::Interrupted(signal), UpError::Interrupted(signal.name())))
-                }
-                Ok(value) = done => Ok(value),
-                else => Err(Failure::new(Class::World, UpError::Wait)),
-            }
-        })
-    }
 }
 
 /// The command that runs the same project again.
@@ -238,19 +196,6 @@ fn progress_mode(progress: Progress) -> Mode {
         Progress::Auto if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() => Mode::Tty,
         Progress::Auto => Mode::Plain,
     }
-}
-
-/// Why a run could not begin.
-#[derive(Debug, thiserror::Error)]
-enum UpError {
-    #[error("the runtime cannot be started")]
-    Runtime(#[source] std::io::Error),
-    #[error("signals cannot be handled")]
-    Signals(#[source] std::io::Error),
-    #[error("interrupted by {0}")]
-    Interrupted(&'static str),
-    #[error("the wait for the project ended without its lock")]
-    Wait,
 }
 
 #[cfg(test)]

@@ -124,6 +124,8 @@ pub(super) enum EndStage {
     Terminated,
     /// The agent owes an answer, about its start or its outputs.
     Unanswered,
+    /// It was to be started, and the agent has not said that it was.
+    Unstarted,
 }
 
 /// Why a step did not start.

@@ -14,6 +14,8 @@ pub(super) const GRACE: Duration = Duration::from_secs(10);
 pub(super) const FINALLY_AFTER_INTERRUPT: Duration = Duration::from_secs(10);
 /// For the agent to carry out what takes it no time.
 const ANSWER: Duration = Duration::from_secs(5);
+/// For the agent to start a command: its user is looked up, its program is read through a share.
+const START: Duration = Duration::from_secs(30);
 /// For the end of a VM whose agent is gone: a panic takes its time to print.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// For what a guest wrote before its VM ended.
@@ -48,6 +50,10 @@ impl TimeLimits {
 
     pub(super) fn answer(self) -> Duration {
         ANSWER * self.factor
+    }
+
+    pub(super) fn start(self) -> Duration {
+        START * self.factor
     }
 
     pub(super) fn last_words(self) -> Duration {

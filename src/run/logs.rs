@@ -1,4 +1,7 @@
-//! The log files of a run: what each step and each machine's console wrote, byte for byte.
+//! The log files of a run: what each step and each machine's console wrote, byte for byte, up to a limit.
+//!
+//! A guest can write for ever, the host's disk has an end: a log that has reached its limit says so and is closed.
+//! What follows is still told, it is only not kept.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -8,16 +11,37 @@ use std::path::PathBuf;
 use super::state::RunFolder;
 use crate::event::{Event, OutputOf};
 
+/// Most bytes that are kept of a step.
+const STEP_MAX: u64 = 1 << 30;
+/// Most bytes that are kept of a console: the kernel's words, and those of what steps left running.
+const CONSOLE_MAX: u64 = 16 << 20;
+
 /// Log files, opened when something is written. A file that cannot be written is given up and named once.
 #[derive(Debug)]
 pub(super) struct Logs {
     folder: RunFolder,
-    files: HashMap<OutputOf, Option<File>>,
+    files: HashMap<OutputOf, Option<Log>>,
+    step_max: u64,
+    console_max: u64,
+}
+
+/// A file and how much may still be written to it.
+#[derive(Debug)]
+struct Log {
+    file: File,
+    left: u64,
+    max: u64,
+}
+
+/// Why nothing more is written.
+enum Stop {
+    Full(u64),
+    Failed(io::Error),
 }
 
 impl Logs {
     pub(super) fn new(folder: RunFolder) -> Self {
-        Self { folder, files: HashMap::new() }
+        Self { folder, files: HashMap::new(), step_max: STEP_MAX, console_max: CONSOLE_MAX }
     }
 
     /// Records what an event says, and returns a warning where that failed.
@@ -34,26 +58,81 @@ impl Logs {
     }
 
     fn write(&mut self, of: &OutputOf, bytes: &[u8]) -> Option<String> {
-        let path = match of {
-            OutputOf::Step(step) => self.folder.step_log(step),
-            OutputOf::Machine(machine) => self.folder.console(machine),
+        let (path, max) = match of {
+            OutputOf::Step(step) => (self.folder.step_log(step), self.step_max),
+            OutputOf::Machine(machine) => (self.folder.console(machine), self.console_max),
         };
         if !self.files.contains_key(of) {
             match create(&path) {
-                Ok(file) => self.files.insert(of.clone(), Some(file)),
+                Ok(file) => self.files.insert(of.clone(), Some(Log { file, left: max, max })),
                 Err(error) => {
                     self.files.insert(of.clone(), None);
                     return Some(format!("cannot write the log `{}`: {error}", path.display()));
                 }
             };
         }
-        let file = self.files.get_mut(of)?;
-        let failed = file.as_mut()?.write_all(bytes).err()?;
-        *file = None;
-        Some(format!("cannot write the log `{}`: {failed}; what follows is not in it", path.display()))
+        let log = self.files.get_mut(of)?;
+        let stop = log.as_mut()?.write(bytes).err()?;
+        *log = None;
+        Some(match stop {
+            Stop::Full(max) => {
+                let size = render_bytes(max);
+                format!(
+                    "the log `{}` has reached {size}, the most that is kept; what follows is not in it",
+                    path.display()
+                )
+            }
+            Stop::Failed(error) => {
+                format!("cannot write the log `{}`: {error}; what follows is not in it", path.display())
+            }
+        })
+    }
+}
+
+impl Log {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        let fits = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        self.file.write_all(&bytes[..fits]).map_err(Stop::Failed)?;
+        self.left -= fits as u64;
+        if fits == bytes.len() {
+            return Ok(());
+        }
+        let notice = format!("\n[smolvm: {} is the most that is kept of a log]\n", render_bytes(self.max));
+        self.file.write_all(notice.as_bytes()).map_err(Stop::Failed)?;
+        Err(Stop::Full(self.max))
+    }
+}
+
+fn render_bytes(count: u64) -> String {
+    match count {
+        _ if count >= 1 << 30 && count % (1 << 30) == 0 => format!("{} GiB", count >> 30),
+        _ if count >= 1 << 20 && count % (1 << 20) == 0 => format!("{} MiB", count >> 20),
+        _ => format!("{count} bytes"),
     }
 }
 
 fn create(path: &PathBuf) -> io::Result<File> {
     File::options().write(true).create(true).truncate(true).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Stream;
+
+    #[test]
+    fn a_log_ends_at_its_limit_and_says_so_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut logs = Logs::new(RunFolder::fake("1", folder.path()));
+        logs.console_max = 10;
+        let of = OutputOf::Machine("box".to_owned());
+        let output = |text: &str| Event::Output { of: of.clone(), stream: Stream::Console, bytes: text.into() };
+        assert_eq!(logs.record(&output("123456")), None);
+        let warning = logs.record(&output("789abc")).unwrap();
+        assert!(warning.contains("box.console` has reached 10 bytes, the most that is kept"), "{warning}");
+        assert_eq!(logs.record(&output("more")), None);
+        let text = std::fs::read_to_string(folder.path().join("box.console")).unwrap();
+        assert_eq!(text, "123456789a\n[smolvm: 10 bytes is the most that is kept of a log]\n");
+        assert_eq!((render_bytes(STEP_MAX), render_bytes(CONSOLE_MAX)), ("1 GiB".to_owned(), "16 MiB".to_owned()));
+    }
 }

@@ -145,6 +145,10 @@ impl Step {
             (At::Starting | At::Checking, In::Overdue(EndStage::Unanswered)) => {
                 vec![Do::KillMachine(format!("the agent does not answer about step `{}`", self.facts.id))]
             }
+            (At::Starting, In::Overdue(EndStage::Unstarted)) => {
+                let limit = duration(self.limits.start());
+                vec![Do::KillMachine(format!("the agent did not start step `{}` within {limit}", self.facts.id))]
+            }
             (At::Checking, In::Outputs(result)) => self.checked(result),
             _ => Vec::new(),
         }
@@ -153,7 +157,7 @@ impl Step {
     fn begin(&mut self) -> Vec<StepEffect> {
         self.state = At::Starting;
         let timer = self.facts.timeout.map(|timeout| Do::Arm(Timer::StepTime(self.facts.index), timeout));
-        [Do::Exec].into_iter().chain(timer).collect()
+        [Do::Exec, self.arm(EndStage::Unstarted, self.limits.start())].into_iter().chain(timer).collect()
     }
 
     fn cancel(&mut self, reason: CancelReason) -> Vec<StepEffect> {
@@ -405,6 +409,17 @@ mod tests {
         step.on(In::Begin);
         assert!(matches!(step.on(In::Cancel(CancelReason::Interrupt))[..], [Do::Arm(..)]));
         assert_eq!(step.on(In::Started(Ok(())))[0], Do::Signal(2));
+    }
+
+    #[test]
+    fn an_agent_that_never_starts_a_step_ends_its_machine() {
+        let mut silent = step(None, false);
+        let timer = Timer::StepEnd(0, EndStage::Unstarted);
+        assert_eq!(silent.on(In::Begin), [Do::Exec, Do::Arm(timer, Duration::from_secs(30))]);
+        let cause = "the agent did not start step `compile` within 30s".to_owned();
+        assert_eq!(silent.on(In::Overdue(EndStage::Unstarted)), [Do::KillMachine(cause)]);
+        // It runs, or its outputs are looked for: the time of its start is no longer of interest.
+        assert_eq!(running().on(In::Overdue(EndStage::Unstarted)), []);
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! user 0 of the namespace ─► the share is the root ─► Landlock ─► capabilities ─► dies with its parent ─► seccomp
 //! ```
 
+use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
@@ -19,6 +21,7 @@ use virtiofsd::seccomp::{SeccompAction, enable_seccomp};
 
 use crate::sys::{credentials, mount};
 
+use super::single::{LINKS_MAX, plain_name};
 use super::spec::{Makers, ShareSpec, ShareTree};
 
 /// Where a tree is attached before it becomes the root: a folder that each Linux system has, hidden by it only here.
@@ -50,10 +53,10 @@ pub(super) enum ConfineError {
         /// Why.
         source: io::Error,
     },
-    /// The folder cannot be opened with the owner's rights.
-    #[error("cannot open the folder `{path}`: {source}")]
+    /// The folder or file cannot be opened with the owner's rights.
+    #[error("cannot open `{path}`: {source}")]
     Open {
-        /// The folder.
+        /// Its path.
         path: String,
         /// Why.
         source: io::Error,
@@ -64,6 +67,20 @@ pub(super) enum ConfineError {
         /// The path.
         path: String,
     },
+    /// The share is not a file.
+    #[error("`{path}` is not a plain file")]
+    NotFile {
+        /// The path.
+        path: String,
+    },
+}
+
+/// A process whose root is the tree.
+pub(super) struct Entered {
+    /// `/proc/self/fd` of the host's proc, which the passthrough needs and which the new root lacks.
+    pub(super) own_fds: File,
+    /// The one name in the root that is served, where it is not all of them.
+    pub(super) only: Option<CString>,
 }
 
 fn denied<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> ConfineError {
@@ -77,20 +94,55 @@ impl ConfineError {
     }
 }
 
-/// Becomes user 0 of the namespace, makes the tree the root, and returns `/proc/self/fd` of the host's proc, which the
-/// passthrough needs and which the new root lacks.
-pub(super) fn enter_tree(tree: &ShareTree) -> Result<File, ConfineError> {
+/// Becomes user 0 of the namespace and makes the tree the root.
+pub(super) fn enter_tree(tree: &ShareTree) -> Result<Entered, ConfineError> {
     credentials::become_user(0, 0).map_err(denied("taking on the owner's ids"))?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let own_fds = openat(CWD, "/proc/self/fd", flags, Mode::empty()).map_err(denied("opening `/proc/self/fd`"))?;
     mount::make_mounts_private().map_err(denied("changing mounts"))?;
-    let root = match tree {
-        ShareTree::Folder { path, is_read_only, .. } => folder_tree(path, *is_read_only)?,
-        ShareTree::RootFolder { path } => folder_tree(path, true)?,
-        ShareTree::HostRoot => host_tree()?,
+    let (root, only) = match tree {
+        ShareTree::Folder { path, is_read_only, .. } => (folder_tree(path, *is_read_only)?, None),
+        ShareTree::File { path, is_read_only, .. } => {
+            let (folder, name) = place_of_file(path)?;
+            (folder_tree(&folder, *is_read_only)?, Some(name))
+        }
+        ShareTree::RootFolder { path } => (folder_tree(path, true)?, None),
+        ShareTree::HostRoot => (host_tree()?, None),
     };
     mount::enter_root(root).map_err(denied("changing the root"))?;
-    Ok(File::from(own_fds))
+    Ok(Entered { own_fds: File::from(own_fds), only })
+}
+
+/// The folder in which a file is found, and the name there. A link that leads to another folder is followed now, and
+/// that folder is the one; a link to another name of its folder is left to be followed whenever the file is asked for.
+fn place_of_file(path: &Path) -> Result<(PathBuf, CString), ConfineError> {
+    let cannot = |source| ConfineError::Open { path: path.display().to_string(), source };
+    let no_file = || ConfineError::NotFile { path: path.display().to_string() };
+    if !std::fs::metadata(path).map_err(cannot)?.is_file() {
+        return Err(no_file());
+    }
+    let mut place = split(path).ok_or_else(no_file)?;
+    let mut name = place.1.clone();
+    for _ in 0..LINKS_MAX {
+        place.0 = place.0.canonicalize().map_err(cannot)?;
+        match std::fs::read_link(place.0.join(&name)) {
+            Ok(target) if plain_name(target.as_os_str().as_bytes().to_vec()).is_ok() => name = target.into(),
+            Ok(target) => {
+                place = split(&place.0.join(target)).ok_or_else(no_file)?;
+                name.clone_from(&place.1);
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                let name = CString::new(place.1.as_bytes()).map_err(|_| no_file())?;
+                return Ok((place.0, name));
+            }
+            Err(error) => return Err(cannot(error)),
+        }
+    }
+    Err(cannot(io::Error::from_raw_os_error(libc::ELOOP)))
+}
+
+fn split(path: &Path) -> Option<(PathBuf, OsString)> {
+    Some((path.parent()?.to_owned(), path.file_name()?.to_owned()))
 }
 
 fn folder_tree(path: &Path, is_read_only: bool) -> Result<OwnedFd, ConfineError> {
@@ -123,7 +175,7 @@ fn host_tree() -> Result<OwnedFd, ConfineError> {
 
 /// Gives up all that serving the tree does not need. `bond` is the descriptor whose other end only the parent holds.
 pub(super) fn give_up_rights(spec: &ShareSpec, bond: impl AsFd) -> Result<(), ConfineError> {
-    let is_writable = matches!(spec.tree, ShareTree::Folder { is_read_only: false, .. });
+    let is_writable = spec.tree.is_writable();
     // Root in the guest reads and writes the owner's own files whatever their modes. CAP_FSETID only where the guest's
     // ids are taken: without it the kernel drops set-id bits of files that are written.
     let kept = match spec.tree {
@@ -138,7 +190,7 @@ pub(super) fn give_up_rights(spec: &ShareSpec, bond: impl AsFd) -> Result<(), Co
     if kept.contains(CapabilitySet::SETUID) {
         credentials::keep_capabilities_whoever_acts().map_err(denied("keeping capabilities"))?;
     }
-    restrict_paths(is_writable).map_err(|error| ConfineError::Denied { step: "Landlock", source: error })?;
+    restrict_paths(&spec.tree).map_err(|error| ConfineError::Denied { step: "Landlock", source: error })?;
     credentials::keep_capabilities(kept).map_err(denied("giving up capabilities"))?;
     credentials::die_with_parent(bond).map_err(denied("a bond to the parent process"))?;
     let filter = enable_seccomp(SeccompAction::Kill, false).map_err(io::Error::other);
@@ -146,7 +198,7 @@ pub(super) fn give_up_rights(spec: &ShareSpec, bond: impl AsFd) -> Result<(), Co
 }
 
 /// Landlock, where the kernel has it: nothing but the share, no program of it, no network.
-fn restrict_paths(is_writable: bool) -> io::Result<()> {
+fn restrict_paths(tree: &ShareTree) -> io::Result<()> {
     // Kernels before 5.19 deny every rename to another folder to whoever uses Landlock.
     let probe = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
     if probe.handle_access(AccessFs::Refer).is_err() {
@@ -154,7 +206,12 @@ fn restrict_paths(is_writable: bool) -> io::Result<()> {
     }
     let abi = ABI::V6;
     let never = AccessFs::Execute | AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::IoctlDev;
-    let all: BitFlags<AccessFs> = if is_writable { AccessFs::from_all(abi) } else { AccessFs::from_read(abi) };
+    let all: BitFlags<AccessFs> = match tree {
+        ShareTree::File { is_read_only: true, .. } => AccessFs::ReadFile.into(),
+        ShareTree::File { .. } => AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate,
+        tree if tree.is_writable() => AccessFs::from_all(abi),
+        _ => AccessFs::from_read(abi),
+    };
     let root = PathFd::new("/").map_err(io::Error::other)?;
     let restricted = Ruleset::default()
         .handle_access(AccessFs::from_all(abi))

@@ -21,6 +21,7 @@ mod recorder;
 mod rules;
 mod serve;
 mod settings;
+mod single;
 mod spawn;
 mod spec;
 mod tree;

@@ -19,16 +19,18 @@ use std::thread;
 use rustix::process::{Pid, WaitOptions, getegid, geteuid, waitpid};
 use vhost::vhost_user::{Error as VhostUserError, Listener};
 use vhost_user_backend::{Error as DaemonError, VhostUserDaemon};
+use virtiofsd::filesystem::{FileSystem, SerializableFileSystem};
 use virtiofsd::vhost_user::{VhostUserFsBackend, VhostUserFsBackendBuilder};
 use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 
 use crate::sys::exit::{exit_now, exit_on_signal};
 use crate::sys::{credentials, namespace};
 
-use super::confine::{enter_tree, give_up_rights};
+use super::confine::{Entered, enter_tree, give_up_rights};
 use super::filesystem::ShareFs;
 use super::identity::{Starter, choose_identity};
 use super::settings::{Settings, settings_for};
+use super::single::SingleFs;
 use super::spec::ShareSpec;
 use super::tree::Tree;
 use super::view::View;
@@ -161,22 +163,39 @@ fn serve(handed: Handed, bond: UnixStream) -> Result<Infallible, Refusal> {
     let fd_limit = virtiofsd::limits::setup_rlimit_nofile(None)
         .map_err(|error| Refusal::plain(format!("cannot raise the limit of open files: {error}")))?;
     exit_on_signal(libc::SIGTERM).map_err(|error| Refusal::plain(format!("cannot set a signal handler: {error}")))?;
-    let own_fds = enter_tree(&spec.tree).map_err(refuse)?;
+    let Entered { own_fds, only } = enter_tree(&spec.tree).map_err(refuse)?;
     give_up_rights(&spec, &bond).map_err(refuse)?;
     // From here on every thread is confined.
     let settings = settings_for(&spec, fd_limit, own_fds);
     let view = Arc::new(View::new(0, 0));
-    let served = serve_tree(settings, view, listener, control);
+    let is_read_only = settings.tree.is_read_only;
+    let threads = settings.threads;
+    let share = open_share(settings, &view);
+    let served = share.and_then(|share| match only {
+        None => serve_share(share, threads, view, Streams { listener, control }),
+        Some(name) => {
+            serve_share(SingleFs::new(share, name, is_read_only), threads, view, Streams { listener, control })
+        }
+    });
     let Err(error) = served;
     Err(Refusal::plain(format!("cannot serve: {error}")))
 }
 
-fn serve_tree(settings: Settings, view: Arc<View>, listener: UnixListener, control: File) -> io::Result<Infallible> {
+fn open_share(settings: Settings, view: &Arc<View>) -> io::Result<ShareFs> {
     // The guest's kernel applies its own umask.
     rustix::process::umask(rustix::fs::Mode::empty());
     let tree = Arc::new(Tree::open(c"/", settings.tree)?);
-    let share = ShareFs::new(Arc::clone(&tree), settings.rules, Arc::clone(&view));
-    let mut daemon = daemon_for(share, settings.threads)?;
+    Ok(ShareFs::new(tree, settings.rules, Arc::clone(view)))
+}
+
+struct Streams {
+    listener: UnixListener,
+    control: File,
+}
+
+fn serve_share<F: Served>(share: F, threads: usize, view: Arc<View>, streams: Streams) -> io::Result<Infallible> {
+    let Streams { listener, control } = streams;
+    let mut daemon = daemon_for(share, threads)?;
     send_report(&control, &Report::Ready)?;
     thread::Builder::new().name("control".into()).spawn(move || {
         // Whether the parent closed the stream or broke it: without a parent there is nobody to serve.
@@ -193,9 +212,12 @@ fn serve_tree(settings: Settings, view: Arc<View>, listener: UnixListener, contr
     }
 }
 
-type Daemon = VhostUserDaemon<Arc<VhostUserFsBackend<ShareFs>>>;
+type Daemon<F> = VhostUserDaemon<Arc<VhostUserFsBackend<F>>>;
 
-fn daemon_for(share: ShareFs, threads: usize) -> io::Result<Daemon> {
+trait Served: FileSystem + SerializableFileSystem + Send + Sync + 'static {}
+impl<F: FileSystem + SerializableFileSystem + Send + Sync + 'static> Served for F {}
+
+fn daemon_for<F: Served>(share: F, threads: usize) -> io::Result<Daemon<F>> {
     // No tag: the engine answers for the configuration space.
     let backend = VhostUserFsBackendBuilder::default().set_tag(None).set_thread_pool_size(threads).build(share)?;
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());

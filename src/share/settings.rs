@@ -4,7 +4,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use super::rules::{Owners, Rules};
-use super::spec::{Makers, ShareSpec, ShareTree};
+use super::spec::{Makers, ShareCache, ShareSpec, ShareTree};
 use super::tree::TreeSettings;
 
 /// Open files that the server needs for itself.
@@ -38,14 +38,21 @@ pub(super) struct Settings {
 pub(super) fn settings_for(spec: &ShareSpec, fd_limit: u64, own_fds: File) -> Settings {
     let (tree, is_root) = (&spec.tree, spec.rights.uid == 0);
     let is_literal = spec.makers == Makers::Guest;
-    let is_image = !matches!(tree, ShareTree::Folder { .. });
-    let is_writable = matches!(tree, ShareTree::Folder { is_read_only: false, .. });
-    let timeout = if is_image { LONG } else { SHORT };
+    let is_image = !tree.is_mount();
+    let is_writable = tree.is_writable();
+    let timeout = match tree {
+        ShareTree::File { cache: ShareCache::Always, is_read_only: true, .. } => LONG,
+        // The node of a file share means whatever file has the name: what is open and what is opened next may be two,
+        // which the guest's kernel tells apart only by asking.
+        ShareTree::File { .. } => Duration::ZERO,
+        ShareTree::Folder { .. } => SHORT,
+        ShareTree::HostRoot | ShareTree::RootFolder { .. } => LONG,
+    };
     // A third for files that the guest has open, one for named files, one for files without a name.
     let open_max = (fd_limit.saturating_sub(OWN_FDS) / 3).clamp(64, OPEN_MAX);
     let owners = match tree {
-        ShareTree::Folder { .. } if is_literal => Owners::Disk,
-        ShareTree::Folder { .. } => Owners::View,
+        ShareTree::Folder { .. } | ShareTree::File { .. } if is_literal => Owners::Disk,
+        ShareTree::Folder { .. } | ShareTree::File { .. } => Owners::View,
         ShareTree::RootFolder { .. } if is_root => Owners::Disk,
         ShareTree::RootFolder { .. } | ShareTree::HostRoot => Owners::Root,
     };

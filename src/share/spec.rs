@@ -16,6 +16,15 @@ pub enum ShareTree {
         /// How long the guest may believe what it read.
         cache: ShareCache,
     },
+    /// One file of a mount, found by its name each time that the guest asks for it: a folder that holds nothing else.
+    File {
+        /// Absolute path on the host. Where it is a link, what it leads to is served.
+        path: PathBuf,
+        /// Whether every write is refused on the host's side.
+        is_read_only: bool,
+        /// How long the guest may believe what it read.
+        cache: ShareCache,
+    },
     /// The root file system of this computer without what is private (`image: host`), read-only, all seen as 0:0.
     HostRoot,
     /// An unpacked root file system (`image: dir:`), read-only.
@@ -23,6 +32,18 @@ pub enum ShareTree {
         /// Absolute path on the host.
         path: PathBuf,
     },
+}
+
+impl ShareTree {
+    /// Whether the guest may change anything.
+    pub fn is_writable(&self) -> bool {
+        matches!(self, Self::Folder { is_read_only: false, .. } | Self::File { is_read_only: false, .. })
+    }
+
+    /// Whether it belongs to a mount, rather than to an image.
+    pub fn is_mount(&self) -> bool {
+        matches!(self, Self::Folder { .. } | Self::File { .. })
+    }
 }
 
 /// How long a guest may believe what it read of a folder or file.

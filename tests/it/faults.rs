@@ -1,7 +1,6 @@
 //! What goes wrong in a machine or around it while steps run: each fault ends its step at once and is named.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -10,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::events::{Ran, bytes_of};
 use crate::invoker::{Invoker, Stage};
 use crate::probe::with_probe;
-use crate::running::{Live, signal};
+use crate::running::{Live, signal, status_number};
 use crate::support::{Case, machines};
 
 /// Longer than any fault may take to end its step.
@@ -303,13 +302,6 @@ fn flood() -> Vec<u8> {
     bytes
 }
 
-/// Most memory that a process has had, in KiB.
-fn peak_kib(pid: u32) -> Option<u64> {
-    let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().trim_end_matches(" kB").parse().ok()
-}
-
 #[test]
 fn a_flood_arrives_whole_in_bounded_memory() {
     let Some(_machines) = machines() else { return };
@@ -334,7 +326,7 @@ steps:
     let (mut out, mut err, mut peak) = (Sha256::new(), Sha256::new(), 0);
     loop {
         let event = run.next().expect("the step ends");
-        peak = peak.max(peak_kib(run.pid()).unwrap_or(0));
+        peak = peak.max(status_number(run.pid(), "VmHWM:", 10).unwrap_or(0));
         match (event["event"].as_str().unwrap(), event["step"].as_str(), event["stream"].as_str()) {
             ("output", Some("flood"), Some("stdout")) => out.update(bytes_of(&event)),
             ("output", Some("flood"), Some("stderr")) => err.update(bytes_of(&event)),

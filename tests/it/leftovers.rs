@@ -134,6 +134,26 @@ fn a_download_that_is_killed_is_swept_by_the_next_run() {
 }
 
 #[test]
+fn sockets_of_killed_runs_are_cleared_by_whatever_verb_comes_next() {
+    as_everyone(|who| {
+        let world = World::without_kernel(who);
+        world.project("", "steps:\n  - run: [\"true\"]\n");
+        for place in ["run", "tmp"] {
+            for verb in [&["check"][..], &["plan"], &["doctor"], &["up", "--dry-run"]] {
+                let folder = format!("{place}/smolvm-0123456789abcdef");
+                world.make_folder(&folder);
+                drop(UnixListener::bind(world.place(&folder).join("fedcba9876543210")).unwrap());
+                let output = world.command(verb).output().unwrap();
+                let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+                let note = format!("note: cleared `{}`, which a killed run left\n", world.place(&folder).display());
+                assert!(stderr.contains(&note), "{verb:?}: {stderr}");
+                world.assert_only_state_stays();
+            }
+        }
+    });
+}
+
+#[test]
 fn after_a_failure_and_a_reader_that_left_nothing_stays() {
     let Some(_machines) = machines() else { return };
     let world = World::new(Who::Ourselves);

@@ -1,6 +1,7 @@
 /* A program for guests, linked statically so that it needs nothing of the image: says what it sees, and tries things. */
 
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -9,11 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/random.h>
 #include <sys/reboot.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/user.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <linux/vm_sockets.h>
 
@@ -99,6 +104,74 @@ static int eat(void) {
             return 1;
 }
 
+/* Stops every thread of process 1, or its first one only, and never lets it go. */
+static int hold_init(int is_all) {
+    DIR *tasks = opendir("/proc/1/task");
+    if (!tasks) return perror("tasks"), 1;
+    for (struct dirent *each; (each = readdir(tasks));) {
+        int thread = atoi(each->d_name);
+        if (thread < 1 || (thread > 1 && !is_all)) continue;
+        if (ptrace(PTRACE_SEIZE, thread, 0, 0) != 0) return perror("seize"), 1;
+        if (ptrace(PTRACE_INTERRUPT, thread, 0, 0) != 0) return perror("interrupt"), 1;
+    }
+    puts("held");
+    fflush(stdout);
+    for (;;) pause();
+}
+
+/* Lets process 1 go on at an address where nothing is. */
+static int crash_init(void) {
+    struct user_regs_struct registers;
+    if (ptrace(PTRACE_ATTACH, 1, 0, 0) != 0) return perror("attach"), 1;
+    waitpid(1, NULL, __WALL);
+    if (ptrace(PTRACE_GETREGS, 1, 0, &registers) != 0) return perror("registers"), 1;
+    registers.rip = 16;
+    registers.orig_rax = -1;
+    if (ptrace(PTRACE_SETREGS, 1, 0, &registers) != 0) return perror("registers"), 1;
+    return ptrace(PTRACE_DETACH, 1, 0, 0) != 0;
+}
+
+/* Writes numbered lines for ever, and says each number when its line is on the disk. */
+static int write_and_sync(const char *path) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (fd < 0) return perror(path), 1;
+    for (unsigned number = 0;; number++) {
+        char line[33];
+        snprintf(line, sizeof line, "%031u\n", number);
+        if (write(fd, line, 32) != 32 || fsync(fd) != 0) return perror(path), 1;
+        printf("%u\n", number);
+        fflush(stdout);
+    }
+}
+
+/* Opens a file until it is open so often; says how often, and why not more often. */
+static int open_often(const char *path, int count) {
+    struct rlimit limit = {count + 100, count + 100};
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) return perror("limit"), 1;
+    int done = 0;
+    while (done < count && open(path, O_RDONLY) >= 0) done++;
+    printf("%d: %s\n", done, done < count ? strerror(errno) : "all");
+    return 0;
+}
+
+/* Fills streams to the host that nobody reads, and asks for more of them, for so many seconds. */
+static int flood_host(int seconds) {
+    time_t end = time(NULL) + seconds;
+    static char bytes[1 << 16];
+    unsigned long tried = 0;
+    for (unsigned port = 1; time(NULL) < end; port++) {
+        struct sockaddr_vm peer = {.svm_family = AF_VSOCK, .svm_cid = 2, .svm_port = port};
+        int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        if (fd < 0) return perror("socket"), 1;
+        connect(fd, (struct sockaddr *)&peer, sizeof peer);
+        send(fd, bytes, sizeof bytes, MSG_NOSIGNAL);
+        close(fd);
+        tried++;
+    }
+    printf("%s\n", tried > 100 ? "flooded" : "slow");
+    return 0;
+}
+
 int main(int count, char **words) {
     if (count < 2) return 64;
     if (!strcmp(words[1], "who")) return say_who();
@@ -106,6 +179,11 @@ int main(int count, char **words) {
     if (!strcmp(words[1], "random")) return random_at_once();
     if (!strcmp(words[1], "orphans")) return leave_orphans(atoi(words[2]));
     if (!strcmp(words[1], "eat")) return eat();
+    if (!strcmp(words[1], "hold")) return hold_init(!strcmp(words[2], "all"));
+    if (!strcmp(words[1], "crash")) return crash_init();
+    if (!strcmp(words[1], "sync")) return write_and_sync(words[2]);
+    if (!strcmp(words[1], "files")) return open_often(words[2], atoi(words[3]));
+    if (!strcmp(words[1], "flood")) return flood_host(atoi(words[2]));
     if (!strcmp(words[1], "off")) return reboot(RB_POWER_OFF);
     if (!strcmp(words[1], "device")) {
         if (mknod(words[2], S_IFBLK | 0666, 0xfe00) != 0) printf("%s\n", strerror(errno));

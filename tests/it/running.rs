@@ -117,6 +117,16 @@ impl Live {
         }
     }
 
+    /// Waits until it has set a handler for a signal.
+    pub(crate) fn until_heard(&self, signal: Signal) {
+        let start = Instant::now();
+        let bit = 1_u64 << (signal.as_raw() - 1);
+        while status_number(self.pid(), "SigCgt:", 16).is_none_or(|mask| mask & bit == 0) {
+            assert!(start.elapsed() < EVENT_LIMIT, "{signal:?} is not heard");
+            thread::yield_now();
+        }
+    }
+
     /// Processes below smolvm's whose command line holds this word, as it is.
     pub(crate) fn processes(&self, word: &str) -> Vec<u32> {
         let mut found = Vec::new();
@@ -182,6 +192,13 @@ fn children(parent: u32) -> Vec<u32> {
     let Ok(tasks) = fs::read_dir(format!("/proc/{parent}/task")) else { return Vec::new() };
     let lists = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok());
     lists.flat_map(|list| list.split(' ').filter_map(|pid| pid.trim().parse().ok()).collect::<Vec<_>>()).collect()
+}
+
+/// A number of a process's `status`.
+pub(crate) fn status_number(pid: u32, name: &str, radix: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let value = status.lines().find_map(|line| line.strip_prefix(name))?.trim();
+    u64::from_str_radix(value.split(' ').next()?, radix).ok()
 }
 
 fn pid_of(pid: u32) -> Pid {

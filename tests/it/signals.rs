@@ -34,6 +34,25 @@ fn preparing(world: &World) -> (std::fs::File, Live) {
 }
 
 #[test]
+fn while_it_waits_for_its_file() {
+    let world = World::without_kernel(Who::Ourselves);
+    for (signal, code, name) in [(Signal::INT, 130, "SIGINT"), (Signal::TERM, 143, "SIGTERM")] {
+        let args = ["-f", "-", "--project-directory", ".", "up", "--progress", "json"];
+        let mut command = world.command(&args);
+        let (reader, writer) = std::io::pipe().unwrap();
+        command.stdin(reader);
+        let mut live = Live::start(command);
+        live.until_heard(signal);
+        live.signal(signal);
+        let ended = live.finish();
+        ended.assert_run("interrupted", code, &format!("interrupted by {name}"));
+        assert!(ended.after < AT_ONCE, "{:?}", ended.after);
+        drop(writer);
+        world.assert_nothing_stays();
+    }
+}
+
+#[test]
 fn while_it_prepares_a_machine() {
     as_everyone(|who| {
         let world = World::without_kernel(who);

@@ -90,7 +90,7 @@ impl Provide for Provider {
                 return Err(ProvideError { message: "it is no longer wanted".to_owned(), is_host_unfit: false });
             }
             let (tag, name) = (spec.tag.clone(), people_name(&spec));
-            let has_view = matches!(spec.tree, ShareTree::Folder { .. });
+            let has_view = spec.tree.is_mount();
             let died = Arc::clone(&share_died);
             let on_death = Box::new(move |how: String| died(name, how));
             let (handle, socket) = spawn_share(spec, on_death).map_err(|error| share_failure(&error))?;
@@ -175,7 +175,7 @@ fn mount_share(mount: &MountPlan) -> Option<(String, ShareTree)> {
 
 fn people_name(spec: &ShareSpec) -> String {
     match &spec.tree {
-        ShareTree::Folder { path, .. } | ShareTree::RootFolder { path } => {
+        ShareTree::Folder { path, .. } | ShareTree::File { path, .. } | ShareTree::RootFolder { path } => {
             format!("{} (`{}`)", spec.tag, path.display())
         }
         ShareTree::HostRoot => format!("{} (the host's root)", spec.tag),

@@ -171,7 +171,12 @@ fn any_machine_input() -> impl Strategy<Value = MachineInput> {
 }
 
 fn any_step_input() -> impl Strategy<Value = StepInput> {
-    let stage = prop_oneof![Just(EndStage::Interrupted), Just(EndStage::Terminated), Just(EndStage::Unanswered)];
+    let stage = prop_oneof![
+        Just(EndStage::Interrupted),
+        Just(EndStage::Terminated),
+        Just(EndStage::Unanswered),
+        Just(EndStage::Unstarted)
+    ];
     prop_oneof![
         Just(StepInput::Started(Ok(()))),
         Just(StepInput::Started(Err(StartFailure { exit_code: 126, cause: "x".to_owned() }))),

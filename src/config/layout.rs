@@ -141,7 +141,8 @@ mod tests {
         assert_eq!(with.as_deref(), Some("- { source: ./a, target: /x, create: true }\n"));
         let block = "m:\n  - source: ./a # why\n\n    target: /x # where\r\n    readonly: false\r\n";
         let with = added(block, "source: ./a", "/x");
-        let expected = "m:\n  - source: ./a # why\n\n    target: /x # where\r\n    create: true\r\n    readonly: false\r\n";
+        let expected =
+            "m:\n  - source: ./a # why\n\n    target: /x # where\r\n    create: true\r\n    readonly: false\r\n";
         assert_eq!(with.as_deref(), Some(expected));
         let with = added("  - target: /x", "target: /x", "/x");
         assert_eq!(with.as_deref(), Some("  - target: /x\n    create: true"));

@@ -3,6 +3,7 @@
 //! Data and rendering only: nothing here reads a file or prints. `full` draws for people, `concise` writes a
 //! line each, `json`, `sarif` and `github` are the forms for programs. `rules` knows every rule, with its page of `docs/rules`.
 
+mod apply;
 mod code;
 mod concise;
 mod diagnostic;
@@ -16,6 +17,7 @@ mod sarif;
 mod select;
 mod source;
 
+pub use apply::apply_safe;
 pub use code::Code;
 pub use concise::render_concise;
 pub use diagnostic::{Diagnostic, Diagnostics, Edit, Fix, Label, Severity};

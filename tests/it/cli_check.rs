@@ -53,7 +53,7 @@ const BAD_JSON: &str = concat!(
     "{\"code\":\"SMOL0003\",\"severity\":\"error\",\"message\":\"unknown key `memry` in a machine\",",
     "\"help\":\"did you mean `memory`?\",\"labels\":[{\"file\":\"smolvm.yaml\",\"primary\":true,",
     "\"text\":\"not a key here\",\"start\":{\"offset\":32,\"line\":3,\"column\":12},",
-    "\"end\":{\"offset\":37,\"line\":3,\"column\":17}}],\"fix\":{\"safe\":false,\"edits\":[",
+    "\"end\":{\"offset\":37,\"line\":3,\"column\":17}}],\"fix\":{\"safe\":true,\"edits\":[",
     "{\"file\":\"smolvm.yaml\",\"start\":{\"offset\":32,\"line\":3,\"column\":12},",
     "\"end\":{\"offset\":37,\"line\":3,\"column\":17},\"text\":\"memory\"}]}},",
     "{\"code\":\"SMOL0201\",\"severity\":\"error\",",

@@ -7,11 +7,11 @@ use super::{commands, machines, names, nesting, order, outputs, overlap, sources
 use crate::config::files::Files;
 use crate::config::load::Mode;
 use crate::config::model::Project;
-use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
+use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Sources, Span};
 
 /// Runs every family over the project.
-pub(crate) fn check_all(project: &Project, files: &dyn Files, mode: Mode, out: &mut Diagnostics) {
-    let world = World::new(project, files, mode);
+pub(crate) fn check_all(project: &Project, files: &dyn Files, texts: &Sources, mode: Mode, out: &mut Diagnostics) {
+    let world = World::new(project, files, texts, mode);
     let mut found = Diagnostics::default();
     targets::check_targets(&world, &mut found);
     nesting::check_nesting(&world, &mut found);

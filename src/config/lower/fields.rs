@@ -121,7 +121,8 @@ impl Reader<'_> {
             let field = self.field(ours, entry, via);
             if is_same_form && fields.get(ours).is_none() {
                 let has_shape = self.has_shape_of(ours, field.value);
-                diagnostic = diagnostic.fix(is_certain && has_shape, vec![Edit { span: entry.key_span, text: ours.to_owned() }]);
+                diagnostic =
+                    diagnostic.fix(is_certain && has_shape, vec![Edit { span: entry.key_span, text: ours.to_owned() }]);
                 // Read what was meant: mistakes inside it are told in the same run.
                 if has_shape {
                     fields.fields.push(field);
@@ -141,6 +142,7 @@ impl Reader<'_> {
             Shape::Map => matches!(content, Content::Map(_)),
             Shape::List => matches!(content, Content::List(_)),
             Shape::Scalar => matches!(content, Content::Scalar(_)) && !self.is_null(value),
+            Shape::Any => !self.is_null(value),
             Shape::Command => matches!(content, Content::Scalar(_) | Content::List(_)) && !self.is_null(value),
         }
     }

@@ -1,7 +1,8 @@
 //! What an unknown key was probably meant to be.
 
 use super::super::suggest::{is_certain, nearest};
-use super::keys::{Foreign, KeyTable, places_of};
+use super::foreign::Foreign;
+use super::keys::{KeyTable, places_of};
 
 /// A guess, in words for the user.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(super) enum Shape {
     Scalar,
     /// Text or list.
     Command,
+    /// Anything but nothing.
+    Any,
 }
 
 /// Guesses: a word of another tool, a misspelt key, a misspelt word of another tool, a key of another place.
@@ -39,7 +42,7 @@ pub(super) fn guess(key: &str, table: &KeyTable) -> Guess {
         let (is_certain, help) = (is_certain(key, known()), format!("did you mean `{near}`?"));
         return Guess { ours, is_same_form: true, is_certain, help };
     }
-    let near = nearest(key, foreign().map(|word| word.word));
+    let near = nearest(key, foreign().map(|word| word.word)).filter(|_| !key.starts_with(['-', '<']));
     if let Some(word) = near.and_then(|near| foreign().find(|word| word.word == near)) {
         return of_foreign(word, false, format!("did you mean `{}`?", word.ours));
     }
@@ -65,6 +68,8 @@ pub(super) fn shape(key: &str) -> Shape {
     match key {
         "env" | "machines" => Shape::Map,
         "mounts" | "steps" | "finally" | "needs" | "outputs" => Shape::List,
+        "include" | "env_file" | "volumes" | "ports" | "links" | "depends_on" | "command" | "healthcheck"
+        | "matrix" | "profiles" | "inputs" | "retry" | "network" => Shape::Any,
         "run" | "shell" => Shape::Command,
         _ => Shape::Scalar,
     }
@@ -84,11 +89,40 @@ mod tests {
             ("scirpt", &STEP, Some("run")),
             ("Timeout-Minutes", &STEP, Some("timeout")),
             ("read_only", &MOUNT, Some("readonly")),
+            ("readOnly", &MOUNT, Some("readonly")),
+            ("mountPath", &MOUNT, Some("target")),
+            ("workdir", &MACHINE, Some("working_dir")),
+            ("mem_limit", &MACHINE, Some("memory")),
+            ("entrypoint", &MACHINE, Some("command")),
+            ("runs-on", &MACHINE, Some("image")),
+            ("jobs", &FILE, Some("steps")),
+            ("tasks", &FILE, Some("steps")),
+            ("vars", &FILE, Some("env")),
+            ("cmds", &STEP, Some("run")),
+            ("deps", &FINALLY, None),
+            ("deps", &STEP, Some("needs")),
+            ("sources", &STEP, Some("inputs")),
+            ("generates", &STEP, Some("outputs")),
+            ("uses", &STEP, Some("run")),
+            ("stage", &STEP, Some("needs")),
+            ("container", &STEP, Some("machine")),
             ("depends_on", &FINALLY, None),
             ("frobnicate", &STEP, None),
         ] {
             assert_eq!(guess(key, table).ours, ours, "{key}");
         }
         assert_eq!(guess("inputs", &FINALLY).help, "`inputs` is a key of a step");
+        assert_eq!(guess("-run", &FILE).help, "an entry of a list has a space after the dash: `- run`");
+    }
+
+    #[test]
+    fn only_what_means_the_same_is_renamed_without_asking() {
+        let is_certain = |key: &str, table: &KeyTable| guess(key, table).is_certain;
+        for (key, table) in [("services", &FILE), ("volumes", &MACHINE), ("memry", &MACHINE), ("script", &STEP)] {
+            assert!(is_certain(key, table), "{key}");
+        }
+        for (key, table) in [("vars", &FILE), ("path", &MOUNT), ("runs-on", &STEP), ("scirpt", &STEP), ("ix", &STEP)] {
+            assert!(!is_certain(key, table), "{key}");
+        }
     }
 }

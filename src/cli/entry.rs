@@ -11,10 +11,11 @@ use super::printer::Printer;
 use super::settings::Settings;
 use super::{check, doctor, explain, plan, schema, up, version};
 use crate::share;
-use crate::sys::socket;
+use crate::sys::{signal, socket};
 
 /// Runs the command line of this process.
 pub fn main() -> process::ExitCode {
+    signal::report_file_size_limits();
     // The program starts itself anew as the file server of a share; that child has no command line of a person's.
     if std::env::args_os().nth(1).as_deref() == Some(OsStr::new("__share")) {
         return share::serve_main();

@@ -25,6 +25,7 @@ mod remarks;
 mod report_run;
 mod schema;
 mod settings;
+mod terminal;
 mod up;
 mod version;
 

@@ -2,7 +2,8 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 
@@ -99,6 +100,32 @@ pub(super) async fn show_owner(
     Ok(wanted)
 }
 
+/// How long a look at the sources of a machine may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
+
+/// What became of a source of the machine on the host, if anything.
+pub(super) async fn lost_source(shares: &Arc<dyn Shares>) -> Option<String> {
+    let shares = Arc::clone(shares);
+    let look = tokio::task::spawn_blocking(move || shares.lost_source());
+    match tokio::time::timeout(LOOK_LIMIT, look).await {
+        Ok(Ok(lost)) => lost,
+        // A look that panicked has seen nothing.
+        Ok(Err(_)) => None,
+        Err(_) => Some(format!(
+            "a host folder of this machine does not answer within {} s: see whether its file system (network, disk) works",
+            LOOK_LIMIT.as_secs()
+        )),
+    }
+}
+
+/// Refuses to start a step on a machine that has lost a source.
+pub(super) async fn check_sources(shares: &Arc<dyn Shares>) -> Result<(), StartFailure> {
+    match lost_source(shares).await {
+        Some(cause) => Err(StartFailure { exit_code: 125, cause }),
+        None => Ok(()),
+    }
+}
+
 /// Starts a step's command.
 pub(super) async fn start(session: &Session, step: &StepPlan, id: u64) -> Result<(), StartFailure> {
     let command = match &step.command {
@@ -128,9 +155,18 @@ pub(super) async fn start(session: &Session, step: &StepPlan, id: u64) -> Result
 pub(super) async fn forward_session(
     machine: usize,
     mut events: mpsc::Receiver<SessionEvent>,
+    shares: Option<Arc<dyn Shares>>,
     inbox: mpsc::Sender<RunInput>,
 ) {
     while let Some(event) = events.recv().await {
+        if let SessionEvent::Exited { exec, .. } = event
+            && let Some(step) = step_of(exec)
+            && let Some(shares) = &shares
+            && let Some(lost) = lost_source(shares).await
+            && inbox.send(RunInput::Step(step, StepInput::SourceLost(lost))).await.is_err()
+        {
+            return;
+        }
         let (exec, input) = match event {
             SessionEvent::Output { exec, stream, bytes } => {
                 let stream = match stream {

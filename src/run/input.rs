@@ -92,6 +92,8 @@ pub(super) enum StepInput {
     Started(Result<(), StartFailure>),
     /// It wrote something.
     Output(Stream, Vec<u8>),
+    /// A source of its machine is not what is mounted any more. Comes before the end of the process.
+    SourceLost(String),
     /// Its process ended.
     Exited(ExitStatus, bool),
     /// Which of its outputs are missing.

@@ -82,6 +82,12 @@ pub trait Shares: Send + Sync {
     /// # Errors
     /// Where a server cannot be reached.
     fn set_view(&self, uid: u32, gid: u32) -> io::Result<()>;
+
+    /// Says of a source that is no longer what the machine has mounted (removed, renamed, replaced or unmounted on the
+    /// host) what, where, and what to do. Called on a thread where it may block.
+    fn lost_source(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Why a machine could not be made ready.

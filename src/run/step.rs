@@ -76,6 +76,8 @@ pub(super) struct Step {
     state: StepState,
     end: Option<EndReason>,
     outcome: Option<Outcome>,
+    /// What became of a source of its machine, in words.
+    lost: Option<String>,
     limits: TimeLimits,
 }
 
@@ -92,7 +94,7 @@ use StepState as At;
 
 impl Step {
     pub(super) fn new(facts: StepFacts, limits: TimeLimits) -> Self {
-        Self { facts, state: At::Waiting, end: None, outcome: None, limits }
+        Self { facts, state: At::Waiting, end: None, outcome: None, lost: None, limits }
     }
 
     pub(super) fn state(&self) -> StepState {
@@ -124,6 +126,10 @@ impl Step {
             (At::Waiting, In::Begin) => self.begin(),
             (At::Waiting | At::Done, _) => Vec::new(),
             (_, In::MachineLost(cause)) => self.machine_lost(cause),
+            (_, In::SourceLost(cause)) => {
+                self.lost = Some(cause);
+                Vec::new()
+            }
             (_, In::Cancel(reason)) => self.cancel(reason),
             (At::Starting, In::Started(Ok(()))) => {
                 self.state = At::Running;
@@ -275,9 +281,26 @@ impl Step {
     }
 
     fn finish_as(&mut self, status: StepStatus, exit_code: Option<i32>, cause: Option<String>) -> Vec<StepEffect> {
-        self.outcome = Some(Outcome { status, exit_code, cause });
+        self.outcome = Some(match self.lost.take() {
+            Some(lost) => Outcome { status, exit_code, cause }.with_lost_source(lost),
+            None => Outcome { status, exit_code, cause },
+        });
         self.state = At::Done;
         vec![Do::Done]
+    }
+}
+
+impl Outcome {
+    /// The same, but nothing passes that wrote where nobody finds it.
+    fn with_lost_source(self, lost: String) -> Self {
+        match (self.status, self.exit_code, self.cause) {
+            (StepStatus::Passed, ..) => Self { status: StepStatus::Failed, exit_code: Some(125), cause: Some(lost) },
+            (status, exit_code, Some(cause)) => Self { status, exit_code, cause: Some(format!("{cause}; {lost}")) },
+            (status @ StepStatus::Failed, Some(code), None) => {
+                Self { status, exit_code: Some(code), cause: Some(format!("exit code {code}, and {lost}")) }
+            }
+            (status, exit_code, None) => Self { status, exit_code, cause: None },
+        }
     }
 }
 
@@ -427,6 +450,29 @@ mod tests {
         let mut step = running();
         step.on(In::MachineLost("machine `build`: the guest powered off".to_owned()));
         assert_eq!(outcome(&step), (StepStatus::Failed, Some(125), "machine `build`: the guest powered off"));
+    }
+
+    #[test]
+    fn a_step_whose_source_was_lost_does_not_pass() {
+        let lost = || In::SourceLost("`/out` was removed".to_owned());
+        let ends = [
+            (ExitStatus::Code(0), (125, "`/out` was removed")),
+            (ExitStatus::Code(3), (3, "exit code 3, and `/out` was removed")),
+            (ExitStatus::Signal(11), (139, "killed by SIGSEGV; `/out` was removed")),
+        ];
+        for (status, (code, cause)) in ends {
+            let mut step = running();
+            assert_eq!(step.on(lost()), []);
+            step.on(In::Exited(status, false));
+            assert_eq!(outcome(&step), (StepStatus::Failed, Some(code), cause));
+        }
+        let mut checked = step(None, true);
+        checked.on(In::Begin);
+        checked.on(In::Started(Ok(())));
+        checked.on(lost());
+        checked.on(In::Exited(ExitStatus::Code(0), false));
+        checked.on(In::Outputs(Ok(Vec::new())));
+        assert_eq!(outcome(&checked), (StepStatus::Failed, Some(125), "`/out` was removed"));
     }
 
     #[test]

@@ -204,7 +204,8 @@ impl Workers {
                 Ok((session, events)) => {
                     workers.slots[machine].lock().session = Some(session);
                     workers.send(machine, MachineInput::Agent(Ok(()))).await;
-                    guest_work::forward_session(machine, events, workers.inbox.clone()).await;
+                    let shares = workers.slots[machine].lock().shares.clone();
+                    guest_work::forward_session(machine, events, shares, workers.inbox.clone()).await;
                 }
                 Err(error) => workers.send(machine, MachineInput::Agent(Err(chain(&error)))).await,
             }
@@ -236,6 +237,10 @@ impl Workers {
             let Some((session, shares)) = workers.session(machine).zip(shares) else { return };
             let plan = &workers.plan.steps[step];
             let has_mounts = !workers.plan.machines[machine].mounts.is_empty();
+            if let Err(failure) = guest_work::check_sources(&shares).await {
+                workers.send_step(step, StepInput::Started(Err(failure))).await;
+                return;
+            }
             let started = match guest_work::show_owner(&session, &*shares, plan, view, has_mounts).await {
                 Ok(view) => {
                     workers.slots[machine].lock().view = view;

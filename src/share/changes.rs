@@ -5,17 +5,21 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, RenameFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid, chmodat, chownat,
-    fchmod, ftruncate, futimens, renameat_with, unlinkat, utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid, chmodat,
+    chownat, fchmod, ftruncate, futimens, openat, renameat_with, syncfs, unlinkat, utimensat,
 };
-use virtiofsd::filesystem::SetattrValid;
+use virtiofsd::filesystem::{Context, SetattrValid, ZeroCopyReader};
 use virtiofsd::fuse::SetattrIn;
+use virtiofsd::soft_idmap::Id;
+
+use crate::sys::credentials::act_as;
 
 use super::nodes::FileKey;
 use super::rules::errno;
-use super::tree::{Tree, fd_name, key_of, stat_fd, stat_name};
+use super::tree::{Tree, fd_name, host_flags, key_of, stat_fd, stat_name};
 
 /// What a change of names does to the file that had the name.
 struct Victim {
@@ -28,7 +32,51 @@ struct Victim {
 
 impl Tree {
     pub(super) fn check_writable(&self) -> io::Result<()> {
-        if self.settings.is_read_only { Err(errno(libc::EROFS)) } else { Ok(()) }
+        if self.settings.is_read_only {
+            return Err(errno(libc::EROFS));
+        }
+        self.is_changed.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Waits until all that the guest changed is on the host's disks, where it changed anything since the last time.
+    /// The host's kernel writes back a whole file system at a time.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        if !self.is_changed.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let nodes = self.nodes().one_of_each_device();
+        let synced = nodes.into_iter().try_for_each(|node| match self.open_node(node, 0) {
+            Ok(file) => Ok(syncfs(file)?),
+            // Gone meanwhile; what it had on its disk is written back in the host's own time.
+            Err(error) if error.raw_os_error() == Some(libc::ESTALE) => Ok(()),
+            Err(error) => Err(error),
+        });
+        synced.inspect_err(|_: &io::Error| self.is_changed.store(true, Ordering::Relaxed))
+    }
+
+    /// Makes a file, and opens it with the guest's flags. `None` where there is one already and the guest takes it.
+    pub(super) fn make_file(
+        &self,
+        maker: Context,
+        folder: u64,
+        name: &CStr,
+        mode: u32,
+        flags: u32,
+    ) -> io::Result<Option<File>> {
+        self.check_writable()?;
+        let asked = host_flags(flags);
+        let create = OFlags::from_bits_retain((asked & libc::O_ACCMODE).cast_unsigned())
+            | OFlags::CREATE
+            | OFlags::EXCL
+            | OFlags::NOFOLLOW
+            | OFlags::CLOEXEC;
+        let folder = self.node_fd(folder)?;
+        match as_maker(maker, || Ok(openat(folder, name, create, mode_of(mode))?)) {
+            Ok(fd) => Ok(Some(File::from(fd))),
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) && asked & libc::O_EXCL == 0 => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn key_at(&self, folder: u64, name: &CStr) -> io::Result<FileKey> {
@@ -54,6 +102,7 @@ impl Tree {
 
     pub(super) fn remove(&self, folder: u64, name: &CStr, flags: AtFlags) -> io::Result<()> {
         self.check_writable()?;
+        let _naming = self.name();
         let victim = self.victim(folder, name);
         unlinkat(self.node_fd(folder)?, name, flags)?;
         if let Some(victim) = victim {
@@ -67,6 +116,7 @@ impl Tree {
 
     /// Renames a file, which may put another one out of its place.
     pub(super) fn move_name(&self, from: (u64, &CStr), to: (u64, &CStr), flags: RenameFlags) -> io::Result<()> {
+        let _naming = self.name();
         let moved = self.key_at(from.0, from.1)?;
         let victim = self.victim(to.0, to.1);
         renameat_with(&*self.node_fd(from.0)?, from.1, &*self.node_fd(to.0)?, to.1, flags)?;
@@ -95,13 +145,18 @@ impl Tree {
         Ok(())
     }
 
-    /// Opens a file for extended attributes of users, which only files and folders have.
-    pub(super) fn open_for_xattrs(&self, node: u64, absent: i32) -> io::Result<File> {
-        match self.nodes().kind(node)? {
-            libc::S_IFREG | libc::S_IFDIR => {}
-            _ => return Err(errno(absent)),
+    /// What came of a write that ended with an error: how much of it was written before that, if anything.
+    pub(super) fn written_before<R: ZeroCopyReader>(
+        &self,
+        error: io::Error,
+        mut reader: R,
+        size: usize,
+    ) -> io::Result<usize> {
+        // The reader does not tell how much it has lost to the file. What it still holds is counted by throwing it away.
+        match reader.write_to_file_at(&self.settings.sink, size, 0, None) {
+            Ok(left) if left < size => Ok(size - left),
+            _ => Err(error),
         }
-        self.open_node(node, 0)
     }
 
     pub(super) fn set_size(&self, node: u64, handle: Option<u64>, size: u64, kill_set_id: bool) -> io::Result<()> {
@@ -176,6 +231,21 @@ impl Tree {
         }
         Ok(())
     }
+}
+
+/// Makes a file as this user of the host; 0:0 is who this process is.
+pub(super) fn as_maker<T>(maker: Context, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let (uid, gid) = (maker.uid.into_inner(), maker.gid.into_inner());
+    if (uid, gid) == (0, 0) {
+        return make();
+    }
+    let _acting = act_as(uid, gid)?;
+    make()
+}
+
+/// The guest's kernel does not say whether it would keep the bits: only its root does.
+pub(super) fn drop_set_ids_for(who: Context, file: &File) -> io::Result<()> {
+    if who.uid.is_root() { Ok(()) } else { drop_set_ids(file) }
 }
 
 /// What the kernel does where somebody without the right to keep them writes: no set-id bits on what was changed.

@@ -15,12 +15,11 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr, Scope,
 };
-use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::thread::CapabilitySet;
-use virtiofsd::seccomp::{SeccompAction, enable_seccomp};
 
 use crate::sys::{credentials, mount};
 
+use super::calls::restrict_calls;
 use super::single::{LINKS_MAX, plain_name};
 use super::spec::{Makers, ShareSpec, ShareTree};
 
@@ -79,6 +78,8 @@ pub(super) enum ConfineError {
 pub(super) struct Entered {
     /// `/proc/self/fd` of the host's proc, which the passthrough needs and which the new root lacks.
     pub(super) own_fds: File,
+    /// `/dev/null`.
+    pub(super) sink: File,
     /// The one name in the root that is served, where it is not all of them.
     pub(super) only: Option<CString>,
 }
@@ -97,48 +98,48 @@ impl ConfineError {
 /// Becomes user 0 of the namespace and makes the tree the root.
 pub(super) fn enter_tree(tree: &ShareTree) -> Result<Entered, ConfineError> {
     credentials::become_user(0, 0).map_err(denied("taking on the owner's ids"))?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let own_fds = openat(CWD, "/proc/self/fd", flags, Mode::empty()).map_err(denied("opening `/proc/self/fd`"))?;
+    let sink = File::options().write(true).open("/dev/null").map_err(denied("opening `/dev/null`"))?;
     mount::make_mounts_private().map_err(denied("changing mounts"))?;
+    // A mount of that folder alone, attached nowhere: from a descriptor of the whole, `..` would lead to all processes.
+    let own_fds = mount::clone_tree(Path::new("/proc/self/fd")).map_err(denied("copying `/proc/self/fd`"))?;
     let (root, only) = match tree {
         ShareTree::Folder { path, is_read_only, .. } => (folder_tree(path, *is_read_only)?, None),
         ShareTree::File { path, is_read_only, .. } => {
-            let (folder, name) = place_of_file(path)?;
+            let cannot = |source| ConfineError::Open { path: path.display().to_string(), source };
+            if !std::fs::metadata(path).map_err(cannot)?.is_file() {
+                return Err(ConfineError::NotFile { path: path.display().to_string() });
+            }
+            let (folder, name) = place_of_file(path).map_err(cannot)?;
             (folder_tree(&folder, *is_read_only)?, Some(name))
         }
         ShareTree::RootFolder { path } => (folder_tree(path, true)?, None),
         ShareTree::HostRoot => (host_tree()?, None),
     };
     mount::enter_root(root).map_err(denied("changing the root"))?;
-    Ok(Entered { own_fds: File::from(own_fds), only })
+    Ok(Entered { own_fds: File::from(own_fds), sink, only })
 }
 
 /// The folder in which a file is found, and the name there. A link that leads to another folder is followed now, and
 /// that folder is the one; a link to another name of its folder is left to be followed whenever the file is asked for.
-fn place_of_file(path: &Path) -> Result<(PathBuf, CString), ConfineError> {
-    let cannot = |source| ConfineError::Open { path: path.display().to_string(), source };
-    let no_file = || ConfineError::NotFile { path: path.display().to_string() };
-    if !std::fs::metadata(path).map_err(cannot)?.is_file() {
-        return Err(no_file());
-    }
-    let mut place = split(path).ok_or_else(no_file)?;
+pub(super) fn place_of_file(path: &Path) -> io::Result<(PathBuf, CString)> {
+    let nowhere = || io::Error::from_raw_os_error(libc::EISDIR);
+    let mut place = split(path).ok_or_else(nowhere)?;
     let mut name = place.1.clone();
     for _ in 0..LINKS_MAX {
-        place.0 = place.0.canonicalize().map_err(cannot)?;
+        place.0 = place.0.canonicalize()?;
         match std::fs::read_link(place.0.join(&name)) {
             Ok(target) if plain_name(target.as_os_str().as_bytes().to_vec()).is_ok() => name = target.into(),
             Ok(target) => {
-                place = split(&place.0.join(target)).ok_or_else(no_file)?;
+                place = split(&place.0.join(target)).ok_or_else(nowhere)?;
                 name.clone_from(&place.1);
             }
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-                let name = CString::new(place.1.as_bytes()).map_err(|_| no_file())?;
-                return Ok((place.0, name));
+                return Ok((place.0, CString::new(place.1.as_bytes())?));
             }
-            Err(error) => return Err(cannot(error)),
+            Err(error) => return Err(error),
         }
     }
-    Err(cannot(io::Error::from_raw_os_error(libc::ELOOP)))
+    Err(io::Error::from_raw_os_error(libc::ELOOP))
 }
 
 fn split(path: &Path) -> Option<(PathBuf, OsString)> {
@@ -193,8 +194,7 @@ pub(super) fn give_up_rights(spec: &ShareSpec, bond: impl AsFd) -> Result<(), Co
     restrict_paths(&spec.tree).map_err(|error| ConfineError::Denied { step: "Landlock", source: error })?;
     credentials::keep_capabilities(kept).map_err(denied("giving up capabilities"))?;
     credentials::die_with_parent(bond).map_err(denied("a bond to the parent process"))?;
-    let filter = enable_seccomp(SeccompAction::Kill, false).map_err(io::Error::other);
-    filter.map_err(denied("a filter of system calls (seccomp)"))
+    restrict_calls(spec.makers).map_err(denied("a filter of system calls (seccomp)"))
 }
 
 /// Landlock, where the kernel has it: nothing but the share, no program of it, no network.

@@ -171,6 +171,17 @@ impl Nodes {
         self.by_key.get(&key).copied()
     }
 
+    /// Of each device that the guest knows a file or folder of, the node of one.
+    pub(super) fn one_of_each_device(&self) -> Vec<u64> {
+        let can_open = |node: &Node| matches!(node.kind, libc::S_IFREG | libc::S_IFDIR);
+        let known = self.by_id.iter().filter(|(_, node)| can_open(node)).map(|(id, node)| (node.key.device, *id));
+        let mut of_device: HashMap<u64, u64> = known.collect();
+        if let Some(root) = self.by_id.get(&ROOT_ID) {
+            of_device.insert(root.key.device, ROOT_ID);
+        }
+        of_device.into_values().collect()
+    }
+
     /// Keeps a descriptor for a named node, closing those that were not used for long.
     pub(super) fn keep_open(&mut self, id: u64, fd: &Arc<OwnedFd>) {
         match self.by_id.get_mut(&id) {

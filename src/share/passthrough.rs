@@ -4,14 +4,12 @@
 //! anything is made: `EROFS`. What the guest may ask for at all is decided before ([`super::filesystem`]).
 
 use std::ffi::CStr;
-use std::fs::File;
 use std::io;
 use std::time::Duration;
 
 use rustix::fs::{
-    AtFlags, FallocateFlags, FileType, OFlags, RenameFlags, SeekFrom, XattrFlags, copy_file_range, fallocate,
-    fdatasync, fgetxattr, flistxattr, fremovexattr, fsetxattr, fsync, linkat, mkdirat, mknodat, openat, readlinkat,
-    seek, symlinkat,
+    AtFlags, FallocateFlags, FileType, RenameFlags, SeekFrom, XattrFlags, copy_file_range, fallocate, fdatasync, fsync,
+    linkat, mkdirat, mknodat, readlinkat, seek, symlinkat,
 };
 use virtiofsd::filesystem::{
     Context, Entry, Extensions, FileSystem, FsOptions, GetxattrReply, ListxattrReply, OpenOptions, SetattrValid,
@@ -22,9 +20,7 @@ use virtiofsd::oslib::WritevFlags;
 use virtiofsd::read_dir::ReadDir;
 use virtiofsd::soft_idmap::Id;
 
-use crate::sys::credentials::act_as;
-
-use super::changes::{drop_set_ids, mode_of};
+use super::changes::{as_maker, drop_set_ids, drop_set_ids_for, mode_of};
 use super::nodes::Reach;
 use super::rules::errno;
 use super::tree::{Tree, fd_name, host_flags, lock, stat_fd};
@@ -37,21 +33,6 @@ impl Tree {
             (true, true) => OpenOptions::KEEP_CACHE | OpenOptions::CACHE_DIR,
         }
     }
-}
-
-/// Makes a file as this user of the host; 0:0 is who this process is.
-fn as_maker<T>(maker: Context, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    let (uid, gid) = (maker.uid.into_inner(), maker.gid.into_inner());
-    if (uid, gid) == (0, 0) {
-        return make();
-    }
-    let _acting = act_as(uid, gid)?;
-    make()
-}
-
-/// The guest's kernel does not say whether it would keep the bits: only its root does.
-fn drop_set_ids_for(who: Context, file: &File) -> io::Result<()> {
-    if who.uid.is_root() { Ok(()) } else { drop_set_ids(file) }
 }
 
 impl FileSystem for Tree {
@@ -185,6 +166,7 @@ impl FileSystem for Tree {
 
     fn link(&self, _: Context, node: u64, parent: u64, name: &CStr) -> io::Result<Entry> {
         self.check_writable()?;
+        let _naming = self.name();
         let (fd, folder) = (self.node_fd(node)?, self.node_fd(parent)?);
         linkat(&self.settings.own_fds, fd_name(&fd), &*folder, name, AtFlags::SYMLINK_FOLLOW)?;
         self.look_up(parent, name)
@@ -214,24 +196,11 @@ impl FileSystem for Tree {
         _umask: u32,
         _: Extensions,
     ) -> io::Result<(Entry, Option<u64>, OpenOptions)> {
-        self.check_writable()?;
-        let asked = host_flags(flags);
-        let create = OFlags::from_bits_retain((asked & libc::O_ACCMODE).cast_unsigned())
-            | OFlags::CREATE
-            | OFlags::EXCL
-            | OFlags::NOFOLLOW
-            | OFlags::CLOEXEC;
-        let folder = self.node_fd(parent)?;
-        let made = as_maker(context, || Ok(openat(folder, name, create, mode_of(mode))?));
-        let file = match made {
-            Ok(fd) => File::from(fd),
-            Err(error) if error.raw_os_error() == Some(libc::EEXIST) && asked & libc::O_EXCL == 0 => {
-                let entry = self.look_up(parent, name)?;
-                let opened = self.open(context, entry.inode, kill_set_id, flags);
-                let (handle, options) = opened.inspect_err(|_| self.forget(context, entry.inode, 1))?;
-                return Ok((entry, handle, options));
-            }
-            Err(error) => return Err(error),
+        let Some(file) = self.make_file(context, parent, name, mode, flags)? else {
+            let entry = self.look_up(parent, name)?;
+            let opened = self.open(context, entry.inode, kill_set_id, flags);
+            let (handle, options) = opened.inspect_err(|_| self.forget(context, entry.inode, 1))?;
+            return Ok((entry, handle, options));
         };
         let entry = self.entry(parent, name, &stat_fd(&file)?)?;
         let handle = self.add_handle(entry.inode, file).inspect_err(|_| self.forget(context, entry.inode, 1))?;
@@ -275,7 +244,11 @@ impl FileSystem for Tree {
         // A delayed write comes from a mapping and knows its place.
         let is_append = !is_delayed && host_flags(flags) & libc::O_APPEND != 0;
         let flags = is_append.then_some(WritevFlags::RWF_APPEND);
-        reader.write_to_file_at(&handle.file, size, offset, flags)
+        match reader.write_to_file_at(&handle.file, size, offset, flags) {
+            // Whoever wrote to a mapping has gone on, and only the error tells.
+            Err(error) if !is_delayed => self.written_before(error, reader, size),
+            written => written,
+        }
     }
 
     fn flush(&self, _: Context, node: u64, handle: u64, _lock_owner: u64) -> io::Result<()> {
@@ -298,9 +271,7 @@ impl FileSystem for Tree {
     }
 
     fn syncfs(&self, _: Context, _node: u64) -> io::Result<()> {
-        // What was written is with the host's kernel. To wait for the host's whole disk at each `sync` of a guest would
-        // hold up everybody; `fsync` waits.
-        Ok(())
+        self.sync()
     }
 
     fn fallocate(&self, who: Context, node: u64, handle: u64, mode: u32, offset: u64, length: u64) -> io::Result<()> {
@@ -338,34 +309,20 @@ impl FileSystem for Tree {
         _: SetxattrFlags,
     ) -> io::Result<()> {
         self.check_writable()?;
-        let file = self.open_for_xattrs(node, libc::EPERM)?;
-        Ok(fsetxattr(file, name, value, XattrFlags::from_bits_retain(flags))?)
+        self.set_xattr(node, name, value, XattrFlags::from_bits_retain(flags))
     }
 
     fn getxattr(&self, _: Context, node: u64, name: &CStr, size: u32) -> io::Result<GetxattrReply> {
-        let file = self.open_for_xattrs(node, libc::ENODATA)?;
-        let mut value = vec![0_u8; usize::try_from(size).map_err(io::Error::other)?];
-        let length = fgetxattr(file, name, &mut value[..])?;
-        if size == 0 {
-            return Ok(GetxattrReply::Count(u32::try_from(length).map_err(io::Error::other)?));
-        }
-        value.truncate(length);
-        Ok(GetxattrReply::Value(value))
+        self.xattr(node, name, size)
     }
 
     fn listxattr(&self, _: Context, node: u64, size: u32) -> io::Result<ListxattrReply> {
-        if !matches!(self.nodes().kind(node)?, libc::S_IFREG | libc::S_IFDIR) {
-            return Ok(ListxattrReply::Names(Vec::new()));
-        }
-        let mut names = vec![0_u8; usize::try_from(size).map_err(io::Error::other)?];
-        let length = flistxattr(self.open_node(node, 0)?, &mut names[..])?;
-        names.truncate(length);
-        Ok(ListxattrReply::Names(names))
+        self.xattr_names(node, size)
     }
 
     fn removexattr(&self, _: Context, node: u64, name: &CStr) -> io::Result<()> {
         self.check_writable()?;
-        Ok(fremovexattr(self.open_for_xattrs(node, libc::EPERM)?, name)?)
+        self.remove_xattr(node, name)
     }
 
     fn opendir(&self, _: Context, node: u64, _flags: u32) -> io::Result<(Option<u64>, OpenOptions)> {

@@ -31,11 +31,12 @@ pub(super) struct Settings {
     pub(super) threads: usize,
 }
 
-/// Settings for a share, with this many open files allowed. `own_fds` is `/proc/self/fd`.
+/// Settings for a share, with this many open files allowed. `own_fds` is `/proc/self/fd`, `sink` is
+/// `/dev/null`.
 ///
 /// Owners in an image folder are those on the disk where root serves it; an ordinary user could unpack it only as its
 /// own, and sees all as 0:0.
-pub(super) fn settings_for(spec: &ShareSpec, fd_limit: u64, own_fds: File) -> Settings {
+pub(super) fn settings_for(spec: &ShareSpec, fd_limit: u64, own_fds: File, sink: File) -> Settings {
     let (tree, is_root) = (&spec.tree, spec.rights.uid == 0);
     let is_literal = spec.makers == Makers::Guest;
     let is_image = !tree.is_mount();
@@ -64,6 +65,7 @@ pub(super) fn settings_for(spec: &ShareSpec, fd_limit: u64, own_fds: File) -> Se
         timeout,
         open_max: usize::try_from(open_max).unwrap_or(64),
         own_fds,
+        sink,
     };
     Settings { tree, rules, threads: if is_writable { WRITABLE_THREADS } else { 0 } }
 }
@@ -81,8 +83,12 @@ mod tests {
         ShareSpec { tag: "share0".to_owned(), tree: tree.clone(), rights, makers: Makers::Owner }
     }
 
+    fn root() -> File {
+        File::open("/").unwrap()
+    }
+
     fn settings(tree: &ShareTree, is_root: bool) -> Settings {
-        settings_for(&spec(tree, is_root), 1 << 20, File::open("/").unwrap())
+        settings_for(&spec(tree, is_root), 1 << 20, root(), root())
     }
 
     #[test]
@@ -102,7 +108,7 @@ mod tests {
     fn guests_own_ids_are_those_of_the_disk_with_set_id_bits() {
         let tree = ShareTree::Folder { path: PathBuf::from("/x"), is_read_only: false, cache: ShareCache::Auto };
         let spec = ShareSpec { makers: Makers::Guest, ..spec(&tree, true) };
-        let rules = settings_for(&spec, 1024, File::open("/").unwrap()).rules;
+        let rules = settings_for(&spec, 1024, root(), root()).rules;
         assert!(rules.is_literal && rules.owners == Owners::Disk);
         let rules = settings(&tree, true).rules;
         assert!(!rules.is_literal && rules.owners == Owners::View);
@@ -124,6 +130,6 @@ mod tests {
     #[test]
     fn a_small_limit_of_open_files_is_enough() {
         let tree = ShareTree::RootFolder { path: PathBuf::from("/x") };
-        assert_eq!(settings_for(&spec(&tree, true), 1024, File::open("/").unwrap()).tree.open_max, 256);
+        assert_eq!(settings_for(&spec(&tree, true), 1024, root(), root()).tree.open_max, 256);
     }
 }

@@ -17,8 +17,9 @@ use std::time::Duration;
 use crate::sys::child::{Child, ChildExit, ChildSpec, ChildStdio, spawn};
 use crate::sys::socket::unnamed_listener;
 
+use super::source::ShareSource;
 use super::spec::{ShareError, ShareSpec};
-use super::wire::{CONTROL_FD, LISTENER_FD, Report, SPEC_FD, receive_report, send_view};
+use super::wire::{Answer, Ask, CONTROL_FD, Given, LISTENER_FD, Report, SPEC_FD, ask, receive_report};
 
 /// How long a server may take to say that it is ready.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -38,6 +39,7 @@ pub type OnDeath = Box<dyn FnOnce(String) + Send>;
 /// A running file server. Dropping it ends the server and reaps it.
 pub struct ShareHandle {
     control: Mutex<UnixStream>,
+    source: Arc<ShareSource>,
     child: Arc<Child>,
     is_dropped: Arc<AtomicBool>,
     ended: Receiver<()>,
@@ -54,8 +56,46 @@ impl ShareHandle {
     /// Makes the files of the share appear as owned by these ids of the guest. In force when this returns; what the
     /// guest has cached it believes for a second more, unless it is told to look again.
     pub fn set_view(&self, uid: u32, gid: u32) -> io::Result<()> {
+        self.ask(&Ask::View { uid, gid }, || true).map(drop)
+    }
+
+    /// Begins to record what the guest makes and changes, and forgets what was recorded before.
+    pub fn record(&self) -> io::Result<()> {
+        self.ask(&Ask::Record, || true).map(drop)
+    }
+
+    /// Gives files to a user of the host: what the patterns match, relative to the share, and all below; without
+    /// patterns what was recorded, which ends the recording. Asks `goes_on` a few times a second; once it says no, the
+    /// server is of no use any more. The server must have root's rights.
+    pub fn give(
+        &self,
+        uid: u32,
+        gid: u32,
+        outputs: Option<&[String]>,
+        goes_on: impl FnMut() -> bool,
+    ) -> io::Result<Given> {
+        let outputs = outputs.map(<[String]>::to_vec);
+        let answer = self.ask(&Ask::Give { uid, gid, outputs }, goes_on);
+        match answer {
+            Ok(Answer::Given(given)) => return Ok(given),
+            Ok(other) => Err(io::Error::other(format!("the file server answered {other:?}"))),
+            Err(error) => Err(error),
+        }
+        // What still comes would be taken for the answer to another question.
+        .inspect_err(|_: &io::Error| {
+            let control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = control.shutdown(Shutdown::Both);
+        })
+    }
+
+    fn ask(&self, question: &Ask, goes_on: impl FnMut() -> bool) -> io::Result<Answer> {
         let control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
-        send_view(&*control, uid, gid)
+        ask(&*control, question, goes_on)
+    }
+
+    /// The source as it was when the server started, to see whether it still is.
+    pub fn source(&self) -> Arc<ShareSource> {
+        Arc::clone(&self.source)
     }
 
     /// Process id of the server's outer process.
@@ -101,8 +141,8 @@ pub fn spawn_share_from(
     let Started { child, control, words, front_end } = start(program, &spec).map_err(failed)?;
     let words = Words::listen(words).map_err(failed)?;
     let report = receive_report(&control).map_err(failed)?;
-    match report {
-        Some(Report::Ready) => {}
+    let source = match report {
+        Some(Report::Ready(served)) => Arc::new(ShareSource::new(spec.tree, spec.rights, served)),
         Some(Report::Failed { message, is_host_unfit }) => {
             return Err(ShareError::Start { tag: spec.tag, message, is_host_unfit });
         }
@@ -111,7 +151,7 @@ pub fn spawn_share_from(
             let message = describe_death(exit, &words.last());
             return Err(ShareError::Start { tag: spec.tag, message, is_host_unfit: false });
         }
-    }
+    };
     control.set_read_timeout(Some(VIEW_LIMIT)).map_err(failed)?;
     let child = Arc::new(child);
     let is_dropped = Arc::new(AtomicBool::new(false));
@@ -133,7 +173,7 @@ pub fn spawn_share_from(
         })
     };
     let watcher = Some(watcher.map_err(failed)?);
-    Ok((ShareHandle { control: Mutex::new(control), child, is_dropped, ended, watcher }, front_end.into()))
+    Ok((ShareHandle { control: Mutex::new(control), source, child, is_dropped, ended, watcher }, front_end.into()))
 }
 
 struct Started {

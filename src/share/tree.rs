@@ -9,8 +9,8 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, fstatvfs, ftruncate, makedev, openat, statx};
@@ -41,6 +41,8 @@ pub(super) struct TreeSettings {
     pub(super) open_max: usize,
     /// `/proc/self/fd`, which lies outside the tree.
     pub(super) own_fds: File,
+    /// Where what is not wanted goes.
+    pub(super) sink: File,
 }
 
 /// An open file or folder.
@@ -59,9 +61,13 @@ pub(crate) struct Tree {
     pub(super) root: Arc<OwnedFd>,
     pub(super) root_key: FileKey,
     pub(super) recorder: Recorder,
+    /// Held, to write, by who must know that no name goes meanwhile, and, to read, by who takes or gives names.
+    pub(super) naming: RwLock<()>,
     nodes: Mutex<Nodes>,
     handles: Mutex<HashMap<u64, Arc<Handle>>>,
     next_handle: AtomicU64,
+    /// Whether the guest may have changed anything since it last asked for all to be on the disk.
+    pub(super) is_changed: AtomicBool,
     /// Devices beside the root's; the place of one in the list makes its inode numbers differ from the root's.
     devices: Mutex<Vec<u64>>,
 }
@@ -78,9 +84,11 @@ impl Tree {
             root,
             root_key,
             recorder: Recorder::new(RECORDED_MAX),
+            naming: RwLock::new(()),
             nodes,
             handles: Mutex::new(HashMap::new()),
             next_handle: AtomicU64::new(1),
+            is_changed: AtomicBool::new(false),
             devices: Mutex::new(Vec::new()),
         })
     }
@@ -89,6 +97,11 @@ impl Tree {
     pub(super) fn reset(&self) {
         lock(&self.handles).clear();
         *self.nodes() = Nodes::new(Arc::clone(&self.root), self.root_key, self.settings.open_max);
+    }
+
+    /// To be held while a file gets or loses a name.
+    pub(super) fn name(&self) -> RwLockReadGuard<'_, ()> {
+        self.naming.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn nodes(&self) -> MutexGuard<'_, Nodes> {
@@ -170,6 +183,11 @@ impl Tree {
             return Err(errno(libc::ENXIO));
         }
         let asked = host_flags(flags);
+        if asked & libc::O_TRUNC != 0 && asked & libc::O_ACCMODE == libc::O_RDONLY {
+            // A guest may truncate what it only reads.
+            ftruncate(self.open_node(node, libc::O_WRONLY.cast_unsigned())?, 0)?;
+            return self.open_node(node, flags & !libc::O_TRUNC.cast_unsigned());
+        }
         let flags = OFlags::from_bits_retain((asked & OPEN_FLAGS).cast_unsigned())
             | OFlags::CLOEXEC
             | OFlags::NOCTTY

@@ -2,11 +2,11 @@
 
 #![expect(unsafe_code, reason = "mount_setattr(2) has no safe wrapper")]
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::mount::{
@@ -80,6 +80,50 @@ pub fn cover(folder: impl AsFd, mode: u32) -> io::Result<()> {
     Ok(move_mount(empty.as_fd(), c"", folder, c"", flags)?)
 }
 
+/// A mount of this namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountPoint {
+    /// Its id, which is given out again when it is gone.
+    pub id: u64,
+    /// Device, as the kernel writes it.
+    pub device: String,
+    /// Where it is attached.
+    pub path: PathBuf,
+}
+
+/// The mounts below a folder, itself not among them. The path must be free of links.
+pub fn mounts_below(folder: &Path) -> io::Result<Vec<MountPoint>> {
+    let table = std::fs::read("/proc/self/mountinfo")?;
+    let all = table.split(|byte| *byte == b'\n').filter_map(parse_mount);
+    Ok(all.filter(|mount| mount.path != folder && mount.path.starts_with(folder)).collect())
+}
+
+/// Reads a line of `/proc/self/mountinfo`.
+fn parse_mount(line: &[u8]) -> Option<MountPoint> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let id = str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+    let device = String::from_utf8(fields.nth(1)?.to_vec()).ok()?;
+    let path = PathBuf::from(OsString::from_vec(unescape(fields.nth(1)?)));
+    Some(MountPoint { id, device, path })
+}
+
+/// Blanks, tabs, line ends and backslashes stand as a backslash and three octal digits.
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| str::from_utf8(digits).ok());
+        if let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            out.push(byte);
+            rest = &after[3..];
+        } else {
+            out.push(*first);
+            rest = after;
+        }
+    }
+    out
+}
+
 /// Makes an attached tree the root of this process and lets go of everything else.
 pub fn enter_root(tree: impl AsFd) -> io::Result<()> {
     fchdir(tree)?;
@@ -87,4 +131,18 @@ pub fn enter_root(tree: impl AsFd) -> io::Result<()> {
     pivot_root(".", ".")?;
     unmount(".", UnmountFlags::DETACH)?;
     Ok(chdir("/")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_are_read_as_the_kernel_writes_them() {
+        let line = br"29 1 254:1 / /a\040b\134c rw,relatime shared:1 - ext4 /dev/vda1 rw";
+        let mount = MountPoint { id: 29, device: "254:1".to_owned(), path: PathBuf::from("/a b\\c") };
+        assert_eq!(parse_mount(line), Some(mount));
+        assert_eq!(parse_mount(b""), None);
+        assert!(mounts_below(Path::new("/")).unwrap().iter().any(|mount| mount.path == Path::new("/proc")));
+    }
 }

@@ -83,10 +83,10 @@ pub(crate) fn ignore_broken_pipes() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
 }
 
-/// Writes all file systems back.
-pub(crate) fn sync_all() {
-    // SAFETY: no arguments, no failure.
-    unsafe { libc::sync() };
+/// Writes back the file system that an open file is on.
+pub(crate) fn sync_file_system(file: &File) -> io::Result<()> {
+    // SAFETY: the descriptor is open over the call.
+    check(unsafe { libc::syncfs(file.as_raw_fd()) }).map(drop)
 }
 
 /// Powers the machine off. It is for PID 1 only; elsewhere it ends the process.

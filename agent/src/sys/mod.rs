@@ -13,7 +13,7 @@ pub(crate) use file::{Readiness, open_null, pipe, poll, unread_bytes};
 pub(crate) use launch::{Forked, Identity, Launch, LaunchError, LaunchStage, fork_child};
 pub(crate) use machine::{
     add_entropy, bring_loopback_up, ignore_broken_pipes, load_module, power_off, set_clock, set_hostname,
-    set_open_files_limit, sync_all,
+    set_open_files_limit, sync_file_system,
 };
 pub(crate) use mount::{
     MountFlags, change_root, file_system, mount, move_mount_to_root, stat_from_server, unmount_lazily,

@@ -15,7 +15,9 @@ use crate::guest::{AGENT, Dial};
 use crate::image::{Waiter, initramfs, kernel};
 use crate::plan::{Cache, Invoker, MachinePlan, MountPlan, MountPlanKind};
 use crate::run::{Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
-use crate::share::{Makers, Rights, ShareCache, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share};
+use crate::share::{
+    Makers, Rights, ShareCache, ShareError, ShareHandle, ShareSource, ShareSpec, ShareTree, spawn_share,
+};
 use crate::virtio::vsock::{VsockBackend, VsockHandle};
 
 /// Context id of a guest; each has a vsock of its own, so that all can have the same (0 to 2 are taken by the protocol).
@@ -84,7 +86,7 @@ impl Provide for Provider {
         folders::create_missing(&machine.mounts, &self.invoker)
             .map_err(|error| world("the folders of the mounts are not there", &error))?;
         let mut sockets = Vec::new();
-        let mut handles = Vec::new();
+        let mut shares = ServedShares::default();
         for spec in self.share_specs(machine)? {
             if is_canceled() {
                 return Err(ProvideError { message: "it is no longer wanted".to_owned(), is_host_unfit: false });
@@ -94,8 +96,9 @@ impl Provide for Provider {
             let died = Arc::clone(&share_died);
             let on_death = Box::new(move |how: String| died(name, how));
             let (handle, socket) = spawn_share(spec, on_death).map_err(|error| share_failure(&error))?;
+            shares.sources.push((handle.source(), place_name(machine, &tag)));
             sockets.push(ShareSocket { tag, socket });
-            handles.push(Served { handle, has_view });
+            shares.handles.get_mut().unwrap_or_else(PoisonError::into_inner).push(Served { handle, has_view });
         }
         let (vsock_handle, vsock) =
             VsockBackend::spawn(GUEST_CID).map_err(|error| world("the vsock device cannot be made", &error))?;
@@ -106,7 +109,7 @@ impl Provide for Provider {
             sockets,
             vsock,
             dial: Arc::new(VsockDial(vsock_handle)),
-            shares: Box::new(ServedShares(Mutex::new(handles))),
+            shares: Box::new(shares),
         })
     }
 }
@@ -133,7 +136,12 @@ impl Waiter for HookedWaiter {
 }
 
 /// The file servers of one machine.
-struct ServedShares(Mutex<Vec<Served>>);
+#[derive(Default)]
+struct ServedShares {
+    handles: Mutex<Vec<Served>>,
+    /// What they serve, each with where it is mounted, in words.
+    sources: Vec<(Arc<ShareSource>, String)>,
+}
 
 struct Served {
     handle: ShareHandle,
@@ -143,8 +151,19 @@ struct Served {
 
 impl Shares for ServedShares {
     fn set_view(&self, uid: u32, gid: u32) -> io::Result<()> {
-        let served = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let served = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
         served.iter().filter(|served| served.has_view).try_for_each(|served| served.handle.set_view(uid, gid))
+    }
+
+    fn lost_source(&self) -> Option<String> {
+        self.sources.iter().find_map(|(source, place)| {
+            let loss = source.loss()?;
+            let what = chain(&loss).collect::<Vec<_>>().join(": ");
+            Some(format!(
+                "{what} while {place}: what the guest reads and writes there is no longer at that path; put it back, \
+                 and leave it in place until the run has ended"
+            ))
+        })
     }
 }
 
@@ -171,6 +190,15 @@ fn mount_share(mount: &MountPlan) -> Option<(String, ShareTree)> {
         Cache::Never => ShareCache::Never,
     };
     Some((tag.to_owned(), ShareTree::Folder { path: path.to_path_buf(), is_read_only, cache }))
+}
+
+/// Where a share is mounted, for people.
+fn place_name(machine: &MachinePlan, tag: &str) -> String {
+    let is_it = |mount: &&MountPlan| mount.share().is_some_and(|(own, _)| own == tag);
+    match machine.mounts.iter().find(is_it) {
+        Some(mount) => format!("machine `{}` has it mounted at `{}` ({tag})", machine.name, mount.target.as_str()),
+        None => format!("machine `{}` has it as its root ({tag})", machine.name),
+    }
 }
 
 fn people_name(spec: &ShareSpec) -> String {

@@ -25,7 +25,9 @@ impl Share {
         let own_fds = openat(CWD, "/proc/self/fd", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
         let root = CString::new(dir.path().to_str().unwrap()).unwrap();
         let timeout = Duration::from_secs(1);
-        let settings = TreeSettings { is_read_only, is_cached: false, timeout, open_max, own_fds: File::from(own_fds) };
+        let own_fds = File::from(own_fds);
+        let sink = File::options().write(true).open("/dev/null").unwrap();
+        let settings = TreeSettings { is_read_only, is_cached: false, timeout, open_max, own_fds, sink };
         let view = Arc::new(View::new(1000, 100));
         let rules =
             Rules { is_public_only, owners: Owners::View, is_literal: false, has_xattrs: true, absence: timeout };
@@ -312,6 +314,7 @@ fn only_user_xattrs_pass_and_what_is_listed_can_be_read() {
     let ListxattrReply::Count(7) = fs.listxattr(guest(), node, 0).unwrap() else { panic!("another length") };
     let ListxattrReply::Names(names) = fs.listxattr(guest(), node, 7).unwrap() else { panic!("no names") };
     assert_eq!(names, b"user.a\0");
+    let GetxattrReply::Count(5) = fs.getxattr(guest(), node, c"user.a", 0).unwrap() else { panic!("another length") };
     let GetxattrReply::Value(value) = fs.getxattr(guest(), node, c"user.a", 99).unwrap() else { panic!("no value") };
     assert_eq!(value, b"value");
     assert_eq!(number(fs.listxattr(guest(), node, 3)), Some(libc::ERANGE));

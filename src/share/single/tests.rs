@@ -27,7 +27,8 @@ impl Share {
         let root = CString::new(dir.path().to_str().unwrap()).unwrap();
         let timeout = Duration::ZERO;
         let own_fds = File::from(own_fds);
-        let settings = TreeSettings { is_read_only, is_cached: false, timeout, open_max: 64, own_fds };
+        let sink = File::options().write(true).open("/dev/null").unwrap();
+        let settings = TreeSettings { is_read_only, is_cached: false, timeout, open_max: 64, own_fds, sink };
         let rules = Rules {
             is_public_only: false,
             owners: Owners::View,

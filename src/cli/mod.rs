@@ -21,6 +21,7 @@ mod load;
 mod places;
 mod plan;
 mod printer;
+mod record;
 mod remarks;
 mod report_run;
 mod schema;

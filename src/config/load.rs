@@ -87,7 +87,7 @@ pub fn load(request: LoadRequest, files: &dyn Files) -> Loaded {
     let project = loader.first_file();
     loader.other_files();
     if let Some(project) = &project {
-        checks::check_all(project, files, &loader.sources, loader.request.mode, &mut loader.out);
+        checks::check_all(project, files, &loader.sources, &mut loader.out);
     }
     loader.out.sort();
     Loaded { project, diagnostics: loader.out, sources: loader.sources }

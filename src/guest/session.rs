@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use smolvm_agent::{
     ANSWER_MAX, Answer, CONTROL_PORT, Exec, ExitStatus, GuestUser, Numbered, OUTPUT_PORT, REQUEST_MAX, Reply, Report,
-    Request, Setup, Stream, encode,
+    Request, Setup, SetupMount, Stream, encode,
 };
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -175,9 +175,18 @@ impl Session {
         Ok((Self { inner: Arc::new(Inner { requests, shared, tasks }) }, receiver))
     }
 
-    /// Makes the machine ready: system, root, mounts, and each mount verified.
+    /// Makes the machine ready, but for its mounts: system and root.
     pub async fn setup(&self, setup: Setup) -> Result<(), SetupError> {
-        match self.ask(Request::Setup(setup)).await? {
+        self.ask_setup(Request::Setup(setup)).await
+    }
+
+    /// Makes the mounts, parents before what is below them, and has each verified.
+    pub async fn mount(&self, mounts: Vec<SetupMount>) -> Result<(), SetupError> {
+        self.ask_setup(Request::Mount { mounts }).await
+    }
+
+    async fn ask_setup(&self, request: Request) -> Result<(), SetupError> {
+        match self.ask(request).await? {
             Reply::Done => Ok(()),
             Reply::Failed(failure) => Err(failure.into()),
             _ => Err(SessionError::WrongAnswer.into()),

@@ -14,6 +14,7 @@ use crate::engine::Accel;
 use crate::event::{Event, MachinePhase, OutputOf, RunStatus, Stream, Timed};
 use crate::plan::{Cache, Command, GuestPath, MountPlan, MountPlanKind, OwnerPlan, Plan, StepPlan};
 use crate::run::{Options, ProjectState, RunDeps, Signal, Summary, run};
+use crate::sys::identity::Actor;
 
 /// The longest that a test may take.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -36,7 +37,7 @@ impl Bench {
     }
 
     fn start(&self, plan: Plan) -> Going {
-        let state = ProjectState::locate(self.home.path(), "acme", Path::new("/code/acme"));
+        let state = ProjectState::locate(self.home.path(), Actor::Own, "acme", Path::new("/code/acme"));
         let lock = state.lock("smolvm up", true).unwrap();
         let (folder, _) = state.begin_run(&lock).unwrap();
         let deps = RunDeps {
@@ -127,6 +128,7 @@ fn mounted(mut plan: Plan, target: &str) -> Plan {
         kind: MountPlanKind::Bind {
             tag: "share0".to_owned(),
             source: "/".into(),
+            is_file: false,
             readonly: false,
             owner: OwnerPlan::Invoker,
             guest_owner: None,
@@ -161,7 +163,7 @@ async fn the_console_goes_to_events_and_its_log() {
     assert!(events.iter().any(is_console));
     let progress = |event: &Event| matches!(event, Event::Progress { text, .. } if text == "unpacking the kernel");
     assert!(events.iter().any(progress));
-    let state = ProjectState::locate(bench.home.path(), "acme", Path::new("/code/acme"));
+    let state = ProjectState::locate(bench.home.path(), Actor::Own, "acme", Path::new("/code/acme"));
     let console = state.runs().unwrap()[0].console("one");
     assert_eq!(std::fs::read(console).unwrap(), b"Linux version 6\n");
 }

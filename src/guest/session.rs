@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smolvm_agent::{
     ANSWER_MAX, Answer, CONTROL_PORT, Exec, ExitStatus, GuestUser, Numbered, OUTPUT_PORT, REQUEST_MAX, Reply, Report,
@@ -30,6 +30,9 @@ const REQUESTS_WAITING: usize = 16;
 
 /// How long one connection may outlive the other: what was said on it before the end still counts.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// How often a silence is looked at before it is told.
+const SILENCE_LOOKS: u32 = 10;
 
 /// Deadlines of a session.
 #[derive(Debug, Clone, Copy)]
@@ -350,12 +353,19 @@ async fn read_reports(
     }
 }
 
+/// Time in which this process itself did not run (it was suspended) says nothing about the guest: of each look at most
+/// two looks' time counts.
 async fn watch_silence(mut hearing: watch::Receiver<()>, limit: Duration, events: mpsc::Sender<SessionEvent>) {
+    let look = (limit / SILENCE_LOOKS).max(Duration::from_millis(1));
+    let mut silence = Duration::ZERO;
     loop {
-        match timeout(limit, hearing.changed()).await {
-            Ok(Ok(())) => {}
+        let since = Instant::now();
+        match timeout(look, hearing.changed()).await {
+            Ok(Ok(())) => silence = Duration::ZERO,
             Ok(Err(_)) => return,
+            Err(_) if silence + look < limit => silence += since.elapsed().min(2 * look),
             Err(_) => {
+                silence = Duration::ZERO;
                 let silent = SessionEvent::Silent { seconds: limit.as_secs() };
                 if events.send(silent).await.is_err() || hearing.changed().await.is_err() {
                     return;

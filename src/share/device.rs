@@ -50,6 +50,9 @@ const QUEUES: usize = 2;
 /// As large as the engine likes.
 const QUEUE_SIZE_MAX: usize = 32_768;
 
+/// More buffers than this the guest is not left waiting for, so that a busy one never runs out of them.
+const OWED_MAX: usize = 32;
+
 /// The server's exit code when a guest sends what is not a request.
 const NONSENSE_CODE: i32 = 1;
 
@@ -107,14 +110,20 @@ impl<F: Served> Device<F> {
         loop {
             // A queue of nonsense is left alone: the guest has lost its own share.
             vrings.iter().for_each(|vring| drop(vring.disable_notification()));
-            let mut owed: Vec<&Vring> = Vec::new();
+            let mut owed = 0;
             loop {
-                owed.extend(vrings.iter().filter(|vring| self.drain(memory, vring)).copied());
+                owed += vrings.iter().map(|vring| self.drain(memory, vring)).sum::<usize>();
+                if owed >= OWED_MAX {
+                    owed = 0;
+                    vrings.iter().for_each(|vring| self.tell(&mut vring.get_mut()));
+                }
                 if !patience.wait(|| vrings.iter().any(|vring| has_more(memory, vring))) {
                     break;
                 }
             }
-            owed.into_iter().for_each(|vring| self.tell(&mut vring.get_mut()));
+            if owed > 0 {
+                vrings.iter().for_each(|vring| self.tell(&mut vring.get_mut()));
+            }
             // Each is asked: to stop at the first would leave the others silent.
             let refilled = vrings.iter().filter(|vring| vring.enable_notification().unwrap_or(false)).count();
             if refilled == 0 {
@@ -123,9 +132,9 @@ impl<F: Served> Device<F> {
         }
     }
 
-    /// Answers all that is in the queue. Whether there are buffers of which the guest was not told.
-    fn drain(&self, memory: &Memory, vring: &Vring) -> bool {
-        let mut is_owed = false;
+    /// Answers all that is in the queue. How many buffers went back without a word to the guest.
+    fn drain(&self, memory: &Memory, vring: &Vring) -> usize {
+        let mut owed = 0;
         while let Some(chain) = take(memory, vring) {
             match (urgency(&memory.memory(), &chain), &self.workers) {
                 (Urgency::Slow, Some(workers)) => {
@@ -136,14 +145,14 @@ impl<F: Served> Device<F> {
                     let (head, length) = answer(&self.server, &memory.memory(), chain);
                     let mut state = vring.get_mut();
                     give_back(&mut state, head, length);
-                    is_owed = urgency == Urgency::Nobody;
-                    if !is_owed {
-                        self.tell(&mut state);
+                    match urgency {
+                        Urgency::Nobody => owed += 1,
+                        _ => self.tell(&mut state),
                     }
                 }
             }
         }
-        is_owed
+        owed
     }
 
     fn tell(&self, vring: &mut VringState<Memory>) {

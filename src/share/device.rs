@@ -107,17 +107,21 @@ impl<F: Served> Device<F> {
         patience.wake(Instant::now());
         // The memory of a queue that the driver has not set up is anything.
         let vrings: Vec<&Vring> = vrings.iter().filter(|vring| vring.get_ref().get_queue().ready()).collect();
+        let mut has_promised = false;
         loop {
-            // A queue of nonsense is left alone: the guest has lost its own share.
             vrings.iter().for_each(|vring| drop(vring.disable_notification()));
+            let mut answered = 0;
             let mut owed = 0;
             loop {
-                owed += vrings.iter().map(|vring| self.drain(memory, vring)).sum::<usize>();
+                let drained = vrings.iter().map(|vring| self.drain(memory, vring));
+                let (taken, silent) = drained.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+                answered += taken;
+                owed += silent;
                 if owed >= OWED_MAX {
                     owed = 0;
                     vrings.iter().for_each(|vring| self.tell(&mut vring.get_mut()));
                 }
-                if !patience.wait(|| vrings.iter().any(|vring| has_more(memory, vring))) {
+                if taken == 0 || !patience.wait(|| vrings.iter().any(|vring| has_more(memory, vring))) {
                     break;
                 }
             }
@@ -126,16 +130,19 @@ impl<F: Served> Device<F> {
             }
             // Each is asked: to stop at the first would leave the others silent.
             let refilled = vrings.iter().filter(|vring| vring.enable_notification().unwrap_or(false)).count();
-            if refilled == 0 {
+            // A queue that said it had more and yields nothing is nonsense: left alone, it is its guest's own loss.
+            if refilled == 0 || (has_promised && answered == 0) {
                 return patience.sleep(Instant::now());
             }
+            has_promised = true;
         }
     }
 
-    /// Answers all that is in the queue. How many buffers went back without a word to the guest.
-    fn drain(&self, memory: &Memory, vring: &Vring) -> usize {
-        let mut owed = 0;
+    /// Answers all that is in the queue: how many requests, and how many of them without a word to the guest.
+    fn drain(&self, memory: &Memory, vring: &Vring) -> (usize, usize) {
+        let (mut taken, mut silent) = (0, 0);
         while let Some(chain) = take(memory, vring) {
+            taken += 1;
             match (urgency(&memory.memory(), &chain), &self.workers) {
                 (Urgency::Slow, Some(workers)) => {
                     // Workers end with this process only.
@@ -146,13 +153,13 @@ impl<F: Served> Device<F> {
                     let mut state = vring.get_mut();
                     give_back(&mut state, head, length);
                     match urgency {
-                        Urgency::Nobody => owed += 1,
+                        Urgency::Nobody => silent += 1,
                         _ => self.tell(&mut state),
                     }
                 }
             }
         }
-        owed
+        (taken, silent)
     }
 
     fn tell(&self, vring: &mut VringState<Memory>) {

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use super::error::{ExecError, SessionError, SetupError, UserError};
 use super::frames::{FrameReader, StreamEnd};
 use super::link::{Dial, connect};
+use super::silence;
 
 /// Events that wait for their receiver before the guest is held back; each is at most one frame.
 const EVENTS_WAITING: usize = 16;
@@ -104,6 +105,14 @@ struct State {
     closed: Option<String>,
 }
 
+impl State {
+    fn take_id(&mut self) -> u32 {
+        let id = self.next;
+        self.next = id.wrapping_add(1);
+        id
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -169,7 +178,9 @@ impl Session {
         let output = tokio::spawn(read_reports(output_read, output_write, Arc::clone(&shared), events.clone()));
         let mut tasks = vec![control.abort_handle(), output.abort_handle()];
         tasks.push(tokio::spawn(write_requests(control_write, frames)).abort_handle());
-        tasks.push(tokio::spawn(watch_silence(hearing, limits.heartbeat, events.clone())).abort_handle());
+        let ask = asker(Arc::clone(&shared), requests.clone());
+        let silence = silence::watch(hearing, limits.heartbeat, ask, events.clone());
+        tasks.push(tokio::spawn(silence).abort_handle());
         let ending = supervise(control, output, Arc::clone(&shared), events);
         tasks.push(tokio::spawn(ending).abort_handle());
         Ok((Self { inner: Arc::new(Inner { requests, shared, tasks }) }, receiver))
@@ -279,8 +290,7 @@ impl Session {
                 drop(state);
                 return Err(shared.closed());
             }
-            let id = state.next;
-            state.next = state.next.wrapping_add(1);
+            let id = state.take_id();
             state.waiting.insert(id, sender);
             Waiting { shared, id }
         };
@@ -350,17 +360,12 @@ async fn read_reports(
     }
 }
 
-async fn watch_silence(mut hearing: watch::Receiver<()>, limit: Duration, events: mpsc::Sender<SessionEvent>) {
-    loop {
-        match timeout(limit, hearing.changed()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return,
-            Err(_) => {
-                let silent = SessionEvent::Silent { seconds: limit.as_secs() };
-                if events.send(silent).await.is_err() || hearing.changed().await.is_err() {
-                    return;
-                }
-            }
+/// Asks for a sign of life, and waits for nothing.
+fn asker(shared: Arc<Shared>, requests: mpsc::Sender<Vec<u8>>) -> impl Fn() + Send {
+    move || {
+        if let Ok(frame) = encode(&Numbered { id: shared.lock().take_id(), request: Request::Ping }, REQUEST_MAX) {
+            // Where requests wait for the guest already, one more changes nothing.
+            let _ = requests.try_send(frame);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::sim::{finally, plan, step};
+use super::plans::{finally, plan, step};
 use super::world::{FakeEngine, FakeProvider, World};
 use crate::engine::Accel;
 use crate::event::{Event, MachinePhase, OutputOf, RunStatus, Stream, Timed};
@@ -260,6 +260,39 @@ async fn the_view_of_the_shares_follows_the_users_of_the_steps() {
             "exec exit 0",
             "set_view 0:0",
             "refresh",
+            "exec echo 2",
+            "shutdown",
+            "release"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn owners_that_are_fixed_are_shown_before_the_mounts_are_made_and_stay() {
+    let bench = Bench::new();
+    let steps = vec![
+        StepPlan { user: "app".to_owned(), ..command("a@one", &[], &["echo", "1"]) },
+        command("b@one", &["a"], &["echo", "2"]),
+    ];
+    let mut plan = mounted(plan(steps), "/code");
+    if let MountPlanKind::Bind { guest_owner, .. } = &mut plan.machines[0].mounts[0].kind {
+        *guest_owner = Some("app".to_owned());
+    }
+    plan.machines[0].mounts.push(MountPlan {
+        target: GuestPath::parse("/over").unwrap(),
+        create: false,
+        kind: MountPlanKind::Overlay { tag: "share1".to_owned(), source: "/".into(), guest_owner: "root".to_owned() },
+    });
+    let (summary, _) = bench.play(plan).await;
+    assert_eq!(summary.passed, 2);
+    assert_eq!(
+        bench.world.notes(),
+        [
+            "boot one",
+            "set_view 0:0",
+            "fix_view share0 1000:1000",
+            "fix_view share1 0:0",
+            "exec echo 1",
             "exec echo 2",
             "shutdown",
             "release"

@@ -219,7 +219,7 @@ fn the_block_fits_every_screen_and_ctrl_c_leaves_none_of_it() {
     thread::scope(|scope| {
         for (columns, rows) in [(80, 24), (40, 10), (20, 5), (200, 50), (10, 3), (1, 1)] {
             scope.spawn(move || {
-                let (world, held) = held();
+                let (world, _held) = held();
                 let mut terminal = Terminal::start(&up(&world), columns, rows);
                 let signs = if columns < 10 { "…" } else { "acme" };
                 terminal.until("block", |screen| {
@@ -240,8 +240,7 @@ fn the_block_fits_every_screen_and_ctrl_c_leaves_none_of_it() {
                     let text = left.lines.join(" ");
                     assert!(text.contains("interrupted: 5 skipped in"), "{text}");
                 }
-                drop(held);
-                world.assert_nothing_stays();
+                world.assert_no_process_stays();
             });
         }
     });

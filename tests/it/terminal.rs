@@ -431,7 +431,7 @@ fn a_run_that_fails_ends_with_its_last_lines_and_how_to_go_on() {
     assert!(screen.contains("waits for wide"), "{screen}");
     terminal.resize(30, 10);
     terminal.until("smaller", |screen| screen.contents().contains("│ red") && screen.contents().contains("acme"));
-    terminal.resize(100, 50);
+    terminal.resize(160, 50);
     let left = terminal.end();
     assert_eq!(left.status.code(), Some(3));
     let text = left.lines.join("\n");
@@ -443,12 +443,11 @@ fn a_run_that_fails_ends_with_its_last_lines_and_how_to_go_on() {
         "  log:   ",
         "  again: smolvm up wide\n",
         "failed: 1 failed, 1 passed, 1 skipped in",
-        "critical path: ",
+        "critical path: boot ",
+        ", wide 2.",
     ] {
         assert!(text.contains(part), "{part:?} is not there:\n{text}");
     }
-    let summary = text.lines().skip_while(|line| !line.starts_with("failed: ")).collect::<Vec<_>>().join(" ");
-    assert!(summary.contains(" wide 2."), "{summary}");
     assert!(!text.contains("unseen"), "{text}");
     assert!(!left.screen.screen().hide_cursor());
     world.assert_nothing_stays();

@@ -443,7 +443,8 @@ fn a_run_that_fails_ends_with_its_last_lines_and_how_to_go_on() {
         "  log:   ",
         "  again: smolvm up wide\n",
         "failed: 1 failed, 1 passed, 1 skipped in",
-        "critical path: boot ",
+        "; critical path: ",
+        "boot ",
         ", wide 2.",
     ] {
         assert!(text.contains(part), "{part:?} is not there:\n{text}");

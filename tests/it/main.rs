@@ -24,6 +24,7 @@ mod layers;
 mod leftovers;
 mod machine;
 mod ownership;
+mod pjdfstest;
 mod plans;
 mod probe;
 mod real_files;

@@ -17,7 +17,6 @@ want() { # NAME TEST...: what is named is missing unless the test succeeds
 on_debian() {
     separator=' '
     want qemu-system-x86 command -v qemu-system-x86_64
-    want libseccomp-dev test -f "$libraries/libseccomp.a"
     want libcap-ng-dev test -f "$libraries/libcap-ng.a"
     want gcc command -v gcc
     want libc6-dev test -f "$libraries/libc.a"
@@ -45,26 +44,24 @@ elsewhere() {
     want "a C compiler (gcc)" command -v gcc
     want "make" command -v make
     want "the static C library (libc.a)" has_library libc.a
-    want "the static library of libseccomp (libseccomp.a)" has_library libseccomp.a
     want "the static library of libcap-ng (libcap-ng.a)" has_library libcap-ng.a
     [ -n "$missing" ] || return 0
     echo "setup: this computer lacks:$missing" >&2
     echo "setup: install them with your package manager, for example:" >&2
-    echo "    Fedora: sudo dnf install qemu-system-x86-core gcc make glibc-static libseccomp-static libcap-ng-static" >&2
-    echo "    Arch:   sudo pacman -S --needed qemu-system-x86 gcc make libseccomp libcap-ng" >&2
+    echo "    Fedora: sudo dnf install qemu-system-x86-core gcc make glibc-static libcap-ng-static" >&2
+    echo "    Arch:   sudo pacman -S --needed qemu-system-x86 gcc make libcap-ng" >&2
     echo "setup: where there are no static libraries, build with" >&2
-    echo "    LIBSECCOMP_LINK_TYPE=dylib LIBCAPNG_LINK_TYPE=dylib" >&2
-    echo "setup: where libraries are not in $libraries, say where with LIBSECCOMP_LIB_PATH and LIBCAPNG_LIB_PATH" >&2
+    echo "    LIBCAPNG_LINK_TYPE=dylib" >&2
+    echo "setup: where libraries are not in $libraries, say where with LIBCAPNG_LIB_PATH" >&2
     exit 1
 }
 
 has_library() {
-    for folder in "${LIBSECCOMP_LIB_PATH:-$libraries}" "${LIBCAPNG_LIB_PATH:-$libraries}" /usr/lib64 /usr/lib; do
+    for folder in "${LIBCAPNG_LIB_PATH:-$libraries}" /usr/lib64 /usr/lib; do
         [ -f "$folder/$1" ] && return 0
     done
     # A library that is linked dynamically need not be there as an archive.
     case $1 in
-    libseccomp.a) [ "${LIBSECCOMP_LINK_TYPE:-static}" = dylib ] ;;
     libcap-ng.a) [ "${LIBCAPNG_LINK_TYPE:-static}" = dylib ] ;;
     *) return 1 ;;
     esac

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, RenameFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid, chmodat, chownat,
-    fchmod, ftruncate, futimens, renameat_with, syncfs, unlinkat, utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid, chmodat,
+    chownat, fchmod, ftruncate, futimens, openat, renameat_with, syncfs, unlinkat, utimensat,
 };
 use virtiofsd::filesystem::{Context, SetattrValid, ZeroCopyReader};
 use virtiofsd::fuse::SetattrIn;
@@ -19,7 +19,7 @@ use crate::sys::credentials::act_as;
 
 use super::nodes::FileKey;
 use super::rules::errno;
-use super::tree::{Tree, fd_name, key_of, stat_fd, stat_name};
+use super::tree::{Tree, fd_name, host_flags, key_of, stat_fd, stat_name};
 
 /// What a change of names does to the file that had the name.
 struct Victim {
@@ -55,6 +55,30 @@ impl Tree {
         synced.inspect_err(|_: &io::Error| self.is_changed.store(true, Ordering::Relaxed))
     }
 
+    /// Makes a file, and opens it with the guest's flags. `None` where there is one already and the guest takes it.
+    pub(super) fn make_file(
+        &self,
+        maker: Context,
+        folder: u64,
+        name: &CStr,
+        mode: u32,
+        flags: u32,
+    ) -> io::Result<Option<File>> {
+        self.check_writable()?;
+        let asked = host_flags(flags);
+        let create = OFlags::from_bits_retain((asked & libc::O_ACCMODE).cast_unsigned())
+            | OFlags::CREATE
+            | OFlags::EXCL
+            | OFlags::NOFOLLOW
+            | OFlags::CLOEXEC;
+        let folder = self.node_fd(folder)?;
+        match as_maker(maker, || Ok(openat(folder, name, create, mode_of(mode))?)) {
+            Ok(fd) => Ok(Some(File::from(fd))),
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) && asked & libc::O_EXCL == 0 => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn key_at(&self, folder: u64, name: &CStr) -> io::Result<FileKey> {
         let folder = self.node_fd(folder)?;
         Ok(key_of(&stat_name(&folder, name)?))
@@ -78,6 +102,7 @@ impl Tree {
 
     pub(super) fn remove(&self, folder: u64, name: &CStr, flags: AtFlags) -> io::Result<()> {
         self.check_writable()?;
+        let _naming = self.name();
         let victim = self.victim(folder, name);
         unlinkat(self.node_fd(folder)?, name, flags)?;
         if let Some(victim) = victim {
@@ -91,6 +116,7 @@ impl Tree {
 
     /// Renames a file, which may put another one out of its place.
     pub(super) fn move_name(&self, from: (u64, &CStr), to: (u64, &CStr), flags: RenameFlags) -> io::Result<()> {
+        let _naming = self.name();
         let moved = self.key_at(from.0, from.1)?;
         let victim = self.victim(to.0, to.1);
         renameat_with(&*self.node_fd(from.0)?, from.1, &*self.node_fd(to.0)?, to.1, flags)?;
@@ -207,6 +233,21 @@ impl Tree {
     }
 }
 
+/// Makes a file as this user of the host; 0:0 is who this process is.
+pub(super) fn as_maker<T>(maker: Context, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let (uid, gid) = (maker.uid.into_inner(), maker.gid.into_inner());
+    if (uid, gid) == (0, 0) {
+        return make();
+    }
+    let _acting = act_as(uid, gid)?;
+    make()
+}
+
+/// The guest's kernel does not say whether it would keep the bits: only its root does.
+pub(super) fn drop_set_ids_for(who: Context, file: &File) -> io::Result<()> {
+    if who.uid.is_root() { Ok(()) } else { drop_set_ids(file) }
+}
+
 /// What the kernel does where somebody without the right to keep them writes: no set-id bits on what was changed.
 pub(super) fn drop_set_ids(file: &File) -> io::Result<()> {
     let mode = u32::from(stat_fd(file)?.stx_mode);
@@ -222,19 +263,4 @@ pub(super) fn drop_set_ids(file: &File) -> io::Result<()> {
 /// The permission bits of a guest's mode.
 pub(super) fn mode_of(mode: u32) -> Mode {
     Mode::from_raw_mode(mode & 0o7777)
-}
-
-/// Makes a file as this user of the host; 0:0 is who this process is.
-pub(super) fn as_maker<T>(maker: Context, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    let (uid, gid) = (maker.uid.into_inner(), maker.gid.into_inner());
-    if (uid, gid) == (0, 0) {
-        return make();
-    }
-    let _acting = act_as(uid, gid)?;
-    make()
-}
-
-/// The guest's kernel does not say whether it would keep the bits: only its root does.
-pub(super) fn drop_set_ids_for(who: Context, file: &File) -> io::Result<()> {
-    if who.uid.is_root() { Ok(()) } else { drop_set_ids(file) }
 }

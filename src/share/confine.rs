@@ -15,12 +15,11 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr, Scope,
 };
-use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::thread::CapabilitySet;
-use virtiofsd::seccomp::{SeccompAction, enable_seccomp};
 
 use crate::sys::{credentials, mount};
 
+use super::calls::restrict_calls;
 use super::single::{LINKS_MAX, plain_name};
 use super::spec::{Makers, ShareSpec, ShareTree};
 
@@ -99,10 +98,10 @@ impl ConfineError {
 /// Becomes user 0 of the namespace and makes the tree the root.
 pub(super) fn enter_tree(tree: &ShareTree) -> Result<Entered, ConfineError> {
     credentials::become_user(0, 0).map_err(denied("taking on the owner's ids"))?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let own_fds = openat(CWD, "/proc/self/fd", flags, Mode::empty()).map_err(denied("opening `/proc/self/fd`"))?;
     let sink = File::options().write(true).open("/dev/null").map_err(denied("opening `/dev/null`"))?;
     mount::make_mounts_private().map_err(denied("changing mounts"))?;
+    // A mount of that folder alone, attached nowhere: from a descriptor of the whole, `..` would lead to all processes.
+    let own_fds = mount::clone_tree(Path::new("/proc/self/fd")).map_err(denied("copying `/proc/self/fd`"))?;
     let (root, only) = match tree {
         ShareTree::Folder { path, is_read_only, .. } => (folder_tree(path, *is_read_only)?, None),
         ShareTree::File { path, is_read_only, .. } => {
@@ -195,8 +194,7 @@ pub(super) fn give_up_rights(spec: &ShareSpec, bond: impl AsFd) -> Result<(), Co
     restrict_paths(&spec.tree).map_err(|error| ConfineError::Denied { step: "Landlock", source: error })?;
     credentials::keep_capabilities(kept).map_err(denied("giving up capabilities"))?;
     credentials::die_with_parent(bond).map_err(denied("a bond to the parent process"))?;
-    let filter = enable_seccomp(SeccompAction::Kill, false).map_err(io::Error::other);
-    filter.map_err(denied("a filter of system calls (seccomp)"))
+    restrict_calls(spec.makers).map_err(denied("a filter of system calls (seccomp)"))
 }
 
 /// Landlock, where the kernel has it: nothing but the share, no program of it, no network.

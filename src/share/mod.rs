@@ -10,12 +10,14 @@
 //! The server acts wholly with the owner's rights ([`Rights`]) and sees nothing of the host but the share. What the
 //! guest's root does there, the owner could do. Not here: tags in the guest and mounting, which are the agent's.
 
+mod calls;
 mod changes;
 mod confine;
 mod entries;
 mod filesystem;
 mod identity;
 mod nodes;
+mod ownership;
 mod passthrough;
 mod recorder;
 mod rules;
@@ -35,3 +37,4 @@ pub use serve::serve_main;
 pub use source::{ShareSource, SourceLoss};
 pub use spawn::{OnDeath, ShareHandle, spawn_share, spawn_share_from};
 pub use spec::{Makers, Rights, ShareCache, ShareError, ShareSpec, ShareTree};
+pub use wire::Given;

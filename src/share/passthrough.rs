@@ -4,13 +4,12 @@
 //! anything is made: `EROFS`. What the guest may ask for at all is decided before ([`super::filesystem`]).
 
 use std::ffi::CStr;
-use std::fs::File;
 use std::io;
 use std::time::Duration;
 
 use rustix::fs::{
-    AtFlags, FallocateFlags, FileType, OFlags, RenameFlags, SeekFrom, XattrFlags, copy_file_range, fallocate,
-    fdatasync, fsync, linkat, mkdirat, mknodat, openat, readlinkat, seek, symlinkat,
+    AtFlags, FallocateFlags, FileType, RenameFlags, SeekFrom, XattrFlags, copy_file_range, fallocate, fdatasync, fsync,
+    linkat, mkdirat, mknodat, readlinkat, seek, symlinkat,
 };
 use virtiofsd::filesystem::{
     Context, Entry, Extensions, FileSystem, FsOptions, GetxattrReply, ListxattrReply, OpenOptions, SetattrValid,
@@ -167,6 +166,7 @@ impl FileSystem for Tree {
 
     fn link(&self, _: Context, node: u64, parent: u64, name: &CStr) -> io::Result<Entry> {
         self.check_writable()?;
+        let _naming = self.name();
         let (fd, folder) = (self.node_fd(node)?, self.node_fd(parent)?);
         linkat(&self.settings.own_fds, fd_name(&fd), &*folder, name, AtFlags::SYMLINK_FOLLOW)?;
         self.look_up(parent, name)
@@ -196,24 +196,11 @@ impl FileSystem for Tree {
         _umask: u32,
         _: Extensions,
     ) -> io::Result<(Entry, Option<u64>, OpenOptions)> {
-        self.check_writable()?;
-        let asked = host_flags(flags);
-        let create = OFlags::from_bits_retain((asked & libc::O_ACCMODE).cast_unsigned())
-            | OFlags::CREATE
-            | OFlags::EXCL
-            | OFlags::NOFOLLOW
-            | OFlags::CLOEXEC;
-        let folder = self.node_fd(parent)?;
-        let made = as_maker(context, || Ok(openat(folder, name, create, mode_of(mode))?));
-        let file = match made {
-            Ok(fd) => File::from(fd),
-            Err(error) if error.raw_os_error() == Some(libc::EEXIST) && asked & libc::O_EXCL == 0 => {
-                let entry = self.look_up(parent, name)?;
-                let opened = self.open(context, entry.inode, kill_set_id, flags);
-                let (handle, options) = opened.inspect_err(|_| self.forget(context, entry.inode, 1))?;
-                return Ok((entry, handle, options));
-            }
-            Err(error) => return Err(error),
+        let Some(file) = self.make_file(context, parent, name, mode, flags)? else {
+            let entry = self.look_up(parent, name)?;
+            let opened = self.open(context, entry.inode, kill_set_id, flags);
+            let (handle, options) = opened.inspect_err(|_| self.forget(context, entry.inode, 1))?;
+            return Ok((entry, handle, options));
         };
         let entry = self.entry(parent, name, &stat_fd(&file)?)?;
         let handle = self.add_handle(entry.inode, file).inspect_err(|_| self.forget(context, entry.inode, 1))?;

@@ -8,6 +8,7 @@
 //! The outer process touches nothing that a guest can reach. Either ends with the other, and both with smolvm.
 
 use std::convert::Infallible;
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -30,13 +31,14 @@ use crate::sys::{credentials, namespace};
 use super::confine::{Entered, enter_tree, give_up_rights};
 use super::filesystem::ShareFs;
 use super::identity::{Starter, choose_identity};
+use super::ownership::{NewOwner, Scope};
 use super::settings::{Settings, settings_for};
 use super::single::SingleFs;
 use super::source::ServedRoot;
 use super::spec::ShareSpec;
 use super::tree::Tree;
 use super::view::View;
-use super::wire::{CONTROL_FD, LISTENER_FD, Report, SPEC_FD, send_report, serve_views};
+use super::wire::{Answer, Ask, CONTROL_FD, LISTENER_FD, Report, SPEC_FD, send_report, serve_asks};
 use super::words::{say, speak_on_stderr};
 
 /// Why a server could not start.
@@ -172,22 +174,24 @@ fn serve(handed: Handed, bond: UnixStream) -> Result<Infallible, Refusal> {
     let view = Arc::new(View::new(0, 0));
     let is_read_only = settings.tree.is_read_only;
     let line = Line { threads: settings.threads, listener, control };
-    let served = open_share(settings, &view).and_then(|share| {
+    let served = open_share(settings, &view).and_then(|(tree, share)| {
         let root = ServedRoot::at(Path::new("/"), only.as_ref().map(|name| name.to_bytes().to_vec()))?;
+        let controlled = Controlled { tree, view, only: only.clone() };
         match only {
-            None => serve_share(share, root, view, line),
-            Some(name) => serve_share(SingleFs::new(share, name, is_read_only), root, view, line),
+            None => serve_share(share, root, controlled, line),
+            Some(name) => serve_share(SingleFs::new(share, name, is_read_only), root, controlled, line),
         }
     });
     let Err(error) = served;
     Err(Refusal::plain(format!("cannot serve: {error}")))
 }
 
-fn open_share(settings: Settings, view: &Arc<View>) -> io::Result<ShareFs> {
+fn open_share(settings: Settings, view: &Arc<View>) -> io::Result<(Arc<Tree>, ShareFs)> {
     // The guest's kernel applies its own umask.
     rustix::process::umask(rustix::fs::Mode::empty());
     let tree = Arc::new(Tree::open(c"/", settings.tree)?);
-    Ok(ShareFs::new(tree, settings.rules, Arc::clone(view)))
+    let share = ShareFs::new(Arc::clone(&tree), settings.rules, Arc::clone(view));
+    Ok((tree, share))
 }
 
 /// What a server speaks through, and with how many threads.
@@ -197,13 +201,21 @@ struct Line {
     control: File,
 }
 
-fn serve_share<F: Served>(share: F, root: ServedRoot, view: Arc<View>, line: Line) -> io::Result<Infallible> {
+/// What the parent has a say in while the share is served.
+struct Controlled {
+    tree: Arc<Tree>,
+    view: Arc<View>,
+    /// The one file that is served of the tree.
+    only: Option<CString>,
+}
+
+fn serve_share<F: Served>(share: F, root: ServedRoot, controlled: Controlled, line: Line) -> io::Result<Infallible> {
     let Line { threads, listener, control } = line;
     let mut daemon = daemon_for(share, threads)?;
     send_report(&control, &Report::Ready(root))?;
     thread::Builder::new().name("control".into()).spawn(move || {
         // Whether the parent closed the stream or broke it: without a parent there is nobody to serve.
-        let _ = serve_views(&control, |uid, gid| view.set(uid, gid));
+        let _ = serve_asks(&control, |ask, tick| controlled.answer(ask, tick));
         exit_now(0);
     })?;
     let ended = daemon.start(&mut Listener::from(listener)).and_then(|()| daemon.wait());
@@ -213,6 +225,24 @@ fn serve_share<F: Served>(share: F, root: ServedRoot, view: Arc<View>, line: Lin
             say(&error.to_string());
             exit_now(1)
         }
+    }
+}
+
+impl Controlled {
+    /// Does what the parent asks. An error is the parent's leaving.
+    fn answer(&self, ask: Ask, tick: &mut dyn FnMut() -> io::Result<()>) -> io::Result<Answer> {
+        match ask {
+            Ask::View { uid, gid } => self.view.set(uid, gid),
+            Ask::Record => self.tree.recorder.begin(),
+            Ask::Give { uid, gid, outputs } => {
+                let scope = Scope { tree: &self.tree, only: self.only.as_deref(), owner: NewOwner { uid, gid } };
+                return Ok(Answer::Given(match outputs {
+                    Some(outputs) => scope.give_outputs(&outputs, tick)?,
+                    None => scope.give_recorded(&self.tree.recorder.end(), tick)?,
+                }));
+            }
+        }
+        Ok(Answer::Done)
     }
 }
 

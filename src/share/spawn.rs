@@ -19,7 +19,7 @@ use crate::sys::socket::unnamed_listener;
 
 use super::source::ShareSource;
 use super::spec::{ShareError, ShareSpec};
-use super::wire::{CONTROL_FD, LISTENER_FD, Report, SPEC_FD, receive_report, send_view};
+use super::wire::{Answer, Ask, CONTROL_FD, Given, LISTENER_FD, Report, SPEC_FD, ask, receive_report};
 
 /// How long a server may take to say that it is ready.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -56,8 +56,41 @@ impl ShareHandle {
     /// Makes the files of the share appear as owned by these ids of the guest. In force when this returns; what the
     /// guest has cached it believes for a second more, unless it is told to look again.
     pub fn set_view(&self, uid: u32, gid: u32) -> io::Result<()> {
+        self.ask(&Ask::View { uid, gid }, || true).map(drop)
+    }
+
+    /// Begins to record what the guest makes and changes, and forgets what was recorded before.
+    pub fn record(&self) -> io::Result<()> {
+        self.ask(&Ask::Record, || true).map(drop)
+    }
+
+    /// Gives files to a user of the host: what the patterns match, relative to the share, and all below; without
+    /// patterns what was recorded, which ends the recording. Asks `goes_on` a few times a second; once it says no, the
+    /// server is of no use any more. The server must have root's rights.
+    pub fn give(
+        &self,
+        uid: u32,
+        gid: u32,
+        outputs: Option<&[String]>,
+        goes_on: impl FnMut() -> bool,
+    ) -> io::Result<Given> {
+        let outputs = outputs.map(<[String]>::to_vec);
+        let answer = self.ask(&Ask::Give { uid, gid, outputs }, goes_on);
+        match answer {
+            Ok(Answer::Given(given)) => return Ok(given),
+            Ok(other) => Err(io::Error::other(format!("the file server answered {other:?}"))),
+            Err(error) => Err(error),
+        }
+        // What still comes would be taken for the answer to another question.
+        .inspect_err(|_: &io::Error| {
+            let control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = control.shutdown(Shutdown::Both);
+        })
+    }
+
+    fn ask(&self, question: &Ask, goes_on: impl FnMut() -> bool) -> io::Result<Answer> {
         let control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
-        send_view(&*control, uid, gid)
+        ask(&*control, question, goes_on)
     }
 
     /// The source as it was when the server started, to see whether it still is.

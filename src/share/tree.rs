@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, fstatvfs, ftruncate, makedev, openat, statx};
@@ -61,6 +61,8 @@ pub(crate) struct Tree {
     pub(super) root: Arc<OwnedFd>,
     pub(super) root_key: FileKey,
     pub(super) recorder: Recorder,
+    /// Held, to write, by who must know that no name goes meanwhile, and, to read, by who takes or gives names.
+    pub(super) naming: RwLock<()>,
     nodes: Mutex<Nodes>,
     handles: Mutex<HashMap<u64, Arc<Handle>>>,
     next_handle: AtomicU64,
@@ -82,6 +84,7 @@ impl Tree {
             root,
             root_key,
             recorder: Recorder::new(RECORDED_MAX),
+            naming: RwLock::new(()),
             nodes,
             handles: Mutex::new(HashMap::new()),
             next_handle: AtomicU64::new(1),
@@ -94,6 +97,11 @@ impl Tree {
     pub(super) fn reset(&self) {
         lock(&self.handles).clear();
         *self.nodes() = Nodes::new(Arc::clone(&self.root), self.root_key, self.settings.open_max);
+    }
+
+    /// To be held while a file gets or loses a name.
+    pub(super) fn name(&self) -> RwLockReadGuard<'_, ()> {
+        self.naming.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn nodes(&self) -> MutexGuard<'_, Nodes> {

@@ -1,9 +1,10 @@
 //! What a file server and its parent tell each other over the control socket.
 //!
-//! The server says once how its start went; from then on the parent sends views, and each is answered by one byte
-//! when it is in force. The end of the stream ends the server.
+//! The server says once how its start went; from then on the parent asks, one thing at a time, and each is answered when
+//! it is done. Messages are lines of JSON. The end of the stream ends the server.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +17,11 @@ pub(super) const LISTENER_FD: i32 = 4;
 /// The control socket.
 pub(super) const CONTROL_FD: i32 = 5;
 
-/// The longest report that is read.
-const REPORT_MAX_BYTES: u64 = 16 * 1024;
+/// The longest report or answer that is read.
+const MESSAGE_MAX_BYTES: u64 = 16 * 1024;
+
+/// Time between two signs of life of a server that is long at work.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(200);
 
 /// How the start went.
 #[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -34,39 +38,110 @@ pub(super) enum Report {
 }
 
 /// Sends a report: one line of JSON.
-pub(super) fn send_report(mut stream: impl Write, report: &Report) -> io::Result<()> {
-    let mut line = serde_json::to_vec(report)?;
-    line.push(b'\n');
-    stream.write_all(&line)
+pub(super) fn send_report(stream: impl Write, report: &Report) -> io::Result<()> {
+    send_line(stream, report)
 }
 
 /// Reads a report. `None` where the stream ends before it is whole.
 pub(super) fn receive_report(stream: impl Read) -> io::Result<Option<Report>> {
     let mut line = Vec::new();
     // Nothing follows a report before the parent has asked, so that a buffer takes nothing that is another's.
-    BufReader::new(stream.take(REPORT_MAX_BYTES)).read_until(b'\n', &mut line)?;
+    BufReader::new(stream.take(MESSAGE_MAX_BYTES)).read_until(b'\n', &mut line)?;
     if line.pop() == Some(b'\n') { Ok(Some(serde_json::from_slice(&line)?)) } else { Ok(None) }
 }
 
-/// Sends a view and waits until it is in force.
-pub(super) fn send_view(mut stream: impl Read + Write, uid: u32, gid: u32) -> io::Result<()> {
-    let mut message = [0; 8];
-    message[..4].copy_from_slice(&uid.to_le_bytes());
-    message[4..].copy_from_slice(&gid.to_le_bytes());
-    stream.write_all(&message)?;
-    stream.read_exact(&mut [0])
+/// What the parent asks once the server runs.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// Show all files as owned by these ids.
+    View {
+        /// User of the guest.
+        uid: u32,
+        /// Group of the guest.
+        gid: u32,
+    },
+    /// Forget what was recorded, and record from now on what the guest makes and changes.
+    Record,
+    /// Give files to a user of the host.
+    Give {
+        /// User.
+        uid: u32,
+        /// Group.
+        gid: u32,
+        /// Patterns below the share's root; without them what was recorded, which ends the recording.
+        outputs: Option<Vec<String>>,
+    },
 }
 
-/// Hands each view that comes to `set`, until the stream ends.
-pub(super) fn serve_views(mut stream: impl Read + Write, mut set: impl FnMut(u32, u32)) -> io::Result<()> {
+/// What the server says to it.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It is done.
+    Done,
+    /// It goes on; the parent may leave.
+    Working,
+    /// Files were given.
+    Given(Given),
+}
+
+/// What came of giving files to a user.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Given {
+    /// Entries that were changed.
+    pub changed: u64,
+    /// Entries that were left alone because they have more than one name.
+    pub linked: u64,
+    /// The first thing that could not be done, for people.
+    pub failure: Option<String>,
+}
+
+fn send_line(mut stream: impl Write, message: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    stream.write_all(&line)
+}
+
+/// Sends a question and waits for the last answer to it. `goes_on` is asked at each sign of life.
+pub(super) fn ask(stream: impl Read + Write, ask: &Ask, mut goes_on: impl FnMut() -> bool) -> io::Result<Answer> {
+    let mut stream = stream;
+    send_line(&mut stream, ask)?;
+    // Nothing comes unasked: a buffer takes nothing that is another's.
+    let mut answers = BufReader::new(stream);
     loop {
-        let mut message = [0; 8];
-        if let Err(error) = stream.read_exact(&mut message) {
-            return if error.kind() == io::ErrorKind::UnexpectedEof { Ok(()) } else { Err(error) };
+        let mut line = Vec::new();
+        answers.by_ref().take(MESSAGE_MAX_BYTES).read_until(b'\n', &mut line)?;
+        if line.last() != Some(&b'\n') {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let [u0, u1, u2, u3, g0, g1, g2, g3] = message;
-        set(u32::from_le_bytes([u0, u1, u2, u3]), u32::from_le_bytes([g0, g1, g2, g3]));
-        stream.write_all(&[1])?;
+        match serde_json::from_slice(&line)? {
+            Answer::Working if goes_on() => {}
+            Answer::Working => return Err(io::Error::other("it is no longer waited for")),
+            answer => return Ok(answer),
+        }
+    }
+}
+
+/// Answers each question that comes, until the stream ends.
+pub(super) fn serve_asks<S: Read + Write + Copy>(
+    stream: S,
+    mut answer: impl FnMut(Ask, &mut dyn FnMut() -> io::Result<()>) -> io::Result<Answer>,
+) -> io::Result<()> {
+    let mut asks = BufReader::new(stream);
+    loop {
+        let mut line = Vec::new();
+        if asks.read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        let mut told = Instant::now();
+        let mut tick = || {
+            if told.elapsed() < SIGN_OF_LIFE {
+                return Ok(());
+            }
+            told = Instant::now();
+            send_line(stream, &Answer::Working)
+        };
+        let answer = answer(serde_json::from_slice(&line)?, &mut tick)?;
+        send_line(stream, &answer)?;
     }
 }
 
@@ -87,16 +162,43 @@ mod tests {
     }
 
     #[test]
-    fn views_arrive_in_order_until_the_stream_ends() {
+    fn questions_are_answered_in_order_until_the_stream_ends() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let server = thread::spawn(move || {
             let mut seen = Vec::new();
-            serve_views(theirs, |uid, gid| seen.push((uid, gid))).unwrap();
+            let served = serve_asks(&theirs, |ask, _| {
+                seen.push(ask);
+                Ok(Answer::Done)
+            });
+            served.unwrap();
             seen
         });
-        send_view(&ours, 1000, 100).unwrap();
-        send_view(&ours, u32::MAX - 1, 0).unwrap();
+        let asks = [Ask::View { uid: 1000, gid: 100 }, Ask::Record, Ask::View { uid: u32::MAX - 1, gid: 0 }];
+        for question in &asks {
+            assert_eq!(ask(&ours, question, || true).unwrap(), Answer::Done);
+        }
         drop(ours);
-        assert_eq!(server.join().unwrap(), [(1000, 100), (u32::MAX - 1, 0)]);
+        assert_eq!(server.join().unwrap(), asks);
+    }
+
+    #[test]
+    fn long_work_gives_signs_of_life_and_whoever_leaves_ends_it() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let server = thread::spawn(move || {
+            serve_asks(&theirs, |_, tick| {
+                loop {
+                    tick()?;
+                }
+            })
+        });
+        let mut signs = 0;
+        let give = Ask::Give { uid: 1, gid: 1, outputs: None };
+        let left = ask(&ours, &give, || {
+            signs += 1;
+            signs < 2
+        });
+        assert!(left.is_err() && signs == 2);
+        drop(ours);
+        assert!(server.join().unwrap().is_err());
     }
 }

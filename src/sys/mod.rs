@@ -3,6 +3,7 @@
 pub mod child;
 pub mod credentials;
 pub mod exit;
+pub mod filter;
 pub mod handed;
 pub mod identity;
 pub mod kvm_probe;
@@ -11,4 +12,5 @@ pub mod namespace;
 pub mod signal;
 pub mod socket;
 pub mod statvfs;
+pub mod terminal;
 pub mod tsc;

@@ -115,9 +115,10 @@ fn plan_mounts(machine: &Machine) -> Vec<MountPlan> {
 fn plan_mount_kind(machine: &Machine, kind: &MountKind, tags: &mut impl Iterator<Item = String>) -> MountPlanKind {
     let mut next_tag = || tags.next().unwrap_or_default();
     match kind {
-        MountKind::Bind { source, readonly, owner, guest_owner, cache } => MountPlanKind::Bind {
+        MountKind::Bind { source, is_file, readonly, owner, guest_owner, cache } => MountPlanKind::Bind {
             tag: next_tag(),
             source: source.value.clone(),
+            is_file: *is_file,
             readonly: *readonly,
             owner: plan_owner(&owner.value),
             guest_owner: guest_owner.as_ref().map(|user| user.value.clone()),

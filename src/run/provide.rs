@@ -83,6 +83,12 @@ pub trait Shares: Send + Sync {
     /// Where a server cannot be reached.
     fn set_view(&self, uid: u32, gid: u32) -> io::Result<()>;
 
+    /// Shows the files of one share as owned by these ids of the guest from now on, whatever [`Shares::set_view`] says.
+    ///
+    /// # Errors
+    /// Where its server cannot be reached.
+    fn fix_view(&self, tag: &str, uid: u32, gid: u32) -> io::Result<()>;
+
     /// Says of a source that is no longer what the machine has mounted (removed, renamed, replaced or unmounted on the
     /// host) what, where, and what to do. Called on a thread where it may block.
     fn lost_source(&self) -> Option<String> {

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use smolvm::engine::VmExit;
-use smolvm::guest::SetupMount;
+use smolvm::guest::{SetupMount, SetupMountKind};
 use smolvm::share::{Makers, Rights, ShareCache, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share_from};
 
 use crate::machine::Machine;
@@ -27,8 +27,8 @@ fn spawn(path: &Path, is_read_only: bool) -> Result<(ShareHandle, OwnedFd), Shar
 }
 
 fn single(tag: &str, path: &Path, target: &str, is_read_only: bool) -> (SetupMount, ShareTree) {
-    let (tag, target) = (tag.into(), target.into());
-    let mount = SetupMount { tag, target, is_read_only, is_created_in_share: false, inode: None };
+    let kind = SetupMountKind::Folder { tag: tag.into(), is_read_only, inode: None };
+    let mount = SetupMount { target: target.into(), is_created_in_share: false, kind };
     (mount, file(path, is_read_only))
 }
 
@@ -110,7 +110,7 @@ fn bound_file_follows_the_hosts_renames_and_gives_nothing_beside_it() {
             try sed -i s/two/2/ /app/config
             try sh -c 'echo x > /app/fixed'; try chmod 600 /app/fixed; try truncate -s 0 /fixed/file
             mount -t virtiofs share1 /mnt; mount -o remount,rw /mnt || true; try sh -c 'echo x > /mnt/file'
-            find / -xdev -name 'secret*' -path '/single*'
+            find /single /mnt -name 'secret*'
             printf 'from the guest' > /app/config; printf ' and more' >> /app/config
             chown 5:5 /app/config; chmod 640 /app/config; touch -d @86400 /app/config
             python3 -c \"

@@ -92,13 +92,18 @@ impl Provide for Provider {
                 return Err(ProvideError { message: "it is no longer wanted".to_owned(), is_host_unfit: false });
             }
             let (tag, name) = (spec.tag.clone(), people_name(&spec));
+            let handle_tag = tag.clone();
             let has_view = spec.tree.is_mount();
             let died = Arc::clone(&share_died);
             let on_death = Box::new(move |how: String| died(name, how));
             let (handle, socket) = spawn_share(spec, on_death).map_err(|error| share_failure(&error))?;
             shares.sources.push((handle.source(), place_name(machine, &tag)));
             sockets.push(ShareSocket { tag, socket });
-            shares.handles.get_mut().unwrap_or_else(PoisonError::into_inner).push(Served { handle, has_view });
+            shares.handles.get_mut().unwrap_or_else(PoisonError::into_inner).push(Served {
+                tag: handle_tag,
+                handle,
+                has_view,
+            });
         }
         let (vsock_handle, vsock) =
             VsockBackend::spawn(GUEST_CID).map_err(|error| world("the vsock device cannot be made", &error))?;
@@ -144,6 +149,7 @@ struct ServedShares {
 }
 
 struct Served {
+    tag: String,
     handle: ShareHandle,
     /// Whether its files are shown as the step user's; those of the root are 0:0 for all.
     has_view: bool,
@@ -153,6 +159,14 @@ impl Shares for ServedShares {
     fn set_view(&self, uid: u32, gid: u32) -> io::Result<()> {
         let served = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
         served.iter().filter(|served| served.has_view).try_for_each(|served| served.handle.set_view(uid, gid))
+    }
+
+    fn fix_view(&self, tag: &str, uid: u32, gid: u32) -> io::Result<()> {
+        let mut served = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        served.iter_mut().filter(|served| served.tag == tag).try_for_each(|served| {
+            served.has_view = false;
+            served.handle.set_view(uid, gid)
+        })
     }
 
     fn lost_source(&self) -> Option<String> {
@@ -180,16 +194,23 @@ impl Dial for VsockDial {
 fn mount_share(mount: &MountPlan) -> Option<(String, ShareTree)> {
     let (tag, path) = mount.share()?;
     let (is_read_only, cache) = match &mount.kind {
-        MountPlanKind::Bind { readonly, cache, .. } => (*readonly, *cache),
+        MountPlanKind::Bind { readonly, cache, .. } => {
+            let cache = match cache {
+                Cache::Auto => ShareCache::Auto,
+                Cache::Always => ShareCache::Always,
+                Cache::Never => ShareCache::Never,
+            };
+            (*readonly, cache)
+        }
         // The guest writes to a layer of its own.
-        MountPlanKind::Overlay { .. } | MountPlanKind::Tmpfs { .. } => (true, Cache::Auto),
+        MountPlanKind::Overlay { .. } | MountPlanKind::Tmpfs { .. } => (true, ShareCache::Names),
     };
-    let cache = match cache {
-        Cache::Auto => ShareCache::Auto,
-        Cache::Always => ShareCache::Always,
-        Cache::Never => ShareCache::Never,
+    let path = path.to_path_buf();
+    let tree = match &mount.kind {
+        MountPlanKind::Bind { is_file: true, .. } => ShareTree::File { path, is_read_only, cache },
+        _ => ShareTree::Folder { path, is_read_only, cache },
     };
-    Some((tag.to_owned(), ShareTree::Folder { path: path.to_path_buf(), is_read_only, cache }))
+    Some((tag.to_owned(), tree))
 }
 
 /// Where a share is mounted, for people.
@@ -237,6 +258,7 @@ mod tests {
             kind: MountPlanKind::Bind {
                 tag: "share0".to_owned(),
                 source: PathBuf::from("/project/src"),
+                is_file: false,
                 readonly: true,
                 owner: OwnerPlan::Invoker,
                 guest_owner: None,

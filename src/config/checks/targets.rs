@@ -5,10 +5,11 @@
 
 use std::collections::HashMap;
 
+use super::mend::remove_repeat;
 use super::places::Places;
 use super::system::{self, Verdict};
 use super::world::World;
-use crate::config::model::{GuestPath, Machine, Mount};
+use crate::config::model::{GuestPath, Machine, Mount, MountKind};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
 /// Linux, PATH_MAX without the NUL.
@@ -22,7 +23,7 @@ pub(super) fn check_targets(world: &World<'_>, out: &mut Diagnostics) {
         let mut doubles: HashMap<usize, usize> = HashMap::new();
         for (index, mount) in machine.mounts.iter().enumerate() {
             check_length(mount, out);
-            check_same_target(machine, places, index, &mut doubles, out);
+            check_same_target(world, machine, places, index, &mut doubles, out);
             check_system_place(world, machine, places, index, out);
             if places.target(index).as_str() == "/workspace" && places.at(places.target(index)) == Some(index) {
                 out.push(workspace_note(machine, mount));
@@ -49,6 +50,7 @@ fn check_length(mount: &Mount, out: &mut Diagnostics) {
 
 /// `doubles` counts, for the first mount at a place, the later ones that were already told of.
 fn check_same_target(
+    world: &World<'_>,
     machine: &Machine,
     places: &Places,
     index: usize,
@@ -77,17 +79,22 @@ fn check_same_target(
             format!("{plain}: links of the guest make it `{real}`")
         }
     };
-    out.push(
-        Diagnostic::new(Code(101), Severity::Error, message)
-            .label(later.target.span, text(later, rank))
-            .label(earlier.target.span, text(earlier, "the first is here"))
-            .help("give one of them another target, or remove it"),
-    );
+    let diagnostic = Diagnostic::new(Code(101), Severity::Error, message)
+        .label(later.target.span, text(later, rank))
+        .label(earlier.target.span, text(earlier, "the first is here"))
+        .help("give one of them another target, or remove it");
+    out.push(match remove_repeat(world, earlier, later) {
+        Some(edits) => diagnostic.fix(true, edits),
+        None => diagnostic,
+    });
 }
 
 fn check_system_place(world: &World<'_>, machine: &Machine, places: &Places, index: usize, out: &mut Diagnostics) {
     let mount = &machine.mounts[index];
     let (written, real) = (&mount.target.value, places.target(index));
+    if real.as_str() == "/dev/shm" && matches!(mount.kind, MountKind::Tmpfs { .. }) {
+        return;
+    }
     let reached = if written == real { String::new() } else { format!(" (here `{}`)", real.as_str()) };
     match system::judge(real) {
         Verdict::Needed(why) => out.push(
@@ -97,10 +104,12 @@ fn check_system_place(world: &World<'_>, machine: &Machine, places: &Places, ind
                 format!("a mount at `{}`{reached} would take away what the guest needs: {why}", written.as_str()),
             )
             .label(mount.target.span, "this place belongs to the system")
-            .help(format!("mount it elsewhere, for example at `{}`", suggest_target(mount, written))),
+            .help(format!("mount it elsewhere, for example at `{}`", suggest_instead(mount, written))),
         ),
         Verdict::Disturbs(what) => {
-            let is_settings_file = real.as_str().starts_with("/etc/") && world.is_file(mount);
+            // What is missing (0109) may have been meant to be a file.
+            let is_missing = world.source(mount).is_some_and(|source| source.metadata.is_err()) && !mount.create;
+            let is_settings_file = real.as_str().starts_with("/etc/") && (mount.is_file() || is_missing);
             let is_nested = places.above(real).is_some();
             if is_settings_file || is_nested || system::judge(written) == Verdict::Silent(true) {
                 return;
@@ -112,18 +121,29 @@ fn check_system_place(world: &World<'_>, machine: &Machine, places: &Places, ind
                     format!("the target `{}`{reached} {what}", written.as_str()),
                 )
                 .label(mount.target.span, "what the image has here may be hidden, or may expect to own this place")
-                .help(format!("a folder of its own is safe, for example `{}`", suggest_target(mount, written))),
+                .help(format!("a place of its own is safe, for example `{}`", suggest_target(mount, written))),
             );
         }
         Verdict::Silent(_) => {}
     }
 }
 
-/// A top-level folder named as the target, else as the source, else `/data`.
+/// For a file, a place in the folder that was named; else a top-level one.
+fn suggest_instead(mount: &Mount, written: &GuestPath) -> String {
+    let name = source_name(mount).filter(|_| mount.is_file());
+    let inside = name.and_then(|name| GuestPath::parse(&format!("{}/{name}", written.as_str())));
+    let inside = inside.filter(|path| !matches!(system::judge(path), Verdict::Needed(_)));
+    inside.map_or_else(|| suggest_target(mount, written), |path| path.as_str().to_owned())
+}
+
+fn source_name(mount: &Mount) -> Option<&str> {
+    mount.source()?.value.file_name()?.to_str()
+}
+
+/// A top-level place named as the target, else as the source, else `/data`.
 fn suggest_target(mount: &Mount, written: &GuestPath) -> String {
     let from_target = written.as_str().rsplit('/').next().map(str::to_owned);
-    let source = mount.source().and_then(|source| source.value.file_name());
-    let from_source = source.and_then(|name| name.to_str()).map(str::to_owned);
+    let from_source = source_name(mount).map(str::to_owned);
     [from_target, from_source]
         .into_iter()
         .flatten()

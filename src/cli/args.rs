@@ -218,7 +218,7 @@ pub(crate) struct VersionArgs {
 pub(crate) enum Progress {
     /// `tty` on a terminal, else `plain`
     Auto,
-    /// For a terminal, with colours
+    /// A block that is drawn again and again
     Tty,
     /// Lines with time and step
     Plain,

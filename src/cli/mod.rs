@@ -24,6 +24,7 @@ mod remarks;
 mod report_run;
 mod schema;
 mod settings;
+mod terminal;
 mod up;
 mod version;
 

@@ -6,9 +6,11 @@
 use std::fs::File;
 use std::future::pending;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, channel};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -18,10 +20,13 @@ use super::exit::{Class, ExitCode, Failure};
 use super::printer::Printer;
 use super::remarks;
 use super::settings::Settings;
+use super::terminal::{self, Terminal, TerminalSignals};
 use crate::diag::{Diagnostics, Severity, Sources};
 use crate::event::{Event, RunStatus, Timed};
+use crate::plan::Plan;
 use crate::report::{
-    Grouping, JsonReporter, PlainReporter, QuietReporter, ReportOptions, Reporter, Sink, Style, Verbosity, render_line,
+    Grouping, JsonReporter, PlainReporter, QuietReporter, ReportOptions, Reporter, Sink, Style, TerminalReporter,
+    Verbosity, render_line,
 };
 use crate::run::{Signal, Summary};
 
@@ -59,6 +64,10 @@ pub(crate) struct Report<'a> {
     pub(crate) record: PathBuf,
     /// What the exit code is made of.
     pub(crate) rule: ExitCodeRule,
+    /// What is to be done.
+    pub(crate) plan: Arc<Plan>,
+    /// How many steps may run at the same time.
+    pub(crate) places: usize,
 }
 
 /// The running thread.
@@ -93,26 +102,29 @@ enum ReportError {
     Record { path: PathBuf, source: std::io::Error },
     #[error("the reporter's thread cannot be started")]
     Thread(#[source] std::io::Error),
+    #[error("the signals of the terminal cannot be handled")]
+    Signals(#[source] std::io::Error),
 }
 
 /// Starts the thread; it ends when the sender is dropped.
-pub(crate) fn spawn(report: Report<'_>) -> Result<(Sender<Timed>, Reporting), Failure> {
+pub(crate) fn spawn(report: Report<'_>, runtime: &Handle) -> Result<(Sender<Timed>, Reporting), Failure> {
     let path = report.record.clone();
     let record =
         File::create(&path).map_err(|source| Failure::new(Class::World, ReportError::Record { path, source }))?;
-    let mut reporter = reporter(&report);
+    let shown = shown(&report, runtime).map_err(|error| Failure::new(Class::World, error))?;
     let mut record = JsonReporter::new(Sink::new(Box::new(record)));
     let rule = report.rule;
-    let (sender, mut receiver): (_, Receiver<Timed>) = channel(EVENTS_WAITING);
+    let (sender, receiver): (_, Receiver<Timed>) = channel(EVENTS_WAITING);
     let (done_sender, done) = oneshot::channel();
-    let work = move || {
-        while let Some(mut timed) = receiver.blocking_recv() {
-            apply(rule, &mut timed.event);
-            if !matches!(timed.event, Event::Output { .. }) {
-                record.on(&timed);
-            }
-            reporter.on(&timed);
+    let runtime = runtime.clone();
+    let note = move |timed: &mut Timed| {
+        apply(rule, &mut timed.event);
+        if !matches!(timed.event, Event::Output { .. }) {
+            record.on(timed);
         }
+    };
+    let work = move || {
+        shown.follow(receiver, note, &runtime);
         // Nobody waits for the word where the run has given the reader up.
         let _ = done_sender.send(());
     };
@@ -123,7 +135,33 @@ pub(crate) fn spawn(report: Report<'_>) -> Result<(Sender<Timed>, Reporting), Fa
     Ok((sender, Reporting { done }))
 }
 
-fn reporter(report: &Report<'_>) -> Box<dyn Reporter> {
+/// How a run is shown.
+enum Shown {
+    /// Event by event.
+    Told(Box<dyn Reporter>),
+    /// As a block that is drawn again and again.
+    Drawn(Box<(Terminal, TerminalReporter, TerminalSignals)>),
+}
+
+impl Shown {
+    /// Shows the events to their end; each is given to `note` first.
+    fn follow(self, mut events: Receiver<Timed>, mut note: impl FnMut(&mut Timed), runtime: &Handle) {
+        match self {
+            Self::Told(mut reporter) => {
+                while let Some(mut timed) = events.blocking_recv() {
+                    note(&mut timed);
+                    reporter.on(&timed);
+                }
+            }
+            Self::Drawn(drawn) => {
+                let (terminal, reporter, signals) = *drawn;
+                runtime.block_on(terminal::follow(terminal, reporter, events, signals, note));
+            }
+        }
+    }
+}
+
+fn shown(report: &Report<'_>, runtime: &Handle) -> Result<Shown, ReportError> {
     let is_tty = report.mode == Mode::Tty;
     let colored = |style: Style| if is_tty && report.settings.color.is_wanted(true) { Style::new(true) } else { style };
     let options = ReportOptions {
@@ -133,15 +171,23 @@ fn reporter(report: &Report<'_>) -> Box<dyn Reporter> {
         stderr_style: colored(report.printer.stderr_style()),
         again: report.again.clone(),
     };
-    match report.mode {
+    Ok(Shown::Told(match report.mode {
         Mode::Json => Box::new(JsonReporter::new(Sink::stdout())),
         Mode::Quiet => Box::new(QuietReporter::new(options, Sink::stderr())),
         Mode::Plain | Mode::Tty if options.verbosity == Verbosity::Quiet => {
             Box::new(QuietReporter::new(options, Sink::stderr()))
         }
         Mode::Plain => Box::new(PlainReporter::new(options, grouping(), Sink::stdout(), Sink::stderr())),
-        Mode::Tty => Box::new(PlainReporter::new(options, Grouping::None, Sink::stdout(), Sink::stderr())),
-    }
+        Mode::Tty => {
+            let _entered = runtime.enter();
+            let signals = TerminalSignals::listen().map_err(ReportError::Signals)?;
+            let terminal = Terminal::find();
+            let plan = Arc::clone(&report.plan);
+            let reporter = TerminalReporter::new(options, plan, report.places, terminal.screen());
+            terminal.clear_on_panic(reporter.is_drawn());
+            return Ok(Shown::Drawn(Box::new((terminal, reporter, signals))));
+        }
+    }))
 }
 
 fn grouping() -> Grouping {

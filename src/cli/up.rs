@@ -2,7 +2,8 @@
 //!
 //! Deliberately not here: everything that this list names; each has its own room.
 
-use std::io::IsTerminal;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use super::args::{Progress, UpArgs};
@@ -22,7 +23,7 @@ use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, R
 
 /// Runs the project.
 pub(crate) fn run(args: &UpArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
-    let mode = progress_mode(settings.progress);
+    let mode = progress_mode(settings, &|name| std::env::var_os(name), Streams::find());
     // Before anything else: from here on a signal is answered in words and with its code.
     let outcome = Interrupts::listen().and_then(|mut interrupts| {
         let ready = {
@@ -104,9 +105,18 @@ fn go(
         provider: Arc::new(Provider::new(places.cache.clone(), invoker)),
         folder: folder.clone(),
     };
-    let again = again(settings);
-    let report = report_run::Report { mode, settings, printer, again, record: folder.events(), rule: args.exit_code };
-    let summary = run_and_report(Arc::new(plan), deps, options, report, interrupts)?;
+    let plan = Arc::new(plan);
+    let report = report_run::Report {
+        mode,
+        settings,
+        printer,
+        again: again(settings),
+        record: folder.events(),
+        rule: args.exit_code,
+        plan: Arc::clone(&plan),
+        places: options.parallel.unwrap_or(plan.limits.steps_at_once),
+    };
+    let summary = run_and_report(plan, deps, options, report, interrupts)?;
     // The mark that the run is going on; where it cannot be taken off the next run says that this one was killed.
     if let Err(error) = folder.finish() {
         printer.note(&format!("warning: {error}\n"));
@@ -124,7 +134,7 @@ fn run_and_report(
     interrupts: Interrupts,
 ) -> Result<Summary, Failure> {
     let Interrupts { runtime, mut signals } = interrupts;
-    let (events, reporting) = report_run::spawn(report)?;
+    let (events, reporting) = report_run::spawn(report, runtime.handle())?;
     let summary = runtime.block_on(async {
         let summary = run::run(plan, deps, options, &mut signals, events).await;
         reporting.finish(&summary, &mut signals).await;
@@ -187,13 +197,33 @@ fn quoted(word: &str) -> String {
     }
 }
 
-fn progress_mode(progress: Progress) -> Mode {
-    match progress {
+/// Which of the two streams are terminals.
+#[derive(Debug, Clone, Copy)]
+struct Streams {
+    stdout: bool,
+    stderr: bool,
+}
+
+impl Streams {
+    fn find() -> Self {
+        Self { stdout: io::stdout().is_terminal(), stderr: io::stderr().is_terminal() }
+    }
+}
+
+/// How a run is shown. `auto` draws a block where a person looks on: both streams are terminals (who sends one of them
+/// elsewhere wants what steps print apart from our words), no CI service runs us, and, as with docker compose, colours
+/// are not refused. `tty` draws one whatever the streams are; only a terminal that cannot move its cursor gets lines.
+fn progress_mode(settings: &Settings, environment: &dyn Fn(&str) -> Option<OsString>, streams: Streams) -> Mode {
+    let is_dumb = environment("TERM").is_some_and(|term| term == "dumb");
+    let is_ci = environment("CI").is_some_and(|value| !["", "0", "false"].iter().any(|no| value == *no));
+    match settings.progress {
         Progress::Json => Mode::Json,
         Progress::Quiet => Mode::Quiet,
         Progress::Plain => Mode::Plain,
+        Progress::Tty if is_dumb => Mode::Plain,
         Progress::Tty => Mode::Tty,
-        Progress::Auto if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() => Mode::Tty,
+        Progress::Auto if is_dumb || is_ci || !settings.color.is_wanted(true) => Mode::Plain,
+        Progress::Auto if streams.stdout && streams.stderr => Mode::Tty,
         Progress::Auto => Mode::Plain,
     }
 }

@@ -1,55 +1,16 @@
 //! What went wrong, kept while a run goes on and told at its end: the last lines, the log's place, how to run it again.
 //!
-//! Memory is bounded whatever a guest prints: 20 lines of 1,000 bytes a step and a machine. Deliberately not here:
-//! whole logs (`run` writes them).
+//! Memory is bounded whatever a guest prints (`tail`). Deliberately not here: whole logs (`run` writes them).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use crate::event::{Event, MachinePhase, OutputOf, StepStatus, Stream, Timed};
+use crate::event::{Event, MachinePhase, OutputOf, StepStatus, Timed};
 
+use super::readable::readable;
 use super::style::Style;
+use super::tail::{LINES_KEPT, Tail};
 use super::words;
-
-const LINES_KEPT: usize = 20;
-const LINE_BYTES_KEPT: usize = 1000;
-
-/// The last lines of one step or machine.
-#[derive(Debug, Default)]
-struct Tail {
-    lines: VecDeque<Vec<u8>>,
-    /// Unfinished lines of the two streams.
-    partial: [Vec<u8>; 2],
-}
-
-impl Tail {
-    fn push(&mut self, stream: Stream, bytes: &[u8]) {
-        let slot = usize::from(stream == Stream::Stderr);
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let is_whole = piece.ends_with(b"\n");
-            let partial = &mut self.partial[slot];
-            let room = LINE_BYTES_KEPT.saturating_sub(partial.len());
-            partial.extend_from_slice(&piece[..piece.len().min(room)]);
-            if is_whole {
-                let line = std::mem::take(partial);
-                self.keep(line);
-            }
-        }
-    }
-
-    fn keep(&mut self, line: Vec<u8>) {
-        if self.lines.len() == LINES_KEPT {
-            self.lines.pop_front();
-        }
-        self.lines.push_back(line);
-    }
-
-    fn rendered(&self) -> Vec<String> {
-        let unfinished = self.partial.iter().filter(|partial| !partial.is_empty());
-        let all: Vec<String> = self.lines.iter().chain(unfinished).map(|line| words::readable(line)).collect();
-        all[all.len().saturating_sub(LINES_KEPT)..].to_vec()
-    }
-}
 
 /// One thing that went wrong.
 #[derive(Debug)]
@@ -79,10 +40,10 @@ impl Failures {
                 self.tails.remove(&OutputOf::Step(step.clone()));
             }
             Event::Machine { machine, phase: MachinePhase::Failed, cause, .. } => {
-                let lines = self.tails.get(&OutputOf::Machine(machine.clone())).map(Tail::rendered);
+                let lines = self.tails.get(&OutputOf::Machine(machine.clone())).map(|tail| tail.last(LINES_KEPT));
                 let cause = words::first_line(cause.as_deref());
                 self.failed.push(Failed {
-                    title: format!("machine `{machine}` failed: {cause}"),
+                    title: readable(format!("machine `{machine}` failed: {cause}").as_bytes()),
                     lines: lines.unwrap_or_default(),
                     lines_are: "the end of its console",
                     log: None,
@@ -94,8 +55,8 @@ impl Failures {
                 if matches!(status, StepStatus::Failed | StepStatus::TimedOut) && !is_allowed {
                     let end = words::step_end(*status, *exit_code, cause.as_deref());
                     self.failed.push(Failed {
-                        title: format!("step `{step}` {end}"),
-                        lines: tail.map(|tail| tail.rendered()).unwrap_or_default(),
+                        title: readable(format!("step `{step}` {end}").as_bytes()),
+                        lines: tail.map(|tail| tail.last(LINES_KEPT)).unwrap_or_default(),
                         lines_are: "its last lines",
                         log: log.clone(),
                         step: Some(step.clone()),
@@ -104,6 +65,11 @@ impl Failures {
             }
             _ => {}
         }
+    }
+
+    /// The last lines of a step that runs, at most so many.
+    pub(super) fn last_lines(&self, step: &str, count: usize) -> Vec<String> {
+        self.tails.get(&OutputOf::Step(step.to_owned())).map(|tail| tail.last(count)).unwrap_or_default()
     }
 
     /// The blocks for the end of a run; empty where nothing failed.
@@ -131,6 +97,7 @@ impl Failures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Stream;
     use std::time::Duration;
 
     fn timed(event: Event) -> Timed {
@@ -176,16 +143,6 @@ mod tests {
         let mut failures = Failures::default();
         failures.on(&finished("unit", true));
         assert_eq!(failures.render(Style::plain(), "smolvm up"), "");
-    }
-
-    #[test]
-    fn one_endless_line_stays_within_its_bound() {
-        let mut failures = Failures::default();
-        for _ in 0..100 {
-            failures.on(&output("unit", Stream::Stdout, &[b'x'; 65536]));
-        }
-        let tail = &failures.tails[&OutputOf::Step("unit".to_owned())];
-        assert_eq!(tail.partial[0].len(), LINE_BYTES_KEPT);
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! From events to what people and programs read: plain lines, JSON lines, nothing but failures.
+//! From events to what people and programs read: a redrawn block, plain lines, JSON lines, nothing but failures.
 //!
 //! ```text
-//!            ┌► plain (also for terminals, with colours)   what steps print on stdout, our words on stderr
-//! Timed ─► fold ► json                                     one event a line on stdout
-//!            └► quiet                                      failures and the summary on stderr
+//!            ┌► tty     one block, drawn again and again, on a terminal
+//!            ├► plain   what steps print on stdout, our words on stderr
+//! Timed ─► fold ► json    one event a line on stdout
+//!            └► quiet   failures and the summary on stderr
 //! ```
 //!
 //! A [`Reporter`] is a fold over [`crate::event::Timed`]: it sees every event once, in order, and never talks back.
@@ -13,8 +14,11 @@ mod failure;
 mod json;
 mod plain;
 mod quiet;
+mod readable;
 mod reporter;
 mod style;
+mod tail;
+mod tty;
 mod words;
 
 pub use json::{JsonReporter, render_line};
@@ -22,3 +26,4 @@ pub use plain::{Grouping, PlainReporter};
 pub use quiet::QuietReporter;
 pub use reporter::{ReportOptions, Reporter, Sink, Verbosity};
 pub use style::Style;
+pub use tty::{Screen, Signs, Size, TerminalReporter};

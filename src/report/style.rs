@@ -39,6 +39,11 @@ impl Style {
         self.paint("33", text)
     }
 
+    /// Something that goes on.
+    pub fn live(self, text: &str) -> String {
+        self.paint("36", text)
+    }
+
     /// Something that may be overlooked.
     pub fn dim(self, text: &str) -> String {
         self.paint("2", text)

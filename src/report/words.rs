@@ -1,4 +1,4 @@
-//! The words that all reporters share: durations, statuses, counts, and guest text made safe to show.
+//! The words that all reporters share: durations, statuses, counts.
 //!
 //! Deliberately not here: when they are shown.
 
@@ -96,30 +96,6 @@ pub(super) fn first_line(cause: Option<&str>) -> &str {
     cause.and_then(|cause| cause.lines().next()).unwrap_or("it ended when it should not have")
 }
 
-/// Guest text for our own blocks: escape sequences and control characters are left out, the rest stays.
-pub(super) fn readable(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(character) = chars.next() {
-        match character {
-            '\x1b' if chars.peek() == Some(&'[') => {
-                chars.next();
-                // A control sequence ends with its first byte in `@`..=`~` (ECMA-48, 5.4).
-                for next in chars.by_ref() {
-                    if ('@'..='~').contains(&next) {
-                        break;
-                    }
-                }
-            }
-            '\t' => out.push('\t'),
-            character if character.is_control() => {}
-            character => out.push(character),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,12 +116,6 @@ mod tests {
             "failed: output `/o` is missing"
         );
         assert_eq!(step_end(StepStatus::TimedOut, Some(143), Some("10s")), "timed out: 10s");
-    }
-
-    #[test]
-    fn guest_text_cannot_drive_the_terminal() {
-        assert_eq!(readable(b"\x1b[31mred\x1b[0m\x07 a\tb\xff\r"), "red a\tb\u{fffd}");
-        assert_eq!(readable(b"\x1b[31"), "");
     }
 
     #[test]

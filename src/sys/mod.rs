@@ -12,4 +12,5 @@ pub mod namespace;
 pub mod signal;
 pub mod socket;
 pub mod statvfs;
+pub mod terminal;
 pub mod tsc;

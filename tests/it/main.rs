@@ -36,6 +36,7 @@ mod share_guest;
 mod signals;
 mod single_file;
 mod support;
+mod terminal;
 mod tidy;
 mod vanish;
 mod world;

@@ -1,0 +1,211 @@
+//! What a terminal shows of a run: a block that is drawn again and again, above it a line for all that has ended.
+//!
+//! Time is told from outside: [`TerminalReporter::draw`] is called when events came and now and then. Deliberately not
+//! here: clocks, signals, the size of the screen (`cli` knows the terminal).
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::bar::Signs;
+use super::critical::render_critical_path;
+use super::painter::{LEAVE, frame};
+use super::render::{Size, render};
+use super::spoken::Spoken;
+use super::state::RunView;
+use crate::event::{Event, MachinePhase, StepStatus, Timed};
+use crate::plan::Plan;
+use crate::report::plain::render_summary;
+use crate::report::readable::readable;
+use crate::report::reporter::{ReportOptions, Reporter, Sink, Verbosity};
+use crate::report::words;
+
+/// Permanent text that is not held back for the next frame.
+const PENDING_LIMIT: usize = 64 * 1024;
+
+/// Shows a run on a terminal.
+#[derive(Debug)]
+pub struct TerminalReporter {
+    options: ReportOptions,
+    signs: Signs,
+    size: Size,
+    pub(super) view: RunView,
+    terminal: Sink,
+    /// Permanent text for the next frame.
+    pending: String,
+    spoken: Spoken,
+    is_drawn: Arc<AtomicBool>,
+    /// Rows of the block on the screen, where it is known.
+    drawn_rows: usize,
+    is_finished: bool,
+}
+
+impl TerminalReporter {
+    /// A reporter of a run of this plan, of which so many steps may run at the same time.
+    pub fn new(options: ReportOptions, plan: Arc<Plan>, places: usize, screen: Screen) -> Self {
+        let Screen { signs, size, terminal } = screen;
+        Self {
+            options,
+            signs,
+            size,
+            view: RunView::new(plan, places),
+            terminal,
+            pending: String::new(),
+            spoken: Spoken::default(),
+            is_drawn: Arc::default(),
+            drawn_rows: 0,
+            is_finished: false,
+        }
+    }
+
+    /// Whether a block is on the screen, for whoever else must print something: see [`TerminalReporter::LEAVE`].
+    pub fn is_drawn(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_drawn)
+    }
+
+    /// What takes the block off the screen.
+    pub const LEAVE: &'static str = LEAVE;
+
+    /// The screen has this size now.
+    pub fn resize(&mut self, size: Size) {
+        self.size = size;
+        self.drawn_rows = 0;
+    }
+
+    /// Whether so much is to be shown that the next frame should not wait.
+    pub fn is_urgent(&self) -> bool {
+        self.is_finished || self.pending.len() >= PENDING_LIMIT
+    }
+
+    /// Paints a frame, `now` after the start; one without a block where the terminal is not ours now.
+    pub fn draw(&mut self, now: Duration, is_ours: bool) {
+        let has_block = is_ours && !self.is_finished;
+        let was_drawn = self.is_drawn.load(Ordering::Relaxed);
+        if !has_block && !was_drawn && self.pending.is_empty() {
+            return;
+        }
+        let block = if has_block { render(&self.view, self.signs, self.size, now) } else { Vec::new() };
+        let style = self.options.stderr_style;
+        // Before the first byte, so that a panic in between takes the block off too.
+        self.is_drawn.store(has_block || was_drawn, Ordering::Relaxed);
+        if has_block || was_drawn {
+            let has_rows = was_drawn && block.len() <= self.drawn_rows;
+            self.terminal.write(frame(&self.pending, &block, has_rows, style).as_bytes());
+            // Rows that a higher block had are still there, unless other lines took them.
+            self.drawn_rows = if has_rows && self.pending.is_empty() { self.drawn_rows } else { block.len() };
+        } else {
+            self.terminal.write(self.pending.as_bytes());
+        }
+        self.is_drawn.store(has_block, Ordering::Relaxed);
+        self.pending.clear();
+    }
+
+    /// Takes the block off the screen; the next frame brings it back.
+    pub fn leave(&mut self) {
+        if self.is_drawn.swap(false, Ordering::Relaxed) {
+            self.terminal.write(LEAVE.as_bytes());
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        self.pending.push_str(line);
+        self.pending.push_str("\r\n");
+    }
+
+    fn machine(&mut self, timed: &Timed) {
+        let Event::Machine { machine, phase, seconds, engine, cause } = &timed.event else { return };
+        let style = self.options.stderr_style;
+        if *phase == MachinePhase::Failed {
+            let cause = readable(words::first_line(cause.as_deref()).as_bytes());
+            let sign = style.bad(&self.signs.failed().to_string());
+            self.say(&format!("{sign} machine {machine}: {}: {cause}", style.bad("failed")));
+        } else if self.options.verbosity == Verbosity::Verbose {
+            let engine = engine.as_ref().map(|engine| format!(", {engine}")).unwrap_or_default();
+            let (phase, took) = (words::machine_phase(*phase), words::render_seconds(*seconds));
+            self.say(&style.dim(&format!("{} machine {machine}: {phase}{engine} after {took}", self.signs.waiting())));
+        }
+    }
+
+    fn step_finished(&mut self, event: &Event) {
+        let Event::StepFinished { step, status, exit_code, seconds, cause, is_allowed, .. } = event else { return };
+        self.spoken.end(step, &mut self.pending);
+        let style = self.options.stderr_style;
+        let end = readable(words::step_end(*status, *exit_code, cause.as_deref()).as_bytes());
+        let (sign, end) = match status {
+            StepStatus::Passed => (style.good(&self.signs.passed().to_string()), end),
+            StepStatus::Failed | StepStatus::TimedOut if *is_allowed => {
+                (style.warn("!"), style.warn(&format!("{end} (allowed)")))
+            }
+            StepStatus::Failed | StepStatus::TimedOut => (style.bad(&self.signs.failed().to_string()), style.bad(&end)),
+            StepStatus::Canceled | StepStatus::Skipped => (style.dim("-"), style.dim(&end)),
+        };
+        let took = match status {
+            StepStatus::Skipped => String::new(),
+            _ => format!(" in {}", words::render_seconds(*seconds)),
+        };
+        self.say(&format!("{sign} {step}: {end}{took}"));
+    }
+
+    fn run_finished(&mut self, event: &Event) {
+        self.spoken.end_all(&mut self.pending);
+        let style = self.options.stderr_style;
+        let mut text = self.view.failures.render(style, &self.options.again);
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        let summary = render_summary(event, style);
+        let _ = write!(text, "{}", summary.trim_end());
+        if let Some(path) = render_critical_path(&self.view) {
+            let _ = write!(text, "; {}", style.dim(&path));
+        }
+        text.push('\n');
+        self.pending.push_str(&text.replace('\n', "\r\n"));
+        self.is_finished = true;
+    }
+}
+
+/// Where and with which signs a run is shown.
+#[derive(Debug)]
+pub struct Screen {
+    /// The signs that it has.
+    pub signs: Signs,
+    /// Its size.
+    pub size: Size,
+    /// The terminal.
+    pub terminal: Sink,
+}
+
+impl Reporter for TerminalReporter {
+    fn on(&mut self, timed: &Timed) {
+        self.view.on(timed);
+        let is_verbose = self.options.verbosity == Verbosity::Verbose;
+        let style = self.options.stderr_style;
+        match &timed.event {
+            Event::RunStarted { run, project } if is_verbose => {
+                self.say(&style.dim(&format!("project {project}: run {run}")));
+            }
+            Event::Machine { .. } => self.machine(timed),
+            Event::Progress { machine, text } if is_verbose => {
+                let text = readable(text.as_bytes());
+                self.say(&style.dim(&format!("{} machine {machine}: {text}", self.signs.waiting())));
+            }
+            Event::Output { of, stream, bytes } if is_verbose => {
+                let margin = style.dim(&self.signs.margin().to_string());
+                let prefix = |name: &str| format!("{} {margin} ", style.bold(name));
+                self.spoken.take(of, *stream, bytes, &mut self.pending, prefix);
+            }
+            Event::StepFinished { .. } => self.step_finished(&timed.event),
+            Event::Warning { text } => {
+                let text = readable(text.as_bytes());
+                self.say(&format!("{} {text}", style.warn("warning:")));
+            }
+            Event::RunFinished { .. } => self.run_finished(&timed.event),
+            Event::RunStarted { .. }
+            | Event::Progress { .. }
+            | Event::Pull { .. }
+            | Event::StepStarted { .. }
+            | Event::Output { .. } => {}
+        }
+    }
+}

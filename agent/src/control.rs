@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use smolvm_agent::{Answer, Failure, FailureKind, HEARTBEAT_SECONDS, Reply, Request, Setup};
+use smolvm_agent::{Answer, Failure, FailureKind, HEARTBEAT_SECONDS, Reply, Request, Setup, SetupMount};
 
 use crate::commands::Commands;
-use crate::shares::Mounted;
+use crate::mounts::Mounted;
 use crate::wire::{Answers, Reports, eprint_kernel, read_request};
 use crate::{exec, kernel_log, outputs, power, setup};
 
@@ -19,8 +19,9 @@ pub(crate) struct Control {
     reports: Arc<Reports>,
     commands: Arc<Commands>,
     hostname: String,
-    /// `None` before the setup.
-    shares: Option<Vec<Mounted>>,
+    is_set_up: bool,
+    /// `None` before the mounts were asked for.
+    mounts: Option<Vec<Mounted>>,
 }
 
 impl Control {
@@ -30,7 +31,8 @@ impl Control {
             reports: Arc::new(reports),
             commands: Arc::new(Commands::default()),
             hostname: String::new(),
-            shares: None,
+            is_set_up: false,
+            mounts: None,
         }
     }
 
@@ -52,7 +54,8 @@ impl Control {
     fn answer(&mut self, id: u32, request: Request) {
         let reply = match request {
             Request::Setup(setup) => self.set_up(&setup),
-            _ if self.shares.is_none() => Err(other("the machine is not set up".to_owned())),
+            _ if !self.is_set_up => Err(other("the machine is not set up".to_owned())),
+            Request::Mount { mounts } => self.mount(&mounts),
             Request::ResolveUser { user } => exec::look_user_up(&user).map(Reply::User),
             Request::RefreshShares => self.refresh_shares(),
             Request::Exec(exec) => {
@@ -77,8 +80,8 @@ impl Control {
             }
             Request::Shutdown { grace_ms } => {
                 self.reply(id, Ok(Reply::Done));
-                let shares = self.shares.take().unwrap_or_default();
-                power::shut_down(&self.commands, &self.reports, &shares, Duration::from_millis(grace_ms));
+                let mounts = self.mounts.take().unwrap_or_default();
+                power::shut_down(&self.commands, &self.reports, &mounts, Duration::from_millis(grace_ms));
             }
         };
         self.reply(id, reply);
@@ -106,10 +109,11 @@ impl Control {
     }
 
     fn set_up(&mut self, setup: &Setup) -> Result<Reply, Failure> {
-        if self.shares.is_some() {
+        if self.is_set_up {
             return Err(other("the machine is set up already".to_owned()));
         }
-        self.shares = Some(setup::set_up(setup)?);
+        setup::set_up(setup)?;
+        self.is_set_up = true;
         self.hostname.clone_from(&setup.hostname);
         let reports = Arc::clone(&self.reports);
         spawn("kernel log", move || {
@@ -119,11 +123,19 @@ impl Control {
         Ok(Reply::Done)
     }
 
+    fn mount(&mut self, mounts: &[SetupMount]) -> Result<Reply, Failure> {
+        if self.mounts.is_some() {
+            return Err(other("the mounts are made already".to_owned()));
+        }
+        self.mounts = Some(setup::mount_all(mounts)?);
+        Ok(Reply::Done)
+    }
+
     fn refresh_shares(&self) -> Result<Reply, Failure> {
         fs::write("/proc/sys/vm/drop_caches", "2")
             .map_err(|error| other(format!("cannot drop what is cached of the shares: {error}")))?;
-        for share in self.shares.iter().flatten() {
-            share.refresh().map_err(|error| other(format!("a share does not answer: {error}")))?;
+        for mounted in self.mounts.iter().flatten() {
+            mounted.refresh().map_err(|error| other(format!("a share does not answer: {error}")))?;
         }
         Ok(Reply::Done)
     }

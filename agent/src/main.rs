@@ -18,14 +18,16 @@ mod commands;
 mod control;
 mod exec;
 mod kernel_log;
+mod mounts;
 mod outputs;
+mod points;
 mod power;
 mod pump;
 mod root;
 mod setup;
-mod shares;
 mod sys;
 mod users;
+mod verify;
 mod wire;
 
 use std::fs::File;

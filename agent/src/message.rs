@@ -9,8 +9,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// What the host asks for on the control connection. Each is answered by one [`Answer::Reply`] of the same id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// Makes the machine ready: once, before anything else.
+    /// Makes a machine with its root of the booted kernel: once, before anything else.
     Setup(Setup),
+    /// Makes the mounts and verifies each: once, after the setup and before any command.
+    Mount {
+        /// Parents before what is below them.
+        mounts: Vec<SetupMount>,
+    },
     /// Looks a user up in the image's own files: `name`, `uid`, `uid:gid`, `name:group`.
     ResolveUser {
         /// As written by the user.
@@ -133,7 +138,7 @@ pub enum ExitStatus {
     Signal(i32),
 }
 
-/// Everything that makes a booted kernel a machine.
+/// Everything but its mounts that makes a booted kernel a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
     /// Host name.
@@ -144,23 +149,62 @@ pub struct Setup {
     pub entropy: Bytes,
     /// Tag of the share that is the root's lower layer.
     pub root_tag: String,
-    /// Mounts, parents before what is below them.
-    pub mounts: Vec<SetupMount>,
 }
 
-/// One share and its place.
+/// A mount and its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetupMount {
-    /// Tag of the share.
-    pub tag: String,
     /// Absolute path in the guest.
     pub target: String,
-    /// Whether the guest's kernel refuses writes too.
-    pub is_read_only: bool,
     /// Whether a missing mount point may be made inside a writable share, which makes it on the host.
     pub is_created_in_share: bool,
-    /// Inode number of the share's folder on the host, to check that the right share is there.
-    pub inode: Option<u64>,
+    /// What is mounted.
+    pub kind: SetupMountKind,
+}
+
+impl SetupMount {
+    /// Tag of its share, where it has one.
+    pub fn tag(&self) -> Option<&str> {
+        match &self.kind {
+            SetupMountKind::Folder { tag, .. }
+            | SetupMountKind::File { tag, .. }
+            | SetupMountKind::Overlay { tag, .. } => Some(tag),
+            SetupMountKind::Tmpfs { .. } => None,
+        }
+    }
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SetupMountKind {
+    /// A folder of the host.
+    Folder {
+        /// Tag of the share.
+        tag: String,
+        /// Whether the guest's kernel refuses writes too.
+        is_read_only: bool,
+        /// Inode number of the folder on the host, to check that the right share is there.
+        inode: Option<u64>,
+    },
+    /// A file of the host: the only entry in the root of its share, whatever its name there is.
+    File {
+        /// Tag of the share.
+        tag: String,
+        /// Whether the guest's kernel refuses writes too.
+        is_read_only: bool,
+    },
+    /// A folder of the host below a layer of the machine that takes all writes.
+    Overlay {
+        /// Tag of the share, which is read-only.
+        tag: String,
+        /// Inode number of the folder on the host, to check that the right share is there.
+        inode: Option<u64>,
+    },
+    /// A folder in memory.
+    Tmpfs {
+        /// Most that it may hold, in MiB; `None` is half of the memory.
+        size_mib: Option<u64>,
+    },
 }
 
 /// A user as the image knows it.

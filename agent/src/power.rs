@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::commands::Commands;
-use crate::shares::Mounted;
+use crate::mounts::Mounted;
 use crate::sys;
 use crate::wire::Reports;
 
@@ -27,7 +27,7 @@ pub(crate) fn end_commands(commands: &Commands, grace: Duration) {
 }
 
 /// Ends every process, writes everything back to the shares, sends the last output and powers off.
-pub(crate) fn shut_down(commands: &Commands, reports: &Reports, shares: &[Mounted], grace: Duration) -> ! {
+pub(crate) fn shut_down(commands: &Commands, reports: &Reports, mounts: &[Mounted], grace: Duration) -> ! {
     if !commands.wait_idle(Duration::ZERO) {
         sys::kill_all(libc::SIGTERM);
         if grace.is_zero() || !commands.wait_idle(grace) {
@@ -36,8 +36,8 @@ pub(crate) fn shut_down(commands: &Commands, reports: &Reports, shares: &[Mounte
         }
     }
     write_disks_back();
-    for share in shares.iter().rev() {
-        share.unmount();
+    for mounted in mounts.iter().rev() {
+        mounted.unmount();
     }
     if commands.wait_sent(SENDING) {
         reports.finish(SENDING);

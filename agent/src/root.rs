@@ -14,10 +14,17 @@ const LOWER: &str = "/lower";
 const LAYER: &str = "/layer";
 const UPPER: &str = "/layer/upper";
 const WORK: &str = "/layer/work";
+const MOUNT_LAYERS: &str = "/layer/mounts";
 const ROOT: &str = "/root.new";
 
 /// Where the agent keeps what is its own.
 const OWN: &str = "/run/smolvm";
+
+/// Where a part of the writable layer is seen that holds the layers of mounts.
+pub(crate) const LAYERS: &str = "/run/smolvm/layers";
+
+/// Where shares are mounted of which something else is made at the target.
+pub(crate) const SHARES: &str = "/run/smolvm/shares";
 
 /// A file system of the kernel and its place.
 struct KernelMount {
@@ -78,6 +85,7 @@ pub(crate) fn make_root(tag: &str, hostname: &str) -> Told<()> {
     let options = format!("lowerdir={LOWER},upperdir={UPPER},workdir={WORK}");
     let overlay = sys::mount("root", Path::new(ROOT), "overlay", MountFlags::NONE, &options);
     tell(overlay, "cannot put the writable layer over the root's share")?;
+    let layers = tell(sys::clone_mount(Path::new(MOUNT_LAYERS)), "cannot keep the writable layer in reach")?;
     tell(enter_root(), "cannot move into the root")?;
     for each in KERNEL_MOUNTS {
         tell(make_kernel_mount(each), &format!("cannot mount {} on `{}`", each.kind, each.target))?;
@@ -88,6 +96,9 @@ pub(crate) fn make_root(tag: &str, hostname: &str) -> Told<()> {
             result => tell(result, &format!("cannot make `{link}`"))?,
         }
     }
+    tell(make_private_folder(Path::new(LAYERS)), "cannot make the folder of layers")?;
+    tell(sys::attach_mount(&layers, Path::new(LAYERS)), "cannot attach the folder of layers")?;
+    tell(make_private_folder(Path::new(SHARES)), "cannot make the folder of shares")?;
     tell(cgroups::prepare_parent(), "cannot make the group of all commands")?;
     tell(make_folder(Path::new(SCRIPTS)), "cannot make the folder of scripts")?;
     tell(make_workspace(), "cannot make `/workspace`")
@@ -98,6 +109,7 @@ pub(crate) fn make_root(tag: &str, hostname: &str) -> Told<()> {
 fn make_layer(hostname: &str) -> io::Result<()> {
     sys::mount("layer", Path::new(LAYER), "tmpfs", MountFlags::NONE, "mode=755,size=50%")?;
     fs::create_dir(WORK)?;
+    make_private_folder(Path::new(MOUNT_LAYERS))?;
     copy_folder(Path::new(LOWER), Path::new(UPPER))?;
     let lower_etc = Path::new(LOWER).join("etc");
     if fs::symlink_metadata(&lower_etc).is_ok_and(|found| !found.is_dir()) {
@@ -114,8 +126,13 @@ fn make_layer(hostname: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// A folder of root's.
+fn make_private_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(path)
+}
+
 /// An empty folder with mode and owner of another; as root has it where there is no other.
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir(to)?;
     let (mode, uid, gid) = fs::metadata(from).map_or((0o755, 0, 0), |found| (found.mode(), found.uid(), found.gid()));
     chown(to, Some(uid), Some(gid))?;

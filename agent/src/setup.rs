@@ -1,28 +1,33 @@
-//! The one setup of a machine: system, root, mounts, and the check of each mount. A failure names phase and mount.
+//! The setup of a machine: system and root, then its mounts and the check of each. A failure names phase and mount.
 
-use smolvm_agent::{Failure, FailureKind, Setup, SetupPhase};
+use smolvm_agent::{Failure, FailureKind, Setup, SetupMount, SetupPhase};
 
+use crate::mounts::{Mounted, make_mount};
 use crate::root::make_root;
-use crate::shares::{Mounted, mount_share, read_mount_table, verify_share};
 use crate::sys;
+use crate::verify::{read_mount_table, verify_mount};
 
-/// Makes the machine ready; gives its shares.
-pub(crate) fn set_up(setup: &Setup) -> Result<Vec<Mounted>, Failure> {
+/// Makes the machine ready, but for its mounts.
+pub(crate) fn set_up(setup: &Setup) -> Result<(), Failure> {
     prepare_system(setup).map_err(|message| failed(SetupPhase::System, None, message))?;
-    make_root(&setup.root_tag, &setup.hostname).map_err(|message| failed(SetupPhase::Root, None, message))?;
-    let mut shares = Vec::with_capacity(setup.mounts.len().min(64));
-    for mount in &setup.mounts {
-        let share = mount_share(mount, &shares)
+    make_root(&setup.root_tag, &setup.hostname).map_err(|message| failed(SetupPhase::Root, None, message))
+}
+
+/// Makes the mounts in their order, and verifies each.
+pub(crate) fn mount_all(mounts: &[SetupMount]) -> Result<Vec<Mounted>, Failure> {
+    let mut made = Vec::with_capacity(mounts.len().min(64));
+    for mount in mounts {
+        let mounted = make_mount(mount, &made)
             .map_err(|message| failed(SetupPhase::Mount, Some(mount.target.clone()), message))?;
-        shares.push(share);
+        made.push(mounted);
     }
     // After the last one: a later mount may lie over an earlier one.
     let verify = |target: Option<String>, message| failed(SetupPhase::Verify, target, message);
     let table = read_mount_table().map_err(|message| verify(None, message))?;
-    for mount in &setup.mounts {
-        verify_share(mount, &table).map_err(|message| verify(Some(mount.target.clone()), message))?;
+    for mount in mounts {
+        verify_mount(mount, &table).map_err(|message| verify(Some(mount.target.clone()), message))?;
     }
-    Ok(shares)
+    Ok(made)
 }
 
 fn failed(phase: SetupPhase, target: Option<String>, message: String) -> Failure {

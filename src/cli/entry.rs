@@ -11,7 +11,7 @@ use super::printer::Printer;
 use super::settings::Settings;
 use super::{check, doctor, explain, plan, schema, up, version};
 use crate::share;
-use crate::sys::{signal, socket};
+use crate::sys::signal;
 
 /// Runs the command line of this process.
 pub fn main() -> process::ExitCode {
@@ -42,9 +42,6 @@ pub fn main() -> process::ExitCode {
 }
 
 fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
-    if !matches!(verb, Verb::Schema(_) | Verb::Version(_)) {
-        clear_leftovers(printer);
-    }
     match verb {
         Verb::Up(args) => up::run(args, settings, printer),
         Verb::Check(args) => check::run(args, settings, printer),
@@ -53,13 +50,6 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
         Verb::Schema(_) => schema::run(printer),
         Verb::Doctor(args) => doctor::run(args, printer),
         Verb::Version(_) => version::run(printer),
-    }
-}
-
-/// Removes what killed runs of this user left, and says so. What belongs to a project is cleared by its next `up`.
-fn clear_leftovers(printer: &Printer) {
-    for path in socket::clear_stale() {
-        printer.note(&format!("note: cleared `{}`, which a killed run left\n", path.display()));
     }
 }
 

@@ -20,6 +20,7 @@ mod load;
 mod places;
 mod plan;
 mod printer;
+mod record;
 mod remarks;
 mod report_run;
 mod schema;

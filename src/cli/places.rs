@@ -1,7 +1,8 @@
 //! The folders that smolvm writes outside the project: state and cache.
 //!
-//! Under a `sudo` that keeps the caller's `HOME` they are root's own: in a folder of the caller's, root could be led
-//! astray by links, and would leave what the caller cannot remove.
+//! Under `sudo` the state is that of the user who called it, so that a project has one lock however it is started. It is
+//! used with that user's rights only: links of theirs lead root nowhere, and they own what is left. The cache is then
+//! root's own: what it holds is believed.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -10,15 +11,19 @@ use etcetera::BaseStrategy;
 
 use super::exit::{Class, Failure};
 use crate::host;
+use crate::plan::Invoker;
+use crate::sys::identity::Actor;
 
 /// Home of root where the caller's cannot be used.
 const ROOT_HOME: &str = "/root";
 
 /// Where state and cache go.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Places {
     /// `$XDG_STATE_HOME`; what is smolvm's is below it.
     pub(crate) state_home: PathBuf,
+    /// With whose rights the state is used.
+    pub(crate) state_actor: Actor,
     /// smolvm's own folder below `$XDG_CACHE_HOME`.
     pub(crate) cache: PathBuf,
 }
@@ -26,31 +31,49 @@ pub(crate) struct Places {
 impl Places {
     /// Finds them; nothing is made yet.
     pub(crate) fn find() -> Result<Self, Failure> {
-        let folders = match etcetera::base_strategy::Xdg::new() {
-            Ok(folders) => folders,
-            Err(error) => {
-                let named = named("XDG_STATE_HOME").zip(named("XDG_CACHE_HOME"));
-                let places = named.map(|(state_home, cache)| Self { state_home, cache: cache.join("smolvm") });
-                return places.ok_or_else(|| {
-                    Failure::new(Class::World, PlacesError(error))
-                        .help("set HOME, or XDG_STATE_HOME and XDG_CACHE_HOME")
-                });
-            }
-        };
-        let state_home = folders.state_dir().unwrap_or_else(|| folders.home_dir().join(".local/state"));
-        let cache_home = folders.cache_dir();
-        if is_foreign(folders.home_dir()) {
-            let below = |folder: &Path, name: &str| {
-                if folder.starts_with(folders.home_dir()) {
-                    Path::new(ROOT_HOME).join(name)
-                } else {
-                    folder.to_path_buf()
-                }
-            };
-            let (state_home, cache_home) = (below(&state_home, ".local/state"), below(&cache_home, ".cache"));
-            return Ok(Self { state_home, cache: cache_home.join("smolvm") });
+        let invoker = host::facts().invoker;
+        let (state_home, cache) = own()?;
+        let (state_home, state_actor) = state(&invoker, state_home, named("XDG_STATE_HOME"));
+        Ok(Self { state_home, state_actor, cache: cache.join("smolvm") })
+    }
+}
+
+/// The homes of state and cache of the user that this process is.
+fn own() -> Result<(PathBuf, PathBuf), Failure> {
+    let folders = match etcetera::base_strategy::Xdg::new() {
+        Ok(folders) => folders,
+        Err(error) => {
+            let named = named("XDG_STATE_HOME").zip(named("XDG_CACHE_HOME"));
+            return named.ok_or_else(|| {
+                Failure::new(Class::World, PlacesError(error)).help("set HOME, or XDG_STATE_HOME and XDG_CACHE_HOME")
+            });
         }
-        Ok(Self { state_home, cache: cache_home.join("smolvm") })
+    };
+    let state_home = folders.state_dir().unwrap_or_else(|| folders.home_dir().join(".local/state"));
+    let cache_home = folders.cache_dir();
+    if !is_foreign(folders.home_dir()) {
+        return Ok((state_home, cache_home));
+    }
+    // A `sudo` that keeps the caller's `HOME`.
+    let below = |folder: PathBuf, name: &str| match folder.starts_with(folders.home_dir()) {
+        true => Path::new(ROOT_HOME).join(name),
+        false => folder,
+    };
+    Ok((below(state_home, ".local/state"), below(cache_home, ".cache")))
+}
+
+/// Where the state is and with whose rights it is used: under `sudo` the calling user's, where they have a home.
+fn state(invoker: &Invoker, own: PathBuf, named: Option<PathBuf>) -> (PathBuf, Actor) {
+    if !invoker.is_process_root || invoker.uid == 0 {
+        return (own, Actor::Own);
+    }
+    let theirs = named.or_else(|| Some(invoker.home.as_ref()?.join(".local/state")));
+    match theirs {
+        Some(theirs) => {
+            let Invoker { uid, gid, groups, .. } = invoker;
+            (theirs, Actor::User { uid: *uid, gid: *gid, groups: groups.clone() })
+        }
+        None => (own, Actor::Own),
     }
 }
 
@@ -68,4 +91,29 @@ fn named(variable: &str) -> Option<PathBuf> {
 fn is_foreign(home: &Path) -> bool {
     let invoker = host::facts().invoker;
     invoker.is_process_root && invoker.uid != 0 && home.metadata().is_ok_and(|metadata| metadata.uid() != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn under_sudo_the_state_is_the_callers_and_used_with_their_rights() {
+        let mut invoker = Invoker {
+            uid: 1000,
+            gid: 100,
+            groups: vec![100],
+            name: None,
+            home: Some("/home/ada".into()),
+            is_process_root: true,
+        };
+        let own = || PathBuf::from("/root/.local/state");
+        let actor = Actor::User { uid: 1000, gid: 100, groups: vec![100] };
+        assert_eq!(state(&invoker, own(), None), ("/home/ada/.local/state".into(), actor.clone()));
+        assert_eq!(state(&invoker, own(), Some("/s".into())), ("/s".into(), actor));
+        invoker.home = None;
+        assert_eq!(state(&invoker, own(), None), (own(), Actor::Own));
+        invoker.uid = 0;
+        assert_eq!(state(&invoker, own(), Some("/s".into())), (own(), Actor::Own));
+    }
 }

@@ -3,9 +3,7 @@
 //! A thread of its own, so that a terminal or a pipe that is slow holds the guests back and nothing else. The record
 //! holds every event but output, whose bytes are in the logs beside it. Deliberately not here: any text (`report`).
 
-use std::fs::File;
 use std::future::pending;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -18,6 +16,7 @@ use tokio::time::sleep;
 use super::args::ExitCodeRule;
 use super::exit::{Class, ExitCode, Failure};
 use super::printer::Printer;
+use super::record::Record;
 use super::remarks;
 use super::settings::Settings;
 use super::terminal::{self, Terminal, TerminalSignals};
@@ -60,8 +59,8 @@ pub(crate) struct Report<'a> {
     pub(crate) printer: &'a Printer,
     /// Command that runs the same again.
     pub(crate) again: String,
-    /// File of the record.
-    pub(crate) record: PathBuf,
+    /// Where the events are recorded.
+    pub(crate) record: Record,
     /// What the exit code is made of.
     pub(crate) rule: ExitCodeRule,
     /// What is to be done.
@@ -98,8 +97,6 @@ impl Reporting {
 /// Why a run cannot be reported.
 #[derive(Debug, thiserror::Error)]
 enum ReportError {
-    #[error("the record `{path}` cannot be written")]
-    Record { path: PathBuf, source: std::io::Error },
     #[error("the reporter's thread cannot be started")]
     Thread(#[source] std::io::Error),
     #[error("the signals of the terminal cannot be handled")]
@@ -108,11 +105,8 @@ enum ReportError {
 
 /// Starts the thread; it ends when the sender is dropped.
 pub(crate) fn spawn(report: Report<'_>, runtime: &Handle) -> Result<(Sender<Timed>, Reporting), Failure> {
-    let path = report.record.clone();
-    let record =
-        File::create(&path).map_err(|source| Failure::new(Class::World, ReportError::Record { path, source }))?;
     let shown = shown(&report, runtime).map_err(|error| Failure::new(Class::World, error))?;
-    let mut record = JsonReporter::new(Sink::new(Box::new(record)));
+    let mut record = JsonReporter::new(Sink::new(Box::new(report.record)));
     let rule = report.rule;
     let (sender, receiver): (_, Receiver<Timed>) = channel(EVENTS_WAITING);
     let (done_sender, done) = oneshot::channel();

@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::args::{Progress, UpArgs};
@@ -12,6 +13,7 @@ use super::exit::{Class, ExitCode, Failure};
 use super::interrupts::Interrupts;
 use super::places::Places;
 use super::printer::Printer;
+use super::record::{self, Record};
 use super::remarks;
 use super::report_run::{self, Mode};
 use super::settings::Settings;
@@ -20,6 +22,7 @@ use crate::config::{self, Loaded};
 use crate::host;
 use crate::plan::Plan;
 use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, RunFolder, Summary};
+use crate::sys::identity::Actor;
 
 /// Runs the project.
 pub(crate) fn run(args: &UpArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
@@ -106,17 +109,23 @@ fn go(
         folder: folder.clone(),
     };
     let plan = Arc::new(plan);
+    // A run that does not begin was not killed.
+    let (record, failed) = record(&folder).inspect_err(|_| drop(folder.finish()))?;
     let report = report_run::Report {
         mode,
         settings,
         printer,
         again: again(settings),
-        record: folder.events(),
+        record,
         rule: args.exit_code,
         plan: Arc::clone(&plan),
         places: options.parallel.unwrap_or(plan.limits.steps_at_once),
     };
     let summary = run_and_report(plan, deps, options, report, interrupts)?;
+    if let Some(why) = failed.get() {
+        let path = folder.events();
+        printer.note(&format!("warning: the record `{}` is not whole: {why}\n", path.display()));
+    }
     // The mark that the run is going on; where it cannot be taken off the next run says that this one was killed.
     if let Err(error) = folder.finish() {
         printer.note(&format!("warning: {error}\n"));
@@ -124,6 +133,20 @@ fn go(
     drop(lock);
     let code = report_run::ruled(summary.exit_code, summary.status, args.exit_code);
     Ok(if code == 0 { ExitCode::Passed } else { ExitCode::Run(code) })
+}
+
+fn record(folder: &RunFolder) -> Result<(Record, record::Failure), Failure> {
+    let path = folder.events();
+    let file = folder.create(&path);
+    file.map(Record::new).map_err(|source| Failure::new(Class::World, RecordError { path, source }))
+}
+
+/// Why a run cannot be recorded.
+#[derive(Debug, thiserror::Error)]
+#[error("the record `{path}` cannot be made")]
+struct RecordError {
+    path: PathBuf,
+    source: std::io::Error,
 }
 
 fn run_and_report(
@@ -152,7 +175,7 @@ fn open_state(
     printer: &Printer,
     interrupts: &mut Interrupts,
 ) -> Result<(ProjectLock, RunFolder), Failure> {
-    let state = ProjectState::locate(&places.state_home, &plan.project, &plan.folder);
+    let state = ProjectState::locate(&places.state_home, places.state_actor.clone(), &plan.project, &plan.folder);
     let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
     let lock = match state.lock(&command, false) {
         Err(LockError::Held { holder, .. }) if args.wait_lock => {
@@ -163,9 +186,15 @@ fn open_state(
         other => other,
     };
     let lock = lock.map_err(|error| {
-        let is_held = matches!(error, LockError::Held { .. });
+        let help = match (&error, &places.state_actor) {
+            (LockError::Held { .. }, _) => Some("wait for it with `--wait-lock`, or end it"),
+            (LockError::Unusable { .. }, Actor::User { .. }) => Some(
+                "under `sudo` it is used with the rights of the user who called it; XDG_STATE_HOME names another place",
+            ),
+            _ => None,
+        };
         let failure = Failure::new(Class::World, error);
-        if is_held { failure.help("wait for it with `--wait-lock`, or end it") } else { failure }
+        help.into_iter().fold(failure, |failure, help| failure.help(help))
     })?;
     let (folder, remarks) = state.begin_run(&lock).map_err(|error| Failure::new(Class::World, error))?;
     for remark in remarks {

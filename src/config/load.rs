@@ -82,7 +82,7 @@ pub fn load(request: LoadRequest, files: &dyn Files) -> Loaded {
     loader.other_files();
     if let Some(project) = &mut project {
         project.owners = accounts::resolve_owners(project, files);
-        checks::check_all(project, files, loader.request.mode, &mut loader.out);
+        checks::check_all(project, files, &mut loader.out);
     }
     loader.out.sort();
     Loaded { project, diagnostics: loader.out, sources: loader.sources }

@@ -181,6 +181,11 @@ impl Mount {
         matches!(self.kind, MountKind::Bind { readonly: true, .. })
     }
 
+    /// Whether a file of the host is mounted, rather than a folder.
+    pub fn is_file(&self) -> bool {
+        matches!(self.kind, MountKind::Bind { is_file: true, .. })
+    }
+
     /// The word of the file for this kind.
     pub fn kind_word(&self) -> &'static str {
         match self.kind {
@@ -198,6 +203,8 @@ pub enum MountKind {
     Bind {
         /// Absolute host path, as the file says it (links not followed).
         source: Spanned<PathBuf>,
+        /// Whether a file is there, links followed. What is missing is made as a folder, if at all.
+        is_file: bool,
         /// Whether the guest may not write; enforced on the host.
         readonly: bool,
         /// Who owns on the host what the guest creates.

@@ -43,6 +43,15 @@ pub(super) fn parse_size_mib(text: &str) -> Result<u64, FormError> {
     })
 }
 
+/// Whether a text that is a size is less than a MiB.
+pub(super) fn is_below_mib(text: &str) -> bool {
+    let split = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let bytes =
+        digits.parse::<u128>().ok().zip(unit_factor(unit)).and_then(|(number, factor)| number.checked_mul(factor));
+    bytes.is_some_and(|bytes| bytes < MIB)
+}
+
 fn read_size_mib(text: &str) -> Result<u64, Unread> {
     let split = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);

@@ -22,4 +22,6 @@ pub use binary::AGENT;
 pub use error::{ExecError, SessionError, SetupError, UserError};
 pub use link::Dial;
 pub use session::{Session, SessionEvent, SessionLimits};
-pub use smolvm_agent::{Bytes, Command, Exec, ExitStatus, GuestUser, Setup, SetupMount, SetupPhase, Stream};
+pub use smolvm_agent::{
+    Bytes, Command, Exec, ExitStatus, GuestUser, Setup, SetupMount, SetupMountKind, SetupPhase, Stream,
+};

@@ -6,11 +6,11 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smolvm_agent::{
     ANSWER_MAX, Answer, CONTROL_PORT, Exec, ExitStatus, GuestUser, Numbered, OUTPUT_PORT, REQUEST_MAX, Reply, Report,
-    Request, Setup, Stream, encode,
+    Request, Setup, SetupMount, Stream, encode,
 };
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -30,6 +30,9 @@ const REQUESTS_WAITING: usize = 16;
 
 /// How long one connection may outlive the other: what was said on it before the end still counts.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// How often a silence is looked at before it is told.
+const SILENCE_LOOKS: u32 = 10;
 
 /// Deadlines of a session.
 #[derive(Debug, Clone, Copy)]
@@ -175,9 +178,18 @@ impl Session {
         Ok((Self { inner: Arc::new(Inner { requests, shared, tasks }) }, receiver))
     }
 
-    /// Makes the machine ready: system, root, mounts, and each mount verified.
+    /// Makes the machine ready, but for its mounts: system and root.
     pub async fn setup(&self, setup: Setup) -> Result<(), SetupError> {
-        match self.ask(Request::Setup(setup)).await? {
+        self.ask_setup(Request::Setup(setup)).await
+    }
+
+    /// Makes the mounts, parents before what is below them, and has each verified.
+    pub async fn mount(&self, mounts: Vec<SetupMount>) -> Result<(), SetupError> {
+        self.ask_setup(Request::Mount { mounts }).await
+    }
+
+    async fn ask_setup(&self, request: Request) -> Result<(), SetupError> {
+        match self.ask(request).await? {
             Reply::Done => Ok(()),
             Reply::Failed(failure) => Err(failure.into()),
             _ => Err(SessionError::WrongAnswer.into()),
@@ -341,12 +353,19 @@ async fn read_reports(
     }
 }
 
+/// Time in which this process itself did not run (it was suspended) says nothing about the guest: of each look at most
+/// two looks' time counts.
 async fn watch_silence(mut hearing: watch::Receiver<()>, limit: Duration, events: mpsc::Sender<SessionEvent>) {
+    let look = (limit / SILENCE_LOOKS).max(Duration::from_millis(1));
+    let mut silence = Duration::ZERO;
     loop {
-        match timeout(limit, hearing.changed()).await {
-            Ok(Ok(())) => {}
+        let since = Instant::now();
+        match timeout(look, hearing.changed()).await {
+            Ok(Ok(())) => silence = Duration::ZERO,
             Ok(Err(_)) => return,
+            Err(_) if silence + look < limit => silence += since.elapsed().min(2 * look),
             Err(_) => {
+                silence = Duration::ZERO;
                 let silent = SessionEvent::Silent { seconds: limit.as_secs() };
                 if events.send(silent).await.is_err() || hearing.changed().await.is_err() {
                     return;

@@ -124,9 +124,10 @@ fn plan_mount_kind(
 ) -> MountPlanKind {
     let mut next_tag = || tags.next().unwrap_or_default();
     match kind {
-        MountKind::Bind { source, readonly, owner, guest_owner, cache } => MountPlanKind::Bind {
+        MountKind::Bind { source, is_file, readonly, owner, guest_owner, cache } => MountPlanKind::Bind {
             tag: next_tag(),
             source: source.value.clone(),
+            is_file: *is_file,
             readonly: *readonly,
             owner: plan_owner(project, &owner.value),
             guest_owner: guest_owner.as_ref().map(|user| user.value.clone()),

@@ -104,6 +104,20 @@ impl MountPlan {
         }
     }
 
+    /// The guest's user as whose the files appear whatever step runs, where there is one.
+    pub fn fixed_owner(&self) -> Option<&str> {
+        match &self.kind {
+            MountPlanKind::Bind { guest_owner, .. } => guest_owner.as_deref(),
+            MountPlanKind::Overlay { guest_owner, .. } => Some(guest_owner),
+            MountPlanKind::Tmpfs { .. } => None,
+        }
+    }
+
+    /// Whether its files are seen as owned by the user of the step that runs.
+    pub fn follows_steps(&self) -> bool {
+        matches!(self.kind, MountPlanKind::Bind { .. }) && self.fixed_owner().is_none()
+    }
+
     /// Whether the guest may not write here.
     pub fn is_readonly(&self) -> bool {
         matches!(self.kind, MountPlanKind::Bind { readonly: true, .. })
@@ -119,6 +133,8 @@ pub enum MountPlanKind {
         tag: String,
         /// Host path, absolute.
         source: PathBuf,
+        /// Whether it is a file.
+        is_file: bool,
         /// Whether the guest may not write.
         readonly: bool,
         /// Who owns on the host what the guest creates.

@@ -23,6 +23,7 @@ fn machine(name: &str, mounts: &[(&str, &str)]) -> Machine {
     let mount = |(source, target): &(&str, &str)| Mount {
         kind: MountKind::Bind {
             source: spanned(PathBuf::from(source)),
+            is_file: false,
             readonly: false,
             owner: spanned(Owner::Invoker),
             guest_owner: None,

@@ -72,6 +72,12 @@ impl Failures {
         self.tails.get(&OutputOf::Step(step.to_owned())).map(|tail| tail.last(count)).unwrap_or_default()
     }
 
+    /// Whether one of the blocks has this cause as its title.
+    pub(super) fn tell(&self, cause: &str) -> bool {
+        let cause = words::first_line(Some(cause));
+        self.failed.iter().any(|failed| failed.title == cause)
+    }
+
     /// The blocks for the end of a run; empty where nothing failed.
     pub(super) fn render(&self, style: Style, again: &str) -> String {
         let mut out = String::new();

@@ -12,9 +12,10 @@ use super::provide::{Gift, GivenFiles, Shares};
 use super::worker::{chain, step_of};
 use crate::event::Stream as EventStream;
 use crate::guest::{
-    Bytes, Command as GuestCommand, Exec, ExecError, Session, SessionEvent, Setup, SetupMount, Stream, UserError,
+    Bytes, Command as GuestCommand, Exec, ExecError, Session, SessionEvent, Setup, SetupMount, SetupMountKind, Stream,
+    UserError,
 };
-use crate::plan::{Command, MachinePlan, StepPlan};
+use crate::plan::{Command, MachinePlan, MountPlanKind, StepPlan};
 
 /// Tag of the share that is the root's lower layer.
 const ROOT_TAG: &str = "root";
@@ -33,7 +34,34 @@ pub(super) async fn set_up(session: &Session, shares: &dyn Shares, machine: &Mac
     let View { uid, gid } = View::default();
     shares.set_view(uid, gid).map_err(|error| format!("the file servers do not answer: {}", chain(&error)))?;
     let setup = setup(machine).map_err(|error| format!("cannot make random numbers for the guest: {error}"))?;
-    session.setup(setup).await.map_err(|error| chain(&error))
+    session.setup(setup).await.map_err(|error| chain(&error))?;
+    if machine.mounts.is_empty() {
+        return Ok(());
+    }
+    // Before they are mounted: an overlay keeps what it saw.
+    fix_owners(session, shares, machine).await?;
+    session.mount(setup_mounts(machine)).await.map_err(|error| chain(&error))
+}
+
+/// Shows the files of the mounts whose owner is not the step's user as they will be seen for the machine's life.
+async fn fix_owners(session: &Session, shares: &dyn Shares, machine: &MachinePlan) -> Result<(), String> {
+    let mut known: Vec<(&str, View)> = Vec::new();
+    for mount in &machine.mounts {
+        let Some((name, (tag, _))) = mount.fixed_owner().zip(mount.share()) else { continue };
+        let failed = |error: &dyn std::error::Error| {
+            format!("cannot show mount `{}` as owned by `{name}`: {}", mount.target.as_str(), chain(error))
+        };
+        let view = match known.iter().find(|(known, _)| *known == name) {
+            Some((_, view)) => *view,
+            None => {
+                let user = session.resolve_user(name).await.map_err(|error| failed(&error))?;
+                View { uid: user.uid, gid: user.gid }
+            }
+        };
+        known.push((name, view));
+        shares.fix_view(tag, view.uid, view.gid).map_err(|error| failed(&error))?;
+    }
+    Ok(())
 }
 
 fn setup(machine: &MachinePlan) -> rustix::io::Result<Setup> {
@@ -46,7 +74,6 @@ fn setup(machine: &MachinePlan) -> rustix::io::Result<Setup> {
         clock_unix_ns: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
         entropy: Bytes(entropy),
         root_tag: ROOT_TAG.to_owned(),
-        mounts: setup_mounts(machine),
     })
 }
 
@@ -54,17 +81,27 @@ fn setup_mounts(machine: &MachinePlan) -> Vec<SetupMount> {
     machine
         .mounts
         .iter()
-        .filter_map(|mount| {
-            let (tag, source) = mount.share()?;
-            Some(SetupMount {
-                tag: tag.to_owned(),
-                target: mount.target.as_str().to_owned(),
-                is_read_only: mount.is_readonly(),
-                is_created_in_share: mount.create,
-                inode: inode(source),
-            })
+        .map(|mount| SetupMount {
+            target: mount.target.as_str().to_owned(),
+            is_created_in_share: mount.create,
+            kind: setup_mount_kind(&mount.kind),
         })
         .collect()
+}
+
+fn setup_mount_kind(kind: &MountPlanKind) -> SetupMountKind {
+    match kind {
+        MountPlanKind::Bind { tag, is_file: true, readonly, .. } => {
+            SetupMountKind::File { tag: tag.clone(), is_read_only: *readonly }
+        }
+        MountPlanKind::Bind { tag, source, readonly, .. } => {
+            SetupMountKind::Folder { tag: tag.clone(), is_read_only: *readonly, inode: inode(source) }
+        }
+        MountPlanKind::Overlay { tag, source, .. } => {
+            SetupMountKind::Overlay { tag: tag.clone(), inode: inode(source) }
+        }
+        MountPlanKind::Tmpfs { size_mib } => SetupMountKind::Tmpfs { size_mib: *size_mib },
+    }
 }
 
 /// Where it cannot be known (a folder that only the invoker may look into), it is not compared.
@@ -78,9 +115,9 @@ pub(super) async fn show_owner(
     shares: &dyn Shares,
     step: &StepPlan,
     view: View,
-    has_mounts: bool,
+    has_view: bool,
 ) -> Result<View, StartFailure> {
-    if !has_mounts {
+    if !has_view {
         return Ok(view);
     }
     let user = session.resolve_user(&step.user).await.map_err(|error| match error {

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use crate::sys::identity::Actor;
+
 /// The longest note of a holder that is read, in bytes.
 const NOTE_MAX_BYTES: u64 = 64 << 10;
 
@@ -59,9 +61,10 @@ pub struct ProjectLock {
 }
 
 /// Takes the lock and notes who holds it.
-pub(super) fn take(path: &Path, command: &str, wait: bool) -> Result<ProjectLock, LockError> {
+pub(super) fn take(path: &Path, actor: &Actor, command: &str, wait: bool) -> Result<ProjectLock, LockError> {
     let unusable = |source: io::Error| LockError::Unusable { path: path.to_owned(), source };
-    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(unusable)?;
+    let open = || File::options().read(true).write(true).create(true).truncate(false).open(path);
+    let mut file = actor.act(open).map_err(unusable)?;
     let operation = if wait { FlockOperation::LockExclusive } else { FlockOperation::NonBlockingLockExclusive };
     match rustix::io::retry_on_intr(|| flock(&file, operation)) {
         Ok(()) => {}

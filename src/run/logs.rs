@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 use super::state::RunFolder;
 use crate::event::{Event, OutputOf};
@@ -63,7 +62,7 @@ impl Logs {
             OutputOf::Machine(machine) => (self.folder.console(machine), self.console_max),
         };
         if !self.files.contains_key(of) {
-            match create(&path) {
+            match self.folder.create(&path) {
                 Ok(file) => self.files.insert(of.clone(), Some(Log { file, left: max, max })),
                 Err(error) => {
                     self.files.insert(of.clone(), None);
@@ -109,10 +108,6 @@ fn render_bytes(count: u64) -> String {
         _ if count >= 1 << 20 && count % (1 << 20) == 0 => format!("{} MiB", count >> 20),
         _ => format!("{count} bytes"),
     }
-}
-
-fn create(path: &PathBuf) -> io::Result<File> {
-    File::options().write(true).create(true).truncate(true).open(path)
 }
 
 #[cfg(test)]

@@ -83,6 +83,12 @@ pub trait Shares: Send + Sync {
     /// Where a server cannot be reached.
     fn set_view(&self, uid: u32, gid: u32) -> io::Result<()>;
 
+    /// Shows the files of one share as owned by these ids of the guest from now on, whatever [`Shares::set_view`] says.
+    ///
+    /// # Errors
+    /// Where its server cannot be reached.
+    fn fix_view(&self, tag: &str, uid: u32, gid: u32) -> io::Result<()>;
+
     /// Begins to record what the guest makes and changes in the writable shares with `owner: guest`, and forgets what
     /// was recorded before.
     ///

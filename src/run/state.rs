@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::lock::{self, LockError, ProjectLock};
+use crate::sys::identity::Actor;
 
 /// How many runs are kept, the new one among them.
 const KEPT_RUNS: usize = 20;
@@ -41,14 +42,15 @@ pub struct StateError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProjectState {
     folder: PathBuf,
+    actor: Actor,
 }
 
 impl ProjectState {
-    /// Where the state of a project is, below the state home (`$XDG_STATE_HOME`).
-    pub fn locate(state_home: &Path, project: &str, project_folder: &Path) -> Self {
+    /// Where the state of a project is, below the state home (`$XDG_STATE_HOME`), and with whose rights it is used.
+    pub fn locate(state_home: &Path, actor: Actor, project: &str, project_folder: &Path) -> Self {
         let digest = Sha256::digest(project_folder.as_os_str().as_bytes());
         let hash: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        Self { folder: state_home.join("smolvm").join(format!("{project}-{hash}")) }
+        Self { folder: state_home.join("smolvm").join(format!("{project}-{hash}")), actor }
     }
 
     /// The folder.
@@ -61,8 +63,9 @@ impl ProjectState {
     /// # Errors
     /// [`LockError::Held`] where another process holds it and `wait` is not set.
     pub fn lock(&self, command: &str, wait: bool) -> Result<ProjectLock, LockError> {
-        create_private(&self.folder).map_err(|source| LockError::Unusable { path: self.folder.clone(), source })?;
-        lock::take(&self.folder.join("lock"), command, wait)
+        let made = self.actor.act(|| create_private(&self.folder));
+        made.map_err(|source| LockError::Unusable { path: self.folder.clone(), source })?;
+        lock::take(&self.folder.join("lock"), &self.actor, command, wait)
     }
 
     /// Makes the folder of a new run, removes the oldest ones, and says in words what an earlier run that was killed
@@ -71,6 +74,11 @@ impl ProjectState {
     /// # Errors
     /// Where the folders cannot be made or read.
     pub fn begin_run(&self, _lock: &ProjectLock) -> Result<(RunFolder, Vec<String>), StateError> {
+        let begun = self.actor.act(|| Ok(self.begin()));
+        begun.unwrap_or_else(|source| Err(StateError { what: "use", path: self.folder.clone(), source }))
+    }
+
+    fn begin(&self) -> Result<(RunFolder, Vec<String>), StateError> {
         let runs = self.folder.join("runs");
         create_private(&runs).map_err(|source| StateError { what: "create", path: runs.clone(), source })?;
         let earlier = self.runs()?;
@@ -83,7 +91,7 @@ impl ProjectState {
                 source,
             })?;
         }
-        Ok((create_run(&runs)?, remarks))
+        Ok((create_run(&runs, &self.actor)?, remarks))
     }
 
     /// The runs that are kept, the oldest first.
@@ -102,7 +110,7 @@ impl ProjectState {
         for entry in entries {
             let entry = entry.map_err(failed)?;
             if let Ok(id) = entry.file_name().into_string() {
-                found.push(RunFolder { id, path: entry.path() });
+                found.push(RunFolder { id, path: entry.path(), actor: self.actor.clone() });
             }
         }
         found.sort_by(|a, b| a.id.cmp(&b.id));
@@ -115,13 +123,14 @@ impl ProjectState {
 pub struct RunFolder {
     id: String,
     path: PathBuf,
+    actor: Actor,
 }
 
 impl RunFolder {
     /// One that is only named, for tests.
     #[cfg(test)]
     pub(super) fn fake(id: &str, path: &Path) -> Self {
-        Self { id: id.to_owned(), path: path.to_owned() }
+        Self { id: id.to_owned(), path: path.to_owned(), actor: Actor::Own }
     }
 
     /// Id of the run: the time of its start, so that ids sort by it.
@@ -149,13 +158,21 @@ impl RunFolder {
         self.path.join(format!("{}.console", file_name(machine)))
     }
 
+    /// Makes one of these files, empty.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn create(&self, path: &Path) -> io::Result<File> {
+        self.actor.act(|| File::create(path))
+    }
+
     /// Says that the run has ended, so that the next one does not take it for killed.
     ///
     /// # Errors
     /// Where the mark cannot be removed.
     pub fn finish(&self) -> Result<(), StateError> {
         let path = self.path.join(RUNNING);
-        fs::remove_file(&path).map_err(|source| StateError { what: "remove", path, source })
+        self.actor.act(|| fs::remove_file(&path)).map_err(|source| StateError { what: "remove", path, source })
     }
 
     /// Takes the mark off a run that did not end, and says so.
@@ -181,14 +198,14 @@ fn file_name(name: &str) -> String {
     name.chars().map(|letter| if is_plain(letter) { letter } else { '-' }).collect()
 }
 
-fn create_run(runs: &Path) -> Result<RunFolder, StateError> {
+fn create_run(runs: &Path, actor: &Actor) -> Result<RunFolder, StateError> {
     let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%3fZ").to_string();
     let mut id = time.clone();
     for number in 1_u32.. {
         let path = runs.join(&id);
         match DirBuilder::new().mode(0o700).create(&path) {
             Ok(()) => {
-                let folder = RunFolder { id, path };
+                let folder = RunFolder { id, path, actor: actor.clone() };
                 let marker = folder.path.join(RUNNING);
                 File::create(&marker).map_err(|source| StateError { what: "create", path: marker, source })?;
                 return Ok(folder);
@@ -207,17 +224,19 @@ fn create_private(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
     use super::*;
 
     fn state(home: &tempfile::TempDir) -> ProjectState {
-        ProjectState::locate(home.path(), "acme", Path::new("/code/acme"))
+        ProjectState::locate(home.path(), Actor::Own, "acme", Path::new("/code/acme"))
     }
 
     #[test]
     fn two_folders_of_the_same_name_have_two_states() {
         let home = Path::new("/state");
-        let one = ProjectState::locate(home, "acme", Path::new("/a/acme"));
-        let other = ProjectState::locate(home, "acme", Path::new("/b/acme"));
+        let one = ProjectState::locate(home, Actor::Own, "acme", Path::new("/a/acme"));
+        let other = ProjectState::locate(home, Actor::Own, "acme", Path::new("/b/acme"));
         assert_ne!(one, other);
         assert!(one.folder().starts_with("/state/smolvm"));
     }
@@ -280,8 +299,38 @@ mod tests {
     }
 
     #[test]
+    fn the_state_of_another_user_is_theirs_and_leads_root_nowhere() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let base = tempfile::tempdir().unwrap();
+        let (home, others) = (base.path().join("home"), base.path().join("others"));
+        for folder in [base.path(), &home, &others] {
+            let _ = fs::create_dir(folder);
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        std::os::unix::fs::chown(&home, Some(1234), Some(1234)).unwrap();
+        let actor = Actor::User { uid: 1234, gid: 1234, groups: Vec::new() };
+        let state = ProjectState::locate(&home, actor, "acme", Path::new("/code/acme"));
+        let lock = state.lock("smolvm up", false).unwrap();
+        let (run, _) = state.begin_run(&lock).unwrap();
+        drop(run.create(&run.step_log("one")).unwrap());
+        for path in [state.folder(), &state.folder().join("lock"), run.path(), &run.step_log("one")] {
+            assert_eq!(fs::symlink_metadata(path).unwrap().uid(), 1234, "{}", path.display());
+        }
+        // A link that its owner lays where a file of ours will be, to where only root may write.
+        std::os::unix::fs::symlink(others.join("made"), run.step_log("two")).unwrap();
+        assert_eq!(run.create(&run.step_log("two")).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        run.finish().unwrap();
+        fs::rename(home.join("smolvm"), home.join("old")).unwrap();
+        std::os::unix::fs::symlink(&others, home.join("smolvm")).unwrap();
+        assert!(matches!(state.lock("smolvm up", false), Err(LockError::Unusable { .. })));
+        assert_eq!(fs::read_dir(&others).unwrap().count(), 0);
+    }
+
+    #[test]
     fn names_of_logs_stay_in_the_folder_of_the_run() {
-        let folder = RunFolder { id: "1".to_owned(), path: PathBuf::from("/runs/1") };
+        let folder = RunFolder::fake("1", Path::new("/runs/1"));
         assert_eq!(folder.step_log("unit[debian:12/../x]"), Path::new("/runs/1/unit-debian-12-..-x-.log"));
     }
 }

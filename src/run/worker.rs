@@ -18,7 +18,7 @@ use super::options::RunDeps;
 use super::provide::{ProvideError, ProvideHooks, Shares};
 use crate::engine::{ShareSocket, Vm, VmEvent, VmExit, VmSpec};
 use crate::guest::{Dial, Session, SessionLimits};
-use crate::plan::Plan;
+use crate::plan::{MountPlan, Plan};
 
 /// Kernel parameters of every machine. A panic reboots at once, which ends the VM.
 const CMDLINE: &str = "quiet panic=-1 reboot=a";
@@ -238,7 +238,7 @@ impl Workers {
             };
             let Some((session, shares)) = workers.session(machine).zip(shares) else { return };
             let plan = &workers.plan.steps[step];
-            let has_mounts = !workers.plan.machines[machine].mounts.is_empty();
+            let has_view = workers.plan.machines[machine].mounts.iter().any(MountPlan::follows_steps);
             if let Err(failure) = guest_work::check_sources(&shares).await {
                 workers.send_step(step, StepInput::Started(Err(failure))).await;
                 return;
@@ -247,7 +247,7 @@ impl Workers {
                 workers.send_step(step, StepInput::Started(Err(failure))).await;
                 return;
             }
-            let started = match guest_work::show_owner(&session, &*shares, plan, view, has_mounts).await {
+            let started = match guest_work::show_owner(&session, &*shares, plan, view, has_view).await {
                 Ok(view) => {
                     workers.slots[machine].lock().view = view;
                     guest_work::start(&session, plan, exec_id(step)).await

@@ -33,7 +33,7 @@ mod wire;
 mod words;
 mod xattrs;
 
-pub use serve::serve_main;
+pub use serve::{confined_main, serve_main};
 pub use source::{ShareSource, SourceLoss};
 pub use spawn::{OnDeath, ShareHandle, spawn_share, spawn_share_from};
 pub use spec::{Makers, Rights, ShareCache, ShareError, ShareSpec, ShareTree};

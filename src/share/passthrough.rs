@@ -23,14 +23,16 @@ use virtiofsd::soft_idmap::Id;
 use super::changes::{as_maker, drop_set_ids, drop_set_ids_for, mode_of};
 use super::nodes::Reach;
 use super::rules::errno;
+use super::spec::ShareCache;
 use super::tree::{Tree, fd_name, host_flags, lock, stat_fd};
 
 impl Tree {
     fn options(&self, is_folder: bool) -> OpenOptions {
-        match (self.settings.is_cached, is_folder) {
-            (false, _) => OpenOptions::empty(),
-            (true, false) => OpenOptions::KEEP_CACHE,
-            (true, true) => OpenOptions::KEEP_CACHE | OpenOptions::CACHE_DIR,
+        match (self.settings.cache, is_folder) {
+            (ShareCache::Always, false) => OpenOptions::KEEP_CACHE,
+            (ShareCache::Always, true) => OpenOptions::KEEP_CACHE | OpenOptions::CACHE_DIR,
+            (ShareCache::Never, false) => OpenOptions::DIRECT_IO,
+            (ShareCache::Auto | ShareCache::Names, _) | (ShareCache::Never, true) => OpenOptions::empty(),
         }
     }
 }

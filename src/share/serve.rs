@@ -66,6 +66,20 @@ struct Handed {
 
 /// Runs `smolvm __share`: the hidden command that [`super::spawn_share`] starts, useless to anybody else.
 pub fn serve_main() -> ExitCode {
+    main_then(None)
+}
+
+/// What a confined process does in place of serving.
+type Attempt = fn(&ShareSpec);
+
+/// As [`serve_main`], but once it is confined the process does something else than to serve, and ends: for tests of
+/// the confinement.
+#[doc(hidden)]
+pub fn confined_main(attempt: fn(&ShareSpec)) -> ExitCode {
+    main_then(Some(attempt))
+}
+
+fn main_then(attempt: Option<Attempt>) -> ExitCode {
     speak_on_stderr();
     let handed = match take_handed() {
         Ok(handed) => handed,
@@ -75,7 +89,7 @@ pub fn serve_main() -> ExitCode {
         }
     };
     let control = handed.control.try_clone();
-    match run(handed) {
+    match run(handed, attempt) {
         Ok(code) => ExitCode::from(code),
         Err(refusal) => {
             let report = Report::Failed { message: refusal.message, is_host_unfit: refusal.is_host_unfit };
@@ -97,7 +111,7 @@ fn take_handed() -> io::Result<Handed> {
 }
 
 /// Makes the namespaces and waits for the server in them.
-fn run(handed: Handed) -> Result<u8, Refusal> {
+fn run(handed: Handed, attempt: Option<Attempt>) -> Result<u8, Refusal> {
     let (spec, starter) = (&handed.spec, starter()?);
     let identity = choose_identity(spec, &starter).map_err(Refusal::plain)?;
     if let Some(groups) = &identity.groups {
@@ -109,7 +123,7 @@ fn run(handed: Handed) -> Result<u8, Refusal> {
     match namespace::fork_into_namespaces().map_err(denied)? {
         None => {
             drop(outer);
-            let Err(refusal) = serve(handed, inner);
+            let Err(refusal) = serve(handed, inner, attempt);
             Err(refusal)
         }
         Some(server) => {
@@ -154,7 +168,7 @@ fn wait_for(server: Pid) -> u8 {
 }
 
 /// Confines this process and serves until the front end goes. Ends the process but for a refusal.
-fn serve(handed: Handed, bond: UnixStream) -> Result<Infallible, Refusal> {
+fn serve(handed: Handed, bond: UnixStream, attempt: Option<Attempt>) -> Result<Infallible, Refusal> {
     // The other end closes without a byte where the parent could not write the id maps, and says so itself.
     if (&bond).read_exact(&mut [0]).is_err() {
         exit_now(1);
@@ -176,6 +190,10 @@ fn serve(handed: Handed, bond: UnixStream) -> Result<Infallible, Refusal> {
     let line = Line { threads: settings.threads, listener, control };
     let served = open_share(settings, &view).and_then(|(tree, share)| {
         let root = ServedRoot::at(Path::new("/"), only.as_ref().map(|name| name.to_bytes().to_vec()))?;
+        if let Some(attempt) = attempt {
+            attempt(&spec);
+            exit_now(0);
+        }
         let controlled = Controlled { tree, view, only: only.clone() };
         match only {
             None => serve_share(share, root, controlled, line),
@@ -218,7 +236,9 @@ fn serve_share<F: Served>(share: F, root: ServedRoot, controlled: Controlled, li
         let _ = serve_asks(&control, |ask, tick| controlled.answer(ask, tick));
         exit_now(0);
     })?;
-    let ended = daemon.start(&mut Listener::from(listener)).and_then(|()| daemon.wait());
+    // Whoever connects after the front end finds nobody: the listener closes before the first request.
+    let started = daemon.start(&mut Listener::from(listener));
+    let ended = started.and_then(|()| daemon.wait());
     match ended {
         Ok(()) | Err(DaemonError::HandleRequest(VhostUserError::Disconnected)) => exit_now(0),
         Err(error) => {

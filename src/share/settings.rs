@@ -41,14 +41,22 @@ pub(super) fn settings_for(spec: &ShareSpec, fd_limit: u64, own_fds: File, sink:
     let is_literal = spec.makers == Makers::Guest;
     let is_image = !tree.is_mount();
     let is_writable = tree.is_writable();
-    let timeout = match tree {
-        ShareTree::File { cache: ShareCache::Always, is_read_only: true, .. } => LONG,
+    let cache = match tree {
+        ShareTree::HostRoot | ShareTree::RootFolder { .. } => ShareCache::Always,
+        ShareTree::Folder { cache, .. } | ShareTree::File { cache, .. } => match cache {
+            // What the guest itself changes is not for ever.
+            ShareCache::Always | ShareCache::Names if is_writable => ShareCache::Auto,
+            cache => *cache,
+        },
+    };
+    let timeout = match (cache, tree) {
+        (ShareCache::Always, _) => LONG,
         // The node of a file share means whatever file has the name: what is open and what is opened next may be two,
         // which the guest's kernel tells apart only by asking.
-        ShareTree::File { .. } => Duration::ZERO,
-        ShareTree::Folder { .. } => SHORT,
-        ShareTree::HostRoot | ShareTree::RootFolder { .. } => LONG,
+        (ShareCache::Never, _) | (_, ShareTree::File { .. }) => Duration::ZERO,
+        (ShareCache::Auto | ShareCache::Names, _) => SHORT,
     };
+    let name_timeout = if cache == ShareCache::Names { LONG } else { timeout };
     // A third for files that the guest has open, one for named files, one for files without a name.
     let open_max = (fd_limit.saturating_sub(OWN_FDS) / 3).clamp(64, OPEN_MAX);
     let owners = match tree {
@@ -61,8 +69,9 @@ pub(super) fn settings_for(spec: &ShareSpec, fd_limit: u64, own_fds: File, sink:
     let rules = Rules { is_public_only, owners, is_literal, has_xattrs: !is_image, absence: timeout };
     let tree = TreeSettings {
         is_read_only: !is_writable,
-        is_cached: is_image,
+        cache,
         timeout,
+        name_timeout,
         open_max: usize::try_from(open_max).unwrap_or(64),
         own_fds,
         sink,
@@ -99,7 +108,7 @@ mod tests {
                 false,
             );
             assert!(share.tree.timeout <= SHORT && share.rules.absence <= SHORT);
-            assert!(!share.tree.is_cached && share.tree.is_read_only == is_read_only);
+            assert!(share.tree.cache == ShareCache::Auto && share.tree.is_read_only == is_read_only);
             assert!(!share.rules.is_public_only);
         }
     }
@@ -112,6 +121,18 @@ mod tests {
         assert!(rules.is_literal && rules.owners == Owners::Disk);
         let rules = settings(&tree, true).rules;
         assert!(!rules.is_literal && rules.owners == Owners::View);
+    }
+
+    #[test]
+    fn only_what_nobody_changes_is_believed_for_ever() {
+        let of = |is_read_only, cache| {
+            let tree = ShareTree::Folder { path: PathBuf::from("/x"), is_read_only, cache };
+            let tree = settings(&tree, false).tree;
+            (tree.cache, tree.timeout)
+        };
+        assert_eq!(of(true, ShareCache::Always), (ShareCache::Always, LONG));
+        assert_eq!(of(false, ShareCache::Always), (ShareCache::Auto, SHORT));
+        assert_eq!(of(false, ShareCache::Never), (ShareCache::Never, Duration::ZERO));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::sys::child::{Child, ChildExit, ChildSpec, ChildStdio, spawn};
-use crate::sys::socket::unnamed_listener;
+use crate::sys::socket::connected_listener;
 
 use super::source::ShareSource;
 use super::spec::{ShareError, ShareSpec};
@@ -183,7 +183,7 @@ struct Started {
 }
 
 fn start(program: &Path, spec: &ShareSpec) -> io::Result<Started> {
-    let (listener, front_end) = unnamed_listener()?;
+    let (listener, front_end) = connected_listener()?;
     let (control, their_control) = UnixStream::pair()?;
     control.set_read_timeout(Some(START_LIMIT))?;
     control.set_write_timeout(Some(VIEW_LIMIT))?;

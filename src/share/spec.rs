@@ -56,6 +56,9 @@ pub enum ShareCache {
     Always,
     /// Not at all.
     Never,
+    /// Names for ever, what they mean a second at most: the lower layer of an overlay, which cannot bear that a name
+    /// gets another node. A node is whatever has its name. Read-only trees only.
+    Names,
 }
 
 /// With whose rights a server acts on the host.

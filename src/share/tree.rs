@@ -21,6 +21,7 @@ use virtiofsd::fuse::Attr;
 use super::nodes::{FileKey, Nodes, Reach};
 use super::recorder::{RECORDED_MAX, Recorder};
 use super::rules::errno;
+use super::spec::ShareCache;
 
 /// Deeper than any path that Linux lets one name; a tree that the host folds into itself meanwhile ends here.
 const DEPTH_MAX: usize = 4096;
@@ -33,10 +34,12 @@ const OPEN_FLAGS: i32 = libc::O_ACCMODE | libc::O_SYNC | libc::O_DSYNC | libc::O
 pub(super) struct TreeSettings {
     /// Whether nothing may change.
     pub(super) is_read_only: bool,
-    /// Whether the guest may keep the content of files that it opens again.
-    pub(super) is_cached: bool,
-    /// How long the guest may believe attributes and names.
+    /// Whether the guest may keep the content of files, or may not even have it.
+    pub(super) cache: ShareCache,
+    /// How long the guest may believe attributes.
     pub(super) timeout: Duration,
+    /// How long it may believe names.
+    pub(super) name_timeout: Duration,
     /// Descriptors for files that the guest has open, and again as many for the rest.
     pub(super) open_max: usize,
     /// `/proc/self/fd`, which lies outside the tree.
@@ -133,8 +136,8 @@ impl Tree {
     pub(super) fn entry(&self, folder: u64, name: &CStr, stat: &Statx) -> io::Result<Entry> {
         let kind = u32::from(stat.stx_mode) & libc::S_IFMT;
         let inode = self.nodes().remember(folder, name, key_of(stat), kind)?;
-        let timeout = self.settings.timeout;
-        Ok(Entry { inode, generation: 0, attr: self.attr(stat), attr_timeout: timeout, entry_timeout: timeout })
+        let (attr_timeout, entry_timeout) = (self.settings.timeout, self.settings.name_timeout);
+        Ok(Entry { inode, generation: 0, attr: self.attr(stat), attr_timeout, entry_timeout })
     }
 
     /// The attributes of a node.
@@ -144,8 +147,8 @@ impl Tree {
             Reach::Open(fd) => stat_fd(&fd),
             Reach::Named { folder, name, key } => {
                 let folder = self.node_fd(folder)?;
-                let stat = stat_name(&folder, &name).map_err(stale_if_gone)?;
-                check_key(&stat, key)?;
+                let stat = stat_name(&folder, &name).map_err(|error| self.gone(error))?;
+                self.check_found(node, &stat, key)?;
                 Ok(stat)
             }
         }
@@ -168,12 +171,33 @@ impl Tree {
         };
         while let Some((node, name, key)) = below.pop() {
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let opened = openat(&fd, &*name, flags, Mode::empty()).map_err(|error| stale_if_gone(error.into()))?;
-            check_key(&stat_fd(&opened)?, key)?;
+            let opened = openat(&fd, &*name, flags, Mode::empty()).map_err(|error| self.gone(error.into()))?;
+            self.check_found(node, &stat_fd(&opened)?, key)?;
             fd = Arc::new(opened);
-            self.nodes().keep_open(node, &fd);
+            if !self.follows_names() {
+                self.nodes().keep_open(node, &fd);
+            }
         }
         Ok(fd)
+    }
+
+    /// Whether a node is whatever has its name, rather than the file that had it.
+    fn follows_names(&self) -> bool {
+        self.settings.cache == ShareCache::Names
+    }
+
+    /// Checks that what was found at a node's name is the node.
+    fn check_found(&self, node: u64, stat: &Statx, key: FileKey) -> io::Result<()> {
+        if key_of(stat) == key {
+            return Ok(());
+        }
+        let is_same_type = || Ok::<_, io::Error>(u32::from(stat.stx_mode) & libc::S_IFMT == self.nodes().kind(node)?);
+        if self.follows_names() && is_same_type()? { Ok(()) } else { Err(errno(libc::ESTALE)) }
+    }
+
+    /// The error for a node whose name is gone: one on which the guest looks again, where that helps.
+    fn gone(&self, error: io::Error) -> io::Error {
+        if self.follows_names() { error } else { stale_if_gone(error) }
     }
 
     /// Opens the file or folder of a node with a guest's flags.
@@ -198,8 +222,8 @@ impl Tree {
             Reach::Named { folder, name, key } => {
                 let folder = self.node_fd(folder)?;
                 let opened = openat(&folder, &*name, flags | OFlags::NOFOLLOW, Mode::empty());
-                let opened = opened.map_err(|error| stale_if_gone(error.into()))?;
-                check_key(&stat_fd(&opened)?, key)?;
+                let opened = opened.map_err(|error| self.gone(error.into()))?;
+                self.check_found(node, &stat_fd(&opened)?, key)?;
                 File::from(opened)
             }
         };
@@ -322,10 +346,6 @@ pub(super) fn key_of(stat: &Statx) -> FileKey {
     let has_birth = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
     let birth = if has_birth { i128::from(born.tv_sec) * 1_000_000_000 + i128::from(born.tv_nsec) } else { 0 };
     FileKey { device: device_of(stat), inode: stat.stx_ino, mount: stat.stx_mnt_id, birth }
-}
-
-fn check_key(stat: &Statx, key: FileKey) -> io::Result<()> {
-    if key_of(stat) == key { Ok(()) } else { Err(errno(libc::ESTALE)) }
 }
 
 fn stale_if_gone(error: io::Error) -> io::Error {

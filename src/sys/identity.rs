@@ -10,6 +10,35 @@ use std::thread;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
+/// Whose rights work on files is done with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// Those of this process.
+    Own,
+    /// Another user's; the process is root.
+    User {
+        /// User.
+        uid: u32,
+        /// Group.
+        gid: u32,
+        /// Other groups.
+        groups: Vec<u32>,
+    },
+}
+
+impl Actor {
+    /// Does `work` with these rights. What it opens can be used by everyone afterwards.
+    ///
+    /// # Errors
+    /// Those of the work, and those of [`as_user`].
+    pub fn act<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        match self {
+            Self::Own => work(),
+            Self::User { uid, gid, groups } => as_user(*uid, *gid, groups, work)?,
+        }
+    }
+}
+
 /// Runs `work` with these ids and groups; the calling process must be root. The result is what `work` gave.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ pub mod filter;
 pub mod handed;
 pub mod identity;
 pub mod kvm_probe;
+pub mod landlock;
 pub mod mount;
 pub mod namespace;
 pub mod signal;

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use smolvm::engine::VmExit;
-use smolvm::guest::{Command, Exec, ExecError, ExitStatus, SessionEvent, SetupError, SetupPhase};
+use smolvm::guest::{Command, Exec, ExecError, ExitStatus, SessionEvent, SetupError, SetupMountKind, SetupPhase};
 
 use crate::machine::{Machine, mount};
 
@@ -84,7 +84,7 @@ fn wrong_mounts_fail_the_setup_by_name() {
             other => panic!("{other:?}"),
         };
         let (mut declared, tree) = mount("share0", &out, "/out", false);
-        declared.inode = Some(1);
+        declared.kind = SetupMountKind::Folder { tag: "share0".into(), is_read_only: false, inode: Some(1) };
         let (phase, target, message) = failure(vec![(declared, tree)]).await;
         assert_eq!((phase, target.as_str()), (SetupPhase::Verify, "/out"));
         assert!(message.starts_with("another folder is there"), "{message}");

@@ -112,6 +112,25 @@ fn non_root_user() {
 }
 
 #[test]
+fn overlay() {
+    let Some(_machines) = machines() else { return };
+    let (case, output) = up(example("overlay"));
+    passed(&output);
+    assert_eq!(read(&case, "out/result.txt"), "/vendor/library/number.txt\ntwo\n");
+    assert_eq!((read(&case, "vendor/lib/number.txt"), read(&case, "vendor/old.txt")), ("one\n".into(), "old\n".into()));
+    is_ours(&case.project().join("out/result.txt"));
+}
+
+#[test]
+fn single_file() {
+    let Some(_machines) = machines() else { return };
+    let (case, output) = up(example("single-file"));
+    passed(&output);
+    assert_eq!(read(&case, "results.txt"), "level is debug\n");
+    assert_eq!(read(&case, "ci/tool.conf"), "level=debug\n");
+}
+
+#[test]
 fn every_example_has_a_test() {
     let tests = std::fs::read_to_string(repository().join("tests/it/examples.rs")).unwrap();
     for entry in std::fs::read_dir(repository().join("examples")).unwrap() {

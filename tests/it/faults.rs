@@ -102,30 +102,39 @@ const HURT: &str = "name: acme
 x-small: &small { cpus: 1, memory: 256MiB }
 machines:
   silent: *small
-  killed: *small
-  served: { <<: *small, mounts: [\"./out:/out\"] }
+  killed: { <<: *small, mounts: [\"./bin:/opt/bin:ro\", \"./killed:/out\"] }
+  served: { <<: *small, mounts: [\"./bin:/bin0:ro\", \"./bin:/bin1:ro\", \"./served:/out\"] }
 steps:
   - { id: silent, machine: silent, run: \"echo up; exec sleep 600\" }
-  - { id: killed, machine: killed, needs: [], run: \"echo up; exec sleep 600\" }
-  - id: served
-    machine: served
-    needs: []
-    run: \"seq 9 > /out/file; echo up; while :; do date >> /out/file; done\"
+  - { id: killed, machine: killed, needs: [], run: \"echo up; exec /opt/bin/probe sync /out/file\" }
+  - { id: served, machine: served, needs: [], run: \"echo up; exec /bin0/probe sync /out/file\" }
 ";
 
 /// Runs these steps, hurts what runs each as soon as it is up, and gives the run and the served folder.
 fn hurt(invoker: Invoker, steps: &[&str]) -> (Ran, Stage) {
     // On hardware a guest is silent after a quarter of the time.
-    let case = project(HURT).folder("out").args(["--time-factor", "1", "--parallel", "3"]);
+    let case = with_probe(project(HURT).folder("killed").folder("served"), "bin").args([
+        "--time-factor",
+        "1",
+        "--parallel",
+        "3",
+    ]);
     let stage = invoker.stage(case.args(steps.iter().copied()));
     let mut run = Live::start(stage.command());
-    for _ in steps {
-        let event = run.until("a step", |event| event["event"] == "output" && event["text"] == "up\n");
+    let mut left = steps.to_vec();
+    while !left.is_empty() {
+        let event = run.until("a step", |event| {
+            let text = event["text"].as_str().unwrap_or_default();
+            let is_writing = text.lines().any(|line| line.parse::<u32>().is_ok_and(|number| number >= 20));
+            left.contains(&event["step"].as_str().unwrap_or_default()) && (is_writing || event["step"] == "silent")
+        });
         let step = event["step"].as_str().unwrap();
+        left.retain(|each| *each != step);
         let (processes, kind) = match step {
             "silent" => (run.processes("guest=silent"), Signal::STOP),
             "killed" => (run.processes("guest=killed"), Signal::KILL),
-            _ => (run.processes("share0"), Signal::KILL),
+            // Only this machine has so many shares.
+            _ => (run.processes("share2"), Signal::KILL),
         };
         // Of a file server the inner process is the one that serves.
         signal(*processes.last().unwrap(), kind);
@@ -148,11 +157,24 @@ fn hurt_processes_of_the_host_end_the_step_and_are_named() {
         }
         if invoker != Invoker::Sudo {
             assert_lost(&ran, "killed", "the engine ended: qemu was ended by signal 9");
+            assert_synced(&ran, &stage, "killed");
         }
-        let source = stage.project().join("out");
-        assert_lost(&ran, "served", &format!("the file server of share0 (`{}`) died:", source.display()));
-        assert!(fs::read_to_string(source.join("file")).unwrap().starts_with("1\n2\n"));
+        let source = stage.project().join("served");
+        assert_lost(&ran, "served", &format!("the file server of share2 (`{}`) died:", source.display()));
+        assert_synced(&ran, &stage, "served");
         assert_eq!(ran.code, Some(125));
+    }
+}
+
+/// What the guest was told to be on the disk is there: every line whose number it said.
+#[track_caller]
+fn assert_synced(ran: &Ran, stage: &Stage, step: &str) {
+    let said = ran.stdout(step);
+    let last: usize = said.lines().filter_map(|line| line.parse().ok()).max().unwrap();
+    let text = fs::read_to_string(stage.project().join(step).join("file")).unwrap();
+    assert!(last >= 20 && text.lines().count() > last, "{last}");
+    for (number, line) in text.lines().take(last + 1).enumerate() {
+        assert_eq!(line.parse(), Ok(number));
     }
 }
 
@@ -209,7 +231,7 @@ steps:
             "cannot run a machine: module `virtio_mmio` is neither in `[PROJECT]/modules` nor built into the kernel",
         ),
         ("gone", "cannot open the folder `[PROJECT]/gone`: No such file or directory"),
-        ("other", "prepare: the file server of share `share0` could not start: `[PROJECT]/other` is not a folder"),
+        ("other", "prepare: the file server of share `share2` could not start: `[PROJECT]/other` is not a folder"),
     ] {
         assert_eq!(ran.end(machine).0, "skipped", "{}", ran.told());
         let event = ran.named("machine").find(|event| event["machine"] == machine && event["phase"] == "failed");

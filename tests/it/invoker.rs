@@ -52,7 +52,11 @@ impl Invoker {
         let Self::Ordinary = self else {
             if self == Self::Sudo {
                 give(&case.project());
-                open(case.project().parent().unwrap());
+                let folder = case.project().parent().unwrap().to_owned();
+                open(&folder);
+                // The state is theirs, as in their home.
+                std::fs::create_dir(folder.join("state")).unwrap();
+                give(&folder.join("state"));
             }
             return Stage { case, invoker: self, user: None };
         };

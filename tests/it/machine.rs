@@ -12,7 +12,7 @@ use smolvm::engine::qemu::{QemuEngine, QemuFacts};
 use smolvm::engine::{Accel, Engine, ShareSocket, Vm, VmEvent, VmExit, VmSpec};
 use smolvm::guest::{
     AGENT, Bytes, Command, Dial, Exec, ExitStatus, Session, SessionEvent, SessionLimits, Setup, SetupError, SetupMount,
-    Stream,
+    SetupMountKind, Stream,
 };
 use smolvm::image::initramfs;
 use smolvm::image::kernel::{self, KernelRequest};
@@ -34,11 +34,9 @@ impl Dial for Dialer {
 /// A mount of a test: folder, target, whether it is read-only.
 pub(crate) fn mount(tag: &str, folder: &Path, target: &str, is_read_only: bool) -> (SetupMount, ShareTree) {
     let mount = SetupMount {
-        tag: tag.into(),
         target: target.into(),
-        is_read_only,
         is_created_in_share: false,
-        inode: Some(folder.metadata().unwrap().ino()),
+        kind: SetupMountKind::Folder { tag: tag.into(), is_read_only, inode: Some(folder.metadata().unwrap().ino()) },
     };
     (mount, ShareTree::Folder { path: folder.to_owned(), is_read_only, cache: ShareCache::Auto })
 }
@@ -80,7 +78,7 @@ impl Machine {
         let mut declared = Vec::new();
         share("root", ShareTree::HostRoot, &mut shares, &mut sockets);
         for (mount, tree) in mounts {
-            share(&mount.tag, tree, &mut shares, &mut sockets);
+            share(mount.tag().unwrap(), tree, &mut shares, &mut sockets);
             declared.push(mount);
         }
         let (vsock, front) = VsockBackend::spawn(3).unwrap();
@@ -111,9 +109,9 @@ impl Machine {
             clock_unix_ns: u64::try_from(clock.as_nanos()).unwrap(),
             entropy: Bytes(vec![7; 64]),
             root_tag: "root".into(),
-            mounts: self.mounts.clone(),
         };
-        self.session.setup(setup).await
+        self.session.setup(setup).await?;
+        self.session.mount(self.mounts.clone()).await
     }
 
     /// A booted machine that is ready.

@@ -89,6 +89,15 @@ impl Live {
         panic!("the run ended before {what}: {:#?}\n{told}", self.seen)
     }
 
+    /// Lets this much of its time pass, or less where it ends before.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while let Ok(line) = self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            self.seen.extend(serde_json::from_slice::<Value>(&line).ok());
+        }
+        thread::sleep(end.saturating_duration_since(Instant::now()));
+    }
+
     /// Reads up to a machine's phase.
     #[track_caller]
     pub(crate) fn until_phase(&mut self, phase: &str) {

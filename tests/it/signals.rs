@@ -3,10 +3,12 @@
 //!
 //! Deliberately not here: a run that is killed (`leftovers`).
 
+use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::invoker::ORDINARY;
 use crate::running::Live;
 use crate::support::machines;
 use crate::world::{Who, World, as_everyone, lock};
@@ -111,6 +113,38 @@ fn while_it_waits_for_another_that_holds_the_project() {
     first.signal(Signal::INT);
     first.finish().assert_run("interrupted", 130, "interrupted by SIGINT");
     drop(held);
+    world.assert_nothing_stays();
+}
+
+#[test]
+fn a_user_and_their_sudo_share_the_lock_of_a_project() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let world = World::without_kernel(Who::Ordinary);
+    let (held, mut first) = preparing(&world);
+    let sudo = || {
+        let mut command = world.command(&["up", "--accel", "tcg", "--progress", "json"]);
+        command.uid(0).gid(0).env("SUDO_UID", ORDINARY.to_string()).env("SUDO_GID", ORDINARY.to_string());
+        command
+    };
+    let refused = Live::start(sudo()).finish();
+    refused.assert_run("failed", 125, &format!("the project is held by process {} (`", first.pid()));
+    first.signal(Signal::INT);
+    first.finish().assert_run("interrupted", 130, "interrupted by SIGINT");
+
+    // Root fetches a kernel of its own; whatever comes of that, the state is the user's.
+    let mut second = Live::start(sudo());
+    second.until("the start", |event| event["event"] == "run-started");
+    second.signal(Signal::INT);
+    second.finish();
+    drop(held);
+    let mut found = 0;
+    for (path, facts) in world.files("state") {
+        assert!(facts.starts_with("12345:12345 "), "{}: {facts}", path.display());
+        found += 1;
+    }
+    assert!(found > 5, "{found}");
     world.assert_nothing_stays();
 }
 

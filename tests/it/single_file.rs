@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use smolvm::engine::VmExit;
-use smolvm::guest::SetupMount;
+use smolvm::guest::{SetupMount, SetupMountKind};
 use smolvm::share::{Makers, Rights, ShareCache, ShareError, ShareHandle, ShareSpec, ShareTree, spawn_share_from};
 
 use crate::machine::Machine;
@@ -27,8 +27,8 @@ fn spawn(path: &Path, is_read_only: bool) -> Result<(ShareHandle, OwnedFd), Shar
 }
 
 fn single(tag: &str, path: &Path, target: &str, is_read_only: bool) -> (SetupMount, ShareTree) {
-    let (tag, target) = (tag.into(), target.into());
-    let mount = SetupMount { tag, target, is_read_only, is_created_in_share: false, inode: None };
+    let kind = SetupMountKind::Folder { tag: tag.into(), is_read_only, inode: None };
+    let mount = SetupMount { target: target.into(), is_created_in_share: false, kind };
     (mount, file(path, is_read_only))
 }
 

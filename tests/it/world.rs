@@ -240,6 +240,11 @@ impl World {
         }
     }
 
+    /// All that is below a folder of the world with owner, mode and content.
+    pub(crate) fn files(&self, name: &str) -> BTreeMap<PathBuf, String> {
+        below(&self.place(name))
+    }
+
     /// All files of the project with owner, mode and content.
     pub(crate) fn project_files(&self) -> BTreeMap<PathBuf, String> {
         below(&self.place("project"))

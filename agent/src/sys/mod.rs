@@ -16,7 +16,8 @@ pub(crate) use machine::{
     set_open_files_limit, sync_file_system,
 };
 pub(crate) use mount::{
-    MountFlags, change_root, file_system, mount, move_mount_to_root, stat_from_server, unmount_lazily,
+    FileSystemKind, MountFlags, Stat, attach_mount, bind, change_root, clone_mount, file_system, make_bind_read_only,
+    mount, move_mount_to_root, stat_from_server, unmount_lazily,
 };
 pub(crate) use process::{ChildEnd, kill_all, kill_process, kill_process_group, wait_any_child};
 pub(crate) use vsock::{VsockListener, end_writing};

@@ -31,7 +31,7 @@ pub(crate) enum FolderError {
 /// Makes what is missing for these mounts.
 pub(crate) fn create_missing(mounts: &[MountPlan], invoker: &Invoker) -> Result<(), FolderError> {
     for mount in mounts.iter().filter(|mount| mount.create) {
-        let MountPlanKind::Bind { source: path, .. } = &mount.kind else { continue };
+        let MountPlanKind::Bind { source: path, is_file: false, .. } = &mount.kind else { continue };
         let result = if invoker.is_process_root && invoker.uid != 0 {
             identity::as_user(invoker.uid, invoker.gid, &invoker.groups, || create(path)).and_then(|made| made)
         } else {
@@ -67,6 +67,7 @@ mod tests {
             kind: MountPlanKind::Bind {
                 tag: "share0".to_owned(),
                 source,
+                is_file: false,
                 readonly: false,
                 owner: OwnerPlan::Invoker,
                 guest_owner: None,

@@ -103,12 +103,14 @@ impl Provide for Provider {
             let has_view = spec.tree.is_mount() && spec.makers == Makers::Owner;
             let keeps_guest_ids = spec.tree.is_writable() && spec.makers == Makers::Guest;
             let guest_place = keeps_guest_ids.then(|| target_of(machine, &tag)).flatten();
+            let handle_tag = tag.clone();
             let died = Arc::clone(&share_died);
             let on_death = Box::new(move |how: String| died(name, how));
             let (handle, socket) = spawn_share(spec, on_death).map_err(|error| share_failure(&error))?;
             shares.sources.push((handle.source(), place_name(machine, &tag)));
             sockets.push(ShareSocket { tag, socket });
             shares.handles.get_mut().unwrap_or_else(PoisonError::into_inner).push(Served {
+                tag: handle_tag,
                 handle,
                 has_view,
                 guest_place,
@@ -158,6 +160,7 @@ struct ServedShares {
 }
 
 struct Served {
+    tag: String,
     handle: ShareHandle,
     /// Whether its files are shown as the step user's; those of the root are 0:0 for all.
     has_view: bool,
@@ -189,6 +192,14 @@ impl Shares for ServedShares {
             total.failure = total.failure.or(given.failure.map(|failure| format!("below `{target}`: {failure}")));
         }
         Ok(total)
+    }
+
+    fn fix_view(&self, tag: &str, uid: u32, gid: u32) -> io::Result<()> {
+        let mut served = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        served.iter_mut().filter(|served| served.tag == tag).try_for_each(|served| {
+            served.has_view = false;
+            served.handle.set_view(uid, gid)
+        })
     }
 
     fn lost_source(&self) -> Option<String> {
@@ -229,16 +240,23 @@ fn target_of(machine: &MachinePlan, tag: &str) -> Option<String> {
 fn mount_share(mount: &MountPlan) -> Option<(String, ShareTree)> {
     let (tag, path) = mount.share()?;
     let (is_read_only, cache) = match &mount.kind {
-        MountPlanKind::Bind { readonly, cache, .. } => (*readonly, *cache),
+        MountPlanKind::Bind { readonly, cache, .. } => {
+            let cache = match cache {
+                Cache::Auto => ShareCache::Auto,
+                Cache::Always => ShareCache::Always,
+                Cache::Never => ShareCache::Never,
+            };
+            (*readonly, cache)
+        }
         // The guest writes to a layer of its own.
-        MountPlanKind::Overlay { .. } | MountPlanKind::Tmpfs { .. } => (true, Cache::Auto),
+        MountPlanKind::Overlay { .. } | MountPlanKind::Tmpfs { .. } => (true, ShareCache::Names),
     };
-    let cache = match cache {
-        Cache::Auto => ShareCache::Auto,
-        Cache::Always => ShareCache::Always,
-        Cache::Never => ShareCache::Never,
+    let path = path.to_path_buf();
+    let tree = match &mount.kind {
+        MountPlanKind::Bind { is_file: true, .. } => ShareTree::File { path, is_read_only, cache },
+        _ => ShareTree::Folder { path, is_read_only, cache },
     };
-    Some((tag.to_owned(), ShareTree::Folder { path: path.to_path_buf(), is_read_only, cache }))
+    Some((tag.to_owned(), tree))
 }
 
 /// Where a share is mounted, for people.
@@ -285,6 +303,7 @@ mod tests {
             kind: MountPlanKind::Bind {
                 tag: "share0".to_owned(),
                 source: PathBuf::from("/project/src"),
+                is_file: false,
                 readonly: true,
                 owner: OwnerPlan::Invoker,
                 guest_owner: None,

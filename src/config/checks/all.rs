@@ -5,13 +5,12 @@ use std::collections::HashSet;
 use super::world::World;
 use super::{commands, machines, names, nesting, order, outputs, overlap, owners, sources, targets, writers};
 use crate::config::files::Files;
-use crate::config::load::Mode;
 use crate::config::model::Project;
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
 
 /// Runs every family over the project.
-pub(crate) fn check_all(project: &Project, files: &dyn Files, mode: Mode, out: &mut Diagnostics) {
-    let world = World::new(project, files, mode);
+pub(crate) fn check_all(project: &Project, files: &dyn Files, out: &mut Diagnostics) {
+    let world = World::new(project, files);
     let mut found = Diagnostics::default();
     targets::check_targets(&world, &mut found);
     nesting::check_nesting(&world, &mut found);

@@ -75,7 +75,7 @@ fn check_folder(world: &World<'_>, path: &Path, span: Span, rule: (u16, &str), o
         ),
         Ok(_) => (format!("{what} path `{shown}` is not a folder"), "this is a file", "name a folder".to_owned()),
         Err(FileError::Missing) => {
-            let help = super::sources::nearest_path(world, path)
+            let help = super::sources::nearest_path(world, path, &[FileKind::Folder])
                 .map_or_else(|| "name a folder that is there".to_owned(), |near| format!("did you mean `{near}`?"));
             (format!("{what} folder `{shown}` does not exist"), "no such folder", help)
         }

@@ -60,7 +60,7 @@ fn find_problem(world: &World<'_>, places: &Places, nested: &Nested<'_>) -> Opti
     let (inner, outer) = (nested.inner(), nested.outer());
     // In memory, every mount point can be made.
     let outer = world.sourced(outer)?;
-    if world.is_file(outer.mount) {
+    if outer.mount.is_file() {
         return Some(outer_is_file(world, &outer));
     }
     let will_be_folder = is_folder(outer.found) || (outer.is_made() && is_missing(outer.found));
@@ -70,7 +70,7 @@ fn find_problem(world: &World<'_>, places: &Places, nested: &Nested<'_>) -> Opti
     let inner_target = places.target(nested.inner).as_str();
     let rest = inner_target.strip_prefix(places.target(nested.outer).as_str())?.trim_start_matches('/');
     let point = outer.found.real.join(rest);
-    let wants_file = world.is_file(inner);
+    let wants_file = inner.is_file();
     let there = deepest_existing(&point, world.files);
     if there != point && world.files.metadata(there).is_ok_and(|found| found.kind != FileKind::Folder) {
         return Some(other_type(world, there, false));

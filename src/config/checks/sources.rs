@@ -1,5 +1,5 @@
-//! Rules about one source: it is there and usable (0109, and 0011 for single files), it is not more than was meant
-//! (0110), it is not smolvm's own (0111).
+//! Rules about one source: it is there and usable (0109), it is not more than was meant (0110), it is not smolvm's own
+//! (0111).
 //!
 //! All mounts with one source share a verdict, but each place that says a wrong source gets its diagnostic.
 
@@ -8,7 +8,6 @@ use std::path::Path;
 use super::wide;
 use super::world::{Sourced, World, deepest_existing};
 use crate::config::files::{FileError, FileKind};
-use crate::config::load::Mode;
 use crate::config::model::{MountKind, Owner};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
@@ -21,14 +20,9 @@ pub(super) fn check_sources(world: &World<'_>, out: &mut Diagnostics) {
                 out.push(found);
                 continue;
             }
-            let problem = check_usable(world, &mount);
-            // A single file is only not run yet; what it holds counts all the same.
-            let is_usable = problem.as_ref().is_none_or(|found| found.code == Code(11));
-            if let Some(problem) = problem {
-                out.push(problem);
-            }
-            if is_usable {
-                wide.check(world, &mount, out);
+            match check_usable(world, &mount) {
+                Some(problem) => out.push(problem),
+                None => wide.check(world, &mount, out),
             }
         }
     }
@@ -46,7 +40,8 @@ fn check_usable(world: &World<'_>, mount: &Sourced<'_>) -> Option<Diagnostic> {
     match metadata {
         Ok(found) => match found.kind {
             FileKind::Folder => check_rights(world, mount),
-            FileKind::File => Some(single_file(world, mount)),
+            FileKind::File if mount.mount.is_file() => check_rights(world, mount),
+            FileKind::File => Some(not_for_overlay(world, mount)),
             FileKind::Link | FileKind::Other => Some(not_a_folder(world, mount)),
         },
         Err(FileError::Missing) if is_dangling(world, path) => Some(dangling(world, mount)),
@@ -74,12 +69,18 @@ fn check_rights(world: &World<'_>, mount: &Sourced<'_>) -> Option<Diagnostic> {
     }
     let path = mount.source.value.as_path();
     let (shown, who) = (world.show(path), world.invoker_words());
+    let is_file = mount.mount.is_file();
     if !world.files.is_readable(path) {
+        let (label, right) = if is_file {
+            ("no right to read this file", "r")
+        } else {
+            ("no right to list and enter this folder", "rx")
+        };
         return Some(refuse(
             mount,
             format!("source `{shown}` cannot be read by {who}"),
-            "no right to list and enter this folder",
-            format!("{}, or run as a user who has it", give(world, path, "rx")),
+            label,
+            format!("{}, or run as a user who has it", give(world, path, right)),
         ));
     }
     if !mount.is_written() || world.files.is_writable(path) {
@@ -88,7 +89,7 @@ fn check_rights(world: &World<'_>, mount: &Sourced<'_>) -> Option<Diagnostic> {
     Some(refuse(
         mount,
         format!("source `{shown}` cannot be written by {who}, but the mount is writable"),
-        "no right to make files here",
+        if is_file { "no right to write this file" } else { "no right to make files here" },
         format!(
             "{}, or mount it read-only:\n`{}`",
             give(world, path, "w"),
@@ -114,17 +115,15 @@ fn check_rights_of(world: &World<'_>, mount: &Sourced<'_>, owner: &Owner) -> Opt
     ))
 }
 
-/// Files as mounts are in the language, and not run yet.
-fn single_file(world: &World<'_>, mount: &Sourced<'_>) -> Diagnostic {
-    let path = mount.source.value.as_path();
-    let severity = if world.mode == Mode::Run { Severity::Error } else { Severity::Warning };
-    Diagnostic::new(
-        Code(11),
-        severity,
-        format!("source `{}` is a single file, which this smolvm does not mount yet", world.show(path)),
+fn not_for_overlay(world: &World<'_>, mount: &Sourced<'_>) -> Diagnostic {
+    let shown = world.show(&mount.source.value);
+    let what = mount.mount.kind_word();
+    refuse(
+        mount,
+        format!("source `{shown}` is a file, and an {what} needs a folder"),
+        "this is a file, not a folder",
+        "name the folder that holds it, or leave `type` out",
     )
-    .label(mount.source.span, "this is a file, not a folder")
-    .help("put it into a folder of its own, and mount that folder")
 }
 
 fn not_a_folder(world: &World<'_>, mount: &Sourced<'_>) -> Diagnostic {
@@ -161,26 +160,28 @@ fn missing(world: &World<'_>, mount: &Sourced<'_>) -> Diagnostic {
     let path = mount.source.value.as_path();
     let shown = world.show(path);
     let create = super::long_form(world, mount.mount, "create: true");
-    let help = match nearest_path(world, path) {
+    let is_bind = matches!(mount.mount.kind, MountKind::Bind { .. });
+    let help = match nearest_path(world, path, &[FileKind::Folder, FileKind::File]) {
         Some(near) if !mount.is_written() => format!("did you mean `{near}`?"),
         Some(near) => format!("did you mean `{near}`? To have smolvm make it:\n`{create}`"),
+        None if !is_bind => format!("make it with `mkdir -p {}`", super::shell_word(&shown)),
         None => format!("make it with `mkdir -p {}`, or let smolvm make it:\n`{create}`", super::shell_word(&shown)),
     };
-    refuse(mount, format!("source `{shown}` does not exist"), "no such folder", help)
+    refuse(mount, format!("source `{shown}` does not exist"), "no such file or folder", help)
 }
 
 /// The path with its first missing name replaced by the nearest one that is there.
-pub(super) fn nearest_path(world: &World<'_>, path: &Path) -> Option<String> {
+pub(super) fn nearest_path(world: &World<'_>, path: &Path, kinds: &[FileKind]) -> Option<String> {
     let folder = deepest_existing(path, world.files);
     let mut rest = path.strip_prefix(folder).ok()?.components();
     let name = rest.next()?.as_os_str().to_str()?;
     let listed = world.files.list(folder).ok()?;
     let names: Vec<&str> = listed.iter().filter_map(|name| name.to_str()).collect();
-    let folders = names
+    let fitting = names
         .iter()
         .copied()
-        .filter(|name| world.files.metadata(&folder.join(name)).is_ok_and(|found| found.kind == FileKind::Folder));
-    let near = world.nearest.find(name, folders)?;
+        .filter(|name| world.files.metadata(&folder.join(name)).is_ok_and(|found| kinds.contains(&found.kind)));
+    let near = world.nearest.find(name, fitting)?;
     let whole = folder.join(near).join(rest.as_path());
     let near_path = if world.files.metadata(&whole).is_ok() { whole } else { folder.join(near) };
     Some(world.show(&near_path))

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::places::Places;
 use super::system::{self, Verdict};
 use super::world::World;
-use crate::config::model::{GuestPath, Machine, Mount};
+use crate::config::model::{GuestPath, Machine, Mount, MountKind};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
 /// Linux, PATH_MAX without the NUL.
@@ -88,6 +88,9 @@ fn check_same_target(
 fn check_system_place(world: &World<'_>, machine: &Machine, places: &Places, index: usize, out: &mut Diagnostics) {
     let mount = &machine.mounts[index];
     let (written, real) = (&mount.target.value, places.target(index));
+    if real.as_str() == "/dev/shm" && matches!(mount.kind, MountKind::Tmpfs { .. }) {
+        return;
+    }
     let reached = if written == real { String::new() } else { format!(" (here `{}`)", real.as_str()) };
     match system::judge(real) {
         Verdict::Needed(why) => out.push(
@@ -97,10 +100,12 @@ fn check_system_place(world: &World<'_>, machine: &Machine, places: &Places, ind
                 format!("a mount at `{}`{reached} would take away what the guest needs: {why}", written.as_str()),
             )
             .label(mount.target.span, "this place belongs to the system")
-            .help(format!("mount it elsewhere, for example at `{}`", suggest_target(mount, written))),
+            .help(format!("mount it elsewhere, for example at `{}`", suggest_instead(mount, written))),
         ),
         Verdict::Disturbs(what) => {
-            let is_settings_file = real.as_str().starts_with("/etc/") && world.is_file(mount);
+            // What is missing (0109) may have been meant to be a file.
+            let is_missing = world.source(mount).is_some_and(|source| source.metadata.is_err()) && !mount.create;
+            let is_settings_file = real.as_str().starts_with("/etc/") && (mount.is_file() || is_missing);
             let is_nested = places.above(real).is_some();
             if is_settings_file || is_nested || system::judge(written) == Verdict::Silent(true) {
                 return;
@@ -112,18 +117,29 @@ fn check_system_place(world: &World<'_>, machine: &Machine, places: &Places, ind
                     format!("the target `{}`{reached} {what}", written.as_str()),
                 )
                 .label(mount.target.span, "what the image has here may be hidden, or may expect to own this place")
-                .help(format!("a folder of its own is safe, for example `{}`", suggest_target(mount, written))),
+                .help(format!("a place of its own is safe, for example `{}`", suggest_target(mount, written))),
             );
         }
         Verdict::Silent(_) => {}
     }
 }
 
-/// A top-level folder named as the target, else as the source, else `/data`.
+/// For a file, a place in the folder that was named; else a top-level one.
+fn suggest_instead(mount: &Mount, written: &GuestPath) -> String {
+    let name = source_name(mount).filter(|_| mount.is_file());
+    let inside = name.and_then(|name| GuestPath::parse(&format!("{}/{name}", written.as_str())));
+    let inside = inside.filter(|path| !matches!(system::judge(path), Verdict::Needed(_)));
+    inside.map_or_else(|| suggest_target(mount, written), |path| path.as_str().to_owned())
+}
+
+fn source_name(mount: &Mount) -> Option<&str> {
+    mount.source()?.value.file_name()?.to_str()
+}
+
+/// A top-level place named as the target, else as the source, else `/data`.
 fn suggest_target(mount: &Mount, written: &GuestPath) -> String {
     let from_target = written.as_str().rsplit('/').next().map(str::to_owned);
-    let source = mount.source().and_then(|source| source.value.file_name());
-    let from_source = source.and_then(|name| name.to_str()).map(str::to_owned);
+    let from_source = source_name(mount).map(str::to_owned);
     [from_target, from_source]
         .into_iter()
         .flatten()

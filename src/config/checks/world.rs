@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use super::places::Places;
 use super::words::Nearest;
 use crate::config::alias;
-use crate::config::files::{FileError, FileKind, Files, Metadata};
-use crate::config::load::Mode;
+use crate::config::files::{FileError, Files, Metadata};
 use crate::config::model::{Image, Machine, Mount, MountKind, Project, Spanned};
 
 /// Places on this computer that `image: host` shows empty; nothing below them is in a guest.
@@ -63,8 +62,6 @@ pub(super) enum Link {
 pub(super) struct World<'a> {
     pub(super) project: &'a Project,
     pub(super) files: &'a dyn Files,
-    /// What a form that is not run yet means (0011).
-    pub(super) mode: Mode,
     /// "Did you mean", for all rules together.
     pub(super) nearest: Nearest,
     sources: HashMap<&'a Path, Source>,
@@ -76,7 +73,7 @@ pub(super) struct World<'a> {
 
 impl<'a> World<'a> {
     /// Looks at every source and resolves every target of the project.
-    pub(super) fn new(project: &'a Project, files: &'a dyn Files, mode: Mode) -> Self {
+    pub(super) fn new(project: &'a Project, files: &'a dyn Files) -> Self {
         let mut sources = HashMap::new();
         let mut machines = HashMap::new();
         for (index, machine) in project.machines.iter().enumerate() {
@@ -87,7 +84,7 @@ impl<'a> World<'a> {
             }
         }
         let (nearest, image_links, places) = (Nearest::new(), RefCell::default(), Vec::new());
-        let mut world = Self { project, files, mode, nearest, sources, image_links, machines, places };
+        let mut world = Self { project, files, nearest, sources, image_links, machines, places };
         world.places = project.machines.iter().map(|machine| Places::new(machine, &world)).collect();
         world
     }
@@ -116,12 +113,6 @@ impl<'a> World<'a> {
     /// A mount with its source, where it has one.
     pub(super) fn sourced<'m>(&'m self, mount: &'m Mount) -> Option<Sourced<'m>> {
         Some(Sourced { mount, source: mount.source()?, found: self.source(mount)? })
-    }
-
-    /// Whether the source of a mount is a file on the host.
-    pub(super) fn is_file(&self, mount: &Mount) -> bool {
-        let metadata = self.source(mount).and_then(|source| source.metadata.as_ref().ok());
-        metadata.is_some_and(|metadata| metadata.kind == FileKind::File)
     }
 
     /// What is at `path` of the machine's image.

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::places::Places;
 use super::world::{Sourced, World};
 use super::{in_order, is_later};
 use crate::config::model::{Machine, Mount, MountKind};
@@ -16,12 +17,13 @@ type Writers<'a> = HashMap<&'a Path, usize>;
 
 /// Checks the sources of each machine against one another.
 pub(super) fn check_writers(world: &World<'_>, out: &mut Diagnostics) {
-    for machine in &world.project.machines {
+    for (machine, places) in world.machines() {
         let writers = find_writers(world, machine, out);
         for (index, mount) in machine.mounts.iter().enumerate().filter(|(_, mount)| !mount.is_writable_bind()) {
             let Some(mount) = world.sourced(mount) else { continue };
             let real = mount.found.real.as_path();
-            let by_name = real.ancestors().find_map(|above| writers.get(above).copied());
+            let mut by_name = real.ancestors().filter_map(|above| writers.get(above).copied());
+            let by_name = by_name.find(|writer| !is_laid_over(world, machine, places, (index, *writer)));
             if let Some(writer) = by_name.or_else(|| find_same_identity(world, machine, &mount, &writers)) {
                 unprotected(world, machine, index, writer).into_iter().for_each(|found| out.push(found));
             }
@@ -66,6 +68,23 @@ fn find_same_identity(
     writers.values().copied().filter(|writer| same(&machine.mounts[*writer])).min()
 }
 
+/// Whether the first mount is an overlay at the very place where the second, writable one shows the same folder: what
+/// is written there stays in the machine, which is what it is for.
+fn is_laid_over(world: &World<'_>, machine: &Machine, places: &Places, mounts: (usize, usize)) -> bool {
+    let (inner, outer) = mounts;
+    let (Some(reads), Some(writes)) = (world.sourced(&machine.mounts[inner]), world.sourced(&machine.mounts[outer]))
+    else {
+        return false;
+    };
+    let is_overlay = matches!(reads.mount.kind, MountKind::Overlay { .. });
+    let rest = reads.found.real.strip_prefix(&writes.found.real).ok().and_then(Path::to_str);
+    let is_at = |rest: &str| {
+        let outer = places.target(outer).as_str().trim_end_matches('/');
+        !rest.is_empty() && places.target(inner).as_str() == format!("{outer}/{rest}")
+    };
+    is_overlay && rest.is_some_and(is_at)
+}
+
 /// More mounts than shares fit in a machine (0113 was said) are not compared in pairs.
 const SMALL: usize = 64;
 
@@ -73,7 +92,7 @@ fn unprotected(world: &World<'_>, machine: &Machine, reader: usize, writer: usiz
     let (reads, writes) = (world.sourced(&machine.mounts[reader])?, world.sourced(&machine.mounts[writer])?);
     let (read_shown, write_shown) = (world.show(&reads.source.value), world.show(&writes.source.value));
     let is_same = reads.found.real == writes.found.real;
-    let what = what_is_there(world, reads.mount);
+    let what = what_is_there(reads.mount);
     let relation = match (read_shown == write_shown, is_same) {
         (true, _) => format!("the same {what} is"),
         (false, true) => format!("the same {what} is, as `{write_shown}`,"),
@@ -108,13 +127,13 @@ fn unprotected(world: &World<'_>, machine: &Machine, reader: usize, writer: usiz
     )
 }
 
-fn what_is_there(world: &World<'_>, mount: &Mount) -> &'static str {
-    if world.is_file(mount) { "file" } else { "folder" }
+fn what_is_there(mount: &Mount) -> &'static str {
+    if mount.is_file() { "file" } else { "folder" }
 }
 
 fn same_folder(world: &World<'_>, machine: &Machine, a: usize, b: usize) -> Option<Diagnostic> {
     let (earlier, later) = in_order((&machine.mounts[a], a), (&machine.mounts[b], b));
-    let what = what_is_there(world, later);
+    let what = what_is_there(later);
     let (earlier, later) = (world.sourced(earlier)?, world.sourced(later)?);
     let (earlier_shown, later_shown) = (world.show(&earlier.source.value), world.show(&later.source.value));
     let message = format!(

@@ -94,8 +94,10 @@ impl Reader<'_> {
             self.volume(parts[0].0, &text, parts[0].1, volumes);
             None
         };
+        let source = source?;
         let kind = MountKind::Bind {
-            source: source?,
+            is_file: self.is_file(&source.value),
+            source,
             readonly: readonly?,
             owner: Spanned { value: Owner::Invoker, span: value.span },
             guest_owner: None,

@@ -1,7 +1,10 @@
 //! `mounts`: the long form; rule 0102, the keys of each type (0006), and the forms of each key.
 
+use std::path::Path;
+
+use super::super::files::FileKind;
 use super::super::model::{Cache, GuestPath, Mount, MountKind, Owner, Spanned};
-use super::super::scalars::is_user;
+use super::super::scalars::{is_below_mib, is_user};
 use super::fields::Fields;
 use super::keys::MOUNT;
 use super::reader::{Reader, TextForm, Value, shown};
@@ -20,7 +23,7 @@ impl Reader<'_> {
         };
         if let Some(word) = word {
             self.check_keys_of_type(&fields, word);
-            if let Some(value) = fields.get("type").filter(|_| word != "bind") {
+            if let Some(value) = fields.get("type").filter(|_| word == "volume") {
                 let help = "leave this mount out; mounts of host folders run";
                 self.not_run_yet(value.span, value.via, &format!("mounts of type `{word}`"), Some(help));
             }
@@ -53,16 +56,38 @@ impl Reader<'_> {
             "bind" => {
                 let owner = self.owner(fields);
                 let guest_owner = self.guest_owner(fields);
-                let cache = self.cache(fields);
-                Some(MountKind::Bind { source: source?, readonly, owner, guest_owner, cache })
+                let cache = self.cache(fields, readonly);
+                let source = source?;
+                let is_file = self.is_file(&source.value);
+                Some(MountKind::Bind { source, is_file, readonly, owner, guest_owner, cache })
             }
             "overlay" => {
                 let guest_owner = self.guest_owner(fields);
                 Some(MountKind::Overlay { source: source?, guest_owner })
             }
-            "tmpfs" => Some(MountKind::Tmpfs { size_mib }),
+            "tmpfs" => {
+                if size_mib.is_some() {
+                    self.check_tmpfs_size(fields);
+                }
+                Some(MountKind::Tmpfs { size_mib })
+            }
             _ => None,
         }
+    }
+
+    /// Sizes are rounded up to MiB; one that is far below was not meant so.
+    fn check_tmpfs_size(&mut self, fields: &Fields) {
+        let Some(value) = fields.get("size") else { return };
+        let Some(text) = self.text(value, "`size`", TextForm::Loose).filter(|text| is_below_mib(&text.value)) else {
+            return;
+        };
+        let message = format!("`size` of the tmpfs is `{}`, too small to hold a file system", text.value);
+        self.report(self.error(803, value, message, "at least 1MiB is needed").help("write `1MiB`, or more"));
+    }
+
+    /// Whether a file of the host is at a path.
+    pub(super) fn is_file(&self, path: &Path) -> bool {
+        self.files.metadata(path).is_ok_and(|found| found.kind == FileKind::File)
     }
 
     /// A boolean that is false where it is left out or wrong.
@@ -112,14 +137,11 @@ impl Reader<'_> {
 
     /// The guest's user as whose the files of a mount appear.
     fn guest_owner(&mut self, fields: &Fields) -> Option<Spanned<String>> {
-        if let Some(span) = fields.key_span("guest_owner") {
-            self.not_run_yet(span, fields.value.via, "`guest_owner` of a mount", None);
-        }
         let value = fields.get("guest_owner")?;
         self.guest_user(value, "`guest_owner`")
     }
 
-    fn cache(&mut self, fields: &Fields) -> Spanned<Cache> {
+    fn cache(&mut self, fields: &Fields, readonly: bool) -> Spanned<Cache> {
         let default = Spanned { value: Cache::Auto, span: fields.value.span };
         let Some(value) = fields.get("cache") else { return default };
         let cache = match self.word(value, "`cache`", &["auto", "always", "never"]) {
@@ -128,8 +150,10 @@ impl Reader<'_> {
             Some(_) => Cache::Auto,
             None => return default,
         };
-        if cache != Cache::Auto {
-            self.not_run_yet(value.span, value.via, "`cache` other than `auto`", None);
+        if cache == Cache::Always && !readonly {
+            let message = "`cache: always` goes with `readonly: true` only";
+            let diagnostic = self.error(6, value, message, "the guest would not see what it, or the host, changes");
+            self.report(diagnostic.help("write `readonly: true` beside it, or `cache: auto`"));
         }
         Spanned { value: cache, span: value.span }
     }

@@ -21,7 +21,7 @@ use super::rooms::{Room, Rooms, Wanted};
 use super::state::{MachineView, PullView, RunView, StepPhase};
 use super::waits::{idle_waits, machine_waits, step_waits};
 use crate::event::MachinePhase;
-use crate::report::readable::{expand_tabs, width};
+use crate::report::readable::{expand_tabs, readable, width};
 use crate::report::words;
 
 /// Size of a screen in characters.
@@ -94,26 +94,22 @@ impl Block<'_> {
     fn body(&self, rows: usize) -> Vec<Line> {
         let running = self.running();
         let (moving, still) = self.machines();
-        let waiting: Vec<Row> = (0..self.view.steps.len())
-            .filter(|step| self.view.is_waiting(*step))
-            .map(|step| self.waiting(step))
-            .collect();
+        let all_waiting: Vec<usize> = (0..self.view.steps.len()).filter(|step| self.view.is_waiting(*step)).collect();
+        // No more than there are rows are looked at: a plan may have a thousand steps, and ten pictures a second.
+        let waiting: Vec<Row> = all_waiting.iter().take(rows).map(|step| self.waiting(*step)).collect();
         let tails: Vec<Vec<String>> = running.iter().map(|(id, _)| self.view.failures.last_lines(id, rows)).collect();
         let wanted = Wanted {
             running: running.len(),
             moving: moving.len(),
             still: still.len(),
-            waiting: waiting.len(),
+            waiting: all_waiting.len(),
             tails: tails.iter().map(Vec::len).collect(),
         };
         let rooms = Rooms::share(&wanted, rows);
-        let rows =
-            |room: &Room, rows: &[Row]| rows.iter().take(room.shown).map(|row| row.name_width()).max().unwrap_or(0);
-        let running_names =
-            running.iter().take(rooms.running.shown).map(|(_, row)| row.name_width()).max().unwrap_or(0);
-        let names =
-            [running_names, rows(&rooms.moving, &moving), rows(&rooms.still, &still), rows(&rooms.waiting, &waiting)];
-        let name_columns = names.into_iter().max().unwrap_or(0).min(self.columns / 3);
+        let shown_running = running.iter().map(|(_, row)| row).take(rooms.running.shown);
+        let shown_machines = moving.iter().take(rooms.moving.shown).chain(still.iter().take(rooms.still.shown));
+        let shown_rows = shown_running.chain(shown_machines).chain(waiting.iter().take(rooms.waiting.shown));
+        let name_columns = shown_rows.map(|row| width(&row.name)).max().unwrap_or(0).min(self.columns / 3);
         let mut lines = Vec::new();
         for (((_, row), tail), room) in running.into_iter().zip(tails).zip(&rooms.tails).take(rooms.running.shown) {
             lines.push(self.lay_out(row, name_columns));
@@ -164,10 +160,12 @@ impl Block<'_> {
             let StepPhase::Running { since, attempt } = step.phase else { return None };
             let plan: &crate::plan::StepPlan = plan;
             let attempt = if attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
+            let title = plan.title.as_ref().map(|title| format!("{}, ", readable(title.as_bytes())));
+            let title = title.unwrap_or_default();
             let row = Row {
                 sign: (Tint::Live, self.signs.turning(self.now)),
                 name: plan.id.clone(),
-                what: Line::of(Tint::Dim, format!("on {}{attempt}", plan.machine)),
+                what: Line::of(Tint::Dim, format!("{title}on {}{attempt}", plan.machine)),
                 right: Line::of(Tint::Plain, clock(self.now.saturating_sub(since))),
             };
             Some((plan.id.as_str(), row))
@@ -237,12 +235,6 @@ impl Block<'_> {
             what: Line::of(Tint::Dim, machine_does(machine)),
             right: right.with(Tint::Plain, clock(since)),
         }
-    }
-}
-
-impl Row {
-    fn name_width(&self) -> usize {
-        width(&self.name)
     }
 }
 

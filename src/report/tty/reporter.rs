@@ -155,7 +155,15 @@ impl TerminalReporter {
             text.push('\n');
         }
         let summary = render_summary(event, style);
-        let _ = write!(text, "{}", summary.trim_end());
+        let mut summary = summary.trim_end();
+        // What the block above it says needs no saying again.
+        if let Event::RunFinished { cause: Some(cause), .. } = event
+            && self.view.failures.tell(cause)
+        {
+            summary =
+                summary.strip_suffix(words::first_line(Some(cause))).unwrap_or(summary).trim_end_matches([':', ' ']);
+        }
+        text.push_str(summary);
         if let Some(path) = render_critical_path(&self.view) {
             let _ = write!(text, "; {}", style.dim(&path));
         }

@@ -382,8 +382,7 @@ step `compile` failed with exit code 2
   log:   /state/compile.log
   again: smolvm up compile
 
-failed: 1 failed, 1 passed in 9.0s: step `compile` failed with exit code 2; critical path: boot build 1.9s, fetch 2.0s,
-compile 2.0s"
+failed: 1 failed, 1 passed in 9.0s; critical path: boot build 1.9s, fetch 2.0s, compile 2.0s"
     );
     assert_eq!(watched.screen.screen().cursor_position().1, 0);
 }

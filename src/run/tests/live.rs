@@ -14,6 +14,7 @@ use crate::engine::Accel;
 use crate::event::{Event, MachinePhase, OutputOf, RunStatus, Stream, Timed};
 use crate::plan::{Cache, Command, GuestPath, MountPlan, MountPlanKind, OwnerPlan, Plan, StepPlan};
 use crate::run::{Options, ProjectState, RunDeps, Signal, Summary, run};
+use crate::sys::identity::Actor;
 
 /// The longest that a test may take.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -36,7 +37,7 @@ impl Bench {
     }
 
     fn start(&self, plan: Plan) -> Going {
-        let state = ProjectState::locate(self.home.path(), "acme", Path::new("/code/acme"));
+        let state = ProjectState::locate(self.home.path(), Actor::Own, "acme", Path::new("/code/acme"));
         let lock = state.lock("smolvm up", true).unwrap();
         let (folder, _) = state.begin_run(&lock).unwrap();
         let deps = RunDeps {
@@ -127,6 +128,7 @@ fn mounted(mut plan: Plan, target: &str) -> Plan {
         kind: MountPlanKind::Bind {
             tag: "share0".to_owned(),
             source: "/".into(),
+            is_file: false,
             readonly: false,
             owner: OwnerPlan::Invoker,
             guest_owner: None,
@@ -161,7 +163,7 @@ async fn the_console_goes_to_events_and_its_log() {
     assert!(events.iter().any(is_console));
     let progress = |event: &Event| matches!(event, Event::Progress { text, .. } if text == "unpacking the kernel");
     assert!(events.iter().any(progress));
-    let state = ProjectState::locate(bench.home.path(), "acme", Path::new("/code/acme"));
+    let state = ProjectState::locate(bench.home.path(), Actor::Own, "acme", Path::new("/code/acme"));
     let console = state.runs().unwrap()[0].console("one");
     assert_eq!(std::fs::read(console).unwrap(), b"Linux version 6\n");
 }
@@ -285,6 +287,39 @@ async fn what_steps_make_is_recorded_and_given_before_they_are_done() {
     assert_eq!(notes, ["record", "give 7:8 [] true", "give 7:8 [\"/code/app\"] true", "record"]);
     let is_given = |event: &&Event| matches!(event, Event::Ownership { changed: 3, linked: 0, .. });
     assert_eq!(events.iter().filter(is_given).count(), 2);
+}
+
+#[tokio::test]
+async fn owners_that_are_fixed_are_shown_before_the_mounts_are_made_and_stay() {
+    let bench = Bench::new();
+    let steps = vec![
+        StepPlan { user: "app".to_owned(), ..command("a@one", &[], &["echo", "1"]) },
+        command("b@one", &["a"], &["echo", "2"]),
+    ];
+    let mut plan = mounted(plan(steps), "/code");
+    if let MountPlanKind::Bind { guest_owner, .. } = &mut plan.machines[0].mounts[0].kind {
+        *guest_owner = Some("app".to_owned());
+    }
+    plan.machines[0].mounts.push(MountPlan {
+        target: GuestPath::parse("/over").unwrap(),
+        create: false,
+        kind: MountPlanKind::Overlay { tag: "share1".to_owned(), source: "/".into(), guest_owner: "root".to_owned() },
+    });
+    let (summary, _) = bench.play(plan).await;
+    assert_eq!(summary.passed, 2);
+    assert_eq!(
+        bench.world.notes(),
+        [
+            "boot one",
+            "set_view 0:0",
+            "fix_view share0 1000:1000",
+            "fix_view share1 0:0",
+            "exec echo 1",
+            "exec echo 2",
+            "shutdown",
+            "release"
+        ]
+    );
 }
 
 #[tokio::test]

@@ -115,6 +115,11 @@ impl Provide for FakeProvider {
 struct FakeShares(Arc<World>);
 
 impl Shares for FakeShares {
+    fn fix_view(&self, tag: &str, uid: u32, gid: u32) -> io::Result<()> {
+        self.0.note(format!("fix_view {tag} {uid}:{gid}"));
+        Ok(())
+    }
+
     fn set_view(&self, uid: u32, gid: u32) -> io::Result<()> {
         self.0.note(format!("set_view {uid}:{gid}"));
         Ok(())
@@ -242,7 +247,7 @@ impl Guest {
         assert_eq!(port, CONTROL_PORT);
         while let Some(Numbered { id, request }) = read_request(&mut stream) {
             let is_shutdown = matches!(request, Request::Shutdown { .. });
-            if matches!(&request, Request::Setup(setup) if setup.mounts.iter().any(|mount| mount.target == "/stuck")) {
+            if matches!(&request, Request::Mount { mounts } if mounts.iter().any(|mount| mount.target == "/stuck")) {
                 continue;
             }
             let (reply, work) = self.answer(request);
@@ -263,7 +268,8 @@ impl Guest {
     fn answer(&self, request: Request) -> (Reply, Option<(u64, Vec<String>)>) {
         let failed = |kind, message: &str| Reply::Failed(Failure { kind, message: message.to_owned() });
         let reply = match request {
-            Request::Setup(setup) => match setup.mounts.iter().find(|mount| mount.target.contains("bad")) {
+            Request::Setup(_) => Reply::Done,
+            Request::Mount { mounts } => match mounts.iter().find(|mount| mount.target.contains("bad")) {
                 None => Reply::Done,
                 Some(mount) => {
                     let kind = FailureKind::Setup { phase: SetupPhase::Verify, target: Some(mount.target.clone()) };

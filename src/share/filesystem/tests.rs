@@ -9,6 +9,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use virtiofsd::filesystem::{DirectoryIterator, ROOT_ID};
 use virtiofsd::oslib::{ReadvFlags, WritevFlags};
 
+use super::super::spec::ShareCache;
 use super::super::tree::TreeSettings;
 use super::*;
 
@@ -27,7 +28,15 @@ impl Share {
         let timeout = Duration::from_secs(1);
         let own_fds = File::from(own_fds);
         let sink = File::options().write(true).open("/dev/null").unwrap();
-        let settings = TreeSettings { is_read_only, is_cached: false, timeout, open_max, own_fds, sink };
+        let settings = TreeSettings {
+            is_read_only,
+            cache: ShareCache::Auto,
+            timeout,
+            name_timeout: timeout,
+            open_max,
+            own_fds,
+            sink,
+        };
         let view = Arc::new(View::new(1000, 100));
         let rules =
             Rules { is_public_only, owners: Owners::View, is_literal: false, has_xattrs: true, absence: timeout };

@@ -11,6 +11,7 @@ use virtiofsd::fuse::SetattrIn;
 use virtiofsd::oslib::{ReadvFlags, WritevFlags};
 
 use super::super::rules::{Owners, Rules};
+use super::super::spec::ShareCache;
 use super::super::tree::{Tree, TreeSettings};
 use super::super::view::View;
 use super::*;
@@ -28,7 +29,15 @@ impl Share {
         let timeout = Duration::ZERO;
         let own_fds = File::from(own_fds);
         let sink = File::options().write(true).open("/dev/null").unwrap();
-        let settings = TreeSettings { is_read_only, is_cached: false, timeout, open_max: 64, own_fds, sink };
+        let settings = TreeSettings {
+            is_read_only,
+            cache: ShareCache::Auto,
+            timeout,
+            name_timeout: timeout,
+            open_max: 64,
+            own_fds,
+            sink,
+        };
         let rules = Rules {
             is_public_only: false,
             owners: Owners::View,

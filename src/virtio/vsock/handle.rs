@@ -2,7 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -12,8 +13,9 @@ use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 use vmm_sys_util::epoll::EventSet;
 
 use super::backend::{Backend, HOST_EVENT, new_wake};
+use super::confine::confine_thread;
 use super::muxer::CONNECTIONS_MAX;
-use crate::sys::socket::unnamed_listener;
+use crate::sys::socket::connected_listener;
 
 /// Dials that the worker has not taken yet, and the descriptor that wakes it.
 #[derive(Debug)]
@@ -97,29 +99,66 @@ impl VsockBackend {
     /// Starts the device for a guest with this address. The returned descriptor is the front end's connected
     /// vhost-user socket; once its last copy is closed the device's threads end, and with them every connection.
     pub fn spawn(guest_cid: u64) -> io::Result<(VsockHandle, OwnedFd)> {
-        let (listener, front_end) = unnamed_listener()?;
+        let (listener, front_end) = connected_listener()?;
         let shared = Arc::new(Shared::new()?);
-        let backend = Backend::new(guest_cid, Arc::clone(&shared))?;
-        let host_events = backend.host_events();
-        let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
-        let mut daemon =
-            VhostUserDaemon::new("vsock".to_owned(), Arc::new(Mutex::new(backend)), memory).map_err(other)?;
-        for worker in daemon.get_epoll_handlers() {
-            worker.register_listener(host_events, EventSet::IN, u64::from(HOST_EVENT))?;
-        }
-        // The connection is already there to be accepted.
-        daemon.start(&mut Listener::from(listener)).map_err(other)?;
-        let closer = Arc::clone(&shared);
-        thread::Builder::new().name("vsock-end".into()).spawn(move || {
-            // However the engine's end ended, nothing more comes from it.
-            drop(daemon.wait());
-            drop(daemon);
-            closer.close();
+        let ours = Arc::clone(&shared);
+        let (tell, told) = mpsc::sync_channel(1);
+        thread::Builder::new().name("vsock".into()).spawn(move || {
+            // Every thread of the device is started by this one.
+            let started = confine_thread().and_then(|()| start(guest_cid, &ours, listener));
+            let (daemon, news) = match started {
+                Ok(daemon) => (Some(daemon), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            // Whoever waits is there until it is told.
+            let _ = tell.send(news);
+            if let Some(mut daemon) = daemon {
+                // However the engine's end ended, nothing more comes from it.
+                drop(daemon.wait());
+            }
+            ours.close();
         })?;
+        told.recv().map_err(io::Error::other)??;
         Ok((VsockHandle::new(shared), front_end.into()))
     }
 }
 
+type Daemon = VhostUserDaemon<Arc<Mutex<Backend>>>;
+
+fn start(guest_cid: u64, shared: &Arc<Shared>, listener: UnixListener) -> io::Result<Daemon> {
+    let backend = Backend::new(guest_cid, Arc::clone(shared))?;
+    let host_events = backend.host_events();
+    let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
+    let mut daemon = VhostUserDaemon::new("vsock".to_owned(), Arc::new(Mutex::new(backend)), memory).map_err(other)?;
+    for worker in daemon.get_epoll_handlers() {
+        worker.register_listener(host_events, EventSet::IN, u64::from(HOST_EVENT))?;
+    }
+    // The connection is already there to be accepted.
+    daemon.start(&mut Listener::from(listener)).map_err(other)?;
+    Ok(daemon)
+}
+
 fn other(error: vhost_user_backend::Error) -> io::Error {
     io::Error::other(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seccomp mode of each thread of this process with this name.
+    fn modes(name: &str) -> Vec<String> {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        let status = tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).ok());
+        let is_it = |status: &String| status.lines().next() == Some(&format!("Name:\t{name}"));
+        let mode = |status: String| status.lines().find_map(|line| line.strip_prefix("Seccomp:\t").map(str::to_owned));
+        status.filter(is_it).filter_map(mode).collect()
+    }
+
+    #[test]
+    fn every_thread_of_the_device_is_confined() {
+        let (_handle, _front_end) = VsockBackend::spawn(3).unwrap();
+        let modes: Vec<String> = ["vsock", "vring_worker"].into_iter().flat_map(modes).collect();
+        assert!(modes.len() >= 3 && modes.iter().all(|mode| mode == "2"), "{modes:?}");
+    }
 }

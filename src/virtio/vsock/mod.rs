@@ -7,11 +7,13 @@
 //!
 //! The host dials, the guest listens. A guest that connects is refused, so that it reaches nothing on the host
 //! but what the host opened itself. Everything that a guest can make us keep is bounded: the number of
-//! connections by what the host dialled, each connection's buffers, and the replies that wait for it.
+//! connections by what the host dialled, each connection's buffers, and the replies that wait for it. The threads that
+//! see what the guest sends are confined ([`confine`]).
 
 mod backend;
 #[cfg(test)]
 mod backend_tests;
+mod confine;
 mod connection;
 mod handle;
 mod muxer;

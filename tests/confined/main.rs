@@ -1,0 +1,169 @@
+//! Confinement, tested by trying: this program is started as a file server, confines itself by the server's own code,
+//! and then does not serve but tries what a server that a guest has taken over would try.
+//!
+//! Each attempt is a process of its own, since many are its end. Not here: what the attempts are (`attempts`).
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod attempts;
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use smolvm::share::{Makers, Rights, ShareCache, ShareError, ShareSpec, ShareTree, confined_main, spawn_share_from};
+
+use attempts::{ATTEMPTS, Attempt, End};
+
+/// An ordinary user without account.
+const ORDINARY: u32 = 12345;
+
+/// Says that the program was started by itself as that user.
+const AS_ORDINARY: &str = "--as-ordinary";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.first().map(String::as_str) {
+        Some("__share") => return confined_main(|spec| attempts::run(&spec.tag)),
+        Some(AS_ORDINARY) => return all("an ordinary user"),
+        _ => {}
+    }
+    // As the usual harness: words are parts of names of tests that are wanted.
+    let mut words = args.iter().filter(|arg| !arg.starts_with('-')).peekable();
+    if words.peek().is_some() && !words.any(|word| "confinement".contains(word.as_str())) {
+        return ExitCode::SUCCESS;
+    }
+    if !rustix::process::geteuid().is_root() {
+        return all("an ordinary user");
+    }
+    if all("root") == ExitCode::SUCCESS { as_ordinary() } else { ExitCode::FAILURE }
+}
+
+/// Runs a copy of this program that an ordinary user may execute.
+fn as_ordinary() -> ExitCode {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = folder.path().join("confined");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let temporary = folder.path().join("tmp");
+    fs::create_dir(&temporary).unwrap();
+    chown(&temporary, Some(ORDINARY), Some(ORDINARY)).unwrap();
+    let mut command = Command::new(program);
+    command.arg(AS_ORDINARY).env("TMPDIR", temporary).uid(ORDINARY).gid(ORDINARY);
+    if command.status().unwrap().success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Shares to try from, each beside things that must stay out of reach.
+struct World {
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let world = Self { folder: tempfile::tempdir().unwrap() };
+        for name in ["share", "share/sub", "share/sub/deep", "beside"] {
+            fs::create_dir(world.at(name)).unwrap();
+        }
+        for name in ["share/file", "share/sibling", "beside/secret"] {
+            fs::write(world.at(name), name).unwrap();
+        }
+        let secret = world.at("beside/secret");
+        for (name, target) in [
+            ("absolute", secret.as_path()),
+            ("up", Path::new("../beside/secret")),
+            ("process", Path::new("/proc/self/root")),
+            ("host", Path::new("/etc/passwd")),
+        ] {
+            symlink(target, world.at("share").join(name)).unwrap();
+        }
+        world
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn trees(&self) -> Vec<(&'static str, ShareTree, Makers)> {
+        let cache = ShareCache::Auto;
+        let folder = |is_read_only| ShareTree::Folder { path: self.at("share"), is_read_only, cache };
+        let file = |is_read_only| ShareTree::File { path: self.at("share/file"), is_read_only, cache };
+        let mut trees = vec![
+            ("folder", folder(false), Makers::Owner),
+            ("read-only folder", folder(true), Makers::Owner),
+            ("file", file(false), Makers::Owner),
+            ("read-only file", file(true), Makers::Owner),
+            ("host", ShareTree::HostRoot, Makers::Owner),
+        ];
+        if rustix::process::geteuid().is_root() {
+            trees.push(("folder with the guest's ids", folder(false), Makers::Guest));
+        }
+        trees
+    }
+
+    /// Does what an attempt asks of the host while it waits: moves a folder that it has open out of the share.
+    fn serve_wishes(&self, is_over: &AtomicBool) {
+        while !is_over.load(Ordering::Relaxed) {
+            if self.at("share/wish").exists() {
+                fs::rename(self.at("share/sub"), self.at("beside/sub")).unwrap();
+                fs::rename(self.at("share/wish"), self.at("share/granted")).unwrap();
+            }
+            thread::yield_now();
+        }
+    }
+}
+
+fn all(who: &str) -> ExitCode {
+    let mut failures = Vec::new();
+    let mut count = 0;
+    for (kind, _, makers) in World::new().trees() {
+        for attempt in ATTEMPTS.iter().filter(|attempt| attempt.is_for(kind)) {
+            // A new one each: some leave something behind.
+            let world = World::new();
+            let tree = world.trees().into_iter().find(|tree| tree.0 == kind).unwrap().1;
+            count += 1;
+            if let Err(what) = held(attempt, &world, tree, makers) {
+                failures.push(format!("{who}, {kind}: {}: {what}", attempt.name));
+            }
+        }
+    }
+    let mut out = io::stderr();
+    if failures.is_empty() {
+        let _ = writeln!(out, "confinement of file servers as {who}: {count} attempts, none of them did anything");
+        return ExitCode::SUCCESS;
+    }
+    let _ = writeln!(out, "{}", failures.join("\n"));
+    ExitCode::FAILURE
+}
+
+/// Makes one attempt and says what was wrong with its end.
+fn held(attempt: &Attempt, world: &World, tree: ShareTree, makers: Makers) -> Result<(), String> {
+    let rights = Rights {
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+        groups: rustix::process::getgroups().unwrap().iter().map(|gid| gid.as_raw()).collect(),
+    };
+    let spec = ShareSpec { tag: attempt.name.to_owned(), tree, rights, makers };
+    let is_over = AtomicBool::new(false);
+    let end = thread::scope(|scope| {
+        scope.spawn(|| world.serve_wishes(&is_over));
+        let end = spawn_share_from(&std::env::current_exe().unwrap(), spec, Box::new(|_| {}));
+        is_over.store(true, Ordering::Relaxed);
+        end
+    });
+    let message = match end {
+        Err(ShareError::Start { message, .. }) => message,
+        other => return Err(format!("it did not end: {other:?}")),
+    };
+    let is_killed = message.contains("signal 31");
+    let is_refused = message.contains(attempts::REFUSED);
+    match attempt.end {
+        End::Killed if is_killed => Ok(()),
+        End::Refused if is_refused => Ok(()),
+        _ => Err(message),
+    }
+}

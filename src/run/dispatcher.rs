@@ -191,7 +191,7 @@ impl Dispatcher {
                 StepEffect::Terminate(grace) => self.actions.push(Action::Terminate(step, grace)),
                 StepEffect::CheckOutputs => self.actions.push(Action::CheckOutputs(step)),
                 StepEffect::GiveFiles => self.actions.push(Action::GiveFiles(step)),
-                StepEffect::Given { changed, linked } => {
+                StepEffect::Given(changed, linked) => {
                     let step = self.facts.plan.steps[step].id.clone();
                     self.emit(Event::Ownership { step, changed, linked });
                 }

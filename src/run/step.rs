@@ -57,10 +57,7 @@ pub(super) enum StepEffect {
     CheckOutputs,
     GiveFiles,
     /// So many entries were given, and so many left alone.
-    Given {
-        changed: u64,
-        linked: u64,
-    },
+    Given(u64, u64),
     Arm(Timer, Duration),
     /// The agent does not do what it is told.
     KillMachine(String),
@@ -295,7 +292,7 @@ impl Step {
     fn giving(&mut self, input: StepInput) -> Vec<StepEffect> {
         let (given, problem) = match input {
             In::Given(Ok(GivenFiles { changed, linked, failure })) => {
-                (Some(Do::Given { changed, linked }), failure.map(|failure| (1, failure)))
+                (Some(Do::Given(changed, linked)), failure.map(|failure| (1, failure)))
             }
             In::Given(Err(cause)) => (None, Some((125, cause))),
             In::MachineLost(_) | In::Cancel(CancelReason::Kill) => {

@@ -86,7 +86,7 @@ fn what_a_step_made_is_given_however_it_ended_and_before_it_is_done() {
         for ignored in [In::TimeUp, In::Cancel(CancelReason::Interrupt), In::Overdue(EndStage::Terminated)] {
             assert_eq!(step.on(ignored), []);
         }
-        assert_eq!(step.on(given(7, None)), [Do::Given { changed: 7, linked: 1 }, Do::Done]);
+        assert_eq!(step.on(given(7, None)), [Do::Given(7, 1), Do::Done]);
         assert_eq!(outcome(&step).0, status);
     }
 }

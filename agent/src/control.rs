@@ -54,6 +54,7 @@ impl Control {
     fn answer(&mut self, id: u32, request: Request) {
         let reply = match request {
             Request::Setup(setup) => self.set_up(&setup),
+            Request::Ping => Ok(Reply::Done),
             _ if !self.is_set_up => Err(other("the machine is not set up".to_owned())),
             Request::Mount { mounts } => self.mount(&mounts),
             Request::ResolveUser { user } => exec::look_user_up(&user).map(Reply::User),

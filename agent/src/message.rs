@@ -54,6 +54,8 @@ pub enum Request {
         /// Milliseconds between TERM and KILL.
         grace_ms: u64,
     },
+    /// Asks for a sign of life; answered at once, in any state.
+    Ping,
 }
 
 /// A request and its number.

@@ -149,6 +149,9 @@ pub(crate) struct CheckArgs {
     /// Fail also where there are only warnings
     #[arg(long, value_enum, value_name = "LEVEL")]
     pub(crate) deny: Option<Deny>,
+    /// Mend what can be mended without asking, and write the file; with `-f -` print it
+    #[arg(long)]
+    pub(crate) fix: bool,
     /// How many remarks are shown, 0 for all
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) max_diagnostics: usize,
@@ -282,6 +285,10 @@ pub(crate) enum CheckFormat {
     Concise,
     /// One object
     Json,
+    /// A SARIF 2.1.0 log, for code scanning
+    Sarif,
+    /// Annotations of GitHub Actions, a line each
+    Github,
 }
 
 /// What fails a check besides errors.

@@ -7,24 +7,34 @@ use super::args::{CheckArgs, CheckFormat, Deny};
 use super::exit::{ExitCode, Failure};
 use super::printer::Printer;
 use super::settings::Settings;
-use super::{load, remarks};
-use crate::config::Mode;
+use super::{fix, load, remarks};
+use crate::config::{Loaded, Mode};
 use crate::diag::{self, Diagnostics, Severity};
 
 /// Checks the file.
 pub(crate) fn run(args: &CheckArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
-    let loaded = load::load(settings, Mode::Check)?;
-    let (diagnostics, sources) = (&loaded.diagnostics, &loaded.sources);
+    let loaded = if args.fix { fix::run(args.format, settings, printer)? } else { load::load(settings, Mode::Check)? };
+    report(args, &loaded, printer)?;
+    Ok(if fails(&loaded.diagnostics, args.deny) { ExitCode::InvalidFile } else { ExitCode::Passed })
+}
+
+fn report(args: &CheckArgs, loaded: &Loaded, printer: &Printer) -> Result<(), Failure> {
+    let (diagnostics, sources, max) = (&loaded.diagnostics, &loaded.sources, args.max_diagnostics);
     match args.format {
-        CheckFormat::Full => remarks::tell(diagnostics, sources, args.max_diagnostics, printer),
-        CheckFormat::Concise => printer.data(&diag::render_concise(diagnostics, sources, args.max_diagnostics))?,
-        CheckFormat::Json => printer.data(&diag::render_json(diagnostics, sources, args.max_diagnostics))?,
+        CheckFormat::Full => remarks::tell(diagnostics, sources, max, printer),
+        CheckFormat::Concise => printer.data(&diag::render_concise(diagnostics, sources, max))?,
+        CheckFormat::Json => printer.data(&diag::render_json(diagnostics, sources, max))?,
+        CheckFormat::Sarif => printer.data(&diag::render_sarif(diagnostics, sources, max))?,
+        CheckFormat::Github => {
+            let root = remarks::github_root();
+            printer.data(&diag::render_github(diagnostics, sources, max, root.as_deref()))?;
+        }
     }
     if args.format == CheckFormat::Full && diagnostics.iter().next().is_none() {
         let name = sources.iter().next().map_or("the file", |(_, source)| source.name.as_str());
         printer.note(&format!("{name}: no mistakes\n"));
     }
-    Ok(if fails(diagnostics, args.deny) { ExitCode::InvalidFile } else { ExitCode::Passed })
+    Ok(())
 }
 
 fn fails(diagnostics: &Diagnostics, deny: Option<Deny>) -> bool {

@@ -37,6 +37,11 @@ enum LoadError {
 
 /// Loads what the settings name, or the file that is found from the current folder upwards.
 pub(crate) fn load(settings: &Settings, mode: Mode) -> Result<Loaded, Failure> {
+    Ok(config::load(request(settings, mode)?, &HostFiles::new()))
+}
+
+/// What is to be loaded, standard input read.
+pub(crate) fn request(settings: &Settings, mode: Mode) -> Result<LoadRequest, Failure> {
     let current_folder =
         std::env::current_dir().map_err(|error| Failure::new(Class::World, LoadError::CurrentFolder(error)))?;
     if let Some(name) = settings.project_name.as_ref().filter(|name| !config::is_name(name)) {
@@ -44,8 +49,7 @@ pub(crate) fn load(settings: &Settings, mode: Mode) -> Result<Loaded, Failure> {
             .help("write lower-case letters, digits, `-` and `_`, as `-p my-project`"));
     }
     let files = requests(settings, &current_folder)?;
-    let request = LoadRequest { files, current_folder, mode, name: settings.project_name.clone() };
-    Ok(config::load(request, &HostFiles::new()))
+    Ok(LoadRequest { files, current_folder, mode, name: settings.project_name.clone() })
 }
 
 fn usage(error: LoadError) -> Failure {

@@ -15,6 +15,7 @@ mod doctor;
 mod entry;
 mod exit;
 mod explain;
+mod fix;
 mod interrupts;
 mod load;
 mod places;

@@ -2,6 +2,8 @@
 //!
 //! Deliberately not here: how they are drawn (`diag`).
 
+use std::path::PathBuf;
+
 use super::printer::Printer;
 use crate::diag::{self, Diagnostics, RenderOptions, Rule, Sources};
 
@@ -18,10 +20,20 @@ pub(crate) fn tell(diagnostics: &Diagnostics, sources: &Sources, max: usize, pri
         ..defaults
     };
     printer.tell(&diag::render_full(diagnostics, sources, &options));
+    if std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
+        // The runner reads its commands from both streams; data on standard output stays what it is.
+        printer.tell(&diag::render_github(diagnostics, sources, max, github_root().as_deref()));
+    }
     let gravest = diagnostics.iter().min_by_key(|diagnostic| diagnostic.severity);
     if let Some(diagnostic) = gravest.filter(|diagnostic| Rule::find(diagnostic.code).is_some()) {
         printer.note(&format!("more on a rule: `smolvm explain {}`\n", diagnostic.code));
     }
+}
+
+/// The folder of the repository in a job of GitHub Actions.
+pub(crate) fn github_root() -> Option<PathBuf> {
+    let root = std::env::var_os("GITHUB_WORKSPACE").filter(|root| !root.is_empty())?;
+    PathBuf::from(root).canonicalize().ok()
 }
 
 /// The entries of the object for programs, at most `max`.

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::tree::{Content, Entry, Map, NodeId, Tree};
-use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
+use super::layout::entry_removal;
+use super::text::Text;
+use super::tree::{Content, Entry, Map, NodeId, Style, Tree};
+use crate::diag::{Code, Diagnostic, Diagnostics, Edit, Severity, Span};
 
 /// A key and a value as the parser gave them.
 #[derive(Debug, Clone, Copy)]
@@ -13,7 +15,7 @@ pub(super) struct RawEntry {
 }
 
 /// Resolves a map: its own entries in order, then those that `<<` brings and it does not have.
-pub(super) fn build_map(tree: &Tree, raw: &[RawEntry], out: &mut Diagnostics) -> Map {
+pub(super) fn build_map(tree: &Tree, text: &Text, raw: &[RawEntry], out: &mut Diagnostics) -> Map {
     let mut own: Vec<Entry> = Vec::with_capacity(raw.len());
     let mut mistakes = Vec::new();
     let mut known: HashMap<String, Known> = HashMap::new();
@@ -26,12 +28,14 @@ pub(super) fn build_map(tree: &Tree, raw: &[RawEntry], out: &mut Diagnostics) ->
             continue;
         };
         if let Some(&first) = known.get(&key) {
-            out.push(
-                Diagnostic::new(Code(2), Severity::Error, format!("the key `{key}` is given twice"))
-                    .label(key_span, "this one comes second")
-                    .label(first.key_span, "the first one is here")
-                    .help(duplicate_help(&key)),
-            );
+            let diagnostic = Diagnostic::new(Code(2), Severity::Error, format!("the key `{key}` is given twice"))
+                .label(key_span, "this one comes second")
+                .label(first.key_span, "the first one is here")
+                .help(duplicate_help(&key));
+            out.push(match repeat(tree, text, &first, key_span, entry.value) {
+                Some(edit) => diagnostic.fix(true, vec![edit]),
+                None => diagnostic,
+            });
             // A line that stands twice leaves the first one empty: that it is, only follows.
             if let Some(first) = first.index.map(|index| &mut own[index]).filter(|first| is_empty(tree, first.value)) {
                 first.value = entry.value;
@@ -39,7 +43,8 @@ pub(super) fn build_map(tree: &Tree, raw: &[RawEntry], out: &mut Diagnostics) ->
             continue;
         }
         let is_merge = key == "<<" && is_plain;
-        known.insert(key.clone(), Known { key_span, index: (!is_merge).then_some(own.len()) });
+        let value = Some(entry.value);
+        known.insert(key.clone(), Known { key_span, value, index: (!is_merge).then_some(own.len()) });
         if is_merge {
             merge = Some(entry.value);
         } else {
@@ -52,7 +57,7 @@ pub(super) fn build_map(tree: &Tree, raw: &[RawEntry], out: &mut Diagnostics) ->
         mistakes.extend(merged.mistakes);
         for entry in merged.entries {
             if let std::collections::hash_map::Entry::Vacant(vacant) = known.entry(entry.key.clone()) {
-                vacant.insert(Known { key_span: entry.key_span, index: None });
+                vacant.insert(Known { key_span: entry.key_span, value: None, index: None });
                 own.push(entry);
             }
         }
@@ -64,8 +69,33 @@ pub(super) fn build_map(tree: &Tree, raw: &[RawEntry], out: &mut Diagnostics) ->
 #[derive(Debug, Clone, Copy)]
 struct Known {
     key_span: Span,
+    /// What it holds, if it is the map's own.
+    value: Option<NodeId>,
     /// Its number among the map's own entries, if it is one.
     index: Option<usize>,
+}
+
+/// The edit that takes a second entry out which says the same as the first, byte for byte.
+fn repeat(tree: &Tree, text: &Text, first: &Known, key_span: Span, value: NodeId) -> Option<Edit> {
+    let (one, other) = (written(tree, text, first.value?)?, written(tree, text, value)?);
+    let end = tree.node(value).span.end;
+    let part = key_span.start.checked_sub(text.offset)?..end.checked_sub(text.offset)?;
+    let removed = entry_removal(text.text.as_bytes(), part).filter(|_| one == other && !text.is_patched)?;
+    let span = Span { start: removed.start + text.offset, end: removed.end + text.offset, ..key_span };
+    Some(Edit { span, text: String::new() })
+}
+
+/// What is written for a node, where its span holds all of it.
+fn written<'t>(tree: &Tree, text: &'t Text, id: NodeId) -> Option<&'t str> {
+    let node = tree.node(id);
+    let written = text.text.get(node.span.start.checked_sub(text.offset)?..node.span.end.checked_sub(text.offset)?)?;
+    let is_whole = match &node.content {
+        Content::Scalar(scalar) => scalar.style != Style::Block,
+        Content::List(_) | Content::Map(_) => written.starts_with(['[', '{']),
+        Content::Alias(_) => true,
+        Content::Poison => false,
+    };
+    (is_whole && !written.is_empty()).then_some(written)
 }
 
 fn is_empty(tree: &Tree, value: NodeId) -> bool {

@@ -32,6 +32,13 @@ pub enum Mode {
 pub enum FileRequest {
     /// An absolute path.
     Path(PathBuf),
+    /// What is to be at an absolute path, whatever is there.
+    Text {
+        /// The path.
+        path: PathBuf,
+        /// The bytes in the place of those that are there.
+        bytes: Vec<u8>,
+    },
     /// A text that was read from standard input, and the absolute folder that its relative paths start at.
     Stdin {
         /// The bytes as read; one more than 1 MiB of them is enough to refuse it.
@@ -82,7 +89,7 @@ pub fn load(request: LoadRequest, files: &dyn Files) -> Loaded {
     loader.other_files();
     if let Some(project) = &mut project {
         project.owners = accounts::resolve_owners(project, files);
-        checks::check_all(project, files, &mut loader.out);
+        checks::check_all(project, files, &loader.sources, &mut loader.out);
     }
     loader.out.sort();
     Loaded { project, diagnostics: loader.out, sources: loader.sources }
@@ -146,9 +153,9 @@ impl Loader<'_> {
         let (bytes, folder, name, path) = match request {
             FileRequest::Stdin { bytes, folder } => (Ok(bytes), folder, "<stdin>".to_owned(), None),
             FileRequest::Path(path) => {
-                let folder = path.parent().unwrap_or(Path::new("/")).to_path_buf();
-                (self.files.read(&path, FILE_MAX_BYTES), folder, self.display(&path), Some(path))
+                (self.files.read(&path, FILE_MAX_BYTES), parent(&path), self.display(&path), Some(path))
             }
+            FileRequest::Text { path, bytes } => (Ok(bytes), parent(&path), self.display(&path), Some(path)),
         };
         let bytes = match bytes {
             Ok(bytes) => bytes,
@@ -237,6 +244,11 @@ impl Loader<'_> {
             Err(_) => path.display().to_string(),
         }
     }
+}
+
+/// The folder that relative paths of a file start at.
+fn parent(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("/")).to_path_buf()
 }
 
 /// The process environment, then `.env`.

@@ -9,6 +9,14 @@ pub(super) struct FormError {
     pub(super) expected: &'static str,
     /// The value to write instead.
     pub(super) instead: Option<String>,
+    /// Whether nothing else can have been meant: the unit is there, in a form of its own, and nothing is rounded.
+    pub(super) is_certain: bool,
+}
+
+impl FormError {
+    fn without_instead(expected: &'static str) -> Self {
+        Self { expected, instead: None, is_certain: false }
+    }
 }
 
 const SIZE_FORM: &str = "a size is a whole number and a unit, as `512MiB` or `2GiB`";
@@ -35,10 +43,10 @@ enum Unread {
 /// Reads a size in MiB, rounded up; a bare integer is MiB.
 pub(super) fn parse_size_mib(text: &str) -> Result<u64, FormError> {
     read_size_mib(text).map_err(|unread| match unread {
-        Unread::TooLarge => FormError { expected: "the size is too large", instead: None },
+        Unread::TooLarge => FormError::without_instead("the size is too large"),
         Unread::Form => {
             let instead = size_instead(text).filter(|instead| read_size_mib(instead).is_ok());
-            FormError { expected: SIZE_FORM, instead }
+            FormError { expected: SIZE_FORM, instead, is_certain: is_certain_size(text) }
         }
     })
 }
@@ -95,13 +103,25 @@ fn size_instead(text: &str) -> Option<String> {
     }
 }
 
+/// Units of 1024 in any case, as `512m` and `2gib`, and ours behind a space. `512mb` is 1024 to some and 1000 to others.
+fn is_certain_size(text: &str) -> bool {
+    let unit = text.trim().trim_start_matches(|character: char| character.is_ascii_digit()).trim_start();
+    let is_binary = matches!(unit.to_ascii_lowercase().as_str(), "k" | "m" | "g" | "t" | "ki" | "mi" | "gi" | "ti");
+    is_binary || unit.to_ascii_lowercase().ends_with("ib") || unit_factor(unit).is_some()
+}
+
+/// Whole numbers with a word for the unit; `60` may be seconds or minutes.
+fn is_certain_duration(text: &str) -> bool {
+    !text.contains('.') && text.contains(|character: char| character.is_ascii_alphabetic())
+}
+
 /// Reads a duration: `([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?`, at least one part.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, FormError> {
     read_duration(text).map_err(|unread| match unread {
-        Unread::TooLarge => FormError { expected: "the duration is too long", instead: None },
+        Unread::TooLarge => FormError::without_instead("the duration is too long"),
         Unread::Form => {
             let instead = duration_instead(text).filter(|instead| read_duration(instead).is_ok());
-            FormError { expected: DURATION_FORM, instead }
+            FormError { expected: DURATION_FORM, instead, is_certain: is_certain_duration(text) }
         }
     })
 }
@@ -282,6 +302,16 @@ mod tests {
             assert_eq!(parse_duration(text).expect_err(text).instead.as_deref(), instead, "{text}");
         }
         assert!(parse_duration("99999999999999999999h").is_err());
+    }
+
+    #[test]
+    fn only_a_unit_that_is_there_is_certain() {
+        let size = |text: &str| parse_size_mib(text).expect_err(text).is_certain;
+        assert_eq!(["512m", "2Gib", "512 MB", "1Gi"].map(size), [true; 4]);
+        assert_eq!(["512mb", "1.5g", "1048576b"].map(size), [false; 3]);
+        let duration = |text: &str| parse_duration(text).expect_err(text).is_certain;
+        assert_eq!(["10min", "2 h", "1d"].map(duration), [true; 3]);
+        assert_eq!(["10", "1.5h"].map(duration), [false; 2]);
     }
 
     #[test]

@@ -257,7 +257,7 @@ impl Builder<'_> {
         let depth = 1 + children.iter().map(|id| self.tree.node(*id).depth).max().unwrap_or(0);
         let content = match open.kind {
             OpenKind::List(items) => Content::List(items),
-            OpenKind::Map { entries, .. } => Content::Map(build_map(&self.tree, &entries, self.out)),
+            OpenKind::Map { entries, .. } => Content::Map(build_map(&self.tree, self.text, &entries, self.out)),
         };
         self.tree.nodes[open.node.0 as usize] = Node { span, content, expanded, depth };
         self.attach(open.node);

@@ -118,7 +118,10 @@ pub(super) fn render(code: Code, severity: Severity, page: &Page<'_>, style: &Pa
                     out.push_str("  .env:\n");
                 }
                 for line in lines {
-                    out.push_str(&format!("    {}\n", paint("2", line)).replace("    \x1b[2m\x1b[0m\n", "\n"));
+                    if !line.is_empty() {
+                        out.push_str(&format!("    {}", paint("2", line)));
+                    }
+                    out.push('\n');
                 }
             }
         }

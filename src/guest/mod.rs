@@ -17,6 +17,7 @@ mod link;
 mod session;
 #[cfg(test)]
 mod session_tests;
+mod silence;
 
 pub use binary::AGENT;
 pub use error::{ExecError, SessionError, SetupError, UserError};

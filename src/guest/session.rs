@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use smolvm_agent::{
     ANSWER_MAX, Answer, CONTROL_PORT, Exec, ExitStatus, GuestUser, Numbered, OUTPUT_PORT, REQUEST_MAX, Reply, Report,
@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use super::error::{ExecError, SessionError, SetupError, UserError};
 use super::frames::{FrameReader, StreamEnd};
 use super::link::{Dial, connect};
+use super::silence;
 
 /// Events that wait for their receiver before the guest is held back; each is at most one frame.
 const EVENTS_WAITING: usize = 16;
@@ -30,9 +31,6 @@ const REQUESTS_WAITING: usize = 16;
 
 /// How long one connection may outlive the other: what was said on it before the end still counts.
 const DRAIN: Duration = Duration::from_secs(5);
-
-/// How often a silence is looked at before it is told.
-const SILENCE_LOOKS: u32 = 10;
 
 /// Deadlines of a session.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +105,14 @@ struct State {
     closed: Option<String>,
 }
 
+impl State {
+    fn take_id(&mut self) -> u32 {
+        let id = self.next;
+        self.next = id.wrapping_add(1);
+        id
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -172,7 +178,9 @@ impl Session {
         let output = tokio::spawn(read_reports(output_read, output_write, Arc::clone(&shared), events.clone()));
         let mut tasks = vec![control.abort_handle(), output.abort_handle()];
         tasks.push(tokio::spawn(write_requests(control_write, frames)).abort_handle());
-        tasks.push(tokio::spawn(watch_silence(hearing, limits.heartbeat, events.clone())).abort_handle());
+        let ask = asker(Arc::clone(&shared), requests.clone());
+        let silence = silence::watch(hearing, limits.heartbeat, ask, events.clone());
+        tasks.push(tokio::spawn(silence).abort_handle());
         let ending = supervise(control, output, Arc::clone(&shared), events);
         tasks.push(tokio::spawn(ending).abort_handle());
         Ok((Self { inner: Arc::new(Inner { requests, shared, tasks }) }, receiver))
@@ -282,8 +290,7 @@ impl Session {
                 drop(state);
                 return Err(shared.closed());
             }
-            let id = state.next;
-            state.next = state.next.wrapping_add(1);
+            let id = state.take_id();
             state.waiting.insert(id, sender);
             Waiting { shared, id }
         };
@@ -353,24 +360,12 @@ async fn read_reports(
     }
 }
 
-/// Time in which this process itself did not run (it was suspended) says nothing about the guest: of each look at most
-/// two looks' time counts.
-async fn watch_silence(mut hearing: watch::Receiver<()>, limit: Duration, events: mpsc::Sender<SessionEvent>) {
-    let look = (limit / SILENCE_LOOKS).max(Duration::from_millis(1));
-    let mut silence = Duration::ZERO;
-    loop {
-        let since = Instant::now();
-        match timeout(look, hearing.changed()).await {
-            Ok(Ok(())) => silence = Duration::ZERO,
-            Ok(Err(_)) => return,
-            Err(_) if silence + look < limit => silence += since.elapsed().min(2 * look),
-            Err(_) => {
-                silence = Duration::ZERO;
-                let silent = SessionEvent::Silent { seconds: limit.as_secs() };
-                if events.send(silent).await.is_err() || hearing.changed().await.is_err() {
-                    return;
-                }
-            }
+/// Asks for a sign of life, and waits for nothing.
+fn asker(shared: Arc<Shared>, requests: mpsc::Sender<Vec<u8>>) -> impl Fn() + Send {
+    move || {
+        if let Ok(frame) = encode(&Numbered { id: shared.lock().take_id(), request: Request::Ping }, REQUEST_MAX) {
+            // Where requests wait for the guest already, one more changes nothing.
+            let _ = requests.try_send(frame);
         }
     }
 }

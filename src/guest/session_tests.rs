@@ -227,6 +227,22 @@ fn silence_is_told_once_and_again_after_a_sign_of_life() {
 }
 
 #[test]
+fn a_guest_without_a_pulse_that_answers_is_alive() {
+    in_runtime(async {
+        let (dial, _thread) = guest(0, |mut control, _output| {
+            while let Some(Numbered { id, request }) = read_request(&mut control) {
+                assert_eq!(request, Request::Ping);
+                answer(&mut control, id, Reply::Done);
+            }
+        });
+        let limits = SessionLimits { connect: LIMIT, heartbeat: Duration::from_millis(300) };
+        let (_session, mut events) = Session::open(dial, limits).await.expect("the guest answers");
+        let silent = tokio::time::timeout(Duration::from_millis(900), events.recv()).await;
+        assert!(silent.is_err(), "{silent:?}");
+    });
+}
+
+#[test]
 fn flood_that_nobody_receives_is_held_back_and_requests_are_answered() {
     in_runtime(async {
         let (dial, thread) = guest(0, |control, mut output| {

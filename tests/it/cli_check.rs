@@ -53,7 +53,7 @@ const BAD_JSON: &str = concat!(
     "{\"code\":\"SMOL0003\",\"severity\":\"error\",\"message\":\"unknown key `memry` in a machine\",",
     "\"help\":\"did you mean `memory`?\",\"labels\":[{\"file\":\"smolvm.yaml\",\"primary\":true,",
     "\"text\":\"not a key here\",\"start\":{\"offset\":32,\"line\":3,\"column\":12},",
-    "\"end\":{\"offset\":37,\"line\":3,\"column\":17}}],\"fix\":{\"safe\":false,\"edits\":[",
+    "\"end\":{\"offset\":37,\"line\":3,\"column\":17}}],\"fix\":{\"safe\":true,\"edits\":[",
     "{\"file\":\"smolvm.yaml\",\"start\":{\"offset\":32,\"line\":3,\"column\":12},",
     "\"end\":{\"offset\":37,\"line\":3,\"column\":17},\"text\":\"memory\"}]}},",
     "{\"code\":\"SMOL0201\",\"severity\":\"error\",",
@@ -96,6 +96,31 @@ fn the_form_for_programs_is_one_object() {
         .args(["check", "--format", "json"])
         .stdout("{\"version\":1,\"errors\":0,\"warnings\":0,\"notes\":0,\"diagnostics\":[]}\n")
         .exit(0);
+}
+
+#[test]
+fn annotations_are_a_line_each() {
+    let lines = "::error title=SMOL0003,file=smolvm.yaml,line=3,col=12,endColumn=17::unknown key `memry` in a machine\
+        %0Ahelp: did you mean `memory`?\n::error title=SMOL0201,file=smolvm.yaml,line=5,col=29,endColumn=34::step \
+        `compile` runs in machine `biuld`, which is not declared%0Ahelp: did you mean `build`?\n";
+    Case::new().file("smolvm.yaml", BAD).args(["check", "--format", "github"]).stdout(lines).exit(78);
+    // Under Actions they come by themselves, beside what a person reads; files are named from the repository's folder.
+    let case = Case::new().file("ci/smolvm.yaml", BAD).current("ci");
+    let workspace = case.project();
+    let case = case.env("GITHUB_ACTIONS", "true").env("GITHUB_WORKSPACE", workspace).args(["check"]);
+    let (report, more) = BAD_FULL.split_at(BAD_FULL.find("more on").unwrap());
+    case.stderr(&format!("{report}{}{more}", lines.replace("file=", "file=ci/"))).exit(78);
+}
+
+#[test]
+fn standard_input_has_a_name_and_no_address() {
+    let case = |form: &str| {
+        Case::new().stdin(DOUBTFUL).args(["-f", "-", "--project-directory", ".", "check", "--format", form])
+    };
+    let message = "no step uses machine `spare`, so it never boots";
+    let help = "help: write a step with `machine: spare`, or remove the machine";
+    case("concise").stdout(&format!("<stdin>:4:3: warning[SMOL0207]: {message}\n")).exit(0);
+    case("github").stdout(&format!("::warning title=SMOL0207::<stdin>:4:3: {message}%0A{help}\n")).exit(0);
 }
 
 #[test]

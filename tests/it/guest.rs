@@ -15,32 +15,29 @@ fn project(file: &str) -> Case {
     Case::new().file("smolvm.yaml", file).with_shared_cache().args(args)
 }
 
-#[test]
-fn steps_find_the_system_that_they_may_rely_on() {
-    let Some(_machines) = machines() else { return };
-    let long: String = (0..20_000).map(|line| format!("      : {line:020}\n")).collect();
-    let case = project(&format!(
-        "name: acme
-env: {{ LEVEL: file, FILE: file, EMPTY: \"\" }}
+/// Steps that look at their system; `LONG` is the place of a long script.
+const SYSTEM: &str = "name: acme
+env: { LEVEL: file, FILE: file, EMPTY: \"\" }
 machines:
   box:
     cpus: 2
     memory: 512MiB
     hostname: build-host
     working_dir: /usr/share
-    env: {{ LEVEL: machine, MACHINE: \"a b\\\"c\" }}
+    env: { LEVEL: machine, MACHINE: \"a b\\\"c\" }
     mounts: [\"./bin:/opt/bin:ro\", \"./out:/out\"]
 steps:
-  - {{ id: env, run: [/opt/bin/probe, environment], env: {{ LEVEL: step, STEP: \"grün\" }} }}
-  - {{ id: env-root, run: [/opt/bin/probe, environment], working_dir: /tmp, env: {{ PATH: /mine, HOME: /h }} }}
-  - {{ id: sh, run: \"echo $0; set -o | grep -cE '^(errexit|nounset) *on'; pwd; false; echo never\", continue_on_error: true }}
-  - {{ id: bash, shell: bash, run: \"echo ${{BASH_VERSION:0:1}} $0 $-; false; echo on\" }}
-  - {{ id: pipefail, shell: [bash, -euo, pipefail], run: \"false | true\", continue_on_error: true }}
-  - {{ id: perl, shell: [perl, -w], run: \"print \\\"$0 \\\", 6 * 7, \\\"\\\\n\\\"\" }}
-  - {{ id: list, run: [echo, \"$HOME\", \"*\", \"a  b\"] }}
+  - { id: env, run: [/opt/bin/probe, environment], env: { LEVEL: step, STEP: \"grün\" } }
+  - { id: env-root, run: [/opt/bin/probe, environment], working_dir: /tmp, env: { PATH: /mine, HOME: /h } }
+  - { id: sh, run: \"echo $0; set -o | grep -cE '^(errexit|nounset) *on'; pwd; false; echo never\", continue_on_error: true }
+  - { id: bash, shell: bash, run: \"echo ${BASH_VERSION:0:1} $0 $-; false; echo on\" }
+  - { id: pipefail, shell: [bash, -euo, pipefail], run: \"false | true\", continue_on_error: true }
+  - { id: perl, shell: [perl, -w], run: \"print \\\"$0 \\\", 6 * 7, \\\"\\\\n\\\"\" }
+  - { id: list, run: [echo, \"$HOME\", \"*\", \"a  b\"] }
   - id: long
     run: |
-{long}      echo end; wc -c < $0
+LONG
+      echo end; wc -c < $0
   - id: system
     run: |
       hostname; cat /etc/hostname; umask; pwd; cat; ls /sys/class/net; nproc; ls -A ~ | wc -l
@@ -57,9 +54,14 @@ steps:
   - id: outputs
     run: touch /out/a.txt /out/b.txt; mkdir -p /out/deep/er; touch /out/deep/er/c
     outputs: [/out/*.txt, /out/**/c, \"/out/?.txt\", /out/deep]
-  - {{ id: no-output, needs: [], run: \"true\", outputs: [/out/a.txt, /out/no*] }}
-"
-    ));
+  - { id: no-output, needs: [], run: \"true\", outputs: [/out/a.txt, /out/no*] }
+";
+
+#[test]
+fn steps_find_the_system_that_they_may_rely_on() {
+    let Some(_machines) = machines() else { return };
+    let long: String = (0..20_000).map(|line| format!("      : {line:020}\n")).collect();
+    let case = project(&SYSTEM.replace("LONG\n", &long));
     let case = with_probe(case, "bin").folder("out").env("SECRET_TOKEN", "leaked").env("LEVEL", "host");
     let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
     let ran = Ran::of(case.command());

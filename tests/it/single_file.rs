@@ -110,7 +110,7 @@ fn bound_file_follows_the_hosts_renames_and_gives_nothing_beside_it() {
             try sed -i s/two/2/ /app/config
             try sh -c 'echo x > /app/fixed'; try chmod 600 /app/fixed; try truncate -s 0 /fixed/file
             mount -t virtiofs share1 /mnt; mount -o remount,rw /mnt || true; try sh -c 'echo x > /mnt/file'
-            find / -xdev -name 'secret*' -path '/single*'
+            find /single /mnt -name 'secret*'
             printf 'from the guest' > /app/config; printf ' and more' >> /app/config
             chown 5:5 /app/config; chmod 640 /app/config; touch -d @86400 /app/config
             python3 -c \"

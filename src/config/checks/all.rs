@@ -6,11 +6,11 @@ use super::world::World;
 use super::{commands, machines, names, nesting, order, outputs, overlap, owners, sources, targets, writers};
 use crate::config::files::Files;
 use crate::config::model::Project;
-use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
+use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Sources, Span};
 
 /// Runs every family over the project.
-pub(crate) fn check_all(project: &Project, files: &dyn Files, out: &mut Diagnostics) {
-    let world = World::new(project, files);
+pub(crate) fn check_all(project: &Project, files: &dyn Files, texts: &Sources, out: &mut Diagnostics) {
+    let world = World::new(project, files, texts);
     let mut found = Diagnostics::default();
     targets::check_targets(&world, &mut found);
     nesting::check_nesting(&world, &mut found);

@@ -12,6 +12,7 @@ mod all;
 mod commands;
 mod kernel;
 mod machines;
+mod mend;
 mod names;
 mod nesting;
 mod order;

@@ -5,12 +5,13 @@
 
 use std::path::Path;
 
+use super::mend::add_create;
 use super::places::Places;
 use super::system::{self, Verdict};
 use super::world::{Source, Sourced, World, deepest_existing};
 use crate::config::files::{FileError, FileKind};
 use crate::config::model::{Machine, Mount};
-use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
+use crate::diag::{Code, Diagnostic, Diagnostics, Edit, Severity};
 
 /// One mount in another.
 struct Nested<'a> {
@@ -33,6 +34,8 @@ impl<'a> Nested<'a> {
 struct Problem {
     what: String,
     help: String,
+    /// The same as an edit.
+    fix: Option<Vec<Edit>>,
 }
 
 /// Checks every mount that lies in another one of its machine.
@@ -98,6 +101,7 @@ fn outer_is_file(world: &World<'_>, outer: &Sourced<'_>) -> Problem {
     Problem {
         what: format!("its source `{}` is a file, and nothing lies in a file", world.show(&outer.source.value)),
         help: "choose a target that is not below the file".to_owned(),
+        fix: None,
     }
 }
 
@@ -110,6 +114,7 @@ fn other_type(world: &World<'_>, point: &Path, wants_file: bool) -> Problem {
     Problem {
         what: format!("the mount point would be `{shown}` on the host, which is not a {wanted}"),
         help: format!("mount it at another target, or make `{shown}` a {wanted}"),
+        fix: None,
     }
 }
 
@@ -118,6 +123,7 @@ fn missing_in_readonly(world: &World<'_>, point: &Path, wants_file: bool) -> Pro
     Problem {
         what: format!("the mount point `{shown}` does not exist, and cannot be made in a read-only mount"),
         help: format!("make it on the host: `{}`", make_command(&shown, wants_file)),
+        fix: None,
     }
 }
 
@@ -130,6 +136,7 @@ fn missing_without_create(world: &World<'_>, inner: &Mount, point: &Path, wants_
             make_command(&shown, wants_file),
             super::long_form(world, inner, "create: true"),
         ),
+        fix: add_create(world, inner),
     }
 }
 
@@ -152,10 +159,14 @@ fn refuse(nested: &Nested<'_>, problem: Problem) -> Diagnostic {
         labels.reverse();
     }
     let [primary, other] = labels;
-    Diagnostic::new(Code(105), Severity::Error, message)
+    let diagnostic = Diagnostic::new(Code(105), Severity::Error, message)
         .label(primary.0.target.span, primary.1)
         .label(other.0.target.span, other.1)
-        .help(problem.help)
+        .help(problem.help);
+    match problem.fix {
+        Some(edits) => diagnostic.fix(true, edits),
+        None => diagnostic,
+    }
 }
 
 /// The outer mount stands below the inner one in the file.

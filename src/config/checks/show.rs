@@ -73,7 +73,7 @@ fn quote_user(user: &str) -> String {
 }
 
 /// Quoted where YAML would read it otherwise inside `{ }`.
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     let is_plain =
         text.chars().all(|c| c.is_alphanumeric() || "./_-+@~".contains(c)) && !text.starts_with(['-', '@', '~']);
     if is_plain { text.to_owned() } else { format!("{text:?}") }

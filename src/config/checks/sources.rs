@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use super::mend::add_create;
 use super::wide;
 use super::world::{Sourced, World, deepest_existing};
 use crate::config::files::{FileError, FileKind};
@@ -161,13 +162,20 @@ fn missing(world: &World<'_>, mount: &Sourced<'_>) -> Diagnostic {
     let shown = world.show(path);
     let create = super::long_form(world, mount.mount, "create: true");
     let is_bind = matches!(mount.mount.kind, MountKind::Bind { .. });
-    let help = match nearest_path(world, path, &[FileKind::Folder, FileKind::File]) {
+    let near = nearest_path(world, path, &[FileKind::Folder, FileKind::File]);
+    let fix = if near.is_none() && is_bind { add_create(world, mount.mount) } else { None };
+    let help = match near {
         Some(near) if !mount.is_written() => format!("did you mean `{near}`?"),
         Some(near) => format!("did you mean `{near}`? To have smolvm make it:\n`{create}`"),
         None if !is_bind => format!("make it with `mkdir -p {}`", super::shell_word(&shown)),
         None => format!("make it with `mkdir -p {}`, or let smolvm make it:\n`{create}`", super::shell_word(&shown)),
     };
-    refuse(mount, format!("source `{shown}` does not exist"), "no such file or folder", help)
+    let diagnostic = refuse(mount, format!("source `{shown}` does not exist"), "no such file or folder", help);
+    match fix {
+        // An empty folder is what a step writes into, and hardly what one reads.
+        Some(edits) => diagnostic.fix(mount.is_written(), edits),
+        None => diagnostic,
+    }
 }
 
 /// The path with its first missing name replaced by the nearest one that is there.

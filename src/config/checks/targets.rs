@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::mend::remove_repeat;
 use super::places::Places;
 use super::system::{self, Verdict};
 use super::world::World;
@@ -22,7 +23,7 @@ pub(super) fn check_targets(world: &World<'_>, out: &mut Diagnostics) {
         let mut doubles: HashMap<usize, usize> = HashMap::new();
         for (index, mount) in machine.mounts.iter().enumerate() {
             check_length(mount, out);
-            check_same_target(machine, places, index, &mut doubles, out);
+            check_same_target(world, machine, places, index, &mut doubles, out);
             check_system_place(world, machine, places, index, out);
             if places.target(index).as_str() == "/workspace" && places.at(places.target(index)) == Some(index) {
                 out.push(workspace_note(machine, mount));
@@ -49,6 +50,7 @@ fn check_length(mount: &Mount, out: &mut Diagnostics) {
 
 /// `doubles` counts, for the first mount at a place, the later ones that were already told of.
 fn check_same_target(
+    world: &World<'_>,
     machine: &Machine,
     places: &Places,
     index: usize,
@@ -77,12 +79,14 @@ fn check_same_target(
             format!("{plain}: links of the guest make it `{real}`")
         }
     };
-    out.push(
-        Diagnostic::new(Code(101), Severity::Error, message)
-            .label(later.target.span, text(later, rank))
-            .label(earlier.target.span, text(earlier, "the first is here"))
-            .help("give one of them another target, or remove it"),
-    );
+    let diagnostic = Diagnostic::new(Code(101), Severity::Error, message)
+        .label(later.target.span, text(later, rank))
+        .label(earlier.target.span, text(earlier, "the first is here"))
+        .help("give one of them another target, or remove it");
+    out.push(match remove_repeat(world, earlier, later) {
+        Some(edits) => diagnostic.fix(true, edits),
+        None => diagnostic,
+    });
 }
 
 fn check_system_place(world: &World<'_>, machine: &Machine, places: &Places, index: usize, out: &mut Diagnostics) {

@@ -11,6 +11,7 @@ use super::words::Nearest;
 use crate::config::alias;
 use crate::config::files::{FileError, Files, Metadata};
 use crate::config::model::{Image, Machine, Mount, MountKind, Project, Spanned};
+use crate::diag::Sources;
 
 /// Places on this computer that `image: host` shows empty; nothing below them is in a guest.
 const HIDDEN_ON_HOST: [&str; 11] =
@@ -62,6 +63,8 @@ pub(super) enum Link {
 pub(super) struct World<'a> {
     pub(super) project: &'a Project,
     pub(super) files: &'a dyn Files,
+    /// The texts that spans point into.
+    pub(super) texts: &'a Sources,
     /// "Did you mean", for all rules together.
     pub(super) nearest: Nearest,
     sources: HashMap<&'a Path, Source>,
@@ -73,7 +76,7 @@ pub(super) struct World<'a> {
 
 impl<'a> World<'a> {
     /// Looks at every source and resolves every target of the project.
-    pub(super) fn new(project: &'a Project, files: &'a dyn Files) -> Self {
+    pub(super) fn new(project: &'a Project, files: &'a dyn Files, texts: &'a Sources) -> Self {
         let mut sources = HashMap::new();
         let mut machines = HashMap::new();
         for (index, machine) in project.machines.iter().enumerate() {
@@ -84,7 +87,7 @@ impl<'a> World<'a> {
             }
         }
         let (nearest, image_links, places) = (Nearest::new(), RefCell::default(), Vec::new());
-        let mut world = Self { project, files, nearest, sources, image_links, machines, places };
+        let mut world = Self { project, files, texts, nearest, sources, image_links, machines, places };
         world.places = project.machines.iter().map(|machine| Places::new(machine, &world)).collect();
         world
     }

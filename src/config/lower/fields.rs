@@ -115,14 +115,16 @@ impl Reader<'_> {
         if let Some(via) = via {
             diagnostic = diagnostic.label(via, "used here");
         }
-        let Guess { ours, is_same_form, help } = guess(key, table);
+        let Guess { ours, is_same_form, is_certain, help } = guess(key, table);
         diagnostic = diagnostic.help(help);
         if let Some(ours) = ours {
             let field = self.field(ours, entry, via);
             if is_same_form && fields.get(ours).is_none() {
-                diagnostic = diagnostic.fix(false, vec![Edit { span: entry.key_span, text: ours.to_owned() }]);
+                let has_shape = self.has_shape_of(ours, field.value);
+                diagnostic =
+                    diagnostic.fix(is_certain && has_shape, vec![Edit { span: entry.key_span, text: ours.to_owned() }]);
                 // Read what was meant: mistakes inside it are told in the same run.
-                if self.has_shape_of(ours, field.value) {
+                if has_shape {
                     fields.fields.push(field);
                 }
             }
@@ -140,6 +142,7 @@ impl Reader<'_> {
             Shape::Map => matches!(content, Content::Map(_)),
             Shape::List => matches!(content, Content::List(_)),
             Shape::Scalar => matches!(content, Content::Scalar(_)) && !self.is_null(value),
+            Shape::Any => !self.is_null(value),
             Shape::Command => matches!(content, Content::Scalar(_) | Content::List(_)) && !self.is_null(value),
         }
     }

@@ -11,6 +11,7 @@
 mod command;
 mod environment;
 mod fields;
+mod foreign;
 mod guess;
 mod keys;
 mod machine;

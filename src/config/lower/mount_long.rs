@@ -130,7 +130,7 @@ impl Reader<'_> {
             format!("the mount target `{text}` is not an absolute path in the guest")
         };
         let mut diagnostic = self.error(102, value, message, guest_path_mistake(text));
-        diagnostic = diagnostic.help(absolute_help(text));
+        diagnostic = self.make_absolute(diagnostic.help(absolute_help(text)), value, text);
         self.report(diagnostic);
         None
     }

@@ -107,6 +107,25 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// As [`Reader::replace`], for a value or a part of one that says `text` and nothing else.
+    pub(super) fn replace_part(
+        &self,
+        diagnostic: Diagnostic,
+        is_safe: bool,
+        value: Value,
+        text: &str,
+        instead: String,
+    ) -> Diagnostic {
+        let Content::Scalar(scalar) = self.content(value) else { return diagnostic };
+        if value.span != self.tree.node(value.id).span {
+            // A part has a place of its own only where the file says it byte for byte.
+            let is_whole = value.span.end - value.span.start == text.len();
+            return if is_whole { self.replace(diagnostic, is_safe, value, instead) } else { diagnostic };
+        }
+        let instead = if scalar.is_plain() { instead } else { quoted(&instead) };
+        if scalar.text == text { self.replace(diagnostic, is_safe, value, instead) } else { diagnostic }
+    }
+
     /// Tells of a key or form that is known and not run yet.
     pub(super) fn not_run_yet(&mut self, span: Span, via: Option<Span>, what: &str, help: Option<&str>) {
         let severity = if self.mode == Mode::Run { Severity::Error } else { Severity::Warning };

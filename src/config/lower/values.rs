@@ -7,6 +7,7 @@ use super::super::model::{GuestPath, Spanned};
 use super::super::scalars::{FormError, is_user, parse_duration, parse_size_mib};
 use super::super::suggest::nearest;
 use super::reader::{Reader, Text, TextForm, Value, shown};
+use crate::diag::Diagnostic;
 
 impl Reader<'_> {
     pub(super) fn size_mib(&mut self, value: Value, what: &str) -> Option<Spanned<u64>> {
@@ -40,7 +41,7 @@ impl Reader<'_> {
         let mut diagnostic = self.error(5, value, message, error.expected);
         if let Some(instead) = error.instead {
             diagnostic = diagnostic.help(format!("write `{instead}`"));
-            diagnostic = self.replace(diagnostic, false, value, instead);
+            diagnostic = self.replace(diagnostic, error.is_certain, value, instead);
         }
         self.report(diagnostic);
     }
@@ -86,8 +87,17 @@ impl Reader<'_> {
         let label = guest_path_mistake(&text.value);
         let mut diagnostic = self.error(5, value, format!("{what} must be an absolute path in the guest"), label);
         diagnostic = diagnostic.help(absolute_help(&text.value));
+        diagnostic = self.make_absolute(diagnostic, value, &text.value);
         self.report(diagnostic);
         None
+    }
+
+    /// Offers what [`absolute_help`] says as an edit. Where the path was absolute, nothing else can be meant.
+    pub(super) fn make_absolute(&self, diagnostic: Diagnostic, value: Value, text: &str) -> Diagnostic {
+        match absolute_instead(text) {
+            Some(instead) => self.replace_part(diagnostic, text.starts_with('/'), value, text, instead),
+            None => diagnostic,
+        }
     }
 
     /// A path on the host, made absolute; rule 0005.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::sim::{Boot, Does, Script, finally, plan, render, render_steps, simulate, step, with_output};
+use super::lines::{render, render_steps};
+use super::plans::{finally, plan, step, with_output};
+use super::sim::{Boot, Does, Script, simulate};
 use crate::engine::VmExit;
 use crate::event::{Event, Stream};
 use crate::plan::{Plan, StepPlan};

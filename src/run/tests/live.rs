@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::sim::{finally, plan, step};
+use super::plans::{finally, plan, step};
 use super::world::{FakeEngine, FakeProvider, World};
 use crate::engine::Accel;
 use crate::event::{Event, MachinePhase, OutputOf, RunStatus, Stream, Timed};

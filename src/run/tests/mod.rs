@@ -2,8 +2,10 @@
 //! with a fake engine and a fake agent that speaks the real protocol over sockets.
 
 mod faults;
+mod lines;
 mod live;
 mod order;
+mod plans;
 mod random;
 mod signals;
 mod sim;

@@ -1,6 +1,8 @@
 //! What runs when: the order of steps, of boots and of ends, proved by events.
 
-use super::sim::{Does, Script, finally, plan, render, render_steps, simulate, step};
+use super::lines::{render, render_steps};
+use super::plans::{finally, plan, step};
+use super::sim::{Does, Script, simulate};
 use crate::event::{Event, MachinePhase};
 use crate::plan::{Limits, StepPlan};
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::sim::{Boot, Does, Played, Script, finally, folder, options, plan, simulate, step};
+use super::plans::{finally, plan, step};
+use super::sim::{Boot, Does, Played, Script, folder, options, simulate};
 use crate::engine::VmExit;
 use crate::event::{Event, MachinePhase, StepStatus, Stream};
 use crate::guest::ExitStatus;

@@ -1,6 +1,8 @@
 //! What a signal does to a run, in every phase.
 
-use super::sim::{Boot, Does, Script, finally, plan, render, render_steps, simulate, step};
+use super::lines::{render, render_steps};
+use super::plans::{finally, plan, step};
+use super::sim::{Boot, Does, Script, simulate};
 use crate::plan::Plan;
 use crate::run::Signal;
 

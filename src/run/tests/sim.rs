@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::VmExit;
-use crate::event::{Event, MachinePhase, Stream};
+use crate::event::{Event, Stream};
 use crate::guest::ExitStatus;
-use crate::plan::{Command, GuestPath, Image, KernelSource, Limits, MachinePlan, Plan, StepPlan};
+use crate::plan::Plan;
 use crate::run::dispatcher::{Dispatcher, DispatcherFacts};
 use crate::run::input::{Action, MachineInput, PrepareFailure, RunInput, StartFailure, StepInput};
 use crate::run::limits::TimeLimits;
@@ -323,115 +323,4 @@ impl World<'_> {
 
 fn failure() -> PrepareFailure {
     PrepareFailure { message: "no kernel can be had".to_owned(), is_host_unfit: false }
-}
-
-/// A machine of 1 GiB.
-pub(super) fn machine(name: &str) -> MachinePlan {
-    MachinePlan {
-        name: name.to_owned(),
-        image: Image::Host,
-        kernel: KernelSource::Auto,
-        modules: None,
-        cpus: 1,
-        memory_mib: 1024,
-        hostname: name.to_owned(),
-        mounts: Vec::new(),
-        user: "root".to_owned(),
-    }
-}
-
-/// A step `ID@MACHINE` with what it needs.
-pub(super) fn step(name: &str, needs: &[&str]) -> StepPlan {
-    let (id, machine) = name.split_once('@').unwrap();
-    StepPlan {
-        id: id.to_owned(),
-        title: None,
-        machine: machine.to_owned(),
-        command: Command::List(vec!["true".to_owned()]),
-        env: BTreeMap::new(),
-        working_dir: None,
-        user: "root".to_owned(),
-        needs: needs.iter().map(|need| (*need).to_owned()).collect(),
-        timeout: None,
-        outputs: Vec::new(),
-        continue_on_error: false,
-        chown: None,
-        is_finally: false,
-    }
-}
-
-/// An entry of `finally`.
-pub(super) fn finally(name: &str) -> StepPlan {
-    StepPlan { is_finally: true, ..step(name, &[]) }
-}
-
-/// A step that must leave an output.
-pub(super) fn with_output(step: StepPlan) -> StepPlan {
-    StepPlan { outputs: vec![GuestPath::parse("/output/app").unwrap()], ..step }
-}
-
-/// A plan of these steps, with the machines that they name in order of their first step.
-pub(super) fn plan(steps: Vec<StepPlan>) -> Plan {
-    let mut machines: Vec<MachinePlan> = Vec::new();
-    for step in &steps {
-        if !machines.iter().any(|known| known.name == step.machine) {
-            machines.push(machine(&step.machine));
-        }
-    }
-    Plan {
-        project: "acme".to_owned(),
-        folder: "/code/acme".into(),
-        machines,
-        steps,
-        operations: Vec::new(),
-        limits: Limits { steps_at_once: 4, memory_mib: 8192 },
-    }
-}
-
-/// The events as lines, without output and with the phases of a machine that matter to others.
-pub(super) fn render(played: &Played) -> String {
-    played.events.iter().filter_map(|(_, event)| render_event(event)).map(|line| format!("{line}\n")).collect()
-}
-
-/// The same, without machines: the order of the steps.
-pub(super) fn render_steps(played: &Played) -> String {
-    let is_step = |line: &String| !line.starts_with("machine");
-    played
-        .events
-        .iter()
-        .filter_map(|(_, event)| render_event(event))
-        .filter(is_step)
-        .map(|line| format!("{line}\n"))
-        .collect()
-}
-
-fn render_event(event: &Event) -> Option<String> {
-    let because = |cause: &Option<String>| cause.as_ref().map_or_else(String::new, |cause| format!(": {cause}"));
-    match event {
-        Event::Machine { machine, phase, cause, .. } => {
-            let phase = match phase {
-                MachinePhase::Booting => "booting",
-                MachinePhase::Ready => "ready",
-                MachinePhase::Stopping => "stopping",
-                MachinePhase::Stopped => "stopped",
-                MachinePhase::Failed => "failed",
-                MachinePhase::Prepared | MachinePhase::Agent | MachinePhase::Mounted => return None,
-            };
-            Some(format!("machine {machine} {phase}{}", because(cause)))
-        }
-        Event::StepStarted { step, .. } => Some(format!("{step} started")),
-        Event::StepFinished { step, status, exit_code, cause, is_allowed, .. } => {
-            let code = exit_code.filter(|code| *code != 0).map_or_else(String::new, |code| format!(" ({code})"));
-            let allowed = if *is_allowed { " (allowed)" } else { "" };
-            let status = format!("{status:?}").to_lowercase();
-            Some(format!("{step} {status}{code}{allowed}{}", because(cause)))
-        }
-        Event::Ownership { step, .. } => Some(format!("{step} given")),
-        Event::Warning { text } => Some(format!("warning: {text}")),
-        Event::RunFinished { status, exit_code, cause, passed, failed, skipped, .. } => {
-            let status = format!("{status:?}").to_lowercase();
-            Some(format!("run {status} {exit_code}{} [{passed} {failed} {skipped}]", because(cause)))
-        }
-        Event::RunStarted { .. } | Event::Progress { .. } | Event::Pull { .. } | Event::Output { .. } => None,
-    }
 }

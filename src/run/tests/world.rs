@@ -281,6 +281,7 @@ impl Guest {
                 "app" => Reply::User(user_with(1000)),
                 _ => failed(FailureKind::User, "the image has no user of this name"),
             },
+            Request::Ping => Reply::Done,
             Request::RefreshShares => {
                 self.world.note("refresh");
                 Reply::Done

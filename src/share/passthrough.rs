@@ -22,7 +22,7 @@ use virtiofsd::soft_idmap::Id;
 
 use super::changes::{as_maker, mode_of};
 use super::nodes::Reach;
-use super::rules::errno;
+use super::rules::{check_offset, errno};
 use super::spec::ShareCache;
 use super::tree::{Tree, fd_name, host_flags, lock, stat_fd};
 
@@ -217,6 +217,7 @@ impl FileSystem for Tree {
         _lock_owner: Option<u64>,
         _flags: u32,
     ) -> io::Result<usize> {
+        check_offset(offset)?;
         let size = usize::try_from(size).map_err(io::Error::other)?;
         writer.read_from_file_at(&self.handle(node, handle)?.file, size, offset, None)
     }
@@ -235,6 +236,7 @@ impl FileSystem for Tree {
         flags: u32,
     ) -> io::Result<usize> {
         self.check_writable()?;
+        check_offset(offset)?;
         let handle = self.handle(node, handle)?;
         let size = usize::try_from(size).map_err(io::Error::other)?;
         // A delayed write comes from a mapping and knows its place.

@@ -5,6 +5,7 @@
 mod agent;
 mod cases;
 mod cli_check;
+mod cli_config;
 mod cli_explain;
 mod cli_fix;
 mod cli_plan;

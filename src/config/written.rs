@@ -183,11 +183,11 @@ mod tests {
         let file = Node::Map(vec![
             ("env".to_owned(), Node::Map(vec![("CI".to_owned(), text("true")), ("E".to_owned(), text(""))])),
             ("steps".to_owned(), Node::List(vec![step.clone(), step])),
-            ("n".to_owned(), Node::Number(2)),
+            ("cpus".to_owned(), Node::Number(2)),
         ]);
         let item =
             "id: a\n    run: |\n      make\n\n        install\n    needs: []\n    shell: [bash, \"1.5\", \"a: b\"]\n";
-        assert_eq!(render_yaml(&file), format!("env:\n  CI: \"true\"\n  E: \"\"\nsteps:\n  - {item}  - {item}n: 2\n"));
+        assert_eq!(render_yaml(&file), format!("env:\n  CI: \"true\"\n  E: \"\"\nsteps:\n  - {item}  - {item}cpus: 2\n"));
     }
 
     proptest! {

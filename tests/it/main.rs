@@ -32,6 +32,7 @@ mod leftovers;
 mod machine;
 mod mount_kinds;
 mod ownership;
+mod pjdfstest;
 mod plans;
 mod probe;
 mod real_files;

@@ -4,6 +4,7 @@
 
 mod agent;
 mod cases;
+mod chown;
 mod cli_check;
 mod cli_config;
 mod cli_explain;

@@ -8,6 +8,7 @@
 //!
 //! Every stage adds its diagnostics and goes on with what it could read, so that one run reports all mistakes.
 
+mod accounts;
 mod alias;
 mod checks;
 mod dotenv;
@@ -28,6 +29,7 @@ mod text;
 mod tree;
 mod yaml;
 
+pub use accounts::HostIds;
 pub use files::{FileError, FileKind, Files, InvokerFacts, Metadata};
 pub use load::{FileRequest, LoadRequest, Loaded, Mode, find, load};
 pub use memory_files::MemoryFiles;

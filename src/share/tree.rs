@@ -282,8 +282,13 @@ impl Tree {
         }
     }
 
+    /// The device of a node, or of the root where there is no such node.
+    pub(crate) fn device(&self, node: u64) -> u64 {
+        self.nodes().key(node).map_or(self.root_key.device, |key| key.device)
+    }
+
     /// One device has one numbering of its inodes; the guest sees all of them as one.
-    fn shown_inode(&self, device: u64, inode: u64) -> u64 {
+    pub(crate) fn shown_inode(&self, device: u64, inode: u64) -> u64 {
         if device == self.root_key.device {
             return inode;
         }

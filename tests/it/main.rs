@@ -4,6 +4,7 @@
 
 mod agent;
 mod cases;
+mod chown;
 mod cli_check;
 mod cli_explain;
 mod cli_fix;
@@ -31,6 +32,7 @@ mod leftovers;
 mod machine;
 mod mount_kinds;
 mod ownership;
+mod pjdfstest;
 mod plans;
 mod probe;
 mod real_files;

@@ -172,14 +172,6 @@ impl Reader<'_> {
                 return default;
             }
         };
-        if let Some(word) = match &owner {
-            Owner::Invoker => None,
-            Owner::Guest => Some("guest"),
-            Owner::Named(name) => Some(name.as_str()),
-        } {
-            let what = format!("`owner: {word}`");
-            self.not_run_yet(value.span, value.via, &what, Some("write `owner: invoker`, or leave it out"));
-        }
         Spanned { value: owner, span: value.span }
     }
 }

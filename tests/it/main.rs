@@ -49,4 +49,5 @@ mod support;
 mod terminal;
 mod tidy;
 mod vanish;
+mod vmm;
 mod world;

@@ -24,6 +24,7 @@ up: build ## run smolvm.yaml, the demonstration
 test: setup ## all tests; those with machines run under software emulation where there is no KVM
 	$(CARGO) test --workspace --locked
 
+# What is fetched: kernel packages from the distribution, and the crate pjdfstest (pinned) from the package registry.
 test-all: check deny setup ## all tests, also those that download or take long, and all checks
 	$(CARGO) test --workspace --locked -- --include-ignored
 

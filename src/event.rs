@@ -146,6 +146,15 @@ pub enum Event {
         /// The bytes; no chunk ends inside a UTF-8 sequence.
         bytes: Vec<u8>,
     },
+    /// What a step made in mounts with `owner: guest` was given to a user of the host.
+    Ownership {
+        /// Id of the step.
+        step: String,
+        /// Entries that were changed.
+        changed: u64,
+        /// Files left alone because they have more than one name.
+        linked: u64,
+    },
     /// A step ended, or will never start.
     StepFinished {
         /// Id.

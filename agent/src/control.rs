@@ -9,7 +9,7 @@ use std::time::Duration;
 use smolvm_agent::{Answer, Failure, FailureKind, HEARTBEAT_SECONDS, Reply, Request, Setup, SetupMount};
 
 use crate::commands::Commands;
-use crate::mounts::Mounted;
+use crate::mounts::{self, Mounted};
 use crate::wire::{Answers, Reports, eprint_kernel, read_request};
 use crate::{exec, kernel_log, outputs, power, setup};
 
@@ -135,9 +135,8 @@ impl Control {
     fn refresh_shares(&self) -> Result<Reply, Failure> {
         fs::write("/proc/sys/vm/drop_caches", "2")
             .map_err(|error| other(format!("cannot drop what is cached of the shares: {error}")))?;
-        for mounted in self.mounts.iter().flatten() {
-            mounted.refresh().map_err(|error| other(format!("a share does not answer: {error}")))?;
-        }
+        mounts::refresh(self.mounts.as_deref().unwrap_or_default())
+            .map_err(|error| other(format!("a share does not answer: {error}")))?;
         Ok(Reply::Done)
     }
 

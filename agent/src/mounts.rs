@@ -9,6 +9,7 @@
 //!
 //! Deliberately not here: the check of what was made (`verify`).
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,19 +36,6 @@ pub(crate) struct Mounted {
 }
 
 impl Mounted {
-    /// Reads the attributes again, from their servers, of what the kernel cannot forget: the root of the share and the
-    /// folders on the way to it, which may be those of other shares. (What an overlay saw, it keeps.)
-    pub(crate) fn refresh(&self) -> io::Result<()> {
-        for place in self.target.ancestors() {
-            match sys::stat_from_server(place) {
-                // A step has moved it away.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                result => drop(result?),
-            }
-        }
-        Ok(())
-    }
-
     /// A mount of a test, which is only a folder.
     #[cfg(test)]
     pub(crate) fn for_test(folder: &Path, is_share: bool, is_read_only: bool) -> Self {
@@ -62,6 +50,20 @@ impl Mounted {
             let _ = sys::unmount_lazily(place);
         }
     }
+}
+
+/// Reads the attributes again, from their servers, of what the kernel cannot forget: the roots of shares and the folders
+/// on the way to them, which may be those of other shares. (What an overlay saw, it keeps.)
+pub(crate) fn refresh(mounts: &[Mounted]) -> io::Result<()> {
+    let places: BTreeSet<&Path> = mounts.iter().flat_map(|mounted| mounted.target.ancestors()).collect();
+    for place in places {
+        match sys::stat_from_server(place) {
+            // A step has moved it away.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => drop(result?),
+        }
+    }
+    Ok(())
 }
 
 /// Makes one mount. `before` are those that are there already.

@@ -7,9 +7,11 @@ use clap::Parser;
 
 use super::args::{Cli, Verb};
 use super::exit::{ExitCode, Failure};
+use super::places::Places;
 use super::printer::Printer;
 use super::settings::Settings;
-use super::{check, doctor, explain, plan, schema, up, version};
+use super::{check, config, doctor, explain, plan, schema, up, version};
+use crate::image::Cache;
 use crate::share;
 use crate::sys::signal;
 
@@ -42,14 +44,26 @@ pub fn main() -> process::ExitCode {
 }
 
 fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
+    if matches!(verb, Verb::Up(_) | Verb::Check(_) | Verb::Plan(_) | Verb::Doctor(_)) {
+        clear_left(printer);
+    }
     match verb {
         Verb::Up(args) => up::run(args, settings, printer),
         Verb::Check(args) => check::run(args, settings, printer),
         Verb::Plan(args) => plan::run(args, settings, printer),
+        Verb::Config(args) => config::run(args, settings, printer),
         Verb::Explain(args) => explain::run(args, printer),
         Verb::Schema(_) => schema::run(printer),
         Verb::Doctor(args) => doctor::run(args, printer),
         Verb::Version(_) => version::run(printer),
+    }
+}
+
+/// Removes what killed runs left in the cache, and says so. What they left of a project is named by its next `up`.
+fn clear_left(printer: &Printer) {
+    let left = Places::find().ok().and_then(|places| Some(Cache::existing(&places.cache)?.sweep()));
+    for path in left.unwrap_or_default() {
+        printer.note(&format!("note: cleared `{}`, which a killed run left\n", path.display()));
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) struct RawEntry {
 }
 
 /// Resolves a map: its own entries in order, then those that `<<` brings and it does not have.
-pub(super) fn build_map(tree: &Tree, text: &Text, raw: &[RawEntry], out: &mut Diagnostics) -> Map {
+pub(super) fn build_map(tree: &Tree, text: &Text, raw: &[RawEntry], is_flow: bool, out: &mut Diagnostics) -> Map {
     let mut own: Vec<Entry> = Vec::with_capacity(raw.len());
     let mut mistakes = Vec::new();
     let mut known: HashMap<String, Known> = HashMap::new();
@@ -32,7 +32,7 @@ pub(super) fn build_map(tree: &Tree, text: &Text, raw: &[RawEntry], out: &mut Di
                 .label(key_span, "this one comes second")
                 .label(first.key_span, "the first one is here")
                 .help(duplicate_help(&key));
-            out.push(match repeat(tree, text, &first, key_span, entry.value) {
+            out.push(match repeat((tree, text), &first, key_span, entry.value, is_flow) {
                 Some(edit) => diagnostic.fix(true, vec![edit]),
                 None => diagnostic,
             });
@@ -76,11 +76,11 @@ struct Known {
 }
 
 /// The edit that takes a second entry out which says the same as the first, byte for byte.
-fn repeat(tree: &Tree, text: &Text, first: &Known, key_span: Span, value: NodeId) -> Option<Edit> {
+fn repeat((tree, text): (&Tree, &Text), first: &Known, key_span: Span, value: NodeId, is_flow: bool) -> Option<Edit> {
     let (one, other) = (written(tree, text, first.value?)?, written(tree, text, value)?);
     let end = tree.node(value).span.end;
     let part = key_span.start.checked_sub(text.offset)?..end.checked_sub(text.offset)?;
-    let removed = entry_removal(text.text.as_bytes(), part).filter(|_| one == other && !text.is_patched)?;
+    let removed = entry_removal(text.text.as_bytes(), part, is_flow).filter(|_| one == other && !text.is_patched)?;
     let span = Span { start: removed.start + text.offset, end: removed.end + text.offset, ..key_span };
     Some(Edit { span, text: String::new() })
 }

@@ -6,6 +6,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::accounts::HostIds;
+
 /// What a path names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
@@ -117,6 +119,10 @@ pub trait Files {
 
     /// Whether the invoking user may write it (a folder: make files in it); false on a read-only file system.
     fn is_writable(&self, path: &Path) -> bool;
+
+    /// As [`Files::is_readable`], and with `is_written` also as [`Files::is_writable`], for another user of this host.
+    /// Where this process may not act as others, the answer is the invoking user's.
+    fn is_usable_by(&self, owner: &HostIds, path: &Path, is_written: bool) -> bool;
 
     /// Value of a variable of smolvm's own environment; bytes that are not UTF-8 count as unset.
     fn variable(&self, name: &str) -> Option<String>;

@@ -5,25 +5,37 @@
 
 use std::ops::Range;
 
-/// The bytes to take out so that an entry of a map is gone with its line or its comma.
-pub(super) fn entry_removal(text: &[u8], entry: Range<usize>) -> Option<Range<usize>> {
-    removal(text, entry, b"")
+/// The bytes to take out so that an entry of a map is gone with its line or, in `{ … }`, its comma.
+pub(super) fn entry_removal(text: &[u8], entry: Range<usize>, is_flow: bool) -> Option<Range<usize>> {
+    if is_flow { with_comma(text, entry) } else { whole_line(text, entry, b"") }
 }
 
 /// As [`entry_removal`], for an item of a list.
 pub(super) fn item_removal(text: &[u8], item: Range<usize>) -> Option<Range<usize>> {
-    removal(text, item, b"-")
+    whole_line(text, item.clone(), b"-").or_else(|| with_comma(text, item))
 }
 
-fn removal(text: &[u8], part: Range<usize>, marker: &[u8]) -> Option<Range<usize>> {
-    let line = line_around(text, part.start);
-    let end = line_around(text, part.end).end;
-    let is_alone = text.get(line.start..part.start)?.trim_ascii() == marker && is_blank(text.get(part.end..end)?);
-    if is_alone {
-        return Some(line.start..(end + 1).min(text.len()));
-    }
-    let before = text[..part.start].trim_ascii_end();
-    (before.last() == Some(&b',')).then_some(before.len() - 1..part.end)
+/// The line of a part that is alone on it behind `marker`. Looks no further than white space goes: a line may be long,
+/// and hold many parts.
+fn whole_line(text: &[u8], part: Range<usize>, marker: &[u8]) -> Option<Range<usize>> {
+    let before = trim_blanks(text.get(..part.start)?);
+    let before = trim_blanks(before.strip_suffix(marker)?);
+    let is_first = before.is_empty() || before.ends_with(b"\n");
+    let after = text.get(part.end..)?;
+    let blanks = after.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count();
+    let is_last = blanks == after.len() || after[blanks] == b'\n';
+    (is_first && is_last).then(|| before.len()..(part.end + blanks + 1).min(text.len()))
+}
+
+fn trim_blanks(text: &[u8]) -> &[u8] {
+    let blanks = text.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    &text[..text.len() - blanks]
+}
+
+/// A part and the comma before it.
+fn with_comma(text: &[u8], part: Range<usize>) -> Option<Range<usize>> {
+    let before = text.get(..part.start)?.trim_ascii_end();
+    before.ends_with(b",").then(|| before.len() - 1..part.end)
 }
 
 /// Where a further entry goes into a map that begins at `map`, and its text: behind the entry whose key is `key` and
@@ -106,16 +118,16 @@ mod tests {
 
     #[test]
     fn an_entry_goes_with_its_line_or_its_comma() {
+        let removal = |text: &str, is_flow| entry_removal(text.as_bytes(), find(text, "k: 1"), is_flow);
         let text = "a:\n  k: 1\n  k: 1  \r\n  l: 2\n";
-        assert_eq!(without(text, entry_removal(text.as_bytes(), find(text, "k: 1"))), "a:\n  k: 1\n  l: 2\n");
+        assert_eq!(without(text, removal(text, false)), "a:\n  k: 1\n  l: 2\n");
         let text = "a: { k: 1, k: 1 }\n";
-        assert_eq!(without(text, entry_removal(text.as_bytes(), find(text, "k: 1"))), "a: { k: 1 }\n");
-        let text = "a: {\n  k: 1,\n  k: 1 }";
-        assert_eq!(without(text, entry_removal(text.as_bytes(), find(text, "k: 1"))), "a: {\n  k: 1 }");
-        let text = "a:\n  k: 1\n  k: 1 # why\n";
-        assert_eq!(entry_removal(text.as_bytes(), find(text, "k: 1")), None);
-        let text = "k: 1\nk: 1";
-        assert_eq!(without(text, entry_removal(text.as_bytes(), find(text, "k: 1"))), "k: 1\n");
+        assert_eq!(without(text, removal(text, true)), "a: { k: 1 }\n");
+        let text = "a: {\n  k: 1,\n  k: 1\n}";
+        assert_eq!(without(text, removal(text, true)), "a: {\n  k: 1\n}");
+        assert_eq!(removal("a:\n  k: 1\n  k: 1 # why\n", false), None);
+        let text = "l: x,\nk: 1";
+        assert_eq!(without(text, removal(text, false)), "l: x,\n");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::accounts;
 use super::checks;
 use super::dotenv::{Dotenv, parse_dotenv};
 use super::files::{FileError, FileKind, Files};
@@ -84,9 +85,10 @@ pub fn find(folder: &Path, files: &dyn Files) -> Option<PathBuf> {
 /// Reads, lowers and checks.
 pub fn load(request: LoadRequest, files: &dyn Files) -> Loaded {
     let mut loader = Loader { request, files, out: Diagnostics::default(), sources: Sources::default() };
-    let project = loader.first_file();
+    let mut project = loader.first_file();
     loader.other_files();
-    if let Some(project) = &project {
+    if let Some(project) = &mut project {
+        project.owners = accounts::resolve_owners(project, files);
         checks::check_all(project, files, &loader.sources, &mut loader.out);
     }
     loader.out.sort();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
+use super::accounts::HostIds;
 use super::files::{FileError, FileKind, Files, InvokerFacts, Metadata};
 
 #[derive(Debug, Clone)]
@@ -211,6 +212,10 @@ impl Files for MemoryFiles {
 
     fn is_writable(&self, path: &Path) -> bool {
         self.resolve(path, true).is_ok_and(|path| !self.unwritable.contains(&path))
+    }
+
+    fn is_usable_by(&self, owner: &HostIds, path: &Path, is_written: bool) -> bool {
+        owner.uid == 0 || (self.is_readable(path) && (!is_written || self.is_writable(path)))
     }
 
     fn variable(&self, name: &str) -> Option<String> {

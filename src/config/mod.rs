@@ -8,6 +8,7 @@
 //!
 //! Every stage adds its diagnostics and goes on with what it could read, so that one run reports all mistakes.
 
+mod accounts;
 mod alias;
 mod checks;
 mod dotenv;
@@ -20,17 +21,21 @@ mod lower;
 mod memory_files;
 mod mend;
 pub mod model;
+mod resolved;
 mod scalars;
 pub mod schema;
 mod suggest;
 mod syntax;
 mod text;
 mod tree;
+mod written;
 mod yaml;
 
+pub use accounts::HostIds;
 pub use files::{FileError, FileKind, Files, InvokerFacts, Metadata};
 pub use load::{FileRequest, LoadRequest, Loaded, Mode, find, load};
 pub use memory_files::MemoryFiles;
 pub use mend::{Fixed, Mended, mend};
 pub use model::Project;
+pub use resolved::{resolved_json, resolved_yaml};
 pub(crate) use scalars::is_name;

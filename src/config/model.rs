@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::accounts::HostIds;
 use crate::diag::Span;
 
 /// A value and the place in the file that says it.
@@ -67,6 +68,8 @@ pub struct Project {
     pub steps: Vec<Step>,
     /// Entries of `finally` in file order; they have no `needs`.
     pub finally: Vec<Step>,
+    /// Ids of the owners that mounts and steps name, by what is written; one that is missing is not known (0603 was said).
+    pub owners: BTreeMap<String, HostIds>,
     /// What could not be read.
     pub gaps: ProjectGaps,
 }

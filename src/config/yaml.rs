@@ -257,7 +257,9 @@ impl Builder<'_> {
         let depth = 1 + children.iter().map(|id| self.tree.node(*id).depth).max().unwrap_or(0);
         let content = match open.kind {
             OpenKind::List(items) => Content::List(items),
-            OpenKind::Map { entries, .. } => Content::Map(build_map(&self.tree, self.text, &entries, self.out)),
+            OpenKind::Map { entries, .. } => {
+                Content::Map(build_map(&self.tree, self.text, &entries, open.is_flow, self.out))
+            }
         };
         self.tree.nodes[open.node.0 as usize] = Node { span, content, expanded, depth };
         self.attach(open.node);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 
 use super::accounts::{self, Account};
-use crate::config::{FileError, FileKind, Files, InvokerFacts, Metadata};
+use crate::config::{FileError, FileKind, Files, HostIds, InvokerFacts, Metadata};
 
 /// So many names of a folder are listed; more help nobody.
 const NAMES_MAX: usize = 4096;
@@ -141,6 +141,18 @@ impl Files for HostFiles {
 
     fn is_writable(&self, path: &Path) -> bool {
         self.allows(path, Access::WRITE_OK)
+    }
+
+    fn is_usable_by(&self, owner: &HostIds, path: &Path, is_written: bool) -> bool {
+        let as_owner = if self.is_privileged {
+            let HostIds { uid, gid, groups } = owner.clone();
+            let invoker = Account { uid, gid, groups, name: None, home: None };
+            let own = rustix::process::geteuid().as_raw();
+            Self { is_self: uid == own, invoker, is_privileged: true }
+        } else {
+            self.clone()
+        };
+        as_owner.is_readable(path) && (!is_written || as_owner.is_writable(path))
     }
 
     fn variable(&self, name: &str) -> Option<String> {

@@ -54,16 +54,18 @@ impl Cache {
         Ok(fd_lock::RwLock::new(file))
     }
 
-    /// Removes what killed runs left, if nobody holds the lock.
-    pub(crate) fn sweep(&self) {
-        let left = self.left_over();
-        if left.is_empty() {
-            return;
+    /// Removes what killed runs left, if nobody holds the lock, and returns what that was.
+    pub(crate) fn sweep(&self) -> Vec<PathBuf> {
+        if self.left_over().is_empty() {
+            return Vec::new();
         }
-        let Ok(mut lock) = self.lock_file() else { return };
-        let Ok(_guard) = lock.try_write() else { return };
+        let Ok(mut lock) = self.lock_file() else { return Vec::new() };
+        let Ok(_guard) = lock.try_write() else { return Vec::new() };
         // Listed again: what was there a moment ago may have been in use then.
-        self.left_over().iter().for_each(|path| remove(path));
+        let mut left = self.left_over();
+        left.iter().for_each(|path| remove(path));
+        left.retain(|path| !path.exists());
+        left
     }
 
     fn left_over(&self) -> Vec<PathBuf> {

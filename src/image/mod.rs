@@ -13,4 +13,5 @@ mod pull;
 mod tool;
 mod waiter;
 
+pub(crate) use cache::Cache;
 pub use waiter::Waiter;

@@ -7,20 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::graph;
 use super::model::{
-    HostFacts, Limits, MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, OwnerPlan, Plan, StepPlan,
+    HostFacts, Limits, MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, Plan, StepPlan,
 };
+use super::owners::{plan_chown, plan_owner};
 use super::selection::{self, Reason, Selection, SelectionError};
 use crate::config::Project;
-use crate::config::model::{Machine, MountKind, Owner, Step};
+use crate::config::model::{Machine, MountKind, Step};
 
 /// CPUs of a machine that names none, where the host has as many.
 const DEFAULT_CPUS: u32 = 2;
 
 /// Fewest steps that run at the same time: also on one CPU, two steps that wait for each other's files get on.
 const MIN_STEPS_AT_ONCE: usize = 2;
-
-/// The user and the group that own nothing.
-const NOBODY: u32 = 65_534;
 
 /// Decides what runs, where, in which order and why.
 ///
@@ -31,15 +29,15 @@ pub fn build(project: &Project, host: &HostFacts, selection: &Selection) -> Resu
     let needs = selection::needs(project);
     let mut steps: Vec<StepPlan> = chosen
         .keys()
-        .filter_map(|index| plan_step(project, &project.steps[*index], needs[*index].clone(), false))
+        .filter_map(|index| plan_step(project, host, &project.steps[*index], needs[*index].clone(), false))
         .collect();
-    steps.extend(project.finally.iter().filter_map(|step| plan_step(project, step, Vec::new(), true)));
+    steps.extend(project.finally.iter().filter_map(|step| plan_step(project, host, step, Vec::new(), true)));
     let used: BTreeSet<&str> = steps.iter().map(|step| step.machine.as_str()).collect();
     let machines: Vec<MachinePlan> = project
         .machines
         .iter()
         .filter(|machine| used.contains(machine.name.value.as_str()))
-        .map(|machine| plan_machine(machine, host))
+        .map(|machine| plan_machine(project, machine, host))
         .collect();
     let reasons = chosen.into_iter().map(|(index, reason)| (project.steps[index].id.value.clone(), reason)).collect();
     let operations = graph::sort(plan_operations(&machines, &steps, &reasons));
@@ -54,7 +52,13 @@ pub fn build(project: &Project, host: &HostFacts, selection: &Selection) -> Resu
     })
 }
 
-fn plan_step(project: &Project, step: &Step, needs: Vec<String>, is_finally: bool) -> Option<StepPlan> {
+fn plan_step(
+    project: &Project,
+    host: &HostFacts,
+    step: &Step,
+    needs: Vec<String>,
+    is_finally: bool,
+) -> Option<StepPlan> {
     let machine = project.machines.iter().find(|machine| machine.name.value == step.machine.value)?;
     let mut env = project.env.clone();
     env.extend(machine.env.clone());
@@ -72,7 +76,7 @@ fn plan_step(project: &Project, step: &Step, needs: Vec<String>, is_finally: boo
         timeout: step.timeout,
         outputs: step.outputs.iter().map(|output| output.value.clone()).collect(),
         continue_on_error: step.continue_on_error,
-        chown: None,
+        chown: plan_chown(project, machine, step, host),
         is_finally,
     })
 }
@@ -81,7 +85,7 @@ fn default_user() -> String {
     "root".to_owned()
 }
 
-fn plan_machine(machine: &Machine, host: &HostFacts) -> MachinePlan {
+fn plan_machine(project: &Project, machine: &Machine, host: &HostFacts) -> MachinePlan {
     MachinePlan {
         name: machine.name.value.clone(),
         image: machine.image.value.clone(),
@@ -90,13 +94,13 @@ fn plan_machine(machine: &Machine, host: &HostFacts) -> MachinePlan {
         cpus: machine.cpus.as_ref().map_or_else(|| DEFAULT_CPUS.min(host.cpus), |cpus| cpus.value).max(1),
         memory_mib: machine.memory_mib.value,
         hostname: machine.hostname.clone().unwrap_or_else(|| machine.name.value.clone()),
-        mounts: plan_mounts(machine),
+        mounts: plan_mounts(project, machine),
         user: machine.user.as_ref().map_or_else(default_user, |user| user.value.clone()),
     }
 }
 
 /// Mounts parents first: by depth, then in file order. Tags are numbered in that order.
-fn plan_mounts(machine: &Machine) -> Vec<MountPlan> {
+fn plan_mounts(project: &Project, machine: &Machine) -> Vec<MountPlan> {
     let depth = |target: &str| target.split('/').filter(|part| !part.is_empty()).count();
     let mut mounts: Vec<_> = machine.mounts.iter().collect();
     mounts.sort_by_key(|mount| depth(mount.target.value.as_str()));
@@ -106,13 +110,18 @@ fn plan_mounts(machine: &Machine) -> Vec<MountPlan> {
         .map(|mount| MountPlan {
             target: mount.target.value.clone(),
             create: mount.create,
-            kind: plan_mount_kind(machine, &mount.kind, &mut tags),
+            kind: plan_mount_kind(project, machine, &mount.kind, &mut tags),
         })
         .collect()
 }
 
 /// Decides what a mount shows; a mount of the host takes the next of the `tags`.
-fn plan_mount_kind(machine: &Machine, kind: &MountKind, tags: &mut impl Iterator<Item = String>) -> MountPlanKind {
+fn plan_mount_kind(
+    project: &Project,
+    machine: &Machine,
+    kind: &MountKind,
+    tags: &mut impl Iterator<Item = String>,
+) -> MountPlanKind {
     let mut next_tag = || tags.next().unwrap_or_default();
     match kind {
         MountKind::Bind { source, is_file, readonly, owner, guest_owner, cache } => MountPlanKind::Bind {
@@ -120,7 +129,7 @@ fn plan_mount_kind(machine: &Machine, kind: &MountKind, tags: &mut impl Iterator
             source: source.value.clone(),
             is_file: *is_file,
             readonly: *readonly,
-            owner: plan_owner(&owner.value),
+            owner: plan_owner(project, &owner.value),
             guest_owner: guest_owner.as_ref().map(|user| user.value.clone()),
             cache: cache.value,
         },
@@ -133,16 +142,6 @@ fn plan_mount_kind(machine: &Machine, kind: &MountKind, tags: &mut impl Iterator
                 .map_or_else(default_user, |user| user.value.clone()),
         },
         MountKind::Tmpfs { size_mib } => MountPlanKind::Tmpfs { size_mib: size_mib.as_ref().map(|size| size.value) },
-    }
-}
-
-/// Names are not looked up yet: a plan of a file that says one is not made (0011), and none would be believed.
-fn plan_owner(owner: &Owner) -> OwnerPlan {
-    let nobody = OwnerPlan::Ids { uid: NOBODY, gid: NOBODY, groups: Vec::new() };
-    match owner {
-        Owner::Invoker => OwnerPlan::Invoker,
-        Owner::Guest => OwnerPlan::Guest,
-        Owner::Named(_) => nobody,
     }
 }
 

@@ -9,6 +9,7 @@ mod build;
 mod critical;
 mod graph;
 mod model;
+mod owners;
 mod render;
 mod selection;
 #[cfg(test)]

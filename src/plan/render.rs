@@ -101,7 +101,8 @@ fn render_machine(text: &mut String, machine: &MachinePlan, folder: Option<&Path
 fn mount_words(mount: &MountPlan, folder: Option<&Path>) -> String {
     let seen = |user: &String| format!(", seen as owned by {user}");
     match &mount.kind {
-        MountPlanKind::Bind { source, readonly, guest_owner, cache, .. } => {
+        MountPlanKind::Bind { source, is_file, readonly, guest_owner, cache, .. } => {
+            let what = if *is_file { "file " } else { "" };
             let mode = if *readonly { "read-only" } else { "writable" };
             let view = guest_owner.as_ref().map(seen).unwrap_or_default();
             let cached = match cache {
@@ -109,7 +110,7 @@ fn mount_words(mount: &MountPlan, folder: Option<&Path>) -> String {
                 Cache::Always => ", cached for ever",
                 Cache::Never => ", not cached",
             };
-            format!("{mode}, from {}{view}{cached}", shown(source, folder))
+            format!("{mode}, from {what}{}{view}{cached}", shown(source, folder))
         }
         MountPlanKind::Overlay { source, guest_owner, .. } => {
             format!("writable in the machine, over {}{}", shown(source, folder), seen(guest_owner))
@@ -165,8 +166,9 @@ fn json_mount(mount: &MountPlan) -> Value {
         set("source", source.to_string_lossy().into());
     }
     match &mount.kind {
-        MountPlanKind::Bind { owner, guest_owner, cache, .. } => {
+        MountPlanKind::Bind { is_file, owner, guest_owner, cache, .. } => {
             set("type", "bind".into());
+            set("is_file", (*is_file).into());
             set(
                 "owner",
                 match owner {

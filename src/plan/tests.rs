@@ -72,7 +72,16 @@ fn step(id: &str, machine: &str, needs: Option<&[&str]>) -> Step {
 fn project(machines: Vec<Machine>, steps: Vec<Step>, finally: Vec<Step>) -> Project {
     let folder = PathBuf::from("/code/acme");
     let env = ["A", "B", "C"].map(|name| (name.to_owned(), "file".to_owned())).into();
-    Project { name: "acme".to_owned(), folder, env, machines, steps, finally, gaps: ProjectGaps::default() }
+    Project {
+        name: "acme".to_owned(),
+        folder,
+        env,
+        machines,
+        steps,
+        finally,
+        owners: BTreeMap::new(),
+        gaps: ProjectGaps::default(),
+    }
 }
 
 fn host(cpus: u32) -> HostFacts {

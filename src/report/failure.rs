@@ -19,7 +19,8 @@ struct Failed {
     lines: Vec<String>,
     lines_are: &'static str,
     log: Option<String>,
-    step: Option<String>,
+    /// The step or machine that is to be selected to run it again.
+    again: String,
 }
 
 /// Keeps the last lines of everything that may fail, and what failed.
@@ -47,7 +48,7 @@ impl Failures {
                     lines: lines.unwrap_or_default(),
                     lines_are: "the end of its console",
                     log: None,
-                    step: None,
+                    again: machine.clone(),
                 });
             }
             Event::StepFinished { step, status, exit_code, cause, is_allowed, log, .. } => {
@@ -59,7 +60,7 @@ impl Failures {
                         lines: tail.map(|tail| tail.last(LINES_KEPT)).unwrap_or_default(),
                         lines_are: "its last lines",
                         log: log.clone(),
-                        step: Some(step.clone()),
+                        again: step.clone(),
                     });
                 }
             }
@@ -92,9 +93,7 @@ impl Failures {
             if let Some(log) = &failed.log {
                 let _ = writeln!(out, "  log:   {log}");
             }
-            if let Some(step) = &failed.step {
-                let _ = writeln!(out, "  again: {again} {step}");
-            }
+            let _ = writeln!(out, "  again: {again} {}", failed.again);
         }
         out
     }
@@ -168,7 +167,8 @@ mod tests {
         }));
         assert_eq!(
             failures.render(Style::plain(), "smolvm up"),
-            "\nmachine `build` failed: kernel: it panicked\n  the end of its console:\n  │ Kernel panic - not syncing\n"
+            "\nmachine `build` failed: kernel: it panicked\n  the end of its console:\n  │ Kernel panic - not syncing\n  \
+             again: smolvm up build\n"
         );
     }
 }

@@ -95,6 +95,11 @@ enum Body<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         log: Option<&'a str>,
     },
+    Ownership {
+        step: &'a str,
+        changed: u64,
+        linked: u64,
+    },
     Warning {
         text: &'a str,
     },
@@ -146,6 +151,7 @@ fn body(event: &Event) -> Body<'_> {
                 log: log.as_deref(),
             }
         }
+        Event::Ownership { step, changed, linked } => Body::Ownership { step, changed: *changed, linked: *linked },
         Event::Warning { text } => Body::Warning { text },
         Event::RunFinished { status, exit_code, cause, seconds, passed, failed, skipped, cached } => {
             Body::RunFinished {

@@ -256,6 +256,9 @@ impl Reporter for PlainReporter {
             }
             Event::Output { of, stream, bytes } => self.output(timed, of, *stream, bytes),
             Event::StepFinished { .. } => self.step_finished(timed),
+            Event::Ownership { step, changed, linked } => {
+                self.say(timed, &format!("step {step}: {}", words::ownership(*changed, *linked)));
+            }
             Event::Warning { text } => {
                 let word = self.options.stderr_style.warn("warning:");
                 self.say(timed, &format!("{word} {text}"));

@@ -96,6 +96,16 @@ pub(super) fn first_line(cause: Option<&str>) -> &str {
     cause.and_then(|cause| cause.lines().next()).unwrap_or("it ended when it should not have")
 }
 
+/// What a step's ownership pass did.
+pub(super) fn ownership(changed: u64, linked: u64) -> String {
+    let entries = if changed == 1 { "entry" } else { "entries" };
+    match linked {
+        0 => format!("gave {changed} {entries} to their owner"),
+        1 => format!("gave {changed} {entries} to their owner, left 1 file with other names alone"),
+        linked => format!("gave {changed} {entries} to their owner, left {linked} files with other names alone"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

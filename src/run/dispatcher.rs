@@ -72,6 +72,7 @@ impl Dispatcher {
             id: step.id.clone(),
             timeout: step.timeout,
             has_outputs: !step.outputs.is_empty(),
+            gives_files: step.chown.is_some(),
             memory: render_size(plan.machines[machine_of[index]].memory_mib),
         };
         let steps = plan.steps.iter().enumerate().map(step).map(|facts| Step::new(facts, limits)).collect();
@@ -189,6 +190,11 @@ impl Dispatcher {
                 StepEffect::Signal(signal) => self.actions.push(Action::SignalStep(step, signal)),
                 StepEffect::Terminate(grace) => self.actions.push(Action::Terminate(step, grace)),
                 StepEffect::CheckOutputs => self.actions.push(Action::CheckOutputs(step)),
+                StepEffect::GiveFiles => self.actions.push(Action::GiveFiles(step)),
+                StepEffect::Given(changed, linked) => {
+                    let step = self.facts.plan.steps[step].id.clone();
+                    self.emit(Event::Ownership { step, changed, linked });
+                }
                 StepEffect::Arm(timer, after) => self.actions.push(Action::Arm(timer, after)),
                 StepEffect::Warn(text) => self.emit(Event::Warning { text }),
                 StepEffect::KillMachine(cause) => {

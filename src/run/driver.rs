@@ -164,6 +164,7 @@ impl Driver {
                     self.workers.terminate(self.dispatcher.machine_of[step], step, grace);
                 }
                 Action::CheckOutputs(step) => self.workers.check_outputs(self.dispatcher.machine_of[step], step),
+                Action::GiveFiles(step) => self.workers.give_files(self.dispatcher.machine_of[step], step),
                 Action::Shutdown(machine, grace) => self.workers.shut_down(machine, grace),
                 Action::Kill(machine) => self.workers.kill(machine),
                 Action::Release(machine) => self.workers.release(machine),

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
 use super::input::{MachineInput, RunInput, StartFailure, StepInput};
-use super::provide::Shares;
+use super::provide::{Gift, GivenFiles, Shares};
 use super::worker::{chain, step_of};
 use crate::event::Stream as EventStream;
 use crate::guest::{
@@ -135,6 +135,28 @@ pub(super) async fn show_owner(
     shares.set_view(wanted.uid, wanted.gid).map_err(|error| failed(&error))?;
     session.refresh_shares().await.map_err(|error| failed(&error))?;
     Ok(wanted)
+}
+
+/// Begins to record what a step makes, where that is to be given to somebody and not declared.
+pub(super) fn record(shares: &dyn Shares, step: &StepPlan) -> Result<(), StartFailure> {
+    if step.chown.is_none() || !step.outputs.is_empty() {
+        return Ok(());
+    }
+    shares.record().map_err(|error| StartFailure {
+        exit_code: 125,
+        cause: format!("the file servers do not record what the step makes: {}", chain(&error)),
+    })
+}
+
+/// Gives what a step made to its owner.
+pub(super) fn give_files(
+    shares: Option<&dyn Shares>,
+    step: &StepPlan,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<GivenFiles, String> {
+    let (shares, (uid, gid)) = shares.zip(step.chown).ok_or("its machine is gone")?;
+    let outputs = step.outputs.iter().map(|output| output.as_str().to_owned()).collect();
+    shares.give(&Gift { uid, gid, outputs }, goes_on).map_err(|error| chain(&error))
 }
 
 /// How long a look at the sources of a machine may take.

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::options::Summary;
+use super::provide::GivenFiles;
 use super::provide::Pulled;
 use super::signals::Signal;
 use crate::engine::VmExit;
@@ -98,6 +99,8 @@ pub(super) enum StepInput {
     Exited(ExitStatus, bool),
     /// Which of its outputs are missing.
     Outputs(Result<Vec<String>, String>),
+    /// What it made was given to its owner, or could not be.
+    Given(Result<GivenFiles, String>),
     /// Its own time is up.
     TimeUp,
     /// It should have ended by now.
@@ -186,6 +189,8 @@ pub(super) enum Action {
     Terminate(usize, Duration),
     /// See whether the step's outputs are there.
     CheckOutputs(usize),
+    /// Give what the step made to its owner.
+    GiveFiles(usize),
     /// Power the machine off in order.
     Shutdown(usize, Duration),
     /// Kill the VM.

@@ -104,8 +104,8 @@ impl Log {
 
 fn render_bytes(count: u64) -> String {
     match count {
-        _ if count >= 1 << 30 && count % (1 << 30) == 0 => format!("{} GiB", count >> 30),
-        _ if count >= 1 << 20 && count % (1 << 20) == 0 => format!("{} MiB", count >> 20),
+        _ if count >= 1 << 30 && count.is_multiple_of(1 << 30) => format!("{} GiB", count >> 30),
+        _ if count >= 1 << 20 && count.is_multiple_of(1 << 20) => format!("{} MiB", count >> 20),
         _ => format!("{count} bytes"),
     }
 }

@@ -35,6 +35,6 @@ mod worker;
 pub use driver::run;
 pub use lock::{Holder, LockError, ProjectLock};
 pub use options::{Options, RunDeps, StepOutcome, Summary};
-pub use provide::{Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
+pub use provide::{Gift, GivenFiles, Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
 pub use signals::{Signal, signals};
 pub use state::{ProjectState, RunFolder, StateError};

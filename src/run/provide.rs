@@ -89,11 +89,47 @@ pub trait Shares: Send + Sync {
     /// Where its server cannot be reached.
     fn fix_view(&self, tag: &str, uid: u32, gid: u32) -> io::Result<()>;
 
+    /// Begins to record what the guest makes and changes in the writable shares with `owner: guest`, and forgets what
+    /// was recorded before.
+    ///
+    /// # Errors
+    /// Where a server cannot be reached.
+    fn record(&self) -> io::Result<()>;
+
+    /// Gives files of the writable shares with `owner: guest` to a user of the host. Called on a thread where it may
+    /// block; asks `goes_on` a few times a second, and ends with an error once that says no.
+    ///
+    /// # Errors
+    /// Where a server cannot be reached, or it is to end.
+    fn give(&self, gift: &Gift, goes_on: &dyn Fn() -> bool) -> io::Result<GivenFiles>;
+
     /// Says of a source that is no longer what the machine has mounted (removed, renamed, replaced or unmounted on the
     /// host) what, where, and what to do. Called on a thread where it may block.
     fn lost_source(&self) -> Option<String> {
         None
     }
+}
+
+/// What is given to whom when a step has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gift {
+    /// User of the host.
+    pub uid: u32,
+    /// Group of the host.
+    pub gid: u32,
+    /// Declared outputs, absolute paths or globs of the guest, with all below them; without any, what was recorded.
+    pub outputs: Vec<String>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GivenFiles {
+    /// Entries that were changed.
+    pub changed: u64,
+    /// Files left alone because they have more than one name.
+    pub linked: u64,
+    /// The first thing that could not be done, for people.
+    pub failure: Option<String>,
 }
 
 /// Why a machine could not be made ready.

@@ -1,12 +1,14 @@
 //! The life of one step.
 //!
 //! ```text
-//! Waiting ─begin─► Starting ─started─► Running ─ended with 0─► Checking ─► Done
-//!    │                │ could not         │ ended otherwise       (outputs)   ▲
-//!    │ skip           └───────────────────┼─────────────────────────────────►─┤
-//!    │                   time up, cancel  ▼                                   │
-//!    └──────────────────────────────────► Ending ─ended, or machine killed────┘
+//! Waiting ─begin─► Starting ─started─► Running ─ended with 0─► Checking ─► Giving ─► Done
+//!    │                │ could not         │ ended otherwise       (outputs)  (owner)    ▲
+//!    │ skip           └───────────────────┼──────────────────────────────────────────►─┤
+//!    │                   time up, cancel  ▼                                            │
+//!    └──────────────────────────────────► Ending ─ended, or machine killed─────────────┘
 //! ```
+//!
+//! Only a step with `chown` that ran is in `Giving`, however it ended; what comes of it changes an outcome that passed.
 //!
 //! A machine that is lost ends the step in any state. This module decides and does nothing: [`Step::on`] takes one
 //! input and returns what must be done next.
@@ -15,6 +17,7 @@ use std::time::Duration;
 
 use super::input::{CancelReason, EndStage, StepInput, Timer};
 use super::limits::{GRACE, TimeLimits};
+use super::provide::GivenFiles;
 use super::signals::Signal;
 use crate::event::StepStatus;
 use crate::guest::ExitStatus;
@@ -30,6 +33,8 @@ pub(super) enum StepState {
     Ending,
     /// Its outputs are looked for.
     Checking,
+    /// What it made is given to its owner; how it ended is known.
+    Giving,
     Done,
 }
 
@@ -50,6 +55,9 @@ pub(super) enum StepEffect {
     Signal(i32),
     Terminate(Duration),
     CheckOutputs,
+    GiveFiles,
+    /// So many entries were given, and so many left alone.
+    Given(u64, u64),
     Arm(Timer, Duration),
     /// The agent does not do what it is told.
     KillMachine(String),
@@ -65,6 +73,8 @@ pub(super) struct StepFacts {
     pub(super) id: String,
     pub(super) timeout: Option<Duration>,
     pub(super) has_outputs: bool,
+    /// Whether what it makes is given to somebody.
+    pub(super) gives_files: bool,
     /// Memory of its machine as the file says it.
     pub(super) memory: String,
 }
@@ -75,6 +85,8 @@ pub(super) struct Step {
     facts: StepFacts,
     state: StepState,
     end: Option<EndReason>,
+    /// Whether it may have made something that is still to be given.
+    owes_files: bool,
     outcome: Option<Outcome>,
     /// What became of a source of its machine, in words.
     lost: Option<String>,
@@ -94,7 +106,7 @@ use StepState as At;
 
 impl Step {
     pub(super) fn new(facts: StepFacts, limits: TimeLimits) -> Self {
-        Self { facts, state: At::Waiting, end: None, outcome: None, lost: None, limits }
+        Self { facts, state: At::Waiting, end: None, owes_files: false, outcome: None, lost: None, limits }
     }
 
     pub(super) fn state(&self) -> StepState {
@@ -102,7 +114,7 @@ impl Step {
     }
 
     pub(super) fn outcome(&self) -> Option<&Outcome> {
-        self.outcome.as_ref()
+        self.outcome.as_ref().filter(|_| self.state == At::Done)
     }
 
     /// Whether it occupies its machine.
@@ -125,6 +137,7 @@ impl Step {
         match (self.state, input) {
             (At::Waiting, In::Begin) => self.begin(),
             (At::Waiting | At::Done, _) => Vec::new(),
+            (At::Giving, input) => self.giving(input),
             (_, In::MachineLost(cause)) => self.machine_lost(cause),
             (_, In::SourceLost(cause)) => {
                 self.lost = Some(cause);
@@ -133,9 +146,13 @@ impl Step {
             (_, In::Cancel(reason)) => self.cancel(reason),
             (At::Starting, In::Started(Ok(()))) => {
                 self.state = At::Running;
+                self.owes_files = self.facts.gives_files;
                 self.end.clone().map_or_else(Vec::new, |end| self.start_ending(&end))
             }
-            (At::Ending, In::Started(Ok(()))) => vec![Do::Terminate(Duration::ZERO)],
+            (At::Ending, In::Started(Ok(()))) => {
+                self.owes_files = self.facts.gives_files;
+                vec![Do::Terminate(Duration::ZERO)]
+            }
             (At::Starting | At::Ending, In::Started(Err(failure))) => match self.end.clone() {
                 Some(end) => self.ended(&end, None),
                 None => self.finish_as(StepStatus::Failed, Some(failure.exit_code), Some(failure.cause)),
@@ -168,7 +185,10 @@ impl Step {
 
     fn cancel(&mut self, reason: CancelReason) -> Vec<StepEffect> {
         match reason {
-            CancelReason::Kill => self.finish_as(StepStatus::Canceled, None, None),
+            CancelReason::Kill => {
+                self.owes_files = false;
+                self.finish_as(StepStatus::Canceled, None, None)
+            }
             // A step that ended already only has its outputs looked for.
             _ if self.state == At::Checking => Vec::new(),
             CancelReason::FinallyTimeUp => {
@@ -211,6 +231,7 @@ impl Step {
             ExitStatus::Code(code) => code,
             ExitStatus::Signal(signal) => signal.saturating_add(128),
         };
+        self.owes_files = self.facts.gives_files;
         if let Some(end) = self.end.clone() {
             return self.ended(&end, Some(code));
         }
@@ -255,10 +276,43 @@ impl Step {
     }
 
     fn machine_lost(&mut self, cause: String) -> Vec<StepEffect> {
-        match self.end.clone() {
+        let warning = std::mem::take(&mut self.owes_files).then(|| self.not_given("its machine is gone"));
+        let end = match self.end.clone() {
             Some(end) => self.ended(&end, None),
             None => self.finish_as(StepStatus::Failed, Some(125), Some(cause)),
+        };
+        warning.into_iter().chain(end).collect()
+    }
+
+    fn not_given(&self, why: &str) -> StepEffect {
+        Do::Warn(format!("what step `{}` made was not given to its owner: {why}", self.facts.id))
+    }
+
+    /// How it ended is known. Only a second interrupt, and the loss of the machine, end the giving.
+    fn giving(&mut self, input: StepInput) -> Vec<StepEffect> {
+        let (given, problem) = match input {
+            In::Given(Ok(GivenFiles { changed, linked, failure })) => {
+                (Some(Do::Given(changed, linked)), failure.map(|failure| (1, failure)))
+            }
+            In::Given(Err(cause)) => (None, Some((125, cause))),
+            In::MachineLost(_) | In::Cancel(CancelReason::Kill) => {
+                (None, Some((125, "its machine is gone".to_owned())))
+            }
+            // The host's own work, bounded by what the step made: neither a time limit nor an interrupt cuts it short.
+            _ => return Vec::new(),
+        };
+        let mut effects: Vec<StepEffect> = given.into_iter().collect();
+        match (problem, &mut self.outcome) {
+            (Some((code, problem)), Some(outcome)) if outcome.status == StepStatus::Passed => {
+                let cause = Some(format!("what it made could not be given to its owner: {problem}"));
+                *outcome = Outcome { status: StepStatus::Failed, exit_code: Some(code), cause };
+            }
+            (Some((_, problem)), _) => effects.push(self.not_given(&problem)),
+            (None, _) => {}
         }
+        self.state = At::Done;
+        effects.push(Do::Done);
+        effects
     }
 
     /// It was ended, and now it has.
@@ -285,6 +339,10 @@ impl Step {
             Some(lost) => Outcome { status, exit_code, cause }.with_lost_source(lost),
             None => Outcome { status, exit_code, cause },
         });
+        if std::mem::take(&mut self.owes_files) {
+            self.state = At::Giving;
+            return vec![Do::GiveFiles];
+        }
         self.state = At::Done;
         vec![Do::Done]
     }
@@ -340,152 +398,4 @@ fn signal_name(number: i32) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::run::input::StartFailure;
-
-    fn step(timeout: Option<Duration>, has_outputs: bool) -> Step {
-        let facts = StepFacts { index: 0, id: "compile".to_owned(), timeout, has_outputs, memory: "1GiB".to_owned() };
-        Step::new(facts, TimeLimits::new(1))
-    }
-
-    fn running() -> Step {
-        let mut step = step(Some(Duration::from_secs(90)), false);
-        step.on(In::Begin);
-        step.on(In::Started(Ok(())));
-        step
-    }
-
-    fn outcome(step: &Step) -> (StepStatus, Option<i32>, &str) {
-        let outcome = step.outcome().expect("it is done");
-        (outcome.status, outcome.exit_code, outcome.cause.as_deref().unwrap_or(""))
-    }
-
-    #[test]
-    fn the_end_of_the_process_decides() {
-        let cases = [
-            (ExitStatus::Code(0), false, (StepStatus::Passed, Some(0), "")),
-            (ExitStatus::Code(3), false, (StepStatus::Failed, Some(3), "")),
-            (ExitStatus::Signal(11), false, (StepStatus::Failed, Some(139), "killed by SIGSEGV")),
-            (ExitStatus::Signal(9), true, (StepStatus::Failed, Some(137), "out of memory (memory: 1GiB)")),
-        ];
-        for (status, is_out_of_memory, expected) in cases {
-            let mut step = running();
-            assert_eq!(step.on(In::Exited(status, is_out_of_memory)), [Do::Done]);
-            assert_eq!(outcome(&step), expected);
-        }
-    }
-
-    #[test]
-    fn an_end_that_comes_before_the_news_of_the_start_counts() {
-        let mut step = step(None, false);
-        step.on(In::Begin);
-        step.on(In::Exited(ExitStatus::Code(0), false));
-        assert_eq!(step.on(In::Started(Ok(()))), []);
-        assert_eq!(outcome(&step), (StepStatus::Passed, Some(0), ""));
-    }
-
-    #[test]
-    fn a_missing_output_fails_a_step_that_ended_with_0() {
-        let mut step = step(None, true);
-        step.on(In::Begin);
-        step.on(In::Started(Ok(())));
-        assert!(step.on(In::Exited(ExitStatus::Code(0), false)).contains(&Do::CheckOutputs));
-        step.on(In::Outputs(Ok(vec!["/output/app".to_owned()])));
-        assert_eq!(outcome(&step), (StepStatus::Failed, Some(1), "output is missing: `/output/app`"));
-    }
-
-    #[test]
-    fn a_program_that_is_not_there_is_127() {
-        let mut step = step(None, false);
-        step.on(In::Begin);
-        step.on(In::Started(Err(StartFailure { exit_code: 127, cause: "no program `cargo`".to_owned() })));
-        assert_eq!(outcome(&step), (StepStatus::Failed, Some(127), "no program `cargo`"));
-    }
-
-    #[test]
-    fn time_up_ends_the_whole_step_and_then_its_machine() {
-        let mut step = running();
-        let ending = step.on(In::TimeUp);
-        let timer = Timer::StepEnd(0, EndStage::Terminated);
-        assert_eq!(ending, [Do::Terminate(GRACE), Do::Arm(timer, Duration::from_secs(15))]);
-        let overdue = step.on(In::Overdue(EndStage::Terminated));
-        assert_eq!(overdue, [Do::KillMachine("the agent did not end step `compile`".to_owned())]);
-        step.on(In::MachineLost("killed".to_owned()));
-        assert_eq!(outcome(&step), (StepStatus::TimedOut, Some(124), "its time is up (timeout: 1m30s)"));
-    }
-
-    #[test]
-    fn an_interrupted_step_gets_sigint_and_after_the_grace_is_killed() {
-        let mut step = running();
-        let cancel = step.on(In::Cancel(CancelReason::Interrupt));
-        assert_eq!(cancel, [Do::Signal(2), Do::Arm(Timer::StepEnd(0, EndStage::Interrupted), GRACE)]);
-        let overdue = step.on(In::Overdue(EndStage::Interrupted));
-        assert_eq!(overdue[0], Do::Terminate(Duration::ZERO));
-        step.on(In::Exited(ExitStatus::Signal(9), false));
-        assert_eq!(outcome(&step), (StepStatus::Canceled, Some(137), ""));
-    }
-
-    #[test]
-    fn a_step_that_is_canceled_while_it_starts_is_ended_when_it_has_started() {
-        let mut step = step(None, false);
-        step.on(In::Begin);
-        assert!(matches!(step.on(In::Cancel(CancelReason::Interrupt))[..], [Do::Arm(..)]));
-        assert_eq!(step.on(In::Started(Ok(())))[0], Do::Signal(2));
-    }
-
-    #[test]
-    fn an_agent_that_never_starts_a_step_ends_its_machine() {
-        let mut silent = step(None, false);
-        let timer = Timer::StepEnd(0, EndStage::Unstarted);
-        assert_eq!(silent.on(In::Begin), [Do::Exec, Do::Arm(timer, Duration::from_secs(30))]);
-        let cause = "the agent did not start step `compile` within 30s".to_owned();
-        assert_eq!(silent.on(In::Overdue(EndStage::Unstarted)), [Do::KillMachine(cause)]);
-        // It runs, or its outputs are looked for: the time of its start is no longer of interest.
-        assert_eq!(running().on(In::Overdue(EndStage::Unstarted)), []);
-    }
-
-    #[test]
-    fn a_lost_machine_fails_the_step_with_125() {
-        let mut step = running();
-        step.on(In::MachineLost("machine `build`: the guest powered off".to_owned()));
-        assert_eq!(outcome(&step), (StepStatus::Failed, Some(125), "machine `build`: the guest powered off"));
-    }
-
-    #[test]
-    fn a_step_whose_source_was_lost_does_not_pass() {
-        let lost = || In::SourceLost("`/out` was removed".to_owned());
-        let ends = [
-            (ExitStatus::Code(0), (125, "`/out` was removed")),
-            (ExitStatus::Code(3), (3, "exit code 3, and `/out` was removed")),
-            (ExitStatus::Signal(11), (139, "killed by SIGSEGV; `/out` was removed")),
-        ];
-        for (status, (code, cause)) in ends {
-            let mut step = running();
-            assert_eq!(step.on(lost()), []);
-            step.on(In::Exited(status, false));
-            assert_eq!(outcome(&step), (StepStatus::Failed, Some(code), cause));
-        }
-        let mut checked = step(None, true);
-        checked.on(In::Begin);
-        checked.on(In::Started(Ok(())));
-        checked.on(lost());
-        checked.on(In::Exited(ExitStatus::Code(0), false));
-        checked.on(In::Outputs(Ok(Vec::new())));
-        assert_eq!(outcome(&checked), (StepStatus::Failed, Some(125), "`/out` was removed"));
-    }
-
-    #[test]
-    fn a_second_interrupt_waits_for_nothing() {
-        let mut step = running();
-        step.on(In::Cancel(CancelReason::Interrupt));
-        assert_eq!(step.on(In::Cancel(CancelReason::Kill)), [Do::Done]);
-        assert_eq!(outcome(&step).0, StepStatus::Canceled);
-    }
-
-    #[test]
-    fn durations_read_as_in_the_file() {
-        assert_eq!(duration(Duration::from_millis(3_661_500)), "1h1m1s500ms");
-        assert_eq!(duration(Duration::ZERO), "0s");
-    }
-}
+mod tests;

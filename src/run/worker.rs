@@ -60,6 +60,8 @@ struct Held {
     shares: Option<Arc<dyn Shares>>,
     dial: Option<Arc<dyn Dial>>,
     view: View,
+    /// Whether it was let go of; for whoever works on what it held.
+    is_released: Arc<AtomicBool>,
 }
 
 /// What the engine needs, once.
@@ -241,6 +243,10 @@ impl Workers {
                 workers.send_step(step, StepInput::Started(Err(failure))).await;
                 return;
             }
+            if let Err(failure) = guest_work::record(&*shares, plan) {
+                workers.send_step(step, StepInput::Started(Err(failure))).await;
+                return;
+            }
             let started = match guest_work::show_owner(&session, &*shares, plan, view, has_view).await {
                 Ok(view) => {
                     workers.slots[machine].lock().view = view;
@@ -278,6 +284,22 @@ impl Workers {
         });
     }
 
+    /// Not a task of the machine: it is told when the machine is let go of, and lets go of the file servers itself.
+    pub(super) fn give_files(self: &Arc<Self>, machine: usize, step: usize) {
+        let workers = Arc::clone(self);
+        let (shares, is_released) = {
+            let held = self.slots[machine].lock();
+            (held.shares.clone(), Arc::clone(&held.is_released))
+        };
+        tokio::task::spawn_blocking(move || {
+            let goes_on = || !is_released.load(Ordering::Relaxed);
+            let result = guest_work::give_files(shares.as_deref(), &workers.plan.steps[step], &goes_on);
+            drop(shares);
+            // The run may be over.
+            let _ = workers.inbox.blocking_send(RunInput::Step(step, StepInput::Given(result)));
+        });
+    }
+
     pub(super) fn shut_down(self: &Arc<Self>, machine: usize, grace: Duration) {
         let workers = Arc::clone(self);
         self.spawn(machine, async move {
@@ -300,6 +322,7 @@ impl Workers {
     /// Lets go of everything that a machine holds.
     pub(super) fn release(&self, machine: usize) {
         let mut held = std::mem::take(&mut *self.slots[machine].lock());
+        held.is_released.store(true, Ordering::Relaxed);
         for task in &held.tasks {
             task.abort();
         }

@@ -19,7 +19,7 @@ use crate::sys::credentials::act_as;
 
 use super::nodes::FileKey;
 use super::rules::errno;
-use super::tree::{Tree, fd_name, host_flags, key_of, stat_fd, stat_name};
+use super::tree::{Tree, fd_name, host_flags, key_of, stat_name};
 
 /// What a change of names does to the file that had the name.
 struct Victim {
@@ -159,17 +159,12 @@ impl Tree {
         }
     }
 
-    pub(super) fn set_size(&self, node: u64, handle: Option<u64>, size: u64, kill_set_id: bool) -> io::Result<()> {
-        let resize = |file: &File| {
-            if kill_set_id {
-                drop_set_ids(file)?;
-            }
-            Ok(ftruncate(file, size)?)
-        };
+    pub(super) fn set_size(&self, node: u64, handle: Option<u64>, size: u64) -> io::Result<()> {
         match handle {
-            Some(handle) => resize(&self.handle(node, handle)?.file),
-            None => resize(&self.open_node(node, libc::O_WRONLY.cast_unsigned())?),
+            Some(handle) => ftruncate(&self.handle(node, handle)?.file, size)?,
+            None => ftruncate(self.open_node(node, libc::O_WRONLY.cast_unsigned())?, size)?,
         }
+        Ok(())
     }
 
     pub(super) fn set_owner(
@@ -241,23 +236,6 @@ pub(super) fn as_maker<T>(maker: Context, make: impl FnOnce() -> io::Result<T>) 
     }
     let _acting = act_as(uid, gid)?;
     make()
-}
-
-/// The guest's kernel does not say whether it would keep the bits: only its root does.
-pub(super) fn drop_set_ids_for(who: Context, file: &File) -> io::Result<()> {
-    if who.uid.is_root() { Ok(()) } else { drop_set_ids(file) }
-}
-
-/// What the kernel does where somebody without the right to keep them writes: no set-id bits on what was changed.
-pub(super) fn drop_set_ids(file: &File) -> io::Result<()> {
-    let mode = u32::from(stat_fd(file)?.stx_mode);
-    // Without the right of the group to run it, the bit of the group is no right of anybody.
-    let group = if mode & 0o010 != 0 { libc::S_ISGID } else { 0 };
-    let dropped = mode & (libc::S_ISUID | group);
-    if dropped != 0 {
-        fchmod(file, mode_of(mode & !dropped))?;
-    }
-    Ok(())
 }
 
 /// The permission bits of a guest's mode.

@@ -177,8 +177,8 @@ fn host_tree() -> Result<OwnedFd, ConfineError> {
 /// Gives up all that serving the tree does not need. `bond` is the descriptor whose other end only the parent holds.
 pub(super) fn give_up_rights(spec: &ShareSpec, bond: impl AsFd) -> Result<(), ConfineError> {
     let is_writable = spec.tree.is_writable();
-    // Root in the guest reads and writes the owner's own files whatever their modes. CAP_FSETID only where the guest's
-    // ids are taken: without it the kernel drops set-id bits of files that are written.
+    // Root in the guest reads and writes the owner's own files whatever their modes. CAP_FSETID, to give such bits,
+    // only where the guest's ids are taken.
     let kept = match spec.tree {
         ShareTree::HostRoot => CapabilitySet::empty(),
         _ if !is_writable => CapabilitySet::DAC_READ_SEARCH,

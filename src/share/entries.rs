@@ -14,6 +14,8 @@ pub(crate) struct Entries {
     tree: Arc<Tree>,
     batch: ReadDir<Vec<u8>>,
     folder: u64,
+    /// The device of what is in the folder, but for what is mounted there.
+    device: u64,
     is_public_only: bool,
     next: Option<Named>,
     shown: Option<Named>,
@@ -31,7 +33,8 @@ struct Named {
 impl Entries {
     /// Filters a batch of the folder with this node id, and goes to its first entry.
     pub(crate) fn new(tree: Arc<Tree>, batch: ReadDir<Vec<u8>>, folder: u64, is_public_only: bool) -> Self {
-        let mut entries = Self { tree, batch, folder, is_public_only, next: None, shown: None, end: 0 };
+        let device = tree.device(folder);
+        let mut entries = Self { tree, batch, folder, device, is_public_only, next: None, shown: None, end: 0 };
         entries.advance();
         entries
     }
@@ -45,7 +48,8 @@ impl Entries {
         self.next = None;
         while let Some(entry) = self.batch.next() {
             self.end = entry.offset;
-            let named = Named { ino: entry.ino, offset: entry.offset, kind: entry.type_, name: entry.name.to_owned() };
+            let ino = self.tree.shown_inode(self.device, entry.ino);
+            let named = Named { ino, offset: entry.offset, kind: entry.type_, name: entry.name.to_owned() };
             if !self.is_public_only || self.is_shown(&named) {
                 self.next = Some(named);
                 return;

@@ -45,12 +45,6 @@ impl ShareFs {
         if self.rules.is_literal { asking } else { owner() }
     }
 
-    /// Without CAP_FSETID, which only a server has that takes the guest's ids, the host's kernel drops set-id bits by
-    /// itself.
-    fn kills_set_id(&self, asked: bool) -> bool {
-        asked && self.rules.is_literal
-    }
-
     /// Something new, or a new name.
     fn made(&self, entry: Entry) -> Entry {
         self.inner.note(entry.inode);
@@ -240,9 +234,10 @@ impl FileSystem for ShareFs {
         self.inner.link(owner(), inode, parent, name).map(|entry| self.made(entry))
     }
 
-    fn open(&self, _: Context, inode: u64, kill_set_id: bool, flags: u32) -> io::Result<(Option<u64>, OpenOptions)> {
+    fn open(&self, _: Context, inode: u64, _kill_set_id: bool, flags: u32) -> io::Result<(Option<u64>, OpenOptions)> {
         self.check_shown(inode)?;
-        let opened = self.inner.open(owner(), inode, self.kills_set_id(kill_set_id), flags)?;
+        // In a user namespace nobody has the right to keep set-id bits: the host's kernel drops them by itself.
+        let opened = self.inner.open(owner(), inode, false, flags)?;
         if flags & libc::O_TRUNC.cast_unsigned() != 0 {
             self.inner.note(inode);
         }
@@ -255,7 +250,7 @@ impl FileSystem for ShareFs {
         parent: u64,
         name: &CStr,
         mode: u32,
-        kill_set_id: bool,
+        _kill_set_id: bool,
         flags: u32,
         umask: u32,
         _: Extensions,
@@ -265,9 +260,9 @@ impl FileSystem for ShareFs {
             // The inner one would open a file that is there and not shown.
             return Err(errno(libc::EROFS));
         }
-        let (maker, mode, kill) = (self.maker(who), self.rules.new_mode(mode), self.kills_set_id(kill_set_id));
+        let (maker, mode) = (self.maker(who), self.rules.new_mode(mode));
         let (entry, handle, options) =
-            self.inner.create(maker, parent, name, mode, kill, flags, umask, Extensions::default())?;
+            self.inner.create(maker, parent, name, mode, false, flags, umask, Extensions::default())?;
         Ok((self.made(entry), handle, options))
     }
 
@@ -281,12 +276,11 @@ impl FileSystem for ShareFs {
         offset: u64,
         lock_owner: Option<u64>,
         is_delayed: bool,
-        kill_set_id: bool,
+        _kill_set_id: bool,
         flags: u32,
     ) -> io::Result<usize> {
-        let kill = self.kills_set_id(kill_set_id);
         let written =
-            self.inner.write(owner(), inode, handle, reader, size, offset, lock_owner, is_delayed, kill, flags);
+            self.inner.write(owner(), inode, handle, reader, size, offset, lock_owner, is_delayed, false, flags);
         self.changed(inode, written)
     }
 

@@ -39,4 +39,4 @@ pub use serve::{confined_main, serve_main};
 pub use source::{ShareSource, SourceLoss};
 pub use spawn::{OnDeath, ShareHandle, spawn_share, spawn_share_from};
 pub use spec::{Makers, Rights, ShareCache, ShareError, ShareSpec, ShareTree};
-pub use wire::Given;
+pub use wire::{Given, Outputs};

@@ -28,7 +28,7 @@ use super::nodes::FileKey;
 use super::recorder::{Mark, Marks, RECORDED_MAX};
 use super::single::{LINKS_MAX, plain_name};
 use super::tree::{Tree, fd_name, key_of, stat_fd, stat_name};
-use super::wire::Given;
+use super::wire::{Given, Outputs};
 use wanted::{Pattern, Wanted, literal};
 
 /// Deepest folder below a share that is entered; each on the way holds a descriptor.
@@ -59,20 +59,18 @@ pub(super) struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    /// Gives what these patterns match, and all below it. Patterns are relative to the share's root; an empty one is
-    /// the root, and where one file is served that file.
+    /// Gives what these patterns match, and all below it.
     ///
     /// # Errors
     /// What `tick` gives, which is called now and then and so ends the pass.
-    pub(super) fn give_outputs(
-        self,
-        outputs: &[String],
-        tick: &mut dyn FnMut() -> io::Result<()>,
-    ) -> io::Result<Given> {
+    pub(super) fn give_outputs(self, outputs: &Outputs, tick: &mut dyn FnMut() -> io::Result<()>) -> io::Result<Given> {
+        let patterns: Vec<Pattern<'_>> = outputs.patterns.iter().map(|pattern| Pattern::parse(pattern)).collect();
+        let here = Wanted::of(&patterns).below_path(&outputs.target);
         let mut pass = Pass::new(self.tree, self.owner, None, tick);
         match self.file_names()? {
-            None => pass.walk(Wanted::of(&outputs.iter().map(|output| Pattern::parse(output)).collect::<Vec<_>>()))?,
-            Some(names) if outputs.iter().any(String::is_empty) => pass.walk(Wanted::of(&names_only(&names)))?,
+            None if here.is_nothing() => {}
+            None => pass.walk(here)?,
+            Some(names) if here.is_complete() => pass.walk(Wanted::of(&names_only(&names)))?,
             Some(_) => {}
         }
         Ok(pass.given)

@@ -20,9 +20,9 @@ use virtiofsd::oslib::WritevFlags;
 use virtiofsd::read_dir::ReadDir;
 use virtiofsd::soft_idmap::Id;
 
-use super::changes::{as_maker, drop_set_ids, drop_set_ids_for, mode_of};
+use super::changes::{as_maker, mode_of};
 use super::nodes::Reach;
-use super::rules::errno;
+use super::rules::{check_offset, errno};
 use super::spec::ShareCache;
 use super::tree::{Tree, fd_name, host_flags, lock, stat_fd};
 
@@ -88,7 +88,7 @@ impl FileSystem for Tree {
             self.set_mode(node, handle, attr.mode)?;
         }
         if valid.contains(SetattrValid::SIZE) {
-            self.set_size(node, handle, attr.size, valid.contains(SetattrValid::KILL_SUIDGID))?;
+            self.set_size(node, handle, attr.size)?;
         }
         if valid.intersects(SetattrValid::ATIME | SetattrValid::MTIME) {
             self.set_times(node, handle, &attr, valid)?;
@@ -174,15 +174,12 @@ impl FileSystem for Tree {
         self.look_up(parent, name)
     }
 
-    fn open(&self, _: Context, node: u64, kill_set_id: bool, flags: u32) -> io::Result<(Option<u64>, OpenOptions)> {
+    fn open(&self, _: Context, node: u64, _kill_set_id: bool, flags: u32) -> io::Result<(Option<u64>, OpenOptions)> {
         let asked = host_flags(flags);
         if asked & libc::O_ACCMODE != libc::O_RDONLY || asked & libc::O_TRUNC != 0 {
             self.check_writable()?;
         }
         let file = self.open_node(node, flags)?;
-        if asked & libc::O_TRUNC != 0 && kill_set_id {
-            drop_set_ids(&file)?;
-        }
         let handle = self.add_handle(node, file)?;
         Ok((Some(handle), self.options(false)))
     }
@@ -193,14 +190,14 @@ impl FileSystem for Tree {
         parent: u64,
         name: &CStr,
         mode: u32,
-        kill_set_id: bool,
+        _kill_set_id: bool,
         flags: u32,
         _umask: u32,
         _: Extensions,
     ) -> io::Result<(Entry, Option<u64>, OpenOptions)> {
         let Some(file) = self.make_file(context, parent, name, mode, flags)? else {
             let entry = self.look_up(parent, name)?;
-            let opened = self.open(context, entry.inode, kill_set_id, flags);
+            let opened = self.open(context, entry.inode, false, flags);
             let (handle, options) = opened.inspect_err(|_| self.forget(context, entry.inode, 1))?;
             return Ok((entry, handle, options));
         };
@@ -220,6 +217,7 @@ impl FileSystem for Tree {
         _lock_owner: Option<u64>,
         _flags: u32,
     ) -> io::Result<usize> {
+        check_offset(offset)?;
         let size = usize::try_from(size).map_err(io::Error::other)?;
         writer.read_from_file_at(&self.handle(node, handle)?.file, size, offset, None)
     }
@@ -234,14 +232,12 @@ impl FileSystem for Tree {
         offset: u64,
         _lock_owner: Option<u64>,
         is_delayed: bool,
-        kill_set_id: bool,
+        _kill_set_id: bool,
         flags: u32,
     ) -> io::Result<usize> {
         self.check_writable()?;
+        check_offset(offset)?;
         let handle = self.handle(node, handle)?;
-        if kill_set_id {
-            drop_set_ids(&handle.file)?;
-        }
         let size = usize::try_from(size).map_err(io::Error::other)?;
         // A delayed write comes from a mapping and knows its place.
         let is_append = !is_delayed && host_flags(flags) & libc::O_APPEND != 0;
@@ -276,11 +272,10 @@ impl FileSystem for Tree {
         self.sync()
     }
 
-    fn fallocate(&self, who: Context, node: u64, handle: u64, mode: u32, offset: u64, length: u64) -> io::Result<()> {
+    fn fallocate(&self, _: Context, node: u64, handle: u64, mode: u32, offset: u64, length: u64) -> io::Result<()> {
         self.check_writable()?;
         let mode = FallocateFlags::from_bits_retain(mode);
         let handle = self.handle(node, handle)?;
-        drop_set_ids_for(who, &handle.file)?;
         Ok(fallocate(&handle.file, mode, offset, length)?)
     }
 
@@ -361,7 +356,7 @@ impl FileSystem for Tree {
 
     fn copyfilerange(
         &self,
-        who: Context,
+        _: Context,
         node_in: u64,
         handle_in: u64,
         offset_in: u64,
@@ -375,7 +370,6 @@ impl FileSystem for Tree {
         let (from, to) = (self.handle(node_in, handle_in)?, self.handle(node_out, handle_out)?);
         let (mut offset_in, mut offset_out) = (offset_in, offset_out);
         let length = usize::try_from(length).map_err(io::Error::other)?;
-        drop_set_ids_for(who, &to.file)?;
         Ok(copy_file_range(&from.file, Some(&mut offset_in), &to.file, Some(&mut offset_out), length)?)
     }
 }

@@ -74,6 +74,11 @@ pub(crate) fn check_name(name: &CStr) -> io::Result<()> {
     }
 }
 
+/// Refuses an offset that no file has: the library would not survive it.
+pub(crate) fn check_offset(offset: u64) -> io::Result<()> {
+    i64::try_from(offset).map(drop).map_err(|_| errno(libc::EINVAL))
+}
+
 /// Keeps from a list of attribute names, each ended by a zero byte, those that [`Rules::check_xattr`] lets through.
 pub(crate) fn user_xattrs(names: &[u8]) -> Vec<u8> {
     names.split_inclusive(|byte| *byte == 0).filter(|name| name.starts_with(b"user.")).flatten().copied().collect()

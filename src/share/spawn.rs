@@ -19,7 +19,7 @@ use crate::sys::socket::connected_listener;
 
 use super::source::ShareSource;
 use super::spec::{ShareError, ShareSpec};
-use super::wire::{Answer, Ask, CONTROL_FD, Given, LISTENER_FD, Report, SPEC_FD, ask, receive_report};
+use super::wire::{Answer, Ask, CONTROL_FD, Given, LISTENER_FD, Outputs, Report, SPEC_FD, ask, receive_report};
 
 /// How long a server may take to say that it is ready.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -64,17 +64,16 @@ impl ShareHandle {
         self.ask(&Ask::Record, || true).map(drop)
     }
 
-    /// Gives files to a user of the host: what the patterns match, relative to the share, and all below; without
-    /// patterns what was recorded, which ends the recording. Asks `goes_on` a few times a second; once it says no, the
-    /// server is of no use any more. The server must have root's rights.
+    /// Gives files to a user of the host: what the patterns match, and all below; without them what was recorded,
+    /// which ends the recording. Asks `goes_on` a few times a second; once it says no, the server is of no use any
+    /// more. The server must have root's rights.
     pub fn give(
         &self,
         uid: u32,
         gid: u32,
-        outputs: Option<&[String]>,
+        outputs: Option<Outputs>,
         goes_on: impl FnMut() -> bool,
     ) -> io::Result<Given> {
-        let outputs = outputs.map(<[String]>::to_vec);
         let answer = self.ask(&Ask::Give { uid, gid, outputs }, goes_on);
         match answer {
             Ok(Answer::Given(given)) => return Ok(given),

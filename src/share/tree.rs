@@ -289,8 +289,13 @@ impl Tree {
         }
     }
 
+    /// The device of a node, or of the root where there is no such node.
+    pub(crate) fn device(&self, node: u64) -> u64 {
+        self.nodes().key(node).map_or(self.root_key.device, |key| key.device)
+    }
+
     /// One device has one numbering of its inodes; the guest sees all of them as one.
-    fn shown_inode(&self, device: u64, inode: u64) -> u64 {
+    pub(crate) fn shown_inode(&self, device: u64, inode: u64) -> u64 {
         if device == self.root_key.device {
             return inode;
         }
@@ -350,7 +355,9 @@ fn device_of(stat: &Statx) -> u64 {
 
 pub(super) fn key_of(stat: &Statx) -> FileKey {
     let born = stat.stx_btime;
-    let has_birth = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
+    // Without a disk of its own a file system gives no number out twice, as btrfs and tmpfs, or tells another birth once
+    // a file of a lower layer is changed, as overlayfs.
+    let has_birth = stat.stx_dev_major != 0 && StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
     let birth = if has_birth { i128::from(born.tv_sec) * 1_000_000_000 + i128::from(born.tv_nsec) } else { 0 };
     FileKey { device: device_of(stat), inode: stat.stx_ino, mount: stat.stx_mnt_id, birth }
 }

@@ -68,9 +68,18 @@ pub(super) enum Ask {
         uid: u32,
         /// Group.
         gid: u32,
-        /// Patterns below the share's root; without them what was recorded, which ends the recording.
-        outputs: Option<Vec<String>>,
+        /// What is wanted; without it what was recorded, which ends the recording.
+        outputs: Option<Outputs>,
     },
+}
+
+/// Declared outputs, as the guest sees them.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Outputs {
+    /// Where the share is mounted in the guest, absolute.
+    pub target: String,
+    /// Absolute paths or globs of the guest; those that lie elsewhere are passed over.
+    pub patterns: Vec<String>,
 }
 
 /// What the server says to it.

@@ -48,6 +48,11 @@ fn forget_boot_files(world: &World) {
 fn kill_often(who: Who, seed: u64, count: usize) {
     let world = World::new(who);
     project(&world);
+    let undeclared = || {
+        let files = world.project_files().into_iter();
+        files.filter(|(path, _)| !path.ends_with("out/file")).collect::<Vec<_>>()
+    };
+    let before = undeclared();
     let (mut chance, start) = (Chance(seed), Instant::now());
     assert_eq!(world.up(&[]).finish().code, Some(0));
     let whole = start.elapsed();
@@ -69,6 +74,7 @@ fn kill_often(who: Who, seed: u64, count: usize) {
     assert!(marks > 0, "no run said that one before it was killed");
     world.assert_nothing_stays();
     assert_eq!(world.up(&[]).finish().stderr.matches("was killed").count(), 0);
+    assert_eq!(undeclared(), before);
     assert!(world.files("cache").keys().all(|path| !path.to_string_lossy().contains("/.new-")), "left in the cache");
 }
 

@@ -6,7 +6,10 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
-use crate::running::Live;
+use rustix::process::Signal;
+
+use crate::invoker::is_root;
+use crate::running::{Live, signal};
 use crate::support::machines;
 use crate::world::{Who, World, as_everyone};
 
@@ -91,8 +94,9 @@ fn reach(world: &World, live: &mut Live, phase: &str) {
 }
 
 #[test]
-fn a_download_that_is_killed_is_swept_by_the_next_run() {
+fn a_download_that_is_killed_is_swept_by_the_next_command() {
     as_everyone(|who| {
+        let verb = if who == Who::Ordinary { "check" } else { "doctor" };
         let mut world = World::without_kernel(who);
         world.project("", "steps:\n  - run: [\"true\"]\n");
         world.make_folder("bin");
@@ -114,16 +118,46 @@ fn a_download_that_is_killed_is_swept_by_the_next_run() {
         first.kill();
         world.assert_only_state_stays();
         assert_eq!(scratch_folders(), left);
+        let output = world.command(&[verb]).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let note = format!("note: cleared `{}`, which a killed run left\n", world.cache().join(&left[0]).display());
+        assert!(stderr.contains(&note) && scratch_folders().is_empty(), "{stderr}");
 
         let mut second = world.up(&[]);
         second.until("a tool", |event| event["event"] == "progress");
         let fresh = scratch_folders();
-        assert!(fresh.len() == 1 && fresh != left, "{fresh:?}");
+        assert_eq!(fresh.len(), 1, "{fresh:?}");
         second.signal(rustix::process::Signal::INT);
         let ended = second.finish();
         assert!(ended.stderr.contains("was killed before its end; cleared what it left"), "{}", ended.stderr);
         world.assert_nothing_stays();
     });
+}
+
+#[test]
+fn whichever_process_of_a_run_is_killed_nothing_of_it_stays() {
+    let Some(_machines) = machines() else { return };
+    let world = World::new(if is_root() { Who::Ordinary } else { Who::Ourselves });
+    project(&world);
+    let before = undeclared(&world);
+    for (words, cause) in [
+        ("guest=", "the engine ended: qemu was ended by signal 9"),
+        ("__share root", "the file server of root (the host's root) died: "),
+        ("__share share1", "/project/out`) died: "),
+    ] {
+        let mut live = world.up(&[]);
+        live.until_output("step-here");
+        let processes = world.processes();
+        // Of a file server the first process is the one that smolvm started.
+        let (pid, _) = processes.iter().find(|(_, line)| line.contains(words)).unwrap();
+        signal(u32::try_from(*pid).unwrap(), Signal::KILL);
+        let ended = live.finish();
+        ended.assert_run("failed", 125, cause);
+        world.assert_nothing_stays();
+    }
+    let mut after = undeclared(&world);
+    after.retain(|(path, _)| *path != world.place("project/out/copy"));
+    assert_eq!(after, before);
 }
 
 #[test]

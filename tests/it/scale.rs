@@ -4,12 +4,12 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use smolvm::config::{FileRequest, LoadRequest, Loaded, MemoryFiles, Mode, load};
+use smolvm::config::{FileRequest, Files, LoadRequest, Loaded, MemoryFiles, Mode, load, mend};
 
 /// Far above what an unoptimised build takes on a slow computer, far below what pairs of all mounts would take.
 const LIMIT: Duration = Duration::from_secs(20);
 
-fn load_text(text: &str) -> Loaded {
+fn in_time<T>(text: &str, work: fn(LoadRequest, &dyn Files) -> T) -> T {
     let files = MemoryFiles::new().folder("/project/src").folder("/project/out").file("/project/smolvm.yaml", text);
     let request = LoadRequest {
         files: vec![FileRequest::Path(PathBuf::from("/project/smolvm.yaml"))],
@@ -18,9 +18,13 @@ fn load_text(text: &str) -> Loaded {
         name: None,
     };
     let started = Instant::now();
-    let loaded = load(request, &files);
+    let done = work(request, &files);
     assert!(started.elapsed() < LIMIT, "took {:?}", started.elapsed());
-    loaded
+    done
+}
+
+fn load_text(text: &str) -> Loaded {
+    in_time(text, load)
 }
 
 /// 1,000 machines with ten mounts each, and a step in each with these needs.
@@ -81,4 +85,27 @@ fn a_step_that_needs_the_last_of_thousands_is_one_cycle() {
     text.push_str("  - { id: last, run: x }\n");
     let loaded = load_text(&text);
     assert_eq!(loaded.diagnostics.iter().filter(|found| found.code.0 == 205).count(), 1);
+}
+
+#[test]
+fn one_line_of_ten_thousand_repeats_is_mended_at_once() {
+    let text = format!("machines: {{ a: {{ cpus: 1{} }} }}\nsteps: [{{ run: x }}]\n", ", cpus: 1".repeat(10_000));
+    let mended = in_time(&text, mend);
+    assert_eq!(mended.fixed.len(), 10_000);
+    let (_, after) = mended.texts.expect("it was mended");
+    assert_eq!(String::from_utf8_lossy(&after), "machines: { a: { cpus: 1 } }\nsteps: [{ run: x }]\n");
+}
+
+#[test]
+fn ten_thousand_unknown_keys_and_missing_folders_are_told_at_once() {
+    let mut text = "machines:\n  a:\n    mounts:\n      - &m { source: ./dist, target: /dist }\n".to_owned();
+    for number in 0..5000 {
+        let _ = writeln!(text, "      - *m\n      - ./made-{number}:/made/{number}");
+    }
+    for number in 0..5000 {
+        let _ = writeln!(text, "    wrong-{number}: 1");
+    }
+    text.push_str("steps: [{ run: x }]\n");
+    let loaded = load_text(&text);
+    assert_eq!(loaded.diagnostics.iter().filter(|found| found.code.0 == 3).count(), 5000);
 }

@@ -1,12 +1,14 @@
 //! Makes the host folders that a mount with `create: true` lacks, with the invoker's rights.
 //!
-//! Under `sudo` a thread that has only the rights of the calling user makes them, so they are theirs and no link can
+//! The folder itself then belongs to the owner of the mount, where that is another user. Under `sudo` a thread that has only the rights of the calling user makes them, so they are theirs and no link can
 //! lead to a place that they could not write themselves. Deliberately not here: mount points in the guest.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::plan::{Invoker, MountPlan, MountPlanKind};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, chownat, fstat, openat};
+
+use crate::plan::{Invoker, MountPlan, MountPlanKind, OwnerPlan};
 use crate::sys::identity;
 
 /// Why a folder could not be made.
@@ -31,11 +33,18 @@ pub(crate) enum FolderError {
 /// Makes what is missing for these mounts.
 pub(crate) fn create_missing(mounts: &[MountPlan], invoker: &Invoker) -> Result<(), FolderError> {
     for mount in mounts.iter().filter(|mount| mount.create) {
-        let MountPlanKind::Bind { source: path, is_file: false, .. } = &mount.kind else { continue };
+        let MountPlanKind::Bind { source: path, is_file: false, owner, .. } = &mount.kind else { continue };
+        let is_new = !path.exists();
         let result = if invoker.is_process_root && invoker.uid != 0 {
             identity::as_user(invoker.uid, invoker.gid, &invoker.groups, || create(path)).and_then(|made| made)
         } else {
             create(path)
+        };
+        let result = match (result, owner) {
+            (Ok(true), OwnerPlan::Ids { uid, gid, .. }) if is_new && invoker.is_process_root => {
+                give(path, invoker.uid, (*uid, *gid)).map(|()| true)
+            }
+            (result, _) => result,
         };
         match result {
             Ok(true) => {}
@@ -55,10 +64,22 @@ fn create(path: &Path) -> io::Result<bool> {
     }
 }
 
+/// Gives a folder that was made to the owner of its mount, who acts there with no other rights. What is no longer that
+/// folder is left alone.
+fn give(path: &Path, maker: u32, owner: (u32, u32)) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = openat(CWD, path, flags, Mode::empty())?;
+    if fstat(&folder)?.st_uid == maker {
+        let (uid, gid) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
+        chownat(&folder, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Cache, GuestPath, OwnerPlan};
+    use crate::plan::{Cache, GuestPath};
 
     fn mount(source: PathBuf, create: bool) -> MountPlan {
         MountPlan {

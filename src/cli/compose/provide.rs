@@ -13,10 +13,10 @@ use crate::config::model::{Image, KernelSource};
 use crate::engine::ShareSocket;
 use crate::guest::{AGENT, Dial};
 use crate::image::{Waiter, initramfs, kernel};
-use crate::plan::{Cache, Invoker, MachinePlan, MountPlan, MountPlanKind};
-use crate::run::{Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
+use crate::plan::{Cache, Invoker, MachinePlan, MountPlan, MountPlanKind, OwnerPlan};
+use crate::run::{Gift, GivenFiles, Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
 use crate::share::{
-    Makers, Rights, ShareCache, ShareError, ShareHandle, ShareSource, ShareSpec, ShareTree, spawn_share,
+    Makers, Outputs, Rights, ShareCache, ShareError, ShareHandle, ShareSource, ShareSpec, ShareTree, spawn_share,
 };
 use crate::virtio::vsock::{VsockBackend, VsockHandle};
 
@@ -67,14 +67,22 @@ impl Provider {
         let mut specs =
             vec![ShareSpec { tag: ROOT_TAG.to_owned(), tree: root, rights: rights.clone(), makers: Makers::Owner }];
         for mount in &machine.mounts {
-            specs.extend(mount_share(mount).map(|(tag, tree)| ShareSpec {
-                tag,
-                tree,
-                rights: rights.clone(),
-                makers: Makers::Owner,
-            }));
+            let (rights, makers) = self.rights_on(mount);
+            specs.extend(mount_share(mount).map(|(tag, tree)| ShareSpec { tag, tree, rights, makers }));
         }
         Ok(specs)
+    }
+
+    /// With whose rights a mount acts on the host: wholly its owner's.
+    fn rights_on(&self, mount: &MountPlan) -> (Rights, Makers) {
+        match owner_of(mount) {
+            OwnerPlan::Invoker => {
+                let Invoker { uid, gid, groups, .. } = self.invoker.clone();
+                (Rights { uid, gid, groups }, Makers::Owner)
+            }
+            OwnerPlan::Ids { uid, gid, groups } => (Rights { uid, gid, groups }, Makers::Owner),
+            OwnerPlan::Guest => (Rights { uid: 0, gid: 0, groups: Vec::new() }, Makers::Guest),
+        }
     }
 }
 
@@ -92,8 +100,10 @@ impl Provide for Provider {
                 return Err(ProvideError { message: "it is no longer wanted".to_owned(), is_host_unfit: false });
             }
             let (tag, name) = (spec.tag.clone(), people_name(&spec));
+            let has_view = spec.tree.is_mount() && spec.makers == Makers::Owner;
+            let keeps_guest_ids = spec.tree.is_writable() && spec.makers == Makers::Guest;
+            let guest_place = keeps_guest_ids.then(|| target_of(machine, &tag)).flatten();
             let handle_tag = tag.clone();
-            let has_view = spec.tree.is_mount();
             let died = Arc::clone(&share_died);
             let on_death = Box::new(move |how: String| died(name, how));
             let (handle, socket) = spawn_share(spec, on_death).map_err(|error| share_failure(&error))?;
@@ -103,6 +113,7 @@ impl Provide for Provider {
                 tag: handle_tag,
                 handle,
                 has_view,
+                guest_place,
             });
         }
         let (vsock_handle, vsock) =
@@ -153,12 +164,34 @@ struct Served {
     handle: ShareHandle,
     /// Whether its files are shown as the step user's; those of the root are 0:0 for all.
     has_view: bool,
+    /// Where it is mounted, if what the guest makes there keeps the guest's ids.
+    guest_place: Option<String>,
 }
 
 impl Shares for ServedShares {
     fn set_view(&self, uid: u32, gid: u32) -> io::Result<()> {
         let served = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
         served.iter().filter(|served| served.has_view).try_for_each(|served| served.handle.set_view(uid, gid))
+    }
+
+    fn record(&self) -> io::Result<()> {
+        let served = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        served.iter().filter(|served| served.guest_place.is_some()).try_for_each(|served| served.handle.record())
+    }
+
+    fn give(&self, gift: &Gift, goes_on: &dyn Fn() -> bool) -> io::Result<GivenFiles> {
+        let served = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut total = GivenFiles::default();
+        for served in served.iter() {
+            let Some(target) = &served.guest_place else { continue };
+            let outputs = Outputs { target: target.clone(), patterns: gift.outputs.clone() };
+            let outputs = (!gift.outputs.is_empty()).then_some(outputs);
+            let given = served.handle.give(gift.uid, gift.gid, outputs, goes_on)?;
+            total.changed += given.changed;
+            total.linked += given.linked;
+            total.failure = total.failure.or(given.failure.map(|failure| format!("below `{target}`: {failure}")));
+        }
+        Ok(total)
     }
 
     fn fix_view(&self, tag: &str, uid: u32, gid: u32) -> io::Result<()> {
@@ -188,6 +221,19 @@ impl Dial for VsockDial {
     fn dial(&self, port: u32) -> io::Result<UnixStream> {
         self.0.dial(port)
     }
+}
+
+fn owner_of(mount: &MountPlan) -> OwnerPlan {
+    match &mount.kind {
+        MountPlanKind::Bind { owner, .. } => owner.clone(),
+        MountPlanKind::Overlay { .. } | MountPlanKind::Tmpfs { .. } => OwnerPlan::Invoker,
+    }
+}
+
+/// Where the share of this tag is mounted in the guest.
+fn target_of(machine: &MachinePlan, tag: &str) -> Option<String> {
+    let is_it = |mount: &&MountPlan| mount.share().is_some_and(|(own, _)| own == tag);
+    machine.mounts.iter().find(is_it).map(|mount| mount.target.as_str().to_owned())
 }
 
 /// Tag and tree of the share of a mount, where it has one.
@@ -244,7 +290,6 @@ fn world(what: &str, error: &(dyn std::error::Error + 'static)) -> ProvideError 
 mod tests {
     use super::*;
     use crate::config::model::GuestPath;
-    use crate::plan::OwnerPlan;
 
     fn provider() -> Provider {
         let invoker = Invoker { uid: 1000, gid: 100, groups: vec![4], name: None, home: None, is_process_root: true };

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::world::World;
-use super::{commands, machines, names, nesting, order, outputs, overlap, sources, targets, writers};
+use super::{commands, machines, names, nesting, order, outputs, overlap, owners, sources, targets, writers};
 use crate::config::files::Files;
 use crate::config::model::Project;
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Sources, Span};
@@ -22,6 +22,7 @@ pub(crate) fn check_all(project: &Project, files: &dyn Files, texts: &Sources, o
     overlap::check_overlap(&world, &order, &mut found);
     order::check_order(&world, order, &mut found);
     outputs::check_outputs(&world, &mut found);
+    owners::check_owners(&world, &mut found);
     commands::check_commands(&world, &mut found);
     let unread: HashSet<Span> = out.iter().filter(|found| is_about_form(found)).filter_map(primary).collect();
     let mut said: HashSet<(Code, Vec<Span>)> = HashSet::new();

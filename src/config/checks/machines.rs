@@ -1,21 +1,18 @@
-//! Rules about a machine itself: how many shares it takes (0113), its image's folder (0402), its kernel (0403), the
-//! owners of its mounts (0602), memory that boots nothing (0803).
+//! Rules about a machine itself: how many shares it takes (0113), its image's folder (0402), its kernel (0403),
+//! memory that boots nothing (0803).
 
 use std::path::Path;
 
 use super::kernel;
 use super::world::World;
 use crate::config::files::{FileError, FileKind};
-use crate::config::model::{Image, KernelSource, Machine, Mount, MountKind, Owner};
+use crate::config::model::{Image, KernelSource, Machine, Mount};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
 
 /// As many shares as a machine has slots for, beside its root, control channel and disks.
 const SHARES_MAX: usize = 24;
 /// The least memory a kernel and its agent boot with.
 const MEMORY_MIN_MIB: u64 = 64;
-
-/// More than any file of accounts that people keep.
-const ACCOUNTS_MAX_BYTES: usize = 1 << 20;
 
 /// Checks every machine.
 pub(super) fn check_machines(world: &World<'_>, out: &mut Diagnostics) {
@@ -35,14 +32,6 @@ pub(super) fn check_machines(world: &World<'_>, out: &mut Diagnostics) {
         }
         if let Some(modules) = &machine.modules {
             check_folder(world, &modules.value, modules.span, (403, "kernel modules"), out);
-        }
-        for mount in &machine.mounts {
-            let MountKind::Bind { owner, .. } = &mount.kind else { continue };
-            match &owner.value {
-                Owner::Invoker => {}
-                Owner::Guest => check_owner(world, "guest", owner.span, out),
-                Owner::Named(name) => check_owner(world, name, owner.span, out),
-            }
         }
     }
 }
@@ -97,44 +86,4 @@ fn check_folder(world: &World<'_>, path: &Path, span: Span, rule: (u16, &str), o
         ),
     };
     out.push(Diagnostic::new(Code(code), Severity::Error, message).label(span, label).help(help));
-}
-
-/// `guest`, and ids or names of others, need root.
-fn check_owner(world: &World<'_>, owner: &str, span: Span, out: &mut Diagnostics) {
-    if world.files.invoker().is_privileged || is_oneself(world, owner) {
-        return;
-    }
-    let (message, label) = if owner == "guest" {
-        ("`owner: guest` gives files the guest's own ids on the host, which only root may do".to_owned(), "needs root")
-    } else {
-        (
-            format!("`owner: {owner}` gives files to another user, which only root may do"),
-            "needs root, or to be oneself",
-        )
-    };
-    out.push(
-        Diagnostic::new(Code(602), Severity::Error, message)
-            .label(span, label)
-            .help("leave `owner` out: files then belong to you; or run smolvm under `sudo`"),
-    );
-}
-
-/// Whether an owner is the invoking user. Names that this host does not know are another rule's matter (0603).
-fn is_oneself(world: &World<'_>, owner: &str) -> bool {
-    let invoker = world.files.invoker();
-    let (user, group) = owner.split_once(':').map_or((owner, None), |(user, group)| (user, Some(group)));
-    let is_user = id_of(world, "/etc/passwd", user).is_none_or(|uid| uid == invoker.uid);
-    let is_group = group.and_then(|group| id_of(world, "/etc/group", group)).is_none_or(|gid| gid == invoker.gid);
-    owner != "guest" && is_user && is_group
-}
-
-/// The number that a name has in `/etc/passwd` or `/etc/group`, or the number itself.
-fn id_of(world: &World<'_>, file: &str, name: &str) -> Option<u32> {
-    if let Ok(id) = name.parse() {
-        return Some(id);
-    }
-    let bytes = world.files.read(Path::new(file), ACCOUNTS_MAX_BYTES).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
-    let line = text.lines().find(|line| line.split(':').next() == Some(name))?;
-    line.split(':').nth(2)?.parse().ok()
 }

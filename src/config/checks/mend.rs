@@ -8,6 +8,9 @@ use crate::config::layout;
 use crate::config::model::Mount;
 use crate::diag::{Edit, Span};
 
+/// Longer ones are left as they are: many machines may use one through an anchor, and each look at it takes time.
+const MOUNT_MAX_BYTES: usize = 8 << 10;
+
 /// How a mount is written.
 enum Written<'t> {
     /// `SOURCE:TARGET:MODE`, without quotes.
@@ -57,6 +60,9 @@ pub(super) fn remove_repeat(world: &World<'_>, earlier: &Mount, later: &Mount) -
 
 fn written<'w>(world: &World<'w>, mount: &Mount) -> Option<Written<'w>> {
     let said = std::str::from_utf8(bytes(world, mount.span).get(mount.span.start..mount.span.end)?).ok()?;
+    if said.len() > MOUNT_MAX_BYTES {
+        return None;
+    }
     if said.starts_with('{') {
         return Some(Written::Flow);
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Project ─► World (sources looked up, targets resolved, once) ─► targets, nesting, sources, writers,
-//!                                                                   overlap, names, order, outputs, commands, machines
+//!                                                                   overlap, names, order, outputs, owners, commands, machines
 //! ```
 //!
 //! What only follows from another mistake is left out: each family asks the project's gaps and the verdicts of
@@ -18,6 +18,7 @@ mod nesting;
 mod order;
 mod outputs;
 mod overlap;
+mod owners;
 mod places;
 mod show;
 mod sources;

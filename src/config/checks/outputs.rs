@@ -38,13 +38,7 @@ pub(super) fn check_outputs(world: &World<'_>, out: &mut Diagnostics) {
 }
 
 fn check_output(world: &World<'_>, site: &Site<'_>, output: &Spanned<GuestPath>) -> Option<Diagnostic> {
-    let (literal, has_wildcard) = literal_part(output.value.as_str());
-    let literal = GuestPath::parse(literal)?;
-    let real = site.places.resolve(&literal, site.machine, world);
-    let innermost = match site.places.innermost(&real) {
-        None if has_wildcard => reachable_mount(site, output.value.as_str()),
-        found => found,
-    };
+    let (real, innermost) = locate(world, site, output)?;
     match innermost.map(|index| &site.machine.mounts[index]) {
         _ if site.machine.gaps.mounts => None,
         Some(mount) if mount.is_readonly() => Some(in_readonly(site, output, mount)),
@@ -52,6 +46,29 @@ fn check_output(world: &World<'_>, site: &Site<'_>, output: &Spanned<GuestPath>)
         Some(_) => None,
         None => Some(outside(site, output, &real)),
     }
+}
+
+/// Where the literal part of an output leads, and the mount in which it lies.
+fn locate(world: &World<'_>, site: &Site<'_>, output: &Spanned<GuestPath>) -> Option<(GuestPath, Option<usize>)> {
+    let (literal, has_wildcard) = literal_part(output.value.as_str());
+    let literal = GuestPath::parse(literal)?;
+    let real = site.places.resolve(&literal, site.machine, world);
+    let innermost = match site.places.innermost(&real) {
+        None if has_wildcard => reachable_mount(site, output.value.as_str()),
+        found => found,
+    };
+    Some((real, innermost))
+}
+
+/// The mount in which each output of a step lies; those that lie in none are another rule's matter.
+pub(super) fn mounts_of_outputs<'a>(world: &World<'a>, step: &'a Step) -> Vec<(&'a Spanned<GuestPath>, &'a Mount)> {
+    let Some((machine, places)) = world.machine(&step.machine.value) else { return Vec::new() };
+    let site = Site { step, machine, places };
+    let mount = |output: &'a Spanned<GuestPath>| {
+        let (_, innermost) = locate(world, &site, output)?;
+        Some((output, &machine.mounts[innermost?]))
+    };
+    step.outputs.iter().filter_map(mount).collect()
 }
 
 /// The part of a pattern before the first name with a wildcard, and whether there is such a name.

@@ -9,7 +9,7 @@ use super::mend::add_create;
 use super::wide;
 use super::world::{Sourced, World, deepest_existing};
 use crate::config::files::{FileError, FileKind};
-use crate::config::model::MountKind;
+use crate::config::model::{MountKind, Owner};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
 /// Checks the source of every mount.
@@ -63,6 +63,11 @@ fn refuse(mount: &Sourced<'_>, message: String, label: &str, help: impl Into<Str
 }
 
 fn check_rights(world: &World<'_>, mount: &Sourced<'_>) -> Option<Diagnostic> {
+    if let MountKind::Bind { owner, .. } = &mount.mount.kind
+        && owner.value != Owner::Invoker
+    {
+        return check_rights_of(world, mount, &owner.value);
+    }
     let path = mount.source.value.as_path();
     let (shown, who) = (world.show(path), world.invoker_words());
     let is_file = mount.mount.is_file();
@@ -91,6 +96,23 @@ fn check_rights(world: &World<'_>, mount: &Sourced<'_>) -> Option<Diagnostic> {
             give(world, path, "w"),
             super::long_form(world, mount.mount, "readonly: true"),
         ),
+    ))
+}
+
+/// A share acts wholly with its owner's rights. `guest` is root, who may do all; whether it may be it is another rule.
+fn check_rights_of(world: &World<'_>, mount: &Sourced<'_>, owner: &Owner) -> Option<Diagnostic> {
+    let Owner::Named(name) = owner else { return None };
+    let ids = world.project.owners.get(name)?;
+    let path = mount.source.value.as_path();
+    if world.files.is_usable_by(ids, path, mount.is_written()) {
+        return None;
+    }
+    let what = if mount.is_written() { "read and written" } else { "read" };
+    Some(refuse(
+        mount,
+        format!("source `{}` cannot be {what} by its owner `{name}` (uid {})", world.show(path), ids.uid),
+        "no right to use this folder",
+        format!("give uid {} the right, or write another `owner`", ids.uid),
     ))
 }
 

@@ -87,17 +87,17 @@ impl Reader<'_> {
                 None
             }
         };
-        let target = self.mount_target(parts[1].0, parts[1].1);
         let source = if parts[0].1.starts_with(['.', '/', '~']) {
             self.host_path(parts[0].0, "the source of the mount", parts[0].1)
         } else {
             self.volume(parts[0].0, &text, parts[0].1, volumes);
             None
         };
-        let source = source?;
+        let file = source.as_ref().map(|source| source.value.as_path()).filter(|path| self.is_file(path));
+        let target = self.mount_target(parts[1].0, parts[1].1, file);
         let kind = MountKind::Bind {
-            is_file: self.is_file(&source.value),
-            source,
+            is_file: file.is_some(),
+            source: source?,
             readonly: readonly?,
             owner: Spanned { value: Owner::Invoker, span: value.span },
             guest_owner: None,

@@ -33,9 +33,13 @@ impl Reader<'_> {
         }
         self.missing(&fields, "target", "the mount", value.span, "write `target: /folder`");
         let kind = self.mount_kind(&fields, word);
+        let file = match &kind {
+            Some(MountKind::Bind { source, is_file: true, .. }) => Some(source.value.as_path()),
+            _ => None,
+        };
         let target = fields.get("target").and_then(|target| {
             let text = self.text(target, "`target`", TextForm::Strict)?;
-            self.mount_target(target, &text.value)
+            self.mount_target(target, &text.value, file)
         });
         let create = self.flag(&fields, "create");
         Some(Mount { kind: kind?, target: target?, create, span: value.span })
@@ -119,9 +123,13 @@ impl Reader<'_> {
         }
     }
 
-    /// An absolute path in the guest, as a mount point; rule 0102.
-    pub(super) fn mount_target(&mut self, value: Value, text: &str) -> Option<Spanned<GuestPath>> {
+    /// An absolute path in the guest, as a mount point; rule 0102. `file` is the source where it is a file.
+    pub(super) fn mount_target(&mut self, value: Value, text: &str, file: Option<&Path>) -> Option<Spanned<GuestPath>> {
         if let Some(path) = GuestPath::parse(text) {
+            if let Some(file) = file.filter(|_| text.ends_with('/') || text.ends_with("/.")) {
+                self.file_into_folder(value, (text, path.as_str()), file);
+                return None;
+            }
             return Some(Spanned { value: path, span: value.span });
         }
         let message = if text.is_empty() {
@@ -133,6 +141,19 @@ impl Reader<'_> {
         diagnostic = self.make_absolute(diagnostic.help(absolute_help(text)), value, text);
         self.report(diagnostic);
         None
+    }
+
+    /// A file is mounted at its own path, not into a folder. `target` is as written, and normalised.
+    fn file_into_folder(&mut self, value: Value, target: (&str, &str), file: &Path) {
+        let (text, path) = target;
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let path = path.trim_end_matches('/');
+        let instead = if path.ends_with(&format!("/{name}")) { path.to_owned() } else { format!("{path}/{name}") };
+        let message = format!("the mount target `{text}` is a folder, and the source is a file");
+        let diagnostic = self.error(102, value, message, "this ends as the path of a folder does");
+        let diagnostic = diagnostic.help(format!("write `{instead}`"));
+        let diagnostic = self.replace(diagnostic, false, value, instead);
+        self.report(diagnostic);
     }
 
     /// The guest's user as whose the files of a mount appear.
@@ -172,13 +193,14 @@ impl Reader<'_> {
                 return default;
             }
         };
-        if let Some(word) = match &owner {
-            Owner::Invoker => None,
-            Owner::Guest => Some("guest"),
-            Owner::Named(name) => Some(name.as_str()),
-        } {
-            let what = format!("`owner: {word}`");
-            self.not_run_yet(value.span, value.via, &what, Some("write `owner: invoker`, or leave it out"));
+        if owner == Owner::Guest
+            && let Some(shown) = fields.get("guest_owner")
+        {
+            let message = "`guest_owner` does not go with `owner: guest`";
+            let diagnostic = self.error(6, shown, message, "files appear with their own ids there");
+            self.report(
+                diagnostic.label(value.span, "the guest sees the ids of the disk").help("take one of them out"),
+            );
         }
         Spanned { value: owner, span: value.span }
     }

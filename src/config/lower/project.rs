@@ -1,5 +1,7 @@
 //! The whole file.
 
+use std::collections::BTreeMap;
+
 use super::super::model::{Project, ProjectGaps, Spanned, Step};
 use super::super::scalars::{is_name, to_name, to_similar_name};
 use super::super::tree::Content;
@@ -34,6 +36,7 @@ pub(in crate::config) fn lower(reader: &mut Reader<'_>, root: Value, name: Optio
         machines: machines.into_iter().map(|lowered| lowered.machine).collect(),
         steps,
         finally,
+        owners: BTreeMap::new(),
         gaps,
     })
 }

@@ -148,9 +148,6 @@ impl Reader<'_> {
                 return None;
             }
         };
-        if let Some(span) = fields.key_span("chown") {
-            self.not_run_yet(span, value.via, "`chown` of a step", None);
-        }
         Some(Spanned { value: chown, span: value.span })
     }
 

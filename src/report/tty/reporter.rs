@@ -204,6 +204,9 @@ impl Reporter for TerminalReporter {
                 self.spoken.take(of, *stream, bytes, &mut self.pending, prefix);
             }
             Event::StepFinished { .. } => self.step_finished(&timed.event),
+            Event::Ownership { step, changed, linked } => {
+                self.say(&style.dim(&format!("step {step}: {}", words::ownership(*changed, *linked))));
+            }
             Event::Warning { text } => {
                 let text = readable(text.as_bytes());
                 self.say(&format!("{} {text}", style.warn("warning:")));

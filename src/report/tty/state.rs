@@ -156,7 +156,11 @@ impl RunView {
                     step.took = all.map(|all| if step.attempts > 1 { all } else { duration(*seconds) });
                 }
             }
-            Event::RunStarted { .. } | Event::Output { .. } | Event::Warning { .. } | Event::RunFinished { .. } => {}
+            Event::RunStarted { .. }
+            | Event::Output { .. }
+            | Event::Ownership { .. }
+            | Event::Warning { .. }
+            | Event::RunFinished { .. } => {}
         }
     }
 

@@ -41,6 +41,7 @@ fn render_event(event: &Event) -> Option<String> {
             let status = format!("{status:?}").to_lowercase();
             Some(format!("{step} {status}{code}{allowed}{}", because(cause)))
         }
+        Event::Ownership { step, .. } => Some(format!("{step} given")),
         Event::Warning { text } => Some(format!("warning: {text}")),
         Event::RunFinished { status, exit_code, cause, passed, failed, skipped, .. } => {
             let status = format!("{status:?}").to_lowercase();

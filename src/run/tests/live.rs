@@ -268,6 +268,28 @@ async fn the_view_of_the_shares_follows_the_users_of_the_steps() {
 }
 
 #[tokio::test]
+async fn what_steps_make_is_recorded_and_given_before_they_are_done() {
+    let bench = Bench::new();
+    let output = vec![GuestPath::parse("/code/app").unwrap()];
+    let gives = |name, needs: &[&str], words: &[&str]| StepPlan {
+        chown: Some((7, 8)),
+        continue_on_error: true,
+        ..command(name, needs, words)
+    };
+    let steps = vec![
+        gives("a@one", &[], &["exit", "3"]),
+        StepPlan { outputs: output, ..gives("b@one", &[], &["exit", "4"]) },
+        gives("c@one", &[], &["missing"]),
+    ];
+    let (_, events) = bench.play(mounted(plan(steps), "/code")).await;
+    let of_shares = |note: &String| note.starts_with("record") || note.starts_with("give");
+    let notes: Vec<String> = bench.world.notes().into_iter().filter(of_shares).collect();
+    assert_eq!(notes, ["record", "give 7:8 [] true", "give 7:8 [\"/code/app\"] true", "record"]);
+    let is_given = |event: &&Event| matches!(event, Event::Ownership { changed: 3, linked: 0, .. });
+    assert_eq!(events.iter().filter(is_given).count(), 2);
+}
+
+#[tokio::test]
 async fn owners_that_are_fixed_are_shown_before_the_mounts_are_made_and_stay() {
     let bench = Bench::new();
     let steps = vec![

@@ -16,7 +16,7 @@ use crate::run::dispatcher::{Dispatcher, DispatcherFacts};
 use crate::run::input::{
     Action, EndStage, MachineInput, MachineTimer, PrepareFailure, RunInput, StartFailure, StepInput, Timer,
 };
-use crate::run::{Options, Signal};
+use crate::run::{GivenFiles, Options, Signal};
 
 fn boot() -> impl Strategy<Value = Boot> {
     prop_oneof![
@@ -54,10 +54,11 @@ prop_compose! {
     /// A step: machine, needs (only of earlier steps), whether its failure is allowed, and how it behaves. Steps that
     /// may never end have a time limit.
     fn any_step()(machine in 0..3usize, needs in prop::collection::vec(0..6usize, 0..3), is_allowed: bool,
-                  is_limited: bool, after in 0..200u64, does in does()) -> (StepPlan, u64, Does) {
+                  is_limited: bool, gives: bool, after in 0..200u64, does in does()) -> (StepPlan, u64, Does) {
         let mut plan = step(&format!("x@m{machine}"), &[]);
         plan.needs = needs.iter().map(|need| format!("s{need}")).collect();
         plan.continue_on_error = is_allowed;
+        plan.chown = gives.then_some((1, 1));
         let may_hang = matches!(does, Does::Sleeps | Does::IgnoresTerm | Does::AgentDeaf);
         plan.timeout = (is_limited || may_hang).then_some(Duration::from_millis(150));
         (plan, after, does)
@@ -79,7 +80,7 @@ prop_compose! {
         }
         for (index, (step, after, does)) in ends.into_iter().enumerate() {
             let id = format!("f{index}");
-            let end = StepPlan { timeout: step.timeout, ..finally(&format!("{id}@{}", step.machine)) };
+            let end = StepPlan { timeout: step.timeout, chown: step.chown, ..finally(&format!("{id}@{}", step.machine)) };
             script = script.step(&id, after, does);
             plans.push(end);
         }
@@ -186,6 +187,8 @@ fn any_step_input() -> impl Strategy<Value = StepInput> {
         any::<i32>().prop_map(|signal| StepInput::Exited(ExitStatus::Signal(signal), false)),
         Just(StepInput::Outputs(Ok(vec!["/x".to_owned()]))),
         Just(StepInput::Outputs(Ok(Vec::new()))),
+        Just(StepInput::Given(Ok(GivenFiles::default()))),
+        Just(StepInput::Given(Err("gone".to_owned()))),
         Just(StepInput::TimeUp),
         stage.prop_map(StepInput::Overdue),
     ]

@@ -13,7 +13,7 @@ use crate::plan::Plan;
 use crate::run::dispatcher::{Dispatcher, DispatcherFacts};
 use crate::run::input::{Action, MachineInput, PrepareFailure, RunInput, StartFailure, StepInput};
 use crate::run::limits::TimeLimits;
-use crate::run::{Options, RunFolder, Signal, Summary};
+use crate::run::{GivenFiles, Options, RunFolder, Signal, Summary};
 
 /// How a machine behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -227,6 +227,7 @@ impl World<'_> {
                 let missing = if lacks { vec!["/output/app".to_owned()] } else { Vec::new() };
                 self.later(1, RunInput::Step(step, StepInput::Outputs(Ok(missing))));
             }
+            Action::GiveFiles(step) => self.later(1, RunInput::Step(step, StepInput::Given(Ok(GivenFiles::default())))),
             Action::Shutdown(machine, _) if self.boot(machine) == Boot::StopHangs => {}
             Action::Shutdown(machine, _) => self.end_vm(5, machine, VmExit::PoweredOff),
             Action::Kill(machine) if self.boot(machine) == Boot::Immortal => {}

@@ -21,7 +21,7 @@ use smolvm_agent::{
 use crate::engine::{Engine, EngineError, ShareSocket, Vm, VmEvent, VmExit, VmSpec};
 use crate::guest::Dial;
 use crate::plan::MachinePlan;
-use crate::run::{Prepared, Provide, ProvideError, ProvideHooks, Shares};
+use crate::run::{Gift, GivenFiles, Prepared, Provide, ProvideError, ProvideHooks, Shares};
 
 /// Everything that the fakes share.
 #[derive(Default)]
@@ -123,6 +123,16 @@ impl Shares for FakeShares {
     fn set_view(&self, uid: u32, gid: u32) -> io::Result<()> {
         self.0.note(format!("set_view {uid}:{gid}"));
         Ok(())
+    }
+
+    fn record(&self) -> io::Result<()> {
+        self.0.note("record");
+        Ok(())
+    }
+
+    fn give(&self, gift: &Gift, goes_on: &dyn Fn() -> bool) -> io::Result<GivenFiles> {
+        self.0.note(format!("give {}:{} {:?} {}", gift.uid, gift.gid, gift.outputs, goes_on()));
+        Ok(GivenFiles { changed: 3, linked: 0, failure: None })
     }
 }
 

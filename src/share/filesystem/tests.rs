@@ -266,6 +266,19 @@ fn file_that_was_replaced_on_the_host_is_looked_up_again() {
 }
 
 #[test]
+fn sync_is_waited_for_only_after_a_change() {
+    let share = Share::writable();
+    share.put("file", 0o644);
+    let changed = || share.fs.inner.is_changed.load(std::sync::atomic::Ordering::Relaxed);
+    share.fs.syncfs(guest(), ROOT_ID).unwrap();
+    assert!(!changed());
+    share.fs.unlink(guest(), ROOT_ID, c"file").unwrap();
+    assert!(changed());
+    share.fs.syncfs(guest(), ROOT_ID).unwrap();
+    assert!(!changed());
+}
+
+#[test]
 fn unlinked_file_lives_until_the_guest_forgets_it() {
     let share = Share::writable();
     let (entry, handle) = create(&share, c"file", 0o644);

@@ -68,13 +68,16 @@ impl Share {
     }
 
     fn give(&self, outputs: &[&str]) -> Given {
-        let outputs: Vec<String> = outputs.iter().map(|output| (*output).to_owned()).collect();
-        scope_of(&self.tree()).give_outputs(&outputs, &mut || Ok(())).unwrap()
+        scope_of(&self.tree()).give_outputs(&at_root(outputs), &mut || Ok(())).unwrap()
     }
 
     fn is_given(&self, name: &str) -> bool {
         is_given(&self.path(name))
     }
+}
+
+fn at_root(patterns: &[&str]) -> Outputs {
+    Outputs { target: "/".to_owned(), patterns: patterns.iter().map(|pattern| (*pattern).to_owned()).collect() }
 }
 
 fn scope_of(tree: &Tree) -> Scope<'_> {
@@ -116,6 +119,25 @@ fn only_what_is_declared_changes_and_a_second_time_nothing() {
     assert_eq!(share.give(&["app", "dist/sub"]), given(0, 0));
     assert_eq!(share.give(&["*/*.tar"]), given(1, 0));
     assert_eq!(share.give(&[""]), given(3, 0), "the root, `dist` and `other`");
+}
+
+#[test]
+fn outputs_are_paths_of_the_guest_and_those_of_other_mounts_are_passed_over() {
+    if !is_root() {
+        return;
+    }
+    let share = Share::new();
+    for name in ["a/file", "b/file"] {
+        share.file(name);
+    }
+    let give = |target: &str, patterns: &[&str]| {
+        let outputs = Outputs { target: target.to_owned(), ..at_root(patterns) };
+        scope_of(&share.tree()).give_outputs(&outputs, &mut || Ok(())).unwrap()
+    };
+    assert_eq!(give("/out", &["/other/a", "/outer", "/out2/a", "/out/none"]), given(0, 0));
+    assert_eq!(give("/out", &["/o*/a/file"]), given(1, 0));
+    assert_eq!(give("/out", &["/out/a"]), given(1, 0));
+    assert_eq!(give("/work/out", &["/work"]), given(3, 0), "the root of the share, and `b` with its file");
 }
 
 #[test]
@@ -265,10 +287,7 @@ fn of_the_folder_around_a_served_file_only_the_file_is_given() {
     symlink("../outside", share.path("away")).unwrap();
     let tree = share.tree();
     let only = |name| Scope { only: Some(name), ..scope_of(&tree) };
-    let give = |name, outputs: &[&str]| {
-        let outputs: Vec<String> = outputs.iter().map(|output| (*output).to_owned()).collect();
-        only(name).give_outputs(&outputs, &mut || Ok(())).unwrap()
-    };
+    let give = |name, outputs: &[&str]| only(name).give_outputs(&at_root(outputs), &mut || Ok(())).unwrap();
     assert_eq!(give(c"*.conf", &["a.conf", "folder", "**"]), given(0, 0));
     assert_eq!(give(c"link", &[""]), given(2, 0));
     assert!(share.is_given("*.conf") && !share.is_given("a.conf") && !share.is_given("folder"));
@@ -320,7 +339,7 @@ fn caller_who_leaves_ends_the_pass() {
         fs::write(share.path(&number.to_string()), "").unwrap();
     }
     let mut left = 1;
-    let stopped = scope_of(&share.tree()).give_outputs(&["none*".to_owned()], &mut || {
+    let stopped = scope_of(&share.tree()).give_outputs(&at_root(&["none*"]), &mut || {
         left -= 1;
         if left < 0 { Err(io::Error::other("gone")) } else { Ok(()) }
     });
@@ -400,7 +419,7 @@ fn guest_cannot_pass_a_file_off_as_its_own_by_names_that_come_and_go() {
         });
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(1) {
-            let result = scope_of(&tree).give_outputs(&["twin".to_owned()], &mut || Ok(())).unwrap();
+            let result = scope_of(&tree).give_outputs(&at_root(&["twin"]), &mut || Ok(())).unwrap();
             assert_eq!((result.changed, result.failure), (0, None));
         }
         is_over.store(true, Ordering::Relaxed);
@@ -436,7 +455,7 @@ fn million_recorded_files_are_given_in_reasonable_time() {
     assert_eq!(result, given(1_000_000, 0));
     let start = Instant::now();
     let owner = NewOwner { uid: THEIRS, gid: THEIRS };
-    let result = Scope { owner, ..scope_of(&tree) }.give_outputs(&["*".to_owned()], &mut || Ok(())).unwrap();
+    let result = Scope { owner, ..scope_of(&tree) }.give_outputs(&at_root(&["*"]), &mut || Ok(())).unwrap();
     assert_eq!(result, given(1_001_000, 0));
     assert!(recorded < Duration::from_secs(60), "{recorded:?}");
     assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());

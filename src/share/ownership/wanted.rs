@@ -12,7 +12,7 @@ use smolvm_agent::{has_wildcard, matches_name};
 pub(super) struct Pattern<'t>(Vec<&'t [u8]>);
 
 impl<'t> Pattern<'t> {
-    /// Reads a path or glob relative to the share; a trailing `**` needs something below, as in the guest.
+    /// Reads a path or glob; a trailing `**` needs something below, as in the guest.
     pub(super) fn parse(text: &'t str) -> Self {
         let parts = text.as_bytes().split(|byte| *byte == b'/');
         let mut parts: Vec<&[u8]> = parts.filter(|part| !part.is_empty() && *part != b".").collect();
@@ -72,6 +72,14 @@ impl<'p> Wanted<'p> {
         Self::Rests(below).simplified()
     }
 
+    /// As [`Wanted::below`], name by name.
+    pub(super) fn below_path(self, path: &str) -> Self {
+        let names = path.split('/').filter(|name| !name.is_empty());
+        // A path of a guest holds no zero byte.
+        let names = names.filter_map(|name| CString::new(name).ok());
+        names.fold(self, |wanted, name| wanted.below(&name))
+    }
+
     fn simplified(self) -> Self {
         match &self {
             Self::Rests(rests) if rests.iter().any(|rest| rest.is_empty()) => Self::All,
@@ -123,9 +131,7 @@ mod tests {
     /// Whether a path below the share is given.
     fn gives(outputs: &[&str], path: &str) -> bool {
         let patterns: Vec<Pattern<'_>> = outputs.iter().map(|output| Pattern::parse(output)).collect();
-        let names = path.split('/').filter(|name| !name.is_empty());
-        let names = names.map(|name| CString::new(name).unwrap());
-        names.fold(Wanted::of(&patterns), |wanted, name| wanted.below(&name)).is_complete()
+        Wanted::of(&patterns).below_path(path).is_complete()
     }
 
     #[test]

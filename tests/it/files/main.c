@@ -1,6 +1,6 @@
 /* Checks what programs expect of a file system, in the folder that is named, and prints a line a check.
  *
- * `files share|disk FOLDER` runs all checks; the rest are single acts that a test on the host plays a part in.
+ * `files share|disk FOLDER [CHECK]` runs all checks or one; the rest are single acts that a test on the host plays a part in.
  */
 
 #define _GNU_SOURCE
@@ -90,13 +90,14 @@ static void run_check(const struct check *check) {
 }
 
 int main(int count, char **words) {
-    if (count != 3 || (strcmp(words[1], "share") && strcmp(words[1], "disk"))) return act(count, words);
+    if (count < 3 || count > 4 || (strcmp(words[1], "share") && strcmp(words[1], "disk"))) return act(count, words);
     is_share = !strcmp(words[1], "share");
     umask(022);
     must(chdir(words[2]));
     const struct check *const lists[] = {names_checks, content_checks, locks_checks,
                                          folders_checks, kinds_checks, facts_checks};
     for (size_t list = 0; list < sizeof lists / sizeof *lists; list++)
-        for (const struct check *check = lists[list]; check->name; check++) run_check(check);
+        for (const struct check *check = lists[list]; check->name; check++)
+            if (count == 3 || !strcmp(words[3], check->name)) run_check(check);
     return 0;
 }

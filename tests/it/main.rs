@@ -50,4 +50,5 @@ mod support;
 mod terminal;
 mod tidy;
 mod vanish;
+mod vmm;
 mod world;

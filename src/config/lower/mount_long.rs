@@ -193,6 +193,15 @@ impl Reader<'_> {
                 return default;
             }
         };
+        if owner == Owner::Guest
+            && let Some(shown) = fields.get("guest_owner")
+        {
+            let message = "`guest_owner` does not go with `owner: guest`";
+            let diagnostic = self.error(6, shown, message, "files appear with their own ids there");
+            self.report(
+                diagnostic.label(value.span, "the guest sees the ids of the disk").help("take one of them out"),
+            );
+        }
         Spanned { value: owner, span: value.span }
     }
 }

@@ -53,7 +53,7 @@ pub(super) struct Step {
     /// Runs only where this variable or comparison is true after interpolation.
     #[schemars(rename = "if", extend("examples" = ["${CI} == true"]))]
     condition: Option<Text>,
-    /// For mounts with `owner: guest`: gives the outputs away after the step.
+    /// For mounts with `owner: guest`: gives the outputs, or what the step made, away after the step.
     chown: Option<Chown>,
     /// The step is there only with one of these profiles.
     profiles: Option<Vec<Name>>,
@@ -92,7 +92,7 @@ pub(super) struct FinallyStep {
     /// Runs only where this variable or comparison is true after interpolation.
     #[schemars(rename = "if")]
     condition: Option<Text>,
-    /// For mounts with `owner: guest`: gives the outputs away afterwards.
+    /// For mounts with `owner: guest`: gives the outputs, or what it made, away afterwards.
     chown: Option<Chown>,
     /// The entry is there only with one of these profiles.
     profiles: Option<Vec<Name>>,

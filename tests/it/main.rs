@@ -6,6 +6,7 @@ mod agent;
 mod cases;
 mod chown;
 mod cli_check;
+mod cli_config;
 mod cli_explain;
 mod cli_fix;
 mod cli_plan;

@@ -187,7 +187,10 @@ mod tests {
         ]);
         let item =
             "id: a\n    run: |\n      make\n\n        install\n    needs: []\n    shell: [bash, \"1.5\", \"a: b\"]\n";
-        assert_eq!(render_yaml(&file), format!("env:\n  CI: \"true\"\n  E: \"\"\nsteps:\n  - {item}  - {item}cpus: 2\n"));
+        assert_eq!(
+            render_yaml(&file),
+            format!("env:\n  CI: \"true\"\n  E: \"\"\nsteps:\n  - {item}  - {item}cpus: 2\n")
+        );
     }
 
     proptest! {

@@ -11,6 +11,12 @@ use std::time::{Duration, Instant};
 /// Shorter waits find nothing.
 const SHORTEST: Duration = Duration::from_micros(10);
 
+/// Who is kept from the processor for longer than this shares it with others.
+const CROWDED: Duration = Duration::from_micros(200);
+
+/// How long nothing is waited for on a crowded host: who keeps running there is not let run when it matters.
+const REST: Duration = Duration::from_secs(2);
+
 /// Looks at the queue between two offers of the processor to others.
 const LOOKS: u32 = 16;
 
@@ -21,16 +27,20 @@ pub(super) struct Patience {
     longest: Duration,
     now: Duration,
     asleep_since: Option<Instant>,
+    rests_until: Option<Instant>,
 }
 
 impl Patience {
     /// Waits of at most this length.
     pub(super) fn new(longest: Duration) -> Self {
-        Self { longest, now: Duration::ZERO, asleep_since: None }
+        Self { longest, now: Duration::ZERO, asleep_since: None, rests_until: None }
     }
 
     /// The guest kicked. Had it been waited for, would it have been found?
     pub(super) fn wake(&mut self, now: Instant) {
+        if self.rests_until.is_some_and(|until| now < until) {
+            return;
+        }
         if self.asleep_since.take().is_some_and(|since| now.duration_since(since) <= self.longest) {
             self.now = (self.now * 2).clamp(SHORTEST, self.longest.max(SHORTEST)).min(self.longest);
         }
@@ -47,6 +57,7 @@ impl Patience {
             return false;
         }
         let start = Instant::now();
+        let mut last = start;
         loop {
             for _ in 0..LOOKS {
                 if has_more() {
@@ -55,7 +66,14 @@ impl Patience {
                 }
                 hint::spin_loop();
             }
-            if start.elapsed() >= self.now {
+            let now = Instant::now();
+            if now.duration_since(last) > CROWDED {
+                self.now = Duration::ZERO;
+                self.rests_until = Some(now + REST);
+                return has_more();
+            }
+            last = now;
+            if now.duration_since(start) >= self.now {
                 break;
             }
             thread::yield_now();
@@ -99,6 +117,24 @@ mod tests {
         }
         assert!(patience.now.is_zero());
         assert!(!patience.wait(|| true), "the queue is not even looked at");
+    }
+
+    #[test]
+    fn on_a_crowded_host_nothing_is_waited_for() {
+        let mut patience = woken_after(Duration::ZERO);
+        let looks = std::cell::Cell::new(0);
+        patience.now = Duration::from_secs(1);
+        // As if others had run in between.
+        assert!(!patience.wait(|| {
+            looks.set(looks.get() + 1);
+            thread::sleep(CROWDED);
+            false
+        }));
+        assert_eq!(looks.get(), LOOKS + 1);
+        let now = Instant::now();
+        patience.sleep(now);
+        patience.wake(now);
+        assert!(patience.now.is_zero());
     }
 
     #[test]

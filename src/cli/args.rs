@@ -78,6 +78,8 @@ pub(crate) enum Verb {
     Check(CheckArgs),
     /// Show what `up` would do, in which order and why
     Plan(PlanArgs),
+    /// Print the file as it is understood: variables replaced, paths whole, everything written out
+    Config(ConfigArgs),
     /// Explain a rule that a remark names, with a wrong and a right example
     Explain(ExplainArgs),
     /// Print the JSON Schema of smolvm.yaml
@@ -95,6 +97,7 @@ impl Verb {
             Self::Up(args) => &args.global,
             Self::Check(args) => &args.global,
             Self::Plan(args) => &args.global,
+            Self::Config(args) => &args.global,
             Self::Explain(args) => &args.global,
             Self::Schema(args) => &args.global,
             Self::Doctor(args) => &args.global,
@@ -168,6 +171,19 @@ pub(crate) struct PlanArgs {
     /// Form of the plan
     #[arg(long, value_enum, value_name = "FORM", default_value_t = DataFormat::Text)]
     pub(crate) format: DataFormat,
+    /// How many remarks on the file are shown, 0 for all
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) max_diagnostics: usize,
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+}
+
+/// Options of `config`.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// Form of the file
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = ConfigFormat::Yaml)]
+    pub(crate) format: ConfigFormat,
     /// How many remarks on the file are shown, 0 for all
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) max_diagnostics: usize,
@@ -296,6 +312,15 @@ pub(crate) enum CheckFormat {
 pub(crate) enum Deny {
     /// Warnings
     Warnings,
+}
+
+/// Form of a resolved file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConfigFormat {
+    /// As the file itself
+    Yaml,
+    /// The same, for programs
+    Json,
 }
 
 /// Form of what a verb prints.

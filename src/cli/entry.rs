@@ -10,7 +10,7 @@ use super::exit::{ExitCode, Failure};
 use super::places::Places;
 use super::printer::Printer;
 use super::settings::Settings;
-use super::{check, doctor, explain, plan, schema, up, version};
+use super::{check, config, doctor, explain, plan, schema, up, version};
 use crate::image::Cache;
 use crate::share;
 use crate::sys::signal;
@@ -51,6 +51,7 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
         Verb::Up(args) => up::run(args, settings, printer),
         Verb::Check(args) => check::run(args, settings, printer),
         Verb::Plan(args) => plan::run(args, settings, printer),
+        Verb::Config(args) => config::run(args, settings, printer),
         Verb::Explain(args) => explain::run(args, printer),
         Verb::Schema(_) => schema::run(printer),
         Verb::Doctor(args) => doctor::run(args, printer),

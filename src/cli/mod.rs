@@ -11,6 +11,7 @@
 mod args;
 mod check;
 mod compose;
+mod config;
 mod doctor;
 mod entry;
 mod exit;

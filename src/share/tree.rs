@@ -348,7 +348,9 @@ fn device_of(stat: &Statx) -> u64 {
 
 pub(super) fn key_of(stat: &Statx) -> FileKey {
     let born = stat.stx_btime;
-    let has_birth = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
+    // Without a disk of its own a file system gives no number out twice, as btrfs and tmpfs, or tells another birth once
+    // a file of a lower layer is changed, as overlayfs.
+    let has_birth = stat.stx_dev_major != 0 && StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
     let birth = if has_birth { i128::from(born.tv_sec) * 1_000_000_000 + i128::from(born.tv_nsec) } else { 0 };
     FileKey { device: device_of(stat), inode: stat.stx_ino, mount: stat.stx_mnt_id, birth }
 }

@@ -74,6 +74,10 @@ fn is_proc(fd: c_int) -> bool {
     result == 0 && c_ulong::try_from(stat.f_type).ok() == Some(0x9fa0)
 }
 
+/// Requests of `ioctl`.
+const TERMINAL_INPUT: usize = 0x5412;
+const BYTES_TO_READ: usize = 0x541b;
+
 const AT: usize = libc::AT_FDCWD as usize;
 
 fn at(text: &'static CStr) -> usize {
@@ -242,9 +246,8 @@ macro_rules! killed {
             from: killed!(@from $($($from)+)?),
             act: || {
                 let mut args = [0; 6];
-                for (place, arg) in args.iter_mut().zip([$($arg as usize),*] as [usize; _]) {
-                    *place = arg;
-                }
+                let given: &[usize] = &[$($arg as usize),*];
+                args[..given.len()].copy_from_slice(given);
                 call($number, args)
             },
         }
@@ -322,8 +325,8 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     killed!("shmget", libc::SYS_shmget, 0, 4096, 0o1600),
     killed!("msgget", libc::SYS_msgget, 0, 0o1600),
     killed!("mq_open", libc::SYS_mq_open, at(c"x"), 0, 0, 0),
-    killed!("terminal input", libc::SYS_ioctl, 0, libc::TIOCSTI, at(c"x")),
-    killed!("ioctl", libc::SYS_ioctl, 2, libc::FIONREAD, 0),
+    killed!("terminal input", libc::SYS_ioctl, 0, TERMINAL_INPUT, at(c"x")),
+    killed!("ioctl", libc::SYS_ioctl, 2, BYTES_TO_READ, 0),
     killed!("signals by fcntl", libc::SYS_fcntl, 0, libc::F_SETOWN, 1),
     killed!("lease", libc::SYS_fcntl, 0, libc::F_SETLEASE, 0),
     // The kernel.

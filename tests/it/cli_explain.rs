@@ -2,34 +2,28 @@
 
 use crate::support::Case;
 
-const TEXT: &str = "SMOL0102: a target is not an absolute path
+const TEXT: &str = "SMOL0505: a step runs nothing
 error
 
-The target of a mount is a whole path in the guest: it begins with `/`, is not empty, and has no
-`..`.
+`run` is an empty text, an empty list, or a list whose first word, the program, is empty.
 
 Why
-There is no folder in the guest that a relative target could start from, and `..` after a link is
-not where it looks.
+A step that does nothing always succeeds, and looks as if it had checked something.
 
 Wrong
-    machines:
-      build:
-        mounts: [./src:code]
+    machines: { build: }
     steps:
-      - run: make -C /code
+      - run: \"\"
 
 Right
-    machines:
-      build:
-        mounts: [./src:/code]
+    machines: { build: }
     steps:
-      - run: make -C /code
+      - run: make
 ";
 
 #[test]
 fn a_rule_is_explained_however_its_code_is_typed() {
-    for code in ["SMOL0102", "smol0102", "0102", "102"] {
+    for code in ["SMOL0505", "smol0505", "0505", "505"] {
         Case::new().args(["explain", code]).stdout(TEXT).exit(0);
     }
     let output = Case::new().args(["explain", "102", "--color", "always"]).run();

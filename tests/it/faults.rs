@@ -229,8 +229,8 @@ steps:
             "bare",
             "cannot run a machine: module `virtio_mmio` is neither in `[PROJECT]/modules` nor built into the kernel",
         ),
-        ("gone", "cannot open the folder `[PROJECT]/gone`: No such file or directory"),
-        ("other", "prepare: the file server of share `share2` could not start: `[PROJECT]/other` is not a folder"),
+        ("gone", "cannot open `[PROJECT]/gone`: No such file or directory"),
+        ("other", "prepare: the file server of share `share0` could not start: `[PROJECT]/other` is not a folder"),
     ] {
         assert_eq!(ran.end(machine).0, "skipped", "{}", ran.told());
         let event = ran.named("machine").find(|event| event["machine"] == machine && event["phase"] == "failed");

@@ -8,6 +8,8 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use rustix::process::geteuid;
+
 use crate::probe::file_checks;
 use crate::support::machines;
 use crate::world::{Who, World, as_everyone};
@@ -17,6 +19,13 @@ steps:
   - { id: disk, run: [/bin/files, disk, /dev/shm] }
   - { id: root, run: [/bin/files, share, /out/root] }
   - { id: user, user: \"4242:4343\", run: [/bin/files, share, /out/user] }
+";
+
+/// What root alone may have: a share that keeps the guest's own ids, where all but devices is as on a disk.
+const LITERAL: &str = "
+  - id: literal
+    run: mkdir /guest/root /guest/user; chown 4242:4343 /guest/user; /bin/files disk /guest/root
+  - { id: literal-user, user: \"4242:4343\", run: [/bin/files, disk, /guest/user] }
 ";
 
 /// A world with the program and the folders for it.
@@ -29,7 +38,8 @@ pub(crate) fn world(who: Who, folders: &[&str], steps: &str) -> World {
     let mut mounts = "./bin/:/checks:ro".to_owned();
     for folder in folders {
         world.make_folder(&format!("project/{folder}"));
-        mounts.push_str(&format!(", ./{folder}:/{folder}"));
+        let owner = if *folder == "guest" { "guest" } else { "invoker" };
+        mounts.push_str(&format!(", {{ source: ./{folder}, target: /{folder}, owner: {owner} }}"));
     }
     world.project(&format!(", mounts: [{mounts}]"), &steps.replace("/bin/files", "/checks/files"));
     world
@@ -45,7 +55,9 @@ fn failures(told: &str) -> Vec<&str> {
 fn programs_find_on_a_share_what_they_find_on_a_disk() {
     let Some(_machines) = machines() else { return };
     as_everyone(|who| {
-        let world = world(who, &["out"], STEPS);
+        let has_literal = geteuid().is_root() && who == Who::Ourselves;
+        let (folders, literal): (&[&str], _) = if has_literal { (&["out", "guest"], LITERAL) } else { (&["out"], "") };
+        let world = world(who, folders, &format!("{STEPS}{literal}"));
         for name in ["project/out/root", "project/out/user"] {
             world.make_folder(name);
         }
@@ -56,12 +68,23 @@ fn programs_find_on_a_share_what_they_find_on_a_disk() {
         let plain =
             failures(&ran.stdout("disk").replace("extended_attributes no extended attributes\n", "")).join("\n");
         assert_eq!(plain, "");
-        for step in ["root", "user"] {
+        let assert_well = |step: &str| {
             let mut told = ran.stdout(step).replace("file_that_never_had_a_name no O_TMPFILE\n", "");
             if has_xattrs.is_err() {
                 told = told.replace("extended_attributes no extended attributes\n", "");
             }
             assert!(failures(&told).is_empty(), "{who:?} {step}: {:#?}", failures(&told));
+        };
+        if has_literal {
+            assert_well("literal");
+            assert_well("literal-user");
+            let facts = |name: &str| world.place("project/guest").join(name).metadata().unwrap();
+            assert_eq!((facts("user/rename_over/old").uid(), facts("root/rename_over/old").uid()), (4242, 0));
+            assert_eq!((facts("root/owners/file").uid(), facts("root/owners/file").gid()), (4242, 4343));
+            assert_eq!(facts("root/modes_and_umask/file").mode() & 0o7777, 0o6755);
+        }
+        for step in ["root", "user"] {
+            assert_well(step);
             assert_left_on_the_host(&world.place(&format!("project/out/{step}")), has_xattrs.is_ok());
         }
         world.assert_nothing_stays();

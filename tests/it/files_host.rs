@@ -116,13 +116,18 @@ fn full_disks_and_limits_of_the_host_are_errors_of_their_name() {
   - { id: full, run: [/bin/files, fill, /full] }
   - { id: crowd, run: [/bin/files, crowd, /full] }
   - { id: nested, run: [/bin/files, share, /out/nested, kinds_and_numbers_of_entries] }
+  - { id: layered, run: [/bin/files, lower, /layered] }
   - { id: limits, user: nobody, run: [/bin/files, limits, /out] }
 ";
-        let world = world(who, &["full", "out"], steps);
+        let world = world(who, &["full", "out", "layered"], steps);
         world.make_folder("project/out/nested");
         // Blocks of 512 bytes: 400 MiB, more than the machine's memory, which is a file too.
         let script = "mount -t tmpfs -o size=2m,nr_inodes=64,mode=777 small full
 mount -t tmpfs -o mode=777 other out/nested
+mkdir -m 777 layers; mount -t tmpfs -o mode=777 layers layers
+(cd layers; mkdir -m 777 lower upper work; printf low > lower/file; chmod 666 lower/file
+ chown --reference=../out lower lower/file upper)
+mount -t overlay -o lowerdir=layers/lower,upperdir=layers/upper,workdir=layers/work layers layered
 ulimit -f 819200
 ulimit -n 1024";
         let ran = up_behind(&world, who, script);
@@ -133,6 +138,7 @@ ulimit -n 1024";
             |error: &str| format!("write: {error}\nfsync of what fits: ok\nfallocate: {error}\nmsync: {error}\n");
         // A file system that is mounted on the host inside the share has numbers of inodes of its own.
         assert_eq!(ran.stdout("nested"), "kinds_and_numbers_of_entries ok\n", "{who:?}");
+        assert_eq!(ran.stdout("layered"), "change: ok\n", "{who:?}");
         assert_eq!(ran.stdout("full"), fill(full), "{who:?}");
         assert_eq!(ran.stdout("crowd"), all(&["mkdir", "open", "symlink", "mkfifo"], full), "{who:?}");
         let limits = "write below: ok\nwrite past: File too large\nftruncate past: File too large\n\

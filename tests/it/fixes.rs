@@ -74,7 +74,7 @@ fn mending_twice_is_mending_once_and_nothing_becomes_worse() {
                     && one.message == fixed.diagnostic.message
                     && one.fix.as_ref().is_some_and(|fix| fix.is_safe)
             };
-            assert!(!left.iter().any(|one| is_left(one)), "{name}: {fixed:?} is left");
+            assert!(!left.iter().any(is_left), "{name}: {fixed:?} is left");
         }
         let errors = |mended: &Mended| mended.loaded.diagnostics.count(Severity::Error);
         let first = mend_text(&path, before).fixed.len() + errors(&mended);

@@ -6,7 +6,10 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
-use crate::running::Live;
+use rustix::process::Signal;
+
+use crate::invoker::is_root;
+use crate::running::{Live, signal};
 use crate::support::machines;
 use crate::world::{Who, World, as_everyone};
 
@@ -129,6 +132,32 @@ fn a_download_that_is_killed_is_swept_by_the_next_command() {
         assert!(ended.stderr.contains("was killed before its end; cleared what it left"), "{}", ended.stderr);
         world.assert_nothing_stays();
     });
+}
+
+#[test]
+fn whichever_process_of_a_run_is_killed_nothing_of_it_stays() {
+    let Some(_machines) = machines() else { return };
+    let world = World::new(if is_root() { Who::Ordinary } else { Who::Ourselves });
+    project(&world);
+    let before = undeclared(&world);
+    for (words, cause) in [
+        ("guest=", "the engine ended: qemu was ended by signal 9"),
+        ("__share root", "the file server of root (the host's root) died: "),
+        ("__share share1", "/project/out`) died: "),
+    ] {
+        let mut live = world.up(&[]);
+        live.until_output("step-here");
+        let processes = world.processes();
+        // Of a file server the first process is the one that smolvm started.
+        let (pid, _) = processes.iter().find(|(_, line)| line.contains(words)).unwrap();
+        signal(u32::try_from(*pid).unwrap(), Signal::KILL);
+        let ended = live.finish();
+        ended.assert_run("failed", 125, cause);
+        world.assert_nothing_stays();
+    }
+    let mut after = undeclared(&world);
+    after.retain(|(path, _)| *path != world.place("project/out/copy"));
+    assert_eq!(after, before);
 }
 
 #[test]

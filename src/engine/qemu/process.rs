@@ -66,6 +66,8 @@ impl Engine for QemuEngine {
         child.env = Some(std::env::var_os("PATH").map(|path| ("PATH".into(), path)).into_iter().collect());
         child.stderr = ChildStdio::Fd(stderr.into());
         child.identity = identity;
+        child.domain =
+            confine::domain(&self.facts.program, [&kernel, &initramfs]).map_err(prepare("its confinement"))?;
         child.fds = vec![
             (qmp_theirs.into(), args::QMP_FD),
             (console_theirs.into(), args::CONSOLE_FD),

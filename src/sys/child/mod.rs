@@ -10,5 +10,5 @@ mod spawn;
 mod spec;
 
 pub use process::{Child, ChildExit};
-pub use spawn::spawn;
+pub use spawn::{look_up, spawn};
 pub use spec::{ChildIdentity, ChildSpec, ChildStdio};

@@ -51,6 +51,7 @@ struct Prepared {
     /// Lowest number above every target.
     above: RawFd,
     identity: Option<ChildIdentity>,
+    domain: Option<OwnedFd>,
 }
 
 impl Prepared {
@@ -83,7 +84,8 @@ impl Prepared {
             envp.push(c_string(line)?);
         }
         let program = c_string(look_up(&spec.program)?.into_os_string().into_vec())?;
-        Ok(Self { program, argv, envp, moves, above, identity: spec.identity })
+        let domain = spec.domain.map(|domain| fcntl_dupfd_cloexec(domain, above)).transpose()?;
+        Ok(Self { program, argv, envp, moves, above, identity: spec.identity, domain })
     }
 }
 
@@ -104,7 +106,8 @@ fn c_string(bytes: Vec<u8>) -> io::Result<CString> {
     CString::new(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a zero byte in an argument"))
 }
 
-fn look_up(program: &Path) -> io::Result<PathBuf> {
+/// The file that a program's name means: a bare name is looked up in `PATH`.
+pub fn look_up(program: &Path) -> io::Result<PathBuf> {
     if program.as_os_str().as_bytes().contains(&b'/') {
         return Ok(program.to_owned());
     }
@@ -203,6 +206,11 @@ impl Stage<'_> {
         {
             return error;
         }
+        if let Some(domain) = &self.prepared.domain
+            && let Err(error) = enter_domain(domain.as_raw_fd())
+        {
+            return error;
+        }
         // After the last change of credentials, which clears it.
         // SAFETY: `prctl` with integer arguments only.
         if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } < 0 {
@@ -233,6 +241,18 @@ fn assume(identity: &ChildIdentity) -> Result<(), i32> {
     }
     // SAFETY: integer arguments only.
     if unsafe { libc::syscall(libc::SYS_setresuid, identity.uid, identity.uid, identity.uid) } < 0 {
+        return Err(last_error());
+    }
+    Ok(())
+}
+
+fn enter_domain(domain: RawFd) -> Result<(), i32> {
+    // SAFETY: `prctl` with integer arguments only.
+    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } < 0 {
+        return Err(last_error());
+    }
+    // SAFETY: integer arguments only.
+    if unsafe { libc::syscall(libc::SYS_landlock_restrict_self, domain, 0) } < 0 {
         return Err(last_error());
     }
     Ok(())

@@ -46,6 +46,8 @@ pub struct ChildSpec {
     pub fds: Vec<(OwnedFd, RawFd)>,
     /// Another identity than ours.
     pub identity: Option<ChildIdentity>,
+    /// A Landlock domain for it, with which goes `no_new_privs`.
+    pub domain: Option<OwnedFd>,
 }
 
 impl ChildSpec {
@@ -60,6 +62,7 @@ impl ChildSpec {
             stderr: ChildStdio::Null,
             fds: Vec::new(),
             identity: None,
+            domain: None,
         }
     }
 }

@@ -171,6 +171,22 @@ static void pass_limits(void) {
     is(!strcmp(get("file"), "text"));
 }
 
+/* Changes a file of the lower layer of an overlay on the host, which makes another file of it there. */
+static void change_lower(void) {
+    char text[8] = "";
+    int before = must(open("file", O_RDONLY));
+    same(read(before, text, 7), 3);
+    int after = must(open("file", O_WRONLY | O_APPEND));
+    same(write(after, "more", 4), 4);
+    is(!strcmp(get("file"), "lowmore"));
+    must(chmod("file", 0600));
+    must(rename("file", "moved"));
+    is(!strcmp(get("moved"), "lowmore"));
+    must(truncate("moved", 3));
+    same(facts("moved").st_size, 3);
+    tell("change", 0);
+}
+
 int act(int count, char **words) {
     const char *what = count > 1 ? words[1] : "";
     if (!strcmp(what, "forty-three")) return 43;
@@ -183,6 +199,7 @@ int act(int count, char **words) {
     if (!strcmp(what, "see")) return see_all(), 0;
     if (!strcmp(what, "fill")) return fill(), 0;
     if (!strcmp(what, "crowd")) return crowd(), 0;
+    if (!strcmp(what, "lower")) return change_lower(), 0;
     if (!strcmp(what, "limits")) return pass_limits(), 0;
     return 64;
 }

@@ -1,0 +1,186 @@
+//! A project as a file again: variables replaced, paths whole, anchors, merges and short forms written out.
+//!
+//! What is written can be read again and means the same; a dollar is written `$$` for that. Deliberately not here: how
+//! the two forms look (`written`).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::model::{
+    Cache, Chown, Command, Image, KernelSource, Machine, Mount, MountKind, Needs, Owner, Project, Spanned, Step,
+};
+use super::scalars::show_duration;
+use super::written::{Node, render_json, render_yaml};
+
+/// The shell of a step that names none.
+const SHELL: [&str; 2] = ["sh", "-eu"];
+
+/// The project as YAML.
+pub fn resolved_yaml(project: &Project) -> String {
+    render_yaml(&file(project))
+}
+
+/// The project as JSON.
+pub fn resolved_json(project: &Project) -> String {
+    render_json(&file(project))
+}
+
+/// Keys in the order in which they are written; those that say nothing are left out.
+#[derive(Default)]
+struct Keys(Vec<(String, Node)>);
+
+impl Keys {
+    fn put(&mut self, key: &str, value: impl Into<Option<Node>>) {
+        if let Some(value) = value.into() {
+            self.0.push((key.to_owned(), value));
+        }
+    }
+
+    fn put_if(&mut self, is_said: bool, key: &str, value: Node) {
+        self.put(key, is_said.then_some(value));
+    }
+}
+
+fn file(project: &Project) -> Node {
+    let mut keys = Keys::default();
+    keys.put("name", text(&project.name));
+    keys.put("env", environment(&project.env));
+    let machines = project.machines.iter().map(|machine| (machine.name.value.clone(), self::machine(machine)));
+    keys.put("machines", Node::Map(machines.collect()));
+    let above = project.steps.iter().map(Some);
+    let steps = project.steps.iter().zip(std::iter::once(None).chain(above));
+    let steps: Vec<Node> = steps.map(|(step, above)| self::step(step, Some(needs(step, above)))).collect();
+    keys.put_if(!steps.is_empty(), "steps", Node::List(steps));
+    let finally: Vec<Node> = project.finally.iter().map(|step| self::step(step, None)).collect();
+    keys.put_if(!finally.is_empty(), "finally", Node::List(finally));
+    Node::Map(keys.0)
+}
+
+fn machine(machine: &Machine) -> Node {
+    let mut keys = Keys::default();
+    keys.put(
+        "image",
+        match &machine.image.value {
+            Image::Host => Node::Text("host".to_owned()),
+            Image::Dir(folder) => text(&format!("dir:{}", folder.display())),
+            Image::Unsupported(reference) => text(reference),
+        },
+    );
+    keys.put(
+        "kernel",
+        match &machine.kernel.value {
+            KernelSource::Auto => Node::Text("auto".to_owned()),
+            KernelSource::Path(file) => path(file),
+        },
+    );
+    keys.put("modules", machine.modules.as_ref().map(|folder| path(&folder.value)));
+    keys.put("cpus", machine.cpus.as_ref().map(|cpus| Node::Number(cpus.value.into())));
+    keys.put("memory", size(machine.memory_mib.value));
+    keys.put("env", environment(&machine.env));
+    keys.put("working_dir", machine.working_dir.as_ref().map(|folder| text(folder.value.as_str())));
+    keys.put("user", machine.user.as_ref().map(spanned));
+    keys.put("hostname", machine.hostname.as_deref().map(text));
+    let mounts: Vec<Node> = machine.mounts.iter().map(mount).collect();
+    keys.put_if(!mounts.is_empty(), "mounts", Node::List(mounts));
+    Node::Map(keys.0)
+}
+
+fn mount(mount: &Mount) -> Node {
+    let mut keys = Keys::default();
+    keys.put_if(!matches!(mount.kind, MountKind::Bind { .. }), "type", text(mount.kind_word()));
+    keys.put("source", mount.source().map(|source| path(&source.value)));
+    keys.put("target", text(mount.target.value.as_str()));
+    keys.put_if(mount.is_readonly(), "readonly", Node::Flag(true));
+    keys.put_if(mount.create, "create", Node::Flag(true));
+    match &mount.kind {
+        MountKind::Bind { owner, guest_owner, cache, .. } => {
+            keys.put(
+                "owner",
+                match &owner.value {
+                    Owner::Invoker => None,
+                    Owner::Guest => Some(text("guest")),
+                    Owner::Named(name) => Some(text(name)),
+                },
+            );
+            keys.put("guest_owner", guest_owner.as_ref().map(spanned));
+            keys.put(
+                "cache",
+                match cache.value {
+                    Cache::Auto => None,
+                    Cache::Always => Some(text("always")),
+                    Cache::Never => Some(text("never")),
+                },
+            );
+        }
+        MountKind::Overlay { guest_owner, .. } => keys.put("guest_owner", guest_owner.as_ref().map(spanned)),
+        MountKind::Tmpfs { size_mib } => keys.put("size", size_mib.as_ref().map(|mib| size(mib.value))),
+    }
+    Node::Map(keys.0)
+}
+
+fn step(step: &Step, needs: Option<Node>) -> Node {
+    let mut keys = Keys::default();
+    keys.put("id", text(&step.id.value));
+    keys.put("name", step.title.as_deref().map(text));
+    keys.put_if(!step.machine.value.is_empty(), "machine", text(&step.machine.value));
+    match &step.command.value {
+        // Variables of a command are the guest's.
+        Command::Script { text, shell } => {
+            keys.put("run", Node::Text(text.clone()));
+            keys.put_if(*shell != SHELL, "shell", words(shell));
+        }
+        Command::List(list) => keys.put("run", Node::List(list.iter().cloned().map(Node::Text).collect())),
+    }
+    keys.put("env", environment(&step.env));
+    keys.put("working_dir", step.working_dir.as_ref().map(|folder| text(folder.value.as_str())));
+    keys.put("user", step.user.as_ref().map(spanned));
+    keys.put("needs", needs);
+    let outputs: Vec<Node> = step.outputs.iter().map(|output| text(output.value.as_str())).collect();
+    keys.put_if(!outputs.is_empty(), "outputs", Node::List(outputs));
+    let timeout = step.timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    keys.put("timeout", timeout.map(|ms| Node::Text(show_duration(ms))));
+    keys.put_if(step.continue_on_error, "continue_on_error", Node::Flag(true));
+    keys.put(
+        "chown",
+        step.chown.as_ref().map(|chown| match &chown.value {
+            Chown::Invoker => Node::Flag(true),
+            Chown::Named(name) => text(name),
+        }),
+    );
+    Node::Map(keys.0)
+}
+
+/// What a step waits for, the step above written out.
+fn needs(step: &Step, above: Option<&Step>) -> Node {
+    let ids = match &step.needs {
+        Needs::Above => above.map(|above| text(&above.id.value)).into_iter().collect(),
+        Needs::Explicit(ids) => ids.iter().map(spanned).collect(),
+    };
+    Node::List(ids)
+}
+
+fn environment(env: &BTreeMap<String, String>) -> Option<Node> {
+    let pairs = env.iter().map(|(name, value)| (name.clone(), text(value)));
+    (!env.is_empty()).then(|| Node::Map(pairs.collect()))
+}
+
+/// A text in which variables are replaced when it is read.
+fn text(text: &str) -> Node {
+    Node::Text(text.replace('$', "$$"))
+}
+
+fn spanned(value: &Spanned<String>) -> Node {
+    text(&value.value)
+}
+
+fn path(path: &Path) -> Node {
+    text(&path.display().to_string())
+}
+
+fn words(words: &[String]) -> Node {
+    Node::List(words.iter().map(|word| text(word)).collect())
+}
+
+fn size(mib: u64) -> Node {
+    Node::Text(if mib.is_multiple_of(1024) { format!("{}GiB", mib / 1024) } else { format!("{mib}MiB") })
+}

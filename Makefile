@@ -37,8 +37,10 @@ check: setup ## format, lints, and the tests that need no machine
 schema: ## write schema/smolvm.schema.json
 	UPDATE=1 $(CARGO) test --quiet --locked --test it -- schema::
 
-bench: setup ## measure `up` against bare QEMU booting the same kernel
+bench: setup ## measure `up` against bare QEMU, and shares beside those of virtme-ng
 	$(CARGO) bench --locked --bench up
+	-scripts/bench-peers.sh
+	$(CARGO) bench --locked --bench shares
 
 deny: ## licenses, bans and sources of what we depend on
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is not installed; run: cargo install --locked cargo-deny" >&2; exit 1; }

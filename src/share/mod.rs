@@ -13,12 +13,14 @@
 mod calls;
 mod changes;
 mod confine;
+mod device;
 mod entries;
 mod filesystem;
 mod identity;
 mod nodes;
 mod ownership;
 mod passthrough;
+mod patience;
 mod recorder;
 mod rules;
 mod serve;

@@ -250,8 +250,8 @@ impl FileSystem for Tree {
     }
 
     fn flush(&self, _: Context, node: u64, handle: u64, _lock_owner: u64) -> io::Result<()> {
-        if self.settings.is_read_only {
-            // Nothing is ever written back: the guest need not ask again.
+        if self.settings.is_read_only || self.is_local {
+            // A local file system has nothing to tell at a close: the guest need not ask again.
             return Err(errno(libc::ENOSYS));
         }
         // Closing a copy does what closing the file would, such as telling of a full disk on a network file system.

@@ -21,18 +21,17 @@ use std::thread;
 use rustix::process::{Pid, WaitOptions, getegid, geteuid, waitpid};
 use vhost::vhost_user::{Error as VhostUserError, Listener};
 use vhost_user_backend::{Error as DaemonError, VhostUserDaemon};
-use virtiofsd::filesystem::{FileSystem, SerializableFileSystem};
-use virtiofsd::vhost_user::{VhostUserFsBackend, VhostUserFsBackendBuilder};
 use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 
 use crate::sys::exit::{exit_now, exit_on_signal};
 use crate::sys::{credentials, namespace};
 
 use super::confine::{Entered, enter_tree, give_up_rights};
+use super::device::{Device, Served};
 use super::filesystem::ShareFs;
 use super::identity::{Starter, choose_identity};
 use super::ownership::{NewOwner, Scope};
-use super::settings::{Settings, settings_for};
+use super::settings::{Pace, Settings, settings_for};
 use super::single::SingleFs;
 use super::source::ServedRoot;
 use super::spec::ShareSpec;
@@ -187,7 +186,7 @@ fn serve(handed: Handed, bond: UnixStream, attempt: Option<Attempt>) -> Result<I
     let settings = settings_for(&spec, fd_limit, own_fds, sink);
     let view = Arc::new(View::new(0, 0));
     let is_read_only = settings.tree.is_read_only;
-    let line = Line { threads: settings.threads, listener, control };
+    let line = Line { pace: settings.pace, listener, control };
     let served = open_share(settings, &view).and_then(|(tree, share)| {
         let root = ServedRoot::at(Path::new("/"), only.as_ref().map(|name| name.to_bytes().to_vec()))?;
         if let Some(attempt) = attempt {
@@ -214,7 +213,7 @@ fn open_share(settings: Settings, view: &Arc<View>) -> io::Result<(Arc<Tree>, Sh
 
 /// What a server speaks through, and with how many threads.
 struct Line {
-    threads: usize,
+    pace: Pace,
     listener: UnixListener,
     control: File,
 }
@@ -228,8 +227,8 @@ struct Controlled {
 }
 
 fn serve_share<F: Served>(share: F, root: ServedRoot, controlled: Controlled, line: Line) -> io::Result<Infallible> {
-    let Line { threads, listener, control } = line;
-    let mut daemon = daemon_for(share, threads)?;
+    let Line { pace, listener, control } = line;
+    let mut daemon = daemon_for(share, pace)?;
     send_report(&control, &Report::Ready(root))?;
     thread::Builder::new().name("control".into()).spawn(move || {
         // Whether the parent closed the stream or broke it: without a parent there is nobody to serve.
@@ -266,16 +265,12 @@ impl Controlled {
     }
 }
 
-type Daemon<F> = VhostUserDaemon<Arc<VhostUserFsBackend<F>>>;
+type Daemon<F> = VhostUserDaemon<Arc<Device<F>>>;
 
-trait Served: FileSystem + SerializableFileSystem + Send + Sync + 'static {}
-impl<F: FileSystem + SerializableFileSystem + Send + Sync + 'static> Served for F {}
-
-fn daemon_for<F: Served>(share: F, threads: usize) -> io::Result<Daemon<F>> {
-    // No tag: the engine answers for the configuration space.
-    let backend = VhostUserFsBackendBuilder::default().set_tag(None).set_thread_pool_size(threads).build(share)?;
+fn daemon_for<F: Served>(share: F, pace: Pace) -> io::Result<Daemon<F>> {
+    let device = Device::new(share, pace)?;
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
-    VhostUserDaemon::new("share".to_owned(), Arc::new(backend), memory)
+    VhostUserDaemon::new("share".to_owned(), Arc::new(device), memory)
         .map_err(|error| io::Error::other(error.to_string()))
 }
 

@@ -1,6 +1,7 @@
 //! How each kind of tree is served: caches, time-outs, limits, threads.
 
 use std::fs::File;
+use std::thread;
 use std::time::Duration;
 
 use super::rules::{Owners, Rules};
@@ -23,12 +24,24 @@ const LONG: Duration = Duration::from_secs(86_400);
 /// answers faster from the thread that has the queue.
 const WRITABLE_THREADS: usize = 4;
 
+/// How long a server looks for the next request at most.
+const PATIENCE: Duration = Duration::from_micros(100);
+
 /// All that a server needs besides its tree.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) tree: TreeSettings,
     pub(super) rules: Rules,
+    pub(super) pace: Pace,
+}
+
+/// How requests are answered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// Threads for what may wait for a disk.
     pub(super) threads: usize,
+    /// How long to look for the next request before sleeping.
+    pub(super) patience: Duration,
 }
 
 /// Settings for a share, with this many open files allowed. `own_fds` is `/proc/self/fd`, `sink` is
@@ -76,7 +89,11 @@ pub(super) fn settings_for(spec: &ShareSpec, fd_limit: u64, own_fds: File, sink:
         own_fds,
         sink,
     };
-    Settings { tree, rules, threads: if is_writable { WRITABLE_THREADS } else { 0 } }
+    // With a single processor the guest could not ask while it is waited for.
+    let patience =
+        if thread::available_parallelism().is_ok_and(|count| count.get() > 1) { PATIENCE } else { Duration::ZERO };
+    let pace = Pace { threads: if is_writable { WRITABLE_THREADS } else { 0 }, patience };
+    Settings { tree, rules, pace }
 }
 
 #[cfg(test)]

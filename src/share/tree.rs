@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, fstatvfs, ftruncate, makedev, openat, statx};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, fstatfs, fstatvfs, ftruncate, makedev, openat, statx};
 use rustix::io::Errno;
 use virtiofsd::filesystem::Entry;
 use virtiofsd::fuse::Attr;
@@ -28,6 +28,9 @@ const DEPTH_MAX: usize = 4096;
 
 /// What of a guest's flags reaches the host. Appending is done by each write, everything else is the guest's own.
 const OPEN_FLAGS: i32 = libc::O_ACCMODE | libc::O_SYNC | libc::O_DSYNC | libc::O_DIRECTORY;
+
+/// File systems that hold nothing back at a write: bcachefs, btrfs, ext2 to ext4, F2FS, tmpfs, XFS, ZFS.
+const LOCAL: [i64; 7] = [0xCA45_1A4E, 0x9123_683E, 0xEF53, 0xF2F5_2010, 0x0102_1994, 0x5846_5342, 0x2FC1_2FC1];
 
 /// How a tree is served.
 #[derive(Debug)]
@@ -64,6 +67,8 @@ pub(crate) struct Tree {
     pub(super) root: Arc<OwnedFd>,
     pub(super) root_key: FileKey,
     pub(super) recorder: Recorder,
+    /// Whether the root lies on a file system that tells of a full disk at the write, not at the close.
+    pub(super) is_local: bool,
     /// Held, to write, by who must know that no name goes meanwhile, and, to read, by who takes or gives names.
     pub(super) naming: RwLock<()>,
     nodes: Mutex<Nodes>,
@@ -81,11 +86,13 @@ impl Tree {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = Arc::new(openat(CWD, root, flags, Mode::empty())?);
         let root_key = key_of(&stat_fd(&root)?);
+        let is_local = fstatfs(&*root).is_ok_and(|system| LOCAL.contains(&system.f_type));
         let nodes = Mutex::new(Nodes::new(Arc::clone(&root), root_key, settings.open_max));
         Ok(Self {
             settings,
             root,
             root_key,
+            is_local,
             recorder: Recorder::new(RECORDED_MAX),
             naming: RwLock::new(()),
             nodes,

@@ -75,8 +75,9 @@ fn cpu(accel: Accel) -> &'static str {
     match accel {
         // Machines in machines are not offered.
         Accel::Kvm => "host,svm=off,vmx=off",
-        // What nothing needs and what a guest only loses time on, by loading and testing drivers for it.
-        Accel::Tcg => "max,svm=off,aes=off,pclmulqdq=off",
+        // What nothing needs and what a guest only loses time on, by loading and testing drivers for it. Where "fast
+        // strings" are offered, it copies and clears memory byte by byte, which the emulator does one at a time.
+        Accel::Tcg => "max,svm=off,aes=off,pclmulqdq=off,erms=off,fsrm=off",
     }
 }
 
@@ -141,7 +142,7 @@ mod tests {
 -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
 -machine microvm,memory-backend=memory,acpi=on,pic=on,pit=on,rtc=on,isa-serial=on,auto-kernel-cmdline=off
 -accel tcg,thread=multi
--cpu max,svm=off,aes=off,pclmulqdq=off
+-cpu max,svm=off,aes=off,pclmulqdq=off,erms=off,fsrm=off
 -smp 1
 -m 512M
 -object memory-backend-memfd,id=memory,size=512M,share=on

@@ -281,16 +281,17 @@ impl<'a> Pass<'a> {
         if kind_of(&stat) != FileType::Directory {
             return Ok(None);
         }
+        // A server of one file may not list its folder.
+        if let Some(names) = wanted.names() {
+            let names = Names::Known(fd.as_fd().try_clone_to_owned()?, names.into_iter());
+            return Ok(Some(Level { names, wanted }));
+        }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = match openat(&fd, c".", flags, Mode::empty()) {
-            Err(Errno::NOENT) => return Ok(None),
-            opened => opened?,
-        };
-        let names = match wanted.names() {
-            Some(names) => Names::Known(folder, names.into_iter()),
-            None => Names::Listed(Dir::new(folder)?),
-        };
-        Ok(Some(Level { names, wanted }))
+        match openat(&fd, c".", flags, Mode::empty()) {
+            Ok(folder) => Ok(Some(Level { names: Names::Listed(Dir::new(folder)?), wanted })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn give(&mut self, fd: impl AsFd, stat: &Statx) -> io::Result<()> {

@@ -20,6 +20,8 @@ machines:
       - { source: ./named, target: /named, owner: nobody, create: true }
       - { source: ./out, target: /out, owner: guest }
       - { source: ./mine, target: /mine }
+      - { source: ./conf/one.conf, target: /etc/one.conf, owner: guest }
+      - { source: "./conf/t[w]o.conf", target: /etc/two.conf, owner: guest }
 steps:
   - id: literal
     run: |
@@ -40,13 +42,13 @@ steps:
   - { id: fixed, user: "4242:4343", run: "touch /fixed/a; mkdir /fixed/b; touch /named/c; stat -c '%n %u:%g' /fixed/a /named/c" }
   - id: declared
     chown: true
-    outputs: [/out/dist, "/out/*.tar", /mine/result]
+    outputs: [/out/dist, "/out/*.tar", /mine/result, /etc/one.conf]
     run: |
       cd /out
       mkdir -p dist/deep/er other; touch dist/deep/er/file a.tar b.tar other/file notes /mine/result
       ln -s /etc/shadow dist/absolute; ln -s ../../outside dist/relative; ln -s nowhere dist/dangling; ln -s ../other dist/inside
       touch dist/twin; ln dist/twin other/twin
-      cp /bin/true dist/suid
+      cp /bin/true dist/suid; chown 4242:4343 /etc/one.conf
       chown -hR 4242:4343 dist other notes a.tar b.tar; chmod 6755 dist/suid
   - id: recorded
     chown: "3001:3002"
@@ -55,7 +57,7 @@ steps:
       mkdir -p rec/sub; touch rec/sub/new; ln -s new rec/sub/link
       echo x >> host/written; chmod 600 host/mode; mv host/moved host/elsewhere; : > host/cut
       python3 -c "import mmap; f = open('host/mapped', 'r+b'); mmap.mmap(f.fileno(), 0)[0] = 65"
-      cat host/read > /dev/null; touch gone; rm gone
+      cat host/read > /dev/null; touch gone; rm gone; echo x >> /etc/two.conf
   - { id: failing, chown: "3001:3002", continue_on_error: true, run: "touch /out/failed; exit 7" }
   - { id: slow, chown: "3001:3002", continue_on_error: true, timeout: 2s, run: "touch /out/slow; sleep 60" }
   - { id: nothing, chown: "3001:3002", run: "true" }
@@ -108,6 +110,9 @@ fn project(invoker: Invoker) -> crate::invoker::Stage {
         .file("fixed/host", "")
         .file("mine/host", "")
         .file("outside", "")
+        .file("conf/one.conf", "")
+        .file("conf/t[w]o.conf", "")
+        .file("conf/beside.conf", "")
         .file("out/victim/deep/file", "");
     for name in HOST_FILES {
         case = case.file(&format!("out/host/{name}"), "content of the host");
@@ -117,6 +122,9 @@ fn project(invoker: Invoker) -> crate::invoker::Stage {
     chown(at("kept/host"), Some(777), Some(888)).unwrap();
     fs::set_permissions(at("kept/host"), fs::Permissions::from_mode(0o640)).unwrap();
     chown(at("fixed"), Some(2001), Some(2002)).unwrap();
+    for name in ["one.conf", "t[w]o.conf", "beside.conf"] {
+        chown(at("conf").join(name), Some(777), Some(888)).unwrap();
+    }
     for name in HOST_FILES {
         chown(at("out/host").join(name), Some(777), Some(888)).unwrap();
     }
@@ -200,6 +208,9 @@ fn check_given(ran: &Ran, project: &Path, invoker: Invoker) {
         }
     }
     assert_eq!(seen["dist/suid"].2, 0o755);
+    let files = owners(&project.join("conf"));
+    let files: Vec<(u32, u32)> = files.values().map(|(uid, gid, _)| (*uid, *gid)).collect();
+    assert_eq!(files, [host, mine, new], "beside, one, t[w]o");
     assert_eq!(fs::metadata(project.join("outside")).unwrap().uid(), mine.0);
     let counts: Vec<(&str, u64, u64)> = ran
         .named("ownership")
@@ -209,7 +220,7 @@ fn check_given(ran: &Ran, project: &Path, invoker: Invoker) {
         })
         .filter(|(step, ..)| *step != "hostile")
         .collect();
-    let expected = [("declared", 11, 1), ("recorded", 9, 0), ("failing", 1, 0), ("slow", 1, 0), ("nothing", 0, 0)];
+    let expected = [("declared", 12, 1), ("recorded", 10, 0), ("failing", 1, 0), ("slow", 1, 0), ("nothing", 0, 0)];
     assert_eq!(counts, expected, "{invoker:?}");
     assert_eq!(ran.end("failing").1, Some(7));
     assert_eq!(ran.end("slow").0, "timed-out");
@@ -226,6 +237,8 @@ fn who_is_not_root_is_told_before_anything_runs() {
         .file("kept/host", "")
         .file("fixed/host", "")
         .file("out/host", "")
+        .file("conf/one.conf", "")
+        .file("conf/t[w]o.conf", "")
         .file("mine/host", "");
     let ran = Ran::of(invoker.stage(case).command());
     assert_eq!(ran.code, Some(78), "{}", ran.told());

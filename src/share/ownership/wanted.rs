@@ -101,14 +101,28 @@ impl<'p> Wanted<'p> {
     pub(super) fn names(&self) -> Option<Vec<CString>> {
         let Self::Rests(rests) = self else { return None };
         let name = |rest: &&[&[u8]]| {
-            let part = rest.first().filter(|part| **part != b"**" && !has_wildcard(part))?;
-            CString::new(*part).ok()
+            let part = rest.first().filter(|part| **part != b"**")?;
+            CString::new(unescaped(part)?).ok()
         };
         let mut names: Vec<CString> = rests.iter().map(name).collect::<Option<_>>()?;
         names.sort();
         names.dedup();
         Some(names)
     }
+}
+
+/// The one name that a pattern means; `None` where it may mean several.
+fn unescaped(pattern: &[u8]) -> Option<Vec<u8>> {
+    let mut name = Vec::with_capacity(pattern.len());
+    let mut bytes = pattern.iter().copied();
+    while let Some(byte) = bytes.next() {
+        name.push(match byte {
+            b'\\' => bytes.next().unwrap_or(b'\\'),
+            b'*' | b'?' | b'[' => return None,
+            byte => byte,
+        });
+    }
+    Some(name)
 }
 
 /// Adds a rest, and what it means where its `**` stands for no folder at all.
@@ -177,6 +191,7 @@ mod tests {
         let patterns = [Pattern::of_name(&name)];
         assert!(Wanted::of(&patterns).below(c"a*[b]\\?").is_complete());
         assert!(Wanted::of(&patterns).below(c"ab\\x").is_nothing());
+        assert_eq!(Wanted::of(&patterns).names(), Some(vec![c"a*[b]\\?".to_owned()]));
     }
 
     #[test]

@@ -99,36 +99,9 @@ const LIFE: &[i64] = &[
     libc::SYS_umask,
 ];
 
-/// Of `fcntl`: flags, and copies of a descriptor.
-const FCNTL: [i32; 5] = [libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL];
-
-/// What `clone` must say, and must not: a thread of this process, in its namespaces.
-const THREAD: i32 = libc::CLONE_THREAD | libc::CLONE_VM;
-const NAMESPACES: i32 = libc::CLONE_NEWCGROUP
-    | libc::CLONE_NEWIPC
-    | libc::CLONE_NEWNET
-    | libc::CLONE_NEWNS
-    | libc::CLONE_NEWPID
-    | libc::CLONE_NEWUSER
-    | libc::CLONE_NEWUTS;
-
 /// Puts the filter in force.
 pub(super) fn restrict_calls(makers: Makers) -> io::Result<()> {
-    let own = std::process::id();
-    let filter = CallFilter::default()
-        .allow(FILES)
-        .allow(EVENTS)
-        .allow(LIFE)
-        .allow_values(libc::SYS_fcntl, 1, &FCNTL.map(i32::cast_unsigned))?
-        .allow_values(libc::SYS_prctl, 0, &[libc::PR_SET_NAME.cast_unsigned()])?
-        .allow_bits(libc::SYS_clone, 0, (THREAD | NAMESPACES).cast_unsigned(), THREAD.cast_unsigned())?
-        // Memory never becomes a program.
-        .allow_bits(libc::SYS_mmap, 2, libc::PROT_EXEC.cast_unsigned(), 0)?
-        .allow_bits(libc::SYS_mprotect, 2, libc::PROT_EXEC.cast_unsigned(), 0)?
-        // What the library's pool of threads makes its own is its current folder.
-        .allow_values(libc::SYS_unshare, 0, &[libc::CLONE_FS.cast_unsigned()])?
-        // An abort of its own.
-        .allow_values(libc::SYS_tgkill, 0, &[own])?;
+    let filter = CallFilter::default().allow(FILES).allow(EVENTS).allow(LIFE).allow_threads()?;
     let filter = match makers {
         Makers::Owner => filter,
         // The guest's ids are taken one request at a time.

@@ -1,6 +1,6 @@
 //! Filters of system calls (seccomp) for a thread and all that it starts.
 //!
-//! Deliberately not here: which calls, which whoever confines itself knows best.
+//! Deliberately not here: which other calls, which whoever confines itself knows best.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,6 +9,19 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     TargetArch, apply_filter,
 };
+
+/// Of `fcntl`: flags, and copies of a descriptor.
+const FCNTL: [i32; 5] = [libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL];
+
+/// What `clone` must say, and must not: a thread of this process, in its namespaces.
+const THREAD: i32 = libc::CLONE_THREAD | libc::CLONE_VM;
+const NAMESPACES: i32 = libc::CLONE_NEWCGROUP
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWUSER
+    | libc::CLONE_NEWUTS;
 
 /// What becomes of a call that is not allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +59,17 @@ impl CallFilter {
         let rule = rule(argument, SeccompCmpOp::MaskedEq(u64::from(mask)), value)?;
         self.allowed.entry(call).or_default().push(rule);
         Ok(self)
+    }
+
+    /// Allows what a process of threads does, and no more of it: `fcntl` for flags and copies of descriptors, `clone` for
+    /// a thread without new namespaces, `prctl` for its name, memory that never becomes a program, `tgkill` of itself.
+    pub fn allow_threads(self) -> io::Result<Self> {
+        self.allow_values(libc::SYS_fcntl, 1, &FCNTL.map(i32::cast_unsigned))?
+            .allow_values(libc::SYS_prctl, 0, &[libc::PR_SET_NAME.cast_unsigned()])?
+            .allow_bits(libc::SYS_clone, 0, (THREAD | NAMESPACES).cast_unsigned(), THREAD.cast_unsigned())?
+            .allow_bits(libc::SYS_mmap, 2, libc::PROT_EXEC.cast_unsigned(), 0)?
+            .allow_bits(libc::SYS_mprotect, 2, libc::PROT_EXEC.cast_unsigned(), 0)?
+            .allow_values(libc::SYS_tgkill, 0, &[std::process::id()])
     }
 
     /// Puts the filter in force for this thread and all that it will start, for good. With it goes `no_new_privs`.

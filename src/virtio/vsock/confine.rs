@@ -60,26 +60,12 @@ const LIFE: &[i64] = &[
 /// # Errors
 /// Where the kernel has no seccomp. Landlock is used where the kernel has it.
 pub(super) fn confine_thread() -> io::Result<()> {
-    let fcntl = [libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL];
-    let thread = libc::CLONE_THREAD | libc::CLONE_VM;
-    let namespaces = libc::CLONE_NEWCGROUP
-        | libc::CLONE_NEWIPC
-        | libc::CLONE_NEWNET
-        | libc::CLONE_NEWNS
-        | libc::CLONE_NEWPID
-        | libc::CLONE_NEWUSER
-        | libc::CLONE_NEWUTS;
     forbid_all()?;
     CallFilter::default()
         .allow(OPEN)
         .allow(LIFE)
-        .allow_values(libc::SYS_fcntl, 1, &fcntl.map(i32::cast_unsigned))?
+        .allow_threads()?
         .allow_values(libc::SYS_ioctl, 1, &[u32::try_from(libc::FIONBIO).map_err(io::Error::other)?])?
-        .allow_values(libc::SYS_prctl, 0, &[libc::PR_SET_NAME.cast_unsigned()])?
-        .allow_values(libc::SYS_tgkill, 0, &[std::process::id()])?
-        .allow_bits(libc::SYS_clone, 0, (thread | namespaces).cast_unsigned(), thread.cast_unsigned())?
-        .allow_bits(libc::SYS_mmap, 2, libc::PROT_EXEC.cast_unsigned(), 0)?
-        .allow_bits(libc::SYS_mprotect, 2, libc::PROT_EXEC.cast_unsigned(), 0)?
         .apply(Otherwise::Refuse)
 }
 

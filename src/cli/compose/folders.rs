@@ -1,7 +1,8 @@
 //! Makes the host folders that a mount with `create: true` lacks, with the invoker's rights.
 //!
-//! The folder itself then belongs to the owner of the mount, where that is another user. Under `sudo` a thread that has only the rights of the calling user makes them, so they are theirs and no link can
-//! lead to a place that they could not write themselves. Deliberately not here: mount points in the guest.
+//! The folder itself then belongs to the owner of the mount, where that is another user. Under `sudo` a thread that has
+//! only the rights of the calling user makes them, so they are theirs and no link can lead to a place that they could
+//! not write themselves. Deliberately not here: mount points in the guest.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -10,6 +10,8 @@
 //! The server acts wholly with the owner's rights ([`Rights`]) and sees nothing of the host but the share. What the
 //! guest's root does there, the owner could do. Not here: tags in the guest and mounting, which are the agent's.
 
+#[cfg(test)]
+mod asked;
 mod calls;
 mod changes;
 mod confine;

@@ -1,16 +1,13 @@
 //! What a guest gets from a share, asked as its kernel, or a hostile one, would ask.
 
 use std::ffi::CString;
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
 use virtiofsd::filesystem::{DirectoryIterator, ROOT_ID};
-use virtiofsd::oslib::{ReadvFlags, WritevFlags};
 
-use super::super::spec::ShareCache;
-use super::super::tree::TreeSettings;
+use super::super::asked::{Bytes, guest, number, tree_over};
 use super::*;
 
 struct Share {
@@ -23,24 +20,12 @@ impl Share {
     fn with(is_read_only: bool, is_public_only: bool, open_max: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let own_fds = openat(CWD, "/proc/self/fd", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
-        let root = CString::new(dir.path().to_str().unwrap()).unwrap();
         let timeout = Duration::from_secs(1);
-        let own_fds = File::from(own_fds);
-        let sink = File::options().write(true).open("/dev/null").unwrap();
-        let settings = TreeSettings {
-            is_read_only,
-            cache: ShareCache::Auto,
-            timeout,
-            name_timeout: timeout,
-            open_max,
-            own_fds,
-            sink,
-        };
+        let tree = Arc::new(tree_over(dir.path(), is_read_only, timeout, open_max));
         let view = Arc::new(View::new(1000, 100));
         let rules =
             Rules { is_public_only, owners: Owners::View, is_literal: false, has_xattrs: true, absence: timeout };
-        let fs = ShareFs::new(Arc::new(Tree::open(&root, settings).unwrap()), rules, Arc::clone(&view));
+        let fs = ShareFs::new(tree, rules, Arc::clone(&view));
         Self { dir, fs, view }
     }
 
@@ -79,30 +64,6 @@ impl Share {
                 return names;
             }
         }
-    }
-}
-
-/// A user of the guest that is nobody on the host.
-fn guest() -> Context {
-    Context { uid: 4_000_000.into(), gid: 4_000_000.into(), pid: 1 }
-}
-
-fn number<T>(result: io::Result<T>) -> Option<i32> {
-    result.err().and_then(|error| error.raw_os_error())
-}
-
-struct Bytes(Vec<u8>);
-
-impl ZeroCopyReader for Bytes {
-    fn write_to_file_at(&mut self, file: &File, _: usize, off: u64, _: Option<WritevFlags>) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::write_at(file, &self.0, off)
-    }
-}
-
-impl ZeroCopyWriter for Bytes {
-    fn read_from_file_at(&mut self, file: &File, count: usize, off: u64, _: Option<ReadvFlags>) -> io::Result<usize> {
-        self.0 = vec![0; count];
-        std::os::unix::fs::FileExt::read_at(file, &mut self.0, off)
     }
 }
 

@@ -1,6 +1,5 @@
 //! What the pass changes, and what it leaves alone, on real files. Only root can give files away.
 
-use std::ffi::CString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use rustix::fs::CWD;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use virtiofsd::filesystem::{Context, FileSystem, ROOT_ID};
 
+use super::super::asked::{own_fds, root_name};
 use super::super::settings::settings_for;
 use super::super::spec::{Makers, Rights, ShareCache, ShareSpec, ShareTree};
 use super::*;
@@ -61,10 +61,11 @@ impl Share {
         let tree = ShareTree::Folder { path: self.path(""), is_read_only: false, cache: ShareCache::Auto };
         let rights = Rights { uid: 0, gid: 0, groups: Vec::new() };
         let spec = ShareSpec { tag: "share0".into(), tree, rights, makers: Makers::Guest };
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let own_fds = File::from(openat(CWD, "/proc/self/fd", flags, Mode::empty()).unwrap());
-        let root = CString::new(self.path("").to_str().unwrap()).unwrap();
-        Tree::open(&root, settings_for(&spec, 4096, own_fds, File::open("/dev/null").unwrap()).tree).unwrap()
+        Tree::open(
+            &root_name(&self.path("")),
+            settings_for(&spec, 4096, own_fds(), File::open("/dev/null").unwrap()).tree,
+        )
+        .unwrap()
     }
 
     fn give(&self, outputs: &[&str]) -> Given {

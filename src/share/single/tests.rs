@@ -1,18 +1,15 @@
 //! What a guest gets from a share of one file, asked as its kernel, or a hostile one, would ask.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
-use virtiofsd::filesystem::{Extensions, SetattrValid, ZeroCopyReader, ZeroCopyWriter};
+use virtiofsd::filesystem::{Extensions, SetattrValid};
 use virtiofsd::fuse::SetattrIn;
-use virtiofsd::oslib::{ReadvFlags, WritevFlags};
 
+use super::super::asked::{Bytes, guest, number, tree_over};
 use super::super::rules::{Owners, Rules};
-use super::super::spec::ShareCache;
-use super::super::tree::{Tree, TreeSettings};
 use super::super::view::View;
 use super::*;
 
@@ -24,20 +21,8 @@ struct Share {
 impl Share {
     fn new(is_read_only: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let own_fds = openat(CWD, "/proc/self/fd", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
-        let root = CString::new(dir.path().to_str().unwrap()).unwrap();
         let timeout = Duration::ZERO;
-        let own_fds = File::from(own_fds);
-        let sink = File::options().write(true).open("/dev/null").unwrap();
-        let settings = TreeSettings {
-            is_read_only,
-            cache: ShareCache::Auto,
-            timeout,
-            name_timeout: timeout,
-            open_max: 64,
-            own_fds,
-            sink,
-        };
+        let tree = Arc::new(tree_over(dir.path(), is_read_only, timeout, 64));
         let rules = Rules {
             is_public_only: false,
             owners: Owners::View,
@@ -45,7 +30,7 @@ impl Share {
             has_xattrs: true,
             absence: timeout,
         };
-        let inner = ShareFs::new(Arc::new(Tree::open(&root, settings).unwrap()), rules, Arc::new(View::new(1000, 100)));
+        let inner = ShareFs::new(tree, rules, Arc::new(View::new(1000, 100)));
         let share = Self { dir, fs: SingleFs::new(inner, c"file".to_owned(), is_read_only) };
         share.put("file", "content");
         share.put("sibling", "secret");
@@ -89,29 +74,6 @@ impl Share {
 
     fn size(&self) -> u64 {
         self.fs.getattr(guest(), FILE_ID, None).unwrap().0.size
-    }
-}
-
-fn guest() -> Context {
-    Context { uid: 4_000_000.into(), gid: 4_000_000.into(), pid: 1 }
-}
-
-fn number<T>(result: io::Result<T>) -> Option<i32> {
-    result.err().and_then(|error| error.raw_os_error())
-}
-
-struct Bytes(Vec<u8>);
-
-impl ZeroCopyReader for Bytes {
-    fn write_to_file_at(&mut self, file: &File, _: usize, off: u64, _: Option<WritevFlags>) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::write_at(file, &self.0, off)
-    }
-}
-
-impl ZeroCopyWriter for Bytes {
-    fn read_from_file_at(&mut self, file: &File, count: usize, off: u64, _: Option<ReadvFlags>) -> io::Result<usize> {
-        self.0 = vec![0; count];
-        std::os::unix::fs::FileExt::read_at(file, &mut self.0, off)
     }
 }
 

@@ -120,7 +120,10 @@ impl FileSystem for ShareFs {
     }
 
     fn init(&self, capable: FsOptions) -> io::Result<FsOptions> {
-        self.inner.init(capable)
+        let offered = self.inner.init(capable)?;
+        // A guest that leaves it to the host to drop set-id bits at a write goes on showing them, and runs programs by
+        // them, for as long as it believes attributes. Where there are such bits it asks for it.
+        Ok(if self.rules.is_literal { offered - FsOptions::HANDLE_KILLPRIV_V2 } else { offered })
     }
 
     fn destroy(&self) {

@@ -32,6 +32,7 @@ steps:
       cp /bin/true suid; chown 5:6 suid; 
       for file in written cut; do cp suid $file; chown 1000:1000 $file; chmod 4777 $file; done
       as sh -c 'echo x >> written; : > cut'
+      stat -c '%n %a' written cut
       ! mknod zero c 1 5 2>/dev/null; ! mknod disk b 8 0 2>/dev/null
       install -d -o 1000 -g 1000 home; install -d -m 2775 -o 0 -g 50 team
       as sh -euc 'cd home; echo x > file; mkdir dir; ln -s file link; ln file hard; mkfifo fifo; ! chown 0 file 2>/dev/null'
@@ -156,7 +157,7 @@ fn check_all(invoker: Invoker) {
 }
 
 fn check_literal(ran: &Ran, project: &Path) {
-    let stat = "host 777:888 640\nsuid 5:6 6755\nwritten 1000:1000 777\n\
+    let stat = "host 777:888 640\nwritten 777\ncut 777\nsuid 5:6 6755\nwritten 1000:1000 777\n\
                 home/file 1000:1000 644\nteam/file 0:50 644\n";
     assert_eq!(ran.stdout("literal"), stat);
     let seen = owners(&project.join("kept"));

@@ -32,14 +32,14 @@ impl Places {
     /// Finds them; nothing is made yet.
     pub(crate) fn find() -> Result<Self, Failure> {
         let invoker = host::facts().invoker;
-        let (state_home, cache) = own()?;
+        let (state_home, cache) = own(&invoker)?;
         let (state_home, state_actor) = state(&invoker, state_home, named("XDG_STATE_HOME"));
         Ok(Self { state_home, state_actor, cache: cache.join("smolvm") })
     }
 }
 
 /// The homes of state and cache of the user that this process is.
-fn own() -> Result<(PathBuf, PathBuf), Failure> {
+fn own(invoker: &Invoker) -> Result<(PathBuf, PathBuf), Failure> {
     let folders = match etcetera::base_strategy::Xdg::new() {
         Ok(folders) => folders,
         Err(error) => {
@@ -51,7 +51,7 @@ fn own() -> Result<(PathBuf, PathBuf), Failure> {
     };
     let state_home = folders.state_dir().unwrap_or_else(|| folders.home_dir().join(".local/state"));
     let cache_home = folders.cache_dir();
-    if !is_foreign(folders.home_dir()) {
+    if !is_foreign(invoker, folders.home_dir()) {
         return Ok((state_home, cache_home));
     }
     // A `sudo` that keeps the caller's `HOME`.
@@ -88,8 +88,7 @@ fn named(variable: &str) -> Option<PathBuf> {
 }
 
 /// Whether we are root on behalf of somebody whose home this is.
-fn is_foreign(home: &Path) -> bool {
-    let invoker = host::facts().invoker;
+fn is_foreign(invoker: &Invoker, home: &Path) -> bool {
     invoker.is_process_root && invoker.uid != 0 && home.metadata().is_ok_and(|metadata| metadata.uid() != 0)
 }
 

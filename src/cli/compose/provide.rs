@@ -261,9 +261,8 @@ fn mount_share(mount: &MountPlan) -> Option<(String, ShareTree)> {
 
 /// Where a share is mounted, for people.
 fn place_name(machine: &MachinePlan, tag: &str) -> String {
-    let is_it = |mount: &&MountPlan| mount.share().is_some_and(|(own, _)| own == tag);
-    match machine.mounts.iter().find(is_it) {
-        Some(mount) => format!("machine `{}` has it mounted at `{}` ({tag})", machine.name, mount.target.as_str()),
+    match target_of(machine, tag) {
+        Some(target) => format!("machine `{}` has it mounted at `{target}` ({tag})", machine.name),
         None => format!("machine `{}` has it as its root ({tag})", machine.name),
     }
 }

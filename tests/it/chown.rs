@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::events::Ran;
 use crate::invoker::{Invoker, is_root};
-use crate::support::{Case, machines};
+use crate::support::{Case, all_below, machines};
 
 const FILE: &str = r#"name: acme
 machines:
@@ -86,20 +86,11 @@ const HOST_FILES: [&str; 6] = ["written", "mode", "moved", "cut", "mapped", "rea
 
 /// Owner and mode of all below a folder; links are not followed.
 fn owners(folder: &Path) -> BTreeMap<String, (u32, u32, u32)> {
-    let mut found = BTreeMap::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(at) = open.pop() {
-        for entry in fs::read_dir(&at).unwrap() {
-            let path = entry.unwrap().path();
-            let data = fs::symlink_metadata(&path).unwrap();
-            let name = path.strip_prefix(folder).unwrap().display().to_string();
-            found.insert(name, (data.uid(), data.gid(), data.mode() & 0o7777));
-            if data.is_dir() {
-                open.push(path);
-            }
-        }
-    }
-    found
+    let found = all_below(folder).into_iter().map(|(path, data)| {
+        let name = path.strip_prefix(folder).unwrap().display().to_string();
+        (name, (data.uid(), data.gid(), data.mode() & 0o7777))
+    });
+    found.collect()
 }
 
 fn project(invoker: Invoker) -> crate::invoker::Stage {

@@ -11,7 +11,7 @@ use std::path::Path;
 use rustix::process::geteuid;
 
 use crate::probe::file_checks;
-use crate::support::machines;
+use crate::support::{all_below, machines};
 use crate::world::{Who, World, as_everyone};
 
 const STEPS: &str = "
@@ -114,17 +114,10 @@ fn assert_left_on_the_host(folder: &Path, has_xattrs: bool) {
         let length = rustix::fs::getxattr(path, c"user.kept", &mut value[..]).unwrap();
         assert_eq!(&value[..length], b"of a file");
     }
-    let mut open = vec![folder.to_owned()];
-    while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let (path, facts) = entry.map(|entry| (entry.path(), entry.metadata().unwrap())).unwrap();
-            let owner = folder_owner(&path);
-            assert_eq!((facts.uid(), facts.gid()), owner, "{}", path.display());
-            assert_eq!(facts.mode() & 0o6000, 0, "{}", path.display());
-            if facts.is_dir() {
-                open.push(path);
-            }
-        }
+    for (path, facts) in all_below(folder) {
+        let owner = folder_owner(&path);
+        assert_eq!((facts.uid(), facts.gid()), owner, "{}", path.display());
+        assert_eq!(facts.mode() & 0o6000, 0, "{}", path.display());
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::events::Ran;
 use crate::invoker::{Invoker, is_root};
 use crate::running::Live;
-use crate::support::{Case, machines};
+use crate::support::{Case, all_below, machines};
 
 /// Steps say a line for each check: its name and `ok`, or what was found instead.
 const CHECKS: &str = r#"      is() { if [ "$2" = "$3" ]; then echo "$1: ok"; else echo "$1: $2, not $3"; fi; }
@@ -38,20 +38,11 @@ fn assert_checks(ran: &Ran, step: &str, count: usize) {
 
 /// Path, mode, time and content of all below a folder.
 fn tree(folder: &Path) -> BTreeMap<PathBuf, (u32, i64, Vec<u8>)> {
-    let mut found = BTreeMap::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            let data = fs::symlink_metadata(&path).unwrap();
-            let content = if data.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
-            found.insert(path.clone(), (data.mode(), data.mtime_nsec(), content));
-            if data.is_dir() {
-                open.push(path);
-            }
-        }
-    }
-    found
+    let found = all_below(folder).into_iter().map(|(path, data)| {
+        let content = if data.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
+        (path, (data.mode(), data.mtime_nsec(), content))
+    });
+    found.collect()
 }
 
 const NESTED: &str = r#"name: acme

@@ -8,6 +8,7 @@ use std::path::Path;
 use smolvm::engine::VmExit;
 
 use crate::machine::{Machine, mount};
+use crate::support::all_below;
 
 fn in_runtime(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test);
@@ -15,20 +16,11 @@ fn in_runtime(test: impl Future<Output = ()>) {
 
 /// Path, type and mode, owner and content of all below a folder.
 fn tree(folder: &Path) -> BTreeMap<String, (u32, u32, u32, Vec<u8>)> {
-    let mut found = BTreeMap::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            let data = fs::symlink_metadata(&path).unwrap();
-            let content = if data.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
-            found.insert(path.display().to_string(), (data.mode(), data.uid(), data.gid(), content));
-            if data.is_dir() {
-                open.push(path);
-            }
-        }
-    }
-    found
+    let found = all_below(folder).into_iter().map(|(path, data)| {
+        let content = if data.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
+        (path.display().to_string(), (data.mode(), data.uid(), data.gid(), content))
+    });
+    found.collect()
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -28,7 +29,7 @@ impl Case {
     pub(crate) fn new() -> Self {
         let folder = TempDir::with_prefix("smolvm-case-").unwrap();
         let project = folder.path().join("project");
-        std::fs::create_dir(&project).unwrap();
+        fs::create_dir(&project).unwrap();
         Self {
             folder,
             current: project,
@@ -49,14 +50,14 @@ impl Case {
     /// Writes a file below the project's folder.
     pub(crate) fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
         let path = self.project().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, content).unwrap();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
         self
     }
 
     /// Makes a folder below the project's folder.
     pub(crate) fn folder(self, name: &str) -> Self {
-        std::fs::create_dir_all(self.project().join(name)).unwrap();
+        fs::create_dir_all(self.project().join(name)).unwrap();
         self
     }
 
@@ -159,6 +160,23 @@ impl Case {
     }
 }
 
+/// All below a folder, with what the host knows of it; links are not followed.
+pub(crate) fn all_below(folder: &Path) -> Vec<(PathBuf, fs::Metadata)> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(at) = open.pop() {
+        for entry in fs::read_dir(&at).unwrap() {
+            let path = entry.unwrap().path();
+            let data = fs::symlink_metadata(&path).unwrap();
+            if data.is_dir() {
+                open.push(path.clone());
+            }
+            found.push((path, data));
+        }
+    }
+    found
+}
+
 /// Where the repository is.
 pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -180,14 +198,14 @@ pub(crate) fn machines() -> Option<MutexGuard<'static, ()>> {
 }
 
 fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
             copy_folder(&entry.path(), &target);
         } else {
-            std::fs::copy(entry.path(), target).unwrap();
+            fs::copy(entry.path(), target).unwrap();
         }
     }
 }

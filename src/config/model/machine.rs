@@ -1,0 +1,68 @@
+//! One machine. Deliberately not here: its mounts' own types (`mount`).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::mount::Mount;
+use super::path::GuestPath;
+use super::project::Spanned;
+
+/// What of a machine could not be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MachineGaps {
+    /// Mounts are missing from [`Machine::mounts`]: say nothing about outputs outside every mount (0501).
+    pub mounts: bool,
+    /// A key that this smolvm does not run yet gives the machine another purpose (`command`, `matrix`, `depends_on`), or
+    /// nothing of it could be read:
+    /// say nothing about a machine that no step uses (0207).
+    pub purpose: bool,
+}
+
+/// A declared virtual machine.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Key below `machines`; the span is that key.
+    pub name: Spanned<String>,
+    /// Root file system.
+    pub image: Spanned<Image>,
+    /// Guest kernel.
+    pub kernel: Spanned<KernelSource>,
+    /// Folder of the kernel's modules (`modules:`), absolute.
+    pub modules: Option<Spanned<PathBuf>>,
+    /// Virtual CPUs; `None` is the default `min(2, host CPUs)`.
+    pub cpus: Option<Spanned<u32>>,
+    /// Memory in MiB, default 1024.
+    pub memory_mib: Spanned<u64>,
+    /// The machine's own environment (`env`), on top of the file's.
+    pub env: BTreeMap<String, String>,
+    /// Default working folder of steps, absolute in the guest.
+    pub working_dir: Option<Spanned<GuestPath>>,
+    /// Default user of steps; `None` is root for `host` and `dir:`.
+    pub user: Option<Spanned<String>>,
+    /// Host name inside; default is the machine's name.
+    pub hostname: Option<String>,
+    /// Mounts in file order.
+    pub mounts: Vec<Mount>,
+    /// What could not be read.
+    pub gaps: MachineGaps,
+}
+
+/// Where a machine's read-only root comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Image {
+    /// The root file system of this computer, without what is private.
+    Host,
+    /// An unpacked root file system, absolute.
+    Dir(PathBuf),
+    /// A reference that this smolvm checks but does not run yet (0011 was said).
+    Unsupported(String),
+}
+
+/// Where a machine's kernel comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KernelSource {
+    /// The order of `docs/architecture.md`.
+    Auto,
+    /// A bzImage or vmlinux, absolute.
+    Path(PathBuf),
+}

@@ -1,0 +1,16 @@
+//! The project: what a checked `smolvm.yaml` says, in types that cannot say anything wrong.
+//!
+//! Input is what `lower` accepted; every place a later rule may point at keeps its span. Deliberately not
+//! here: the YAML tree (it may be wrong), defaults that need the host (`plan`), any input or output.
+
+mod machine;
+mod mount;
+mod path;
+mod project;
+mod step;
+
+pub use machine::{Image, KernelSource, Machine, MachineGaps};
+pub use mount::{Cache, Mount, MountKind, Owner};
+pub use path::GuestPath;
+pub use project::{Project, ProjectGaps, Spanned};
+pub use step::{Chown, Command, Needs, Step, StepGaps};

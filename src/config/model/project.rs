@@ -1,0 +1,49 @@
+//! The whole file. Deliberately not here: what its parts hold.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::super::accounts::HostIds;
+use super::machine::Machine;
+use super::step::Step;
+use crate::diag::Span;
+
+/// A value and the place in the file that says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spanned<T> {
+    /// What was said.
+    pub value: T,
+    /// Where it was said.
+    pub span: Span,
+}
+
+/// What of a file could not be read (its diagnostic was given), so that rules which would only follow stay silent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProjectGaps {
+    /// Machines are missing from [`Project::machines`]: say nothing about unknown (0201) or left-out (0210) machines.
+    pub machines: bool,
+    /// Steps or their ids are missing from [`Project::steps`]: say nothing about unknown steps (0202) or about
+    /// machines that no step uses (0207).
+    pub steps: bool,
+}
+
+/// One `smolvm.yaml`, checked.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// Name of the project: `name`, or the folder's name made fit.
+    pub name: String,
+    /// Absolute folder of the first file; relative host paths of that file start here.
+    pub folder: PathBuf,
+    /// Environment of every step of every machine (`env` of the file).
+    pub env: BTreeMap<String, String>,
+    /// Machines in file order.
+    pub machines: Vec<Machine>,
+    /// Steps in file order.
+    pub steps: Vec<Step>,
+    /// Entries of `finally` in file order; they have no `needs`.
+    pub finally: Vec<Step>,
+    /// Ids of the owners that mounts and steps name, by what is written; one that is missing is not known (0603 was said).
+    pub owners: BTreeMap<String, HostIds>,
+    /// What could not be read.
+    pub gaps: ProjectGaps,
+}

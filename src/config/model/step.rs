@@ -1,0 +1,87 @@
+//! One step or entry of `finally`. Deliberately not here: the order of steps (`checks`, `plan`).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::path::GuestPath;
+use super::project::Spanned;
+use crate::diag::Span;
+
+/// What of a step could not be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StepGaps {
+    /// `id` was there and could not be read; [`Step::id`] is the default.
+    pub id: bool,
+    /// `machine` was there and could not be read; [`Step::machine`] is empty.
+    pub machine: bool,
+    /// `run` is missing or could not be read; [`Step::command`] is an empty list (no 0505).
+    pub command: bool,
+    /// Entries are missing from [`Step::needs`], or all of it was.
+    pub needs: bool,
+}
+
+/// To whom a step's results are given when it has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chown {
+    /// `true`: the user who ran smolvm.
+    Invoker,
+    /// Ids or names of this host as written.
+    Named(String),
+}
+
+/// A declared command.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// `id`, or `step-N` / `finally-N`; the span is the id's, or the entry's first line.
+    pub id: Spanned<String>,
+    /// Title shown beside the id.
+    pub title: Option<String>,
+    /// Name of the machine; the span is the value's, or the entry's where it was left out. Left out, it is the only
+    /// machine's name where there is one machine, else empty (0210, unless `gaps.machine`).
+    pub machine: Spanned<String>,
+    /// What runs.
+    pub command: Spanned<Command>,
+    /// The step's own environment (`env`), on top of the machine's.
+    pub env: BTreeMap<String, String>,
+    /// Working folder; default is the machine's.
+    pub working_dir: Option<Spanned<GuestPath>>,
+    /// User; default is the machine's.
+    pub user: Option<Spanned<String>>,
+    /// What must have passed before.
+    pub needs: Needs,
+    /// Longest time one attempt may take.
+    pub timeout: Option<Duration>,
+    /// Guest paths or globs that must exist at the end.
+    pub outputs: Vec<Spanned<GuestPath>>,
+    /// Whether a failure is only a warning.
+    pub continue_on_error: bool,
+    /// To whom what it made in mounts with `owner: guest` is given.
+    pub chown: Option<Spanned<Chown>>,
+    /// First line of the entry.
+    pub span: Span,
+    /// What could not be read.
+    pub gaps: StepGaps,
+}
+
+/// What a step waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Needs {
+    /// The step above, the default.
+    Above,
+    /// These ids.
+    Explicit(Vec<Spanned<String>>),
+}
+
+/// What a step runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// A script under a shell: its program and arguments, as `["sh", "-eu"]`.
+    Script {
+        /// The script's text.
+        text: String,
+        /// The shell's program and arguments; the script's file name is added last.
+        shell: Vec<String>,
+    },
+    /// A program and its arguments, with no shell.
+    List(Vec<String>),
+}

@@ -5,7 +5,7 @@ CARGO ?= cargo
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 # Areas of tests/it that boot no machine.
-QUICK := cases:: cli_ docs:: fixes:: layers:: plans:: rules:: sarif:: scale:: schema:: tidy::
+QUICK := cases:: cli_ docs:: fixes:: layers:: plans:: rules:: sarif:: scale:: schema:: schema_keys:: tidy::
 
 .PHONY: help setup build up test test-all check schema bench deny
 

@@ -9,8 +9,10 @@
 //! others before it speaks. What several machines say through one anchor is said once.
 
 mod all;
+mod capacity;
 mod commands;
 mod kernel;
+mod links;
 mod machines;
 mod mend;
 mod names;
@@ -20,6 +22,7 @@ mod outputs;
 mod overlap;
 mod owners;
 mod places;
+mod ports;
 mod show;
 mod sources;
 mod system;

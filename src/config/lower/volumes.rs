@@ -75,7 +75,9 @@ impl Reader<'_> {
             }
             "true" | "yes" | "on" => {
                 let diagnostic = self.wrong_type(value, "`workspace`", "a size or `false`");
-                self.report(diagnostic.help("take it out: every machine has a workspace; or give its size, as `20GiB`"));
+                self.report(
+                    diagnostic.help("take it out: every machine has a workspace; or give its size, as `20GiB`"),
+                );
                 Workspace::Default
             }
             _ => match self.size_mib(value, "`workspace`") {
@@ -105,7 +107,7 @@ impl Reader<'_> {
             return;
         }
         let message = format!("{what} is {mib} MiB, too small to hold a file system");
-        let diagnostic = self.error(803, value, message, format!("at least {DISK_MIN_MIB}MiB are needed"));
+        let diagnostic = self.error(803, value, message, format!("at least {DISK_MIN_MIB} MiB are needed"));
         self.report(diagnostic.help(format!("write `{DISK_MIN_MIB}MiB`, or more")));
     }
 }

@@ -59,6 +59,8 @@ pub struct LoadRequest {
     pub mode: Mode,
     /// `-p NAME`: beats `name` of the file.
     pub name: Option<String>,
+    /// `--locked`: images must be those of the lock file (0404).
+    pub is_locked: bool,
 }
 
 /// What came of it.
@@ -298,6 +300,7 @@ mod tests {
             current_folder: PathBuf::from("/project"),
             mode: Mode::Run,
             name: None,
+            is_locked: false,
         };
         load(request, files)
     }
@@ -368,6 +371,7 @@ mod tests {
                 current_folder: PathBuf::from("/"),
                 mode,
                 name: None,
+                is_locked: false,
             };
             let loaded = load(request, &MemoryFiles::new());
             let found = loaded.diagnostics.iter().find(|diagnostic| diagnostic.code == Code(11));
@@ -383,6 +387,7 @@ mod tests {
             current_folder: PathBuf::from("/project"),
             mode: Mode::Run,
             name: None,
+            is_locked: false,
         };
         let loaded = load(request, &files);
         let text = render_concise(&loaded.diagnostics, &loaded.sources, 0);
@@ -420,6 +425,7 @@ mod tests {
             current_folder: PathBuf::from("/"),
             mode: Mode::Run,
             name: name.map(str::to_owned),
+            is_locked: false,
         };
         let name = |request| load(request, &MemoryFiles::new()).project.expect("lowered").name;
         let (named, bare) = ("name: own\nmachines: { a: }\n", "machines: { a: }\n");

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod alias;
+mod archive;
 mod checks;
 mod dotenv;
 mod entries;
@@ -21,6 +22,7 @@ mod lower;
 mod memory_files;
 mod mend;
 pub mod model;
+mod reference;
 mod resolved;
 mod scalars;
 pub mod schema;

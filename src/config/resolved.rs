@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::model::{
-    Cache, Chown, Command, Image, KernelSource, Machine, Mount, MountKind, Needs, Owner, Project, Spanned, Step,
+    Cache, Chown, Command, KernelSource, Machine, Mount, MountKind, Needs, Owner, Project, Spanned, Step,
 };
 use super::scalars::show_duration;
 use super::written::{Node, render_json, render_yaml};
@@ -58,19 +58,13 @@ fn file(project: &Project) -> Node {
 
 fn machine(machine: &Machine) -> Node {
     let mut keys = Keys::default();
-    keys.put(
-        "image",
-        match &machine.image.value {
-            Image::Host => Node::Text("host".to_owned()),
-            Image::Dir(folder) => text(&format!("dir:{}", folder.display())),
-            Image::Unsupported(reference) => text(reference),
-        },
-    );
+    keys.put("image", text(&machine.image.value.to_string()));
     keys.put(
         "kernel",
         match &machine.kernel.value {
             KernelSource::Auto => Node::Text("auto".to_owned()),
             KernelSource::Path(file) => path(file),
+            KernelSource::Reference(reference) => text(reference.written()),
         },
     );
     keys.put("modules", machine.modules.as_ref().map(|folder| path(&folder.value)));

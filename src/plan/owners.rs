@@ -55,6 +55,7 @@ mod tests {
             current_folder: folder,
             mode: Mode::Run,
             name: None,
+            is_locked: false,
         };
         let loaded = load(request, &files);
         assert!(!loaded.diagnostics.has_errors(), "{:?}", loaded.diagnostics);

@@ -80,6 +80,7 @@ pub(crate) fn run(path: &Path, mode: Mode) -> Loaded {
         current_folder: PathBuf::from("/project"),
         mode,
         name: None,
+        is_locked: false,
     };
     load(request, &files)
 }

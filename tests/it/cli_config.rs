@@ -82,6 +82,7 @@ fn load_text(lines: &str, text: &str) -> Loaded {
         current_folder: PathBuf::from("/project"),
         mode: Mode::Run,
         name: None,
+        is_locked: false,
     };
     load(request, &files)
 }

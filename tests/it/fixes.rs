@@ -17,6 +17,7 @@ fn mend_text(path: &Path, text: Vec<u8>) -> Mended {
         current_folder: PathBuf::from("/project"),
         mode: Mode::Check,
         name: None,
+        is_locked: false,
     };
     mend(request, &files)
 }

@@ -51,6 +51,7 @@ fn plan(path: &Path) -> String {
         current_folder: PathBuf::from("/project"),
         mode: Mode::Run,
         name: None,
+        is_locked: false,
     };
     let loaded = load(request, &files);
     let remarks = render_concise(&loaded.diagnostics, &loaded.sources, 0);

@@ -17,6 +17,7 @@ fn check(folder: &Path, text: &str) -> Vec<String> {
         current_folder: folder.to_path_buf(),
         mode: Mode::Run,
         name: None,
+        is_locked: false,
     };
     let loaded = load(request, &HostFiles::new());
     let concise = render_concise(&loaded.diagnostics, &loaded.sources, 0);

@@ -45,6 +45,7 @@ fn load_example(rule: &Rule, heading: &str) -> Loaded {
         current_folder: PathBuf::from("/project"),
         mode: Mode::Run,
         name: None,
+        is_locked: false,
     };
     load(request, &files)
 }

@@ -16,6 +16,7 @@ fn in_time<T>(text: &str, work: fn(LoadRequest, &dyn Files) -> T) -> T {
         current_folder: PathBuf::from("/project"),
         mode: Mode::Run,
         name: None,
+        is_locked: false,
     };
     let started = Instant::now();
     let done = work(request, &files);

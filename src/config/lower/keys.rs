@@ -111,3 +111,6 @@ pub(super) fn places_of(key: &str) -> Vec<&'static str> {
         .map(|table| table.place)
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,5 @@
+//! References of all kinds, their mistakes, and any text at all.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -8,7 +8,6 @@ use super::super::tree::Content;
 use super::fields::Fields;
 use super::keys::FILE;
 use super::machine::LoweredMachine;
-use super::mount::VolumeNames;
 use super::reader::{Reader, TextForm, Value, quoted, shown};
 use super::step::{NAME_FORM, StepPlace};
 use crate::diag::{FileId, Span};
@@ -22,11 +21,12 @@ pub(in crate::config) fn lower(reader: &mut Reader<'_>, root: Value, name: Optio
     }
     let own_name = reader.project_name(&fields);
     let env = reader.environment(&fields);
-    let volumes = reader.volume_names(&fields);
+    let volumes = reader.volumes(&fields);
     // Included files may bring machines and steps, and an unknown key may have been meant to.
     gaps.machines = fields.has("include");
     gaps.steps = fields.has("include") || (fields.has_riddle && fields.get("steps").is_none());
-    let machines = reader.machines(&fields, &volumes, &mut gaps);
+    gaps.volumes = fields.has("include") || volumes.is_none();
+    let machines = reader.machines(&fields, &mut gaps);
     let steps = reader.steps(&fields, false, &machines, &mut gaps);
     let finally = reader.steps(&fields, true, &machines, &mut gaps);
     Some(Project {
@@ -36,6 +36,7 @@ pub(in crate::config) fn lower(reader: &mut Reader<'_>, root: Value, name: Optio
         machines: machines.into_iter().map(|lowered| lowered.machine).collect(),
         steps,
         finally,
+        volumes: volumes.unwrap_or_default(),
         owners: BTreeMap::new(),
         gaps,
     })
@@ -68,17 +69,7 @@ impl Reader<'_> {
         Some(text.value)
     }
 
-    fn volume_names(&mut self, fields: &Fields) -> VolumeNames {
-        let mut volumes = VolumeNames { names: Vec::new(), is_open: fields.has("include") };
-        let Some(value) = fields.get("volumes") else { return volumes };
-        match self.entries(value, "`volumes`") {
-            Some(entries) => volumes.names = entries.into_iter().map(|entry| entry.key).collect(),
-            None => volumes.is_open = true,
-        }
-        volumes
-    }
-
-    fn machines(&mut self, fields: &Fields, volumes: &VolumeNames, gaps: &mut ProjectGaps) -> Vec<LoweredMachine> {
+    fn machines(&mut self, fields: &Fields, gaps: &mut ProjectGaps) -> Vec<LoweredMachine> {
         let Some(value) = fields.get("machines") else {
             if !gaps.machines {
                 let help = "declare one: `machines: { build: { image: host } }`";
@@ -105,12 +96,12 @@ impl Reader<'_> {
             self.check_name(key, &entry.key, "a machine");
             let name = Spanned { value: entry.key, span: entry.key_span };
             let value = self.value(entry.value, entry.key_span, via);
-            machines.push(self.machine(name, value, volumes));
+            machines.push(self.machine(name, value));
         }
         machines
     }
 
-    fn check_name(&mut self, key: Value, name: &str, what: &str) {
+    pub(super) fn check_name(&mut self, key: Value, name: &str, what: &str) {
         if is_name(name) {
             return;
         }

@@ -6,14 +6,18 @@
 mod image;
 mod machine;
 mod mount;
+mod network;
 mod path;
 mod project;
 mod step;
+mod volume;
 
 pub use super::reference::Reference;
 pub use image::{Image, KernelSource};
 pub use machine::{Machine, MachineGaps};
 pub use mount::{Cache, Mount, MountKind, Owner};
+pub use network::{Access, Destination, Link, Network, NetworkMode, Port};
 pub use path::GuestPath;
 pub use project::{Project, ProjectGaps, Spanned};
 pub use step::{Chown, Command, Needs, Step, StepGaps};
+pub use volume::{Volume, Workspace};

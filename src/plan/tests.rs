@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::Project;
 use crate::config::model::{
-    Cache, Command, GuestPath, Image, KernelSource, Machine, MachineGaps, Mount, MountKind, Needs, Owner, ProjectGaps,
-    Spanned, Step, StepGaps,
+    Cache, Command, GuestPath, Image, KernelSource, Machine, MachineGaps, Mount, MountKind, Needs, Origins, Owner,
+    ProjectGaps, Spanned, Step, StepGaps,
 };
 use crate::diag::{FileId, Span};
 
@@ -75,6 +75,7 @@ fn project(machines: Vec<Machine>, steps: Vec<Step>, finally: Vec<Step>) -> Proj
     Project {
         name: "acme".to_owned(),
         folder,
+        origins: Origins::default(),
         env,
         machines,
         steps,

@@ -79,7 +79,7 @@ pub(crate) fn run(path: &Path, mode: Mode) -> Loaded {
         files: vec![FileRequest::Path(PathBuf::from("/project/smolvm.yaml"))],
         current_folder: PathBuf::from("/project"),
         mode,
-        name: None,
+        ..LoadRequest::default()
     };
     load(request, &files)
 }

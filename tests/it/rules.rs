@@ -44,7 +44,7 @@ fn load_example(rule: &Rule, heading: &str) -> Loaded {
         files: vec![FileRequest::Path(PathBuf::from("/project").join(name))],
         current_folder: PathBuf::from("/project"),
         mode: Mode::Run,
-        name: None,
+        ..LoadRequest::default()
     };
     load(request, &files)
 }

@@ -13,6 +13,7 @@ mod environment;
 mod fields;
 mod foreign;
 mod guess;
+mod include;
 mod keys;
 mod machine;
 mod mount;
@@ -24,5 +25,6 @@ mod step;
 mod typed;
 mod values;
 
+pub(super) use include::Included;
 pub(super) use project::lower;
 pub(super) use reader::Reader;

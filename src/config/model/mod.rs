@@ -5,12 +5,14 @@
 
 mod machine;
 mod mount;
+mod origins;
 mod path;
 mod project;
 mod step;
 
 pub use machine::{Image, KernelSource, Machine, MachineGaps};
 pub use mount::{Cache, Mount, MountKind, Owner};
+pub use origins::Origins;
 pub use path::GuestPath;
 pub use project::{Project, ProjectGaps, Spanned};
 pub use step::{Chown, Command, Needs, Step, StepGaps};

@@ -9,6 +9,7 @@
 //! Every stage adds its diagnostics and goes on with what it could read, so that one run reports all mistakes.
 
 mod accounts;
+mod addresses;
 mod alias;
 mod checks;
 mod dotenv;

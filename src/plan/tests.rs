@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::Project;
 use crate::config::model::{
-    Cache, Command, GuestPath, Image, KernelSource, Machine, MachineGaps, Mount, MountKind, Needs, Origins, Owner,
-    ProjectGaps, Spanned, Step, StepGaps,
+    Cache, Command, GuestPath, Image, KernelSource, Machine, MachineGaps, Mount, MountKind, Needs, Network, Origins,
+    Owner, ProjectGaps, Spanned, Step, StepGaps, Workspace,
 };
 use crate::diag::{FileId, Span};
 
@@ -45,6 +45,8 @@ fn machine(name: &str, mounts: &[(&str, &str)]) -> Machine {
         user: None,
         hostname: None,
         mounts: mounts.iter().map(mount).collect(),
+        workspace: Workspace::default(),
+        network: Network::default(),
         gaps: MachineGaps::default(),
     }
 }
@@ -80,6 +82,7 @@ fn project(machines: Vec<Machine>, steps: Vec<Step>, finally: Vec<Step>) -> Proj
         machines,
         steps,
         finally,
+        volumes: Vec::new(),
         owners: BTreeMap::new(),
         gaps: ProjectGaps::default(),
     }

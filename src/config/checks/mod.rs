@@ -24,6 +24,7 @@ mod show;
 mod sources;
 mod system;
 mod targets;
+mod volumes;
 mod wide;
 mod words;
 mod world;

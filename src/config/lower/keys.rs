@@ -62,6 +62,13 @@ pub(super) const MOUNT: KeyTable = KeyTable {
     foreign: foreign::MOUNT,
 };
 
+pub(super) const VOLUME: KeyTable =
+    KeyTable { place: "a volume", keys: &["size"], later: &[], foreign: foreign::VOLUME };
+
+/// `network` as a map.
+pub(super) const NETWORK: KeyTable =
+    KeyTable { place: "`network`", keys: &["mode", "allow"], later: &[], foreign: foreign::NETWORK };
+
 pub(super) const STEP: KeyTable = KeyTable {
     place: "a step",
     keys: &[
@@ -111,3 +118,6 @@ pub(super) fn places_of(key: &str) -> Vec<&'static str> {
         .map(|table| table.place)
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

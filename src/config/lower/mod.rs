@@ -18,12 +18,15 @@ mod keys;
 mod machine;
 mod mount;
 mod mount_long;
+mod network;
+mod ports;
 mod project;
 mod reader;
 mod requires;
 mod step;
 mod typed;
 mod values;
+mod volumes;
 
 pub(super) use include::Included;
 pub(super) use project::lower;

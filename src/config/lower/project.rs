@@ -9,7 +9,6 @@ use super::super::tree::{Content, NodeId};
 use super::fields::Fields;
 use super::keys::FILE;
 use super::machine::LoweredMachine;
-use super::mount::VolumeNames;
 use super::reader::{Reader, TextForm, Value, quoted, shown};
 use super::step::{NAME_FORM, StepPlace};
 use crate::diag::{FileId, Span};
@@ -25,12 +24,13 @@ pub(in crate::config) fn lower(
     let mut gaps = ProjectGaps::default();
     let own_name = reader.project_name(&fields);
     let env = reader.environment(&fields);
-    let volumes = reader.volume_names(&fields);
+    let volumes = reader.volumes(&fields);
     // Files that were not read may bring machines and steps, and an unknown key may have been meant to.
-    let is_partial = is_partial(&fields);
+    let is_partial = fields.is_incomplete || fields.is_meant("include");
     gaps.machines = is_partial || fields.is_shadowed("machines");
     gaps.steps = is_partial || fields.is_shadowed("steps") || (fields.has_riddle && fields.get("steps").is_none());
-    let machines = reader.machines(&fields, &volumes, &mut gaps);
+    gaps.volumes = is_partial || fields.is_shadowed("volumes") || volumes.is_none();
+    let machines = reader.machines(&fields, &mut gaps);
     let steps = reader.steps(&fields, false, &machines, &mut gaps);
     let finally = reader.steps(&fields, true, &machines, &mut gaps);
     Some(Project {
@@ -41,14 +41,10 @@ pub(in crate::config) fn lower(
         machines: machines.into_iter().map(|lowered| lowered.machine).collect(),
         steps,
         finally,
+        volumes: volumes.unwrap_or_default(),
         owners: BTreeMap::new(),
         gaps,
     })
-}
-
-/// Whether files may bring more that were not read.
-fn is_partial(fields: &Fields) -> bool {
-    fields.is_incomplete || fields.is_meant("include")
 }
 
 fn default_name(folder: &Path) -> String {
@@ -77,18 +73,7 @@ impl Reader<'_> {
         Some(text.value)
     }
 
-    fn volume_names(&mut self, fields: &Fields) -> VolumeNames {
-        let mut volumes =
-            VolumeNames { names: Vec::new(), is_open: is_partial(fields) || fields.is_shadowed("volumes") };
-        let Some(value) = fields.get("volumes") else { return volumes };
-        match self.entries(value, "`volumes`") {
-            Some(entries) => volumes.names = entries.into_iter().map(|entry| entry.key).collect(),
-            None => volumes.is_open = true,
-        }
-        volumes
-    }
-
-    fn machines(&mut self, fields: &Fields, volumes: &VolumeNames, gaps: &mut ProjectGaps) -> Vec<LoweredMachine> {
+    fn machines(&mut self, fields: &Fields, gaps: &mut ProjectGaps) -> Vec<LoweredMachine> {
         let Some(value) = fields.get("machines") else {
             if !gaps.machines {
                 let help = "declare one: `machines: { build: { image: host } }`";
@@ -115,12 +100,12 @@ impl Reader<'_> {
             self.check_name(key, &entry.key, "a machine");
             let name = Spanned { value: entry.key, span: entry.key_span };
             let value = self.value(entry.value, entry.key_span, via);
-            machines.push(self.machine(name, value, volumes));
+            machines.push(self.machine(name, value));
         }
         machines
     }
 
-    fn check_name(&mut self, key: Value, name: &str, what: &str) {
+    pub(super) fn check_name(&mut self, key: Value, name: &str, what: &str) {
         if is_name(name) {
             return;
         }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::mount::Mount;
+use super::network::Network;
 use super::path::GuestPath;
 use super::project::Spanned;
+use super::volume::Workspace;
 
 /// What of a machine could not be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,6 +45,10 @@ pub struct Machine {
     pub hostname: Option<String>,
     /// Mounts in file order.
     pub mounts: Vec<Mount>,
+    /// The disk behind `/workspace`.
+    pub workspace: Workspace,
+    /// What it reaches, and from where it is reached.
+    pub network: Network,
     /// What could not be read.
     pub gaps: MachineGaps,
 }

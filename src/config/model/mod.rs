@@ -5,14 +5,18 @@
 
 mod machine;
 mod mount;
+mod network;
 mod origins;
 mod path;
 mod project;
 mod step;
+mod volume;
 
 pub use machine::{Image, KernelSource, Machine, MachineGaps};
 pub use mount::{Cache, Mount, MountKind, Owner};
+pub use network::{Access, Destination, Link, Network, NetworkMode, Port};
 pub use origins::Origins;
 pub use path::GuestPath;
 pub use project::{Project, ProjectGaps, Spanned};
 pub use step::{Chown, Command, Needs, Step, StepGaps};
+pub use volume::{Volume, Workspace};

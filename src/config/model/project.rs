@@ -7,6 +7,7 @@ use super::super::accounts::HostIds;
 use super::machine::Machine;
 use super::origins::Origins;
 use super::step::Step;
+use super::volume::Volume;
 use crate::diag::Span;
 
 /// A value and the place in the file that says it.
@@ -26,6 +27,8 @@ pub struct ProjectGaps {
     /// Steps or their ids are missing from [`Project::steps`]: say nothing about unknown steps (0202) or about
     /// machines that no step uses (0207).
     pub steps: bool,
+    /// Volumes are missing from [`Project::volumes`]: say nothing about unknown ones (0203).
+    pub volumes: bool,
 }
 
 /// One `smolvm.yaml`, checked.
@@ -45,6 +48,8 @@ pub struct Project {
     pub steps: Vec<Step>,
     /// Entries of `finally` in file order; they have no `needs`.
     pub finally: Vec<Step>,
+    /// Named volumes in file order.
+    pub volumes: Vec<Volume>,
     /// Ids of the owners that mounts and steps name, by what is written; one that is missing is not known (0603 was said).
     pub owners: BTreeMap<String, HostIds>,
     /// What could not be read.

@@ -54,8 +54,7 @@ mod tests {
             files: vec![FileRequest::Stdin { bytes: text.as_bytes().to_vec(), folder: folder.clone() }],
             current_folder: folder,
             mode: Mode::Run,
-            name: None,
-            is_locked: false,
+            ..LoadRequest::default()
         };
         let loaded = load(request, &files);
         assert!(!loaded.diagnostics.has_errors(), "{:?}", loaded.diagnostics);

@@ -325,7 +325,9 @@ mod tests {
 
     #[test]
     fn words_are_in_lower_case_given_once_and_no_keys_themselves() {
-        for table in [&keys::FILE, &keys::MACHINE, &keys::MOUNT, &keys::VOLUME, &keys::NETWORK, &keys::STEP, &keys::FINALLY] {
+        for table in
+            [&keys::FILE, &keys::MACHINE, &keys::MOUNT, &keys::VOLUME, &keys::NETWORK, &keys::STEP, &keys::FINALLY]
+        {
             for (index, foreign) in table.foreign.iter().enumerate() {
                 let (word, place) = (foreign.word, table.place);
                 assert_eq!(word, word.to_lowercase(), "in {place}");

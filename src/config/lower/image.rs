@@ -92,7 +92,7 @@ impl Reader<'_> {
             return Some(Spanned { value: KernelSource::Path(path.value), span: path.span });
         }
         let as_file = format!("./{}", text.value);
-        let is_file = self.files.metadata(&self.folder.join(&text.value)).is_ok();
+        let is_file = self.files.metadata(&self.origins.folder(value.span.file).join(&text.value)).is_ok();
         match Reference::parse(&text.value) {
             Ok(reference) => {
                 let help = format!("for a file, write `{as_file}`");

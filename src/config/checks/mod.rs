@@ -11,6 +11,7 @@
 mod all;
 mod capacity;
 mod commands;
+mod images;
 mod kernel;
 mod links;
 mod machines;

@@ -13,6 +13,8 @@ mod environment;
 mod fields;
 mod foreign;
 mod guess;
+mod image;
+mod include;
 mod keys;
 mod machine;
 mod mount;
@@ -27,5 +29,6 @@ mod typed;
 mod values;
 mod volumes;
 
+pub(super) use include::Included;
 pub(super) use project::lower;
 pub(super) use reader::Reader;

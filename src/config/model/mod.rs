@@ -8,6 +8,7 @@ mod mount;
 mod network;
 mod path;
 mod project;
+mod service;
 mod step;
 mod volume;
 
@@ -16,5 +17,6 @@ pub use mount::{Cache, Mount, MountKind, Owner};
 pub use network::{Access, Destination, Link, Network, NetworkMode, Port};
 pub use path::GuestPath;
 pub use project::{Project, ProjectGaps, Spanned};
+pub use service::{Condition, Dependency, Healthcheck, Restart, Service, ServiceGaps, Signal};
 pub use step::{Chown, Command, Needs, Step, StepGaps};
 pub use volume::{Volume, Workspace};

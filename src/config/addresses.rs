@@ -51,8 +51,12 @@ fn split_address(text: &str) -> Result<(Option<IpAddr>, &str), FormError> {
         Err(_) if address.eq_ignore_ascii_case("localhost") => {
             Err(instead("this is a name, not an address", format!("127.0.0.1:{ports}"), false))
         }
-        Err(_) if address == "*" => Err(instead("all addresses are written in another way", format!("0.0.0.0:{ports}"), true)),
-        Err(_) if address.is_empty() => Err(instead("there is no address before the first `:`", ports.to_owned(), false)),
+        Err(_) if address == "*" => {
+            Err(instead("all addresses are written in another way", format!("0.0.0.0:{ports}"), true))
+        }
+        Err(_) if address.is_empty() => {
+            Err(instead("there is no address before the first `:`", ports.to_owned(), false))
+        }
         Err(_) => Err(bare("what stands before the ports is not an address of this host, as `127.0.0.1`")),
     }
 }

@@ -54,7 +54,7 @@ mod tests {
             files: vec![FileRequest::Stdin { bytes: text.as_bytes().to_vec(), folder: folder.clone() }],
             current_folder: folder,
             mode: Mode::Run,
-            name: None,
+            ..LoadRequest::default()
         };
         let loaded = load(request, &files);
         assert!(!loaded.diagnostics.has_errors(), "{:?}", loaded.diagnostics);

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::Project;
 use crate::config::model::{
-    Cache, Command, GuestPath, Image, KernelSource, Machine, MachineGaps, Mount, MountKind, Needs, Network, Owner,
-    ProjectGaps, Service, Spanned, Step, StepGaps, Workspace,
+    Cache, Command, GuestPath, Image, KernelSource, Machine, MachineGaps, Mount, MountKind, Needs, Network, Origins,
+    Owner, ProjectGaps, Service, Spanned, Step, StepGaps, Workspace,
 };
 use crate::diag::{FileId, Span};
 
@@ -79,6 +79,7 @@ fn project(machines: Vec<Machine>, steps: Vec<Step>, finally: Vec<Step>) -> Proj
     Project {
         name: "acme".to_owned(),
         folder,
+        origins: Origins::default(),
         env,
         machines,
         steps,

@@ -79,7 +79,7 @@ pub(crate) fn run(path: &Path, mode: Mode) -> Loaded {
         files: vec![FileRequest::Path(PathBuf::from("/project/smolvm.yaml"))],
         current_folder: PathBuf::from("/project"),
         mode,
-        name: None,
+        ..LoadRequest::default()
     };
     let loaded = load(request, &files);
     let is_about_running = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("0011"));

@@ -44,7 +44,7 @@ fn load_example(rule: &Rule, heading: &str) -> Loaded {
         files: vec![FileRequest::Path(PathBuf::from("/project").join(name))],
         current_folder: PathBuf::from("/project"),
         mode: Mode::Run,
-        name: None,
+        ..LoadRequest::default()
     };
     let loaded = load(request, &files);
     if rule.code() == Code(11) { loaded } else { checked(loaded) }

@@ -26,7 +26,10 @@ pub(super) fn check_targets(world: &World<'_>, out: &mut Diagnostics) {
             check_same_target(world, machine, places, index, &mut doubles, out);
             check_system_place(world, machine, places, index, out);
             let has_workspace = machine.workspace != Workspace::Absent;
-            if has_workspace && places.target(index).as_str() == "/workspace" && places.at(places.target(index)) == Some(index) {
+            if has_workspace
+                && places.target(index).as_str() == "/workspace"
+                && places.at(places.target(index)) == Some(index)
+            {
                 out.push(workspace_note(machine, mount));
             }
         }

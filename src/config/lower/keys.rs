@@ -17,8 +17,8 @@ pub(super) struct KeyTable {
 
 pub(super) const FILE: KeyTable = KeyTable {
     place: "the file",
-    keys: &["name", "requires", "env", "machines", "steps", "finally"],
-    later: &["include", "env_file", "volumes"],
+    keys: &["name", "requires", "include", "env", "machines", "steps", "finally"],
+    later: &["env_file", "volumes"],
     foreign: foreign::FILE,
 };
 

@@ -14,6 +14,8 @@ mod fields;
 mod foreign;
 mod guess;
 mod healthcheck;
+mod image;
+mod include;
 mod keys;
 mod machine;
 mod mount;
@@ -30,5 +32,6 @@ mod typed;
 mod values;
 mod volumes;
 
+pub(super) use include::Included;
 pub(super) use project::lower;
 pub(super) use reader::Reader;

@@ -63,7 +63,8 @@ impl Reader<'_> {
             _ => None,
         };
         let (target, published) = (scalar("target"), scalar("published").unwrap_or_else(|| "0".to_owned()));
-        let address = scalar("host_ip").map(|address| if address.contains(':') { format!("[{address}]:") } else { format!("{address}:") });
+        let address = scalar("host_ip")
+            .map(|address| if address.contains(':') { format!("[{address}]:") } else { format!("{address}:") });
         let short = target.map(|target| format!("{}{published}:{target}", address.unwrap_or_default()));
         let help = match short.filter(|short| parse_port(short).is_ok()) {
             Some(short) => format!("write `{short}`"),
@@ -92,9 +93,10 @@ impl Reader<'_> {
             _ if text.ends_with("/tcp") || text.ends_with("/udp") => {
                 ("links are of TCP, and nothing says so", "write `MACHINE:PORT`, as `db:5432`".to_owned())
             }
-            None if !text.is_empty() && !text.starts_with(':') => {
-                ("the port is missing", format!("write the port that it listens on too, as `{}:5432`", text.trim_end_matches(':')))
-            }
+            None if !text.is_empty() && !text.starts_with(':') => (
+                "the port is missing",
+                format!("write the port that it listens on too, as `{}:5432`", text.trim_end_matches(':')),
+            ),
             Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !port.is_empty() => {
                 ("ports are numbers from 1 to 65535", format!("write `{name}:PORT` with the port that it listens on"))
             }

@@ -1,10 +1,11 @@
 //! The whole file.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::super::model::{Project, ProjectGaps, Spanned, Step};
 use super::super::scalars::{is_name, to_name, to_similar_name};
-use super::super::tree::Content;
+use super::super::tree::{Content, NodeId};
 use super::fields::Fields;
 use super::keys::FILE;
 use super::machine::LoweredMachine;
@@ -12,26 +13,30 @@ use super::reader::{Reader, TextForm, Value, quoted, shown};
 use super::step::{NAME_FORM, StepPlace};
 use crate::diag::{FileId, Span};
 
-/// Lowers the root of a file; `None` where it is no map.
-pub(in crate::config) fn lower(reader: &mut Reader<'_>, root: Value, name: Option<String>) -> Option<Project> {
+/// Lowers the root of all files together; `None` where it is no map.
+pub(in crate::config) fn lower(
+    reader: &mut Reader<'_>,
+    root: Value,
+    name: Option<String>,
+    folder: &Path,
+) -> Option<Project> {
     let fields = reader.fields(root, &FILE)?;
     let mut gaps = ProjectGaps::default();
-    if let Some(value) = fields.get("requires") {
-        reader.check_requires(value);
-    }
     let own_name = reader.project_name(&fields);
     let env = reader.environment(&fields);
     let volumes = reader.volumes(&fields);
-    // Included files may bring machines and steps, and an unknown key may have been meant to.
-    gaps.machines = fields.has("include");
-    gaps.steps = fields.has("include") || (fields.has_riddle && fields.get("steps").is_none());
-    gaps.volumes = fields.has("include") || volumes.is_none();
+    // Files that were not read may bring machines and steps, and an unknown key may have been meant to.
+    let is_partial = fields.is_incomplete || fields.is_meant("include");
+    gaps.machines = is_partial || fields.is_shadowed("machines");
+    gaps.steps = is_partial || fields.is_shadowed("steps") || (fields.has_riddle && fields.get("steps").is_none());
+    gaps.volumes = is_partial || fields.is_shadowed("volumes") || volumes.is_none();
     let machines = reader.machines(&fields, &mut gaps);
     let steps = reader.steps(&fields, false, &machines, &mut gaps);
     let finally = reader.steps(&fields, true, &machines, &mut gaps);
     Some(Project {
-        name: name.or(own_name).unwrap_or_else(|| default_name(reader)),
-        folder: reader.folder.clone(),
+        name: name.or(own_name).unwrap_or_else(|| default_name(folder)),
+        folder: folder.to_path_buf(),
+        origins: reader.origins.clone(),
         env,
         machines: machines.into_iter().map(|lowered| lowered.machine).collect(),
         steps,
@@ -42,16 +47,15 @@ pub(in crate::config) fn lower(reader: &mut Reader<'_>, root: Value, name: Optio
     })
 }
 
-fn default_name(reader: &Reader<'_>) -> String {
-    let folder = reader.folder.file_name().map(|name| name.to_string_lossy().into_owned());
+fn default_name(folder: &Path) -> String {
+    let folder = folder.file_name().map(|name| name.to_string_lossy().into_owned());
     folder.and_then(|name| to_name(&name)).unwrap_or_else(|| "project".to_owned())
 }
 
 impl Reader<'_> {
-    /// The root as a value: an empty file has the place of its first byte.
-    pub(in crate::config) fn root(&self, file: FileId) -> Option<Value> {
-        let start = Span { file, start: 0, end: 0 };
-        self.tree.root.map(|root| self.value(root, start, None))
+    /// The root of a file as a value: an empty one has the place of its first byte.
+    pub(in crate::config) fn root(&self, root: NodeId, file: FileId) -> Value {
+        self.value(root, Span { file, start: 0, end: 0 }, None)
     }
 
     fn project_name(&mut self, fields: &Fields) -> Option<String> {

@@ -75,7 +75,9 @@ impl Reader<'_> {
             }
             "true" | "yes" | "on" => {
                 let diagnostic = self.wrong_type(value, "`workspace`", "a size or `false`");
-                self.report(diagnostic.help("take it out: every machine has a workspace; or give its size, as `20GiB`"));
+                self.report(
+                    diagnostic.help("take it out: every machine has a workspace; or give its size, as `20GiB`"),
+                );
                 Workspace::Default
             }
             _ => match self.size_mib(value, "`workspace`") {

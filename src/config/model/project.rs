@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::super::accounts::HostIds;
 use super::machine::Machine;
+use super::origins::Origins;
 use super::step::Step;
 use super::volume::Volume;
 use crate::diag::Span;
@@ -35,8 +36,10 @@ pub struct ProjectGaps {
 pub struct Project {
     /// Name of the project: `name`, or the folder's name made fit.
     pub name: String,
-    /// Absolute folder of the first file; relative host paths of that file start here.
+    /// Absolute folder of the first file.
     pub folder: PathBuf,
+    /// The files: where relative paths of each start, and which of two places is the later one.
+    pub origins: Origins,
     /// Environment of every step of every machine (`env` of the file).
     pub env: BTreeMap<String, String>,
     /// Machines in file order.

@@ -112,7 +112,7 @@ impl Loader<'_> {
         if !parsed.is_complete {
             return None;
         }
-        let variables = ProcessAndDotenv { files: self.files, dotenv, has_matrix: parsed.tree.has_key("matrix") };
+        let variables = ProcessAndDotenv { files: self.files, dotenv };
         let mut reader = Reader {
             tree: &parsed.tree,
             variables: &variables,
@@ -255,15 +255,12 @@ fn parent(path: &Path) -> PathBuf {
 struct ProcessAndDotenv<'a> {
     files: &'a dyn Files,
     dotenv: Dotenv,
-    /// Whether `MATRIX_…` may be set per machine.
-    has_matrix: bool,
 }
 
 impl Variables for ProcessAndDotenv<'_> {
     fn lookup(&self, name: &str) -> Lookup {
         match self.files.variable(name).or_else(|| self.dotenv.variables.get(name).cloned()) {
             Some(value) => Lookup::Set(value),
-            None if self.has_matrix && name.starts_with("MATRIX_") => Lookup::Unknown,
             None if self.dotenv.may_say(name) => Lookup::Unknown,
             None => Lookup::Unset,
         }

@@ -11,6 +11,7 @@
 mod accounts;
 mod alias;
 mod checks;
+mod combinations;
 mod dotenv;
 mod entries;
 mod files;
@@ -22,6 +23,7 @@ mod memory_files;
 mod mend;
 pub mod model;
 mod resolved;
+mod resolved_names;
 mod scalars;
 pub mod schema;
 mod suggest;

@@ -1,14 +1,16 @@
 //! A project as a file again: variables replaced, paths whole, anchors, merges and short forms written out.
 //!
-//! What is written can be read again and means the same; a dollar is written `$$` for that. Deliberately not here: how
+//! What is written can be read again and means the same; a dollar is written `$$` for that, and the machines of a matrix
+//! are machines with names of their own. Deliberately not here: how
 //! the two forms look (`written`).
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::model::{
-    Cache, Chown, Command, Image, KernelSource, Machine, Mount, MountKind, Needs, Owner, Project, Spanned, Step,
+    Cache, Chown, Command, Image, KernelSource, Machine, Mount, MountKind, Owner, Project, Spanned, Step,
 };
+use super::resolved_names::Names;
 use super::scalars::show_duration;
 use super::written::{Node, render_json, render_yaml};
 
@@ -45,13 +47,15 @@ fn file(project: &Project) -> Node {
     let mut keys = Keys::default();
     keys.put("name", text(&project.name));
     keys.put("env", environment(&project.env));
-    let machines = project.machines.iter().map(|machine| (machine.name.value.clone(), self::machine(machine)));
+    let names = Names::new(project);
+    let machines =
+        project.machines.iter().map(|machine| (names.machine(&machine.name.value).to_owned(), self::machine(machine)));
     keys.put("machines", Node::Map(machines.collect()));
-    let above = project.steps.iter().map(Some);
-    let steps = project.steps.iter().zip(std::iter::once(None).chain(above));
-    let steps: Vec<Node> = steps.map(|(step, above)| self::step(step, Some(needs(step, above)))).collect();
+    let needs = |number: usize| Node::List(names.needs(number).into_iter().map(text).collect());
+    let steps = project.steps.iter().enumerate();
+    let steps: Vec<Node> = steps.map(|(number, step)| self::step(step, &names, Some(needs(number)))).collect();
     keys.put_if(!steps.is_empty(), "steps", Node::List(steps));
-    let finally: Vec<Node> = project.finally.iter().map(|step| self::step(step, None)).collect();
+    let finally: Vec<Node> = project.finally.iter().map(|step| self::step(step, &names, None)).collect();
     keys.put_if(!finally.is_empty(), "finally", Node::List(finally));
     Node::Map(keys.0)
 }
@@ -79,7 +83,8 @@ fn machine(machine: &Machine) -> Node {
     keys.put("env", environment(&machine.env));
     keys.put("working_dir", machine.working_dir.as_ref().map(|folder| text(folder.value.as_str())));
     keys.put("user", machine.user.as_ref().map(spanned));
-    keys.put("hostname", machine.hostname.as_deref().map(text));
+    let is_said = machine.hostname.is_some() || machine.combination.is_some();
+    keys.put_if(is_said, "hostname", text(&machine.hostname_or_default()));
     let mounts: Vec<Node> = machine.mounts.iter().map(mount).collect();
     keys.put_if(!mounts.is_empty(), "mounts", Node::List(mounts));
     Node::Map(keys.0)
@@ -118,11 +123,11 @@ fn mount(mount: &Mount) -> Node {
     Node::Map(keys.0)
 }
 
-fn step(step: &Step, needs: Option<Node>) -> Node {
+fn step<'a>(step: &'a Step, names: &Names<'a>, needs: Option<Node>) -> Node {
     let mut keys = Keys::default();
-    keys.put("id", text(&step.id.value));
+    keys.put("id", text(names.id(&step.id.value)));
     keys.put("name", step.title.as_deref().map(text));
-    keys.put_if(!step.machine.value.is_empty(), "machine", text(&step.machine.value));
+    keys.put_if(!step.machine.value.is_empty(), "machine", text(names.machine(&step.machine.value)));
     match &step.command.value {
         // Variables of a command are the guest's.
         Command::Script { text, shell } => {
@@ -148,15 +153,6 @@ fn step(step: &Step, needs: Option<Node>) -> Node {
         }),
     );
     Node::Map(keys.0)
-}
-
-/// What a step waits for, the step above written out.
-fn needs(step: &Step, above: Option<&Step>) -> Node {
-    let ids = match &step.needs {
-        Needs::Above => above.map(|above| text(&above.id.value)).into_iter().collect(),
-        Needs::Explicit(ids) => ids.iter().map(spanned).collect(),
-    };
-    Node::List(ids)
 }
 
 fn environment(env: &BTreeMap<String, String>) -> Option<Node> {

@@ -95,13 +95,6 @@ impl Tree {
         &self.nodes[id.0 as usize]
     }
 
-    /// Whether any map has this key.
-    pub(super) fn has_key(&self, key: &str) -> bool {
-        let is_here =
-            |content: &Content| matches!(content, Content::Map(map) if map.entries.iter().any(|e| e.key == key));
-        self.nodes.iter().any(|node| is_here(&node.content))
-    }
-
     /// Follows aliases: the node that holds something, and the place of the first alias on the way.
     pub(super) fn resolve(&self, mut id: NodeId) -> (NodeId, Option<Span>) {
         let mut via = None;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::super::model::{Image, KernelSource, Machine, MachineGaps, Spanned};
 use super::super::scalars::is_hostname;
 use super::super::tree::Content;
+use super::combined::Part;
 use super::fields::Fields;
 use super::keys::MACHINE;
 use super::mount::VolumeNames;
@@ -21,6 +22,16 @@ pub(super) struct LoweredMachine {
     pub(super) machine: Machine,
     /// Shell of its steps.
     pub(super) shell: Option<Vec<String>>,
+    /// What it is of its matrix.
+    pub(super) part: Option<Part>,
+    /// Whether it has a matrix that could not be read.
+    pub(super) has_unread_matrix: bool,
+}
+
+impl LoweredMachine {
+    fn new(machine: Machine, shell: Option<Vec<String>>) -> Self {
+        Self { machine, shell, part: None, has_unread_matrix: false }
+    }
 }
 
 impl Reader<'_> {
@@ -37,15 +48,16 @@ impl Reader<'_> {
             user: None,
             hostname: None,
             mounts: Vec::new(),
+            combination: None,
             gaps: MachineGaps::default(),
             name,
         };
         if self.is_null(value) {
-            return LoweredMachine { machine, shell: None };
+            return LoweredMachine::new(machine, None);
         }
         let Some(fields) = self.fields(value, &MACHINE) else {
             machine.gaps = MachineGaps { mounts: true, purpose: true };
-            return LoweredMachine { machine, shell: None };
+            return LoweredMachine::new(machine, None);
         };
         self.machine_boot(&fields, &mut machine);
         machine.env = self.environment(&fields);
@@ -54,9 +66,9 @@ impl Reader<'_> {
         machine.hostname = self.hostname(&fields);
         self.network(&fields);
         self.mounts(&fields, volumes, &mut machine);
-        machine.gaps.purpose = ["command", "matrix", "depends_on"].iter().any(|key| fields.has(key));
+        machine.gaps.purpose = ["command", "depends_on"].iter().any(|key| fields.has(key));
         let shell = self.shell(&fields);
-        LoweredMachine { machine, shell }
+        LoweredMachine::new(machine, shell)
     }
 
     fn machine_boot(&mut self, fields: &Fields, machine: &mut Machine) {

@@ -8,13 +8,16 @@
 //!        └─► step ─► command, environment   keys, guess: the tables     values: paths, sizes, words
 //! ```
 
+mod combined;
 mod command;
 mod environment;
+mod expand;
 mod fields;
 mod foreign;
 mod guess;
 mod keys;
 mod machine;
+mod matrix;
 mod mount;
 mod mount_long;
 mod project;

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use super::super::model::{Project, ProjectGaps, Spanned, Step};
 use super::super::scalars::{is_name, to_name, to_similar_name};
 use super::super::tree::Content;
+use super::expand::Machines;
 use super::fields::Fields;
 use super::keys::FILE;
 use super::machine::LoweredMachine;
+use super::matrix::Budget;
 use super::mount::VolumeNames;
 use super::reader::{Reader, TextForm, Value, quoted, shown};
 use super::step::{NAME_FORM, StepPlace};
@@ -26,14 +28,15 @@ pub(in crate::config) fn lower(reader: &mut Reader<'_>, root: Value, name: Optio
     // Included files may bring machines and steps, and an unknown key may have been meant to.
     gaps.machines = fields.has("include");
     gaps.steps = fields.has("include") || (fields.has_riddle && fields.get("steps").is_none());
-    let machines = reader.machines(&fields, &volumes, &mut gaps);
-    let steps = reader.steps(&fields, false, &machines, &mut gaps);
-    let finally = reader.steps(&fields, true, &machines, &mut gaps);
+    let mut budget = Budget::new();
+    let machines = Machines::new(reader.machines(&fields, &volumes, &mut gaps, &mut budget));
+    let steps = reader.steps(&fields, false, &machines, (&mut gaps, &mut budget));
+    let finally = reader.steps(&fields, true, &machines, (&mut gaps, &mut budget));
     Some(Project {
         name: name.or(own_name).unwrap_or_else(|| default_name(reader)),
         folder: reader.folder.clone(),
         env,
-        machines: machines.into_iter().map(|lowered| lowered.machine).collect(),
+        machines: machines.into_list().into_iter().map(|lowered| lowered.machine).collect(),
         steps,
         finally,
         owners: BTreeMap::new(),
@@ -78,7 +81,13 @@ impl Reader<'_> {
         volumes
     }
 
-    fn machines(&mut self, fields: &Fields, volumes: &VolumeNames, gaps: &mut ProjectGaps) -> Vec<LoweredMachine> {
+    fn machines(
+        &mut self,
+        fields: &Fields,
+        volumes: &VolumeNames,
+        gaps: &mut ProjectGaps,
+        budget: &mut Budget,
+    ) -> Vec<LoweredMachine> {
         let Some(value) = fields.get("machines") else {
             if !gaps.machines {
                 let help = "declare one: `machines: { build: { image: host } }`";
@@ -105,7 +114,7 @@ impl Reader<'_> {
             self.check_name(key, &entry.key, "a machine");
             let name = Spanned { value: entry.key, span: entry.key_span };
             let value = self.value(entry.value, entry.key_span, via);
-            machines.push(self.machine(name, value, volumes));
+            machines.extend(self.machine_entry(name, value, volumes, budget));
         }
         machines
     }
@@ -125,8 +134,8 @@ impl Reader<'_> {
         &mut self,
         fields: &Fields,
         is_finally: bool,
-        machines: &[LoweredMachine],
-        gaps: &mut ProjectGaps,
+        machines: &Machines,
+        (gaps, budget): (&mut ProjectGaps, &mut Budget),
     ) -> Vec<Step> {
         let key = if is_finally { "finally" } else { "steps" };
         let Some(value) = fields.get(key) else {
@@ -152,13 +161,10 @@ impl Reader<'_> {
         };
         let mut steps = Vec::new();
         for (index, item) in items.into_iter().enumerate() {
-            match self.step(item, StepPlace { number: index + 1, is_finally }, machines) {
-                Some(step) => {
-                    gaps.steps |= step.gaps.id;
-                    steps.push(step);
-                }
-                None => gaps.steps = true,
-            }
+            let place = StepPlace { number: index + 1, is_finally, combination: None };
+            let lowered = self.step_entry(item, place, machines, budget);
+            gaps.steps |= lowered.is_empty() || lowered.iter().any(|step| step.gaps.id);
+            steps.extend(lowered);
         }
         steps
     }

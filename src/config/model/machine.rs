@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::matrix::Combination;
 use super::mount::Mount;
 use super::path::GuestPath;
 use super::project::Spanned;
@@ -12,8 +13,8 @@ use super::project::Spanned;
 pub struct MachineGaps {
     /// Mounts are missing from [`Machine::mounts`]: say nothing about outputs outside every mount (0501).
     pub mounts: bool,
-    /// A key that this smolvm does not run yet gives the machine another purpose (`command`, `matrix`, `depends_on`), or
-    /// nothing of it could be read:
+    /// A key that this smolvm does not run yet gives the machine another purpose (`command`, `depends_on`), or nothing of
+    /// it could be read:
     /// say nothing about a machine that no step uses (0207).
     pub purpose: bool,
 }
@@ -21,8 +22,10 @@ pub struct MachineGaps {
 /// A declared virtual machine.
 #[derive(Debug, Clone)]
 pub struct Machine {
-    /// Key below `machines`; the span is that key.
+    /// Key below `machines`, in a matrix with the combination (`test[debian:12]`); the span is that key.
     pub name: Spanned<String>,
+    /// What it is of a matrix. Machines of one matrix stand together, in the order of their combinations.
+    pub combination: Option<Combination>,
     /// Root file system.
     pub image: Spanned<Image>,
     /// Guest kernel.

@@ -4,13 +4,17 @@
 //! here: the YAML tree (it may be wrong), defaults that need the host (`plan`), any input or output.
 
 mod machine;
+mod matrix;
 mod mount;
+mod names;
 mod path;
 mod project;
 mod step;
 
 pub use machine::{Image, KernelSource, Machine, MachineGaps};
+pub use matrix::Combination;
 pub use mount::{Cache, Mount, MountKind, Owner};
+pub use names::{MachineNames, StepNames};
 pub use path::GuestPath;
 pub use project::{Project, ProjectGaps, Spanned};
 pub use step::{Chown, Command, Needs, Step, StepGaps};

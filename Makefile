@@ -5,7 +5,7 @@ CARGO ?= cargo
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 # Areas of tests/it that boot no machine.
-QUICK := cases:: cli_ docs:: fixes:: layers:: plans:: rules:: sarif:: scale:: schema:: tidy::
+QUICK := cases:: cli_ docs:: fixes:: layers:: plans:: rules:: sarif:: scale:: schema:: schema_keys:: tidy::
 
 .PHONY: help setup build up test test-all check schema bench deny
 
@@ -37,7 +37,8 @@ check: setup ## format, lints, and the tests that need no machine
 schema: ## write schema/smolvm.schema.json
 	UPDATE=1 $(CARGO) test --quiet --locked --test it -- schema::
 
-bench: setup ## measure `up` against bare QEMU, and shares beside those of virtme-ng
+bench: setup ## measure `check`, `up` against bare QEMU, and shares beside those of virtme-ng
+	$(CARGO) bench --locked --bench check
 	$(CARGO) bench --locked --bench up
 	-scripts/bench-peers.sh
 	$(CARGO) bench --locked --bench shares

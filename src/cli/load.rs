@@ -49,7 +49,8 @@ pub(crate) fn request(settings: &Settings, mode: Mode) -> Result<LoadRequest, Fa
             .help("write lower-case letters, digits, `-` and `_`, as `-p my-project`"));
     }
     let files = requests(settings, &current_folder)?;
-    Ok(LoadRequest { files, current_folder, mode, name: settings.project_name.clone() })
+    let name = settings.project_name.clone();
+    Ok(LoadRequest { files, current_folder, mode, name, ..LoadRequest::default() })
 }
 
 fn usage(error: LoadError) -> Failure {

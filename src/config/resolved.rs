@@ -7,8 +7,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::addresses::show_port;
 use super::model::{
-    Cache, Chown, Command, Image, KernelSource, Machine, Mount, MountKind, Owner, Project, Spanned, Step,
+    Access, Cache, Chown, Command, Destination, Image, KernelSource, Machine, Mount, MountKind, Network, NetworkMode,
+    Owner, Project, Spanned, Step, Volume, Workspace,
 };
 use super::resolved_names::Names;
 use super::scalars::show_duration;
@@ -57,7 +59,17 @@ fn file(project: &Project) -> Node {
     keys.put_if(!steps.is_empty(), "steps", Node::List(steps));
     let finally: Vec<Node> = project.finally.iter().map(|step| self::step(step, &names, None)).collect();
     keys.put_if(!finally.is_empty(), "finally", Node::List(finally));
+    keys.put("volumes", volumes(project));
     Node::Map(keys.0)
+}
+
+fn volumes(project: &Project) -> Option<Node> {
+    let volume = |volume: &Volume| {
+        let mut keys = Keys::default();
+        keys.put("size", volume.size_mib.as_ref().map(|mib| size(mib.value)));
+        (volume.name.value.clone(), Node::Map(keys.0))
+    };
+    (!project.volumes.is_empty()).then(|| Node::Map(project.volumes.iter().map(volume).collect()))
 }
 
 fn machine(machine: &Machine) -> Node {
@@ -87,6 +99,40 @@ fn machine(machine: &Machine) -> Node {
     keys.put_if(is_said, "hostname", text(&machine.hostname_or_default()));
     let mounts: Vec<Node> = machine.mounts.iter().map(mount).collect();
     keys.put_if(!mounts.is_empty(), "mounts", Node::List(mounts));
+    keys.put(
+        "workspace",
+        match &machine.workspace {
+            Workspace::Default => None,
+            Workspace::Size(mib) => Some(size(mib.value)),
+            Workspace::Absent => Some(Node::Flag(false)),
+        },
+    );
+    network(&machine.network, &mut keys);
+    Node::Map(keys.0)
+}
+
+fn network(network: &Network, keys: &mut Keys) {
+    keys.put("network", network.access.as_ref().map(access));
+    let ports: Vec<Node> = network.ports.iter().map(|port| Node::Text(show_port(port))).collect();
+    keys.put_if(!ports.is_empty(), "ports", Node::List(ports));
+    let links = network.links.iter().map(|link| text(&format!("{}:{}", link.machine.value, link.port)));
+    let links: Vec<Node> = links.collect();
+    keys.put_if(!links.is_empty(), "links", Node::List(links));
+}
+
+fn access(access: &Access) -> Node {
+    let mode = match access.mode {
+        NetworkMode::None => "none",
+        NetworkMode::Nat => "nat",
+    };
+    let Some(allow) = &access.allow else { return Node::Text(mode.to_owned()) };
+    let allow = allow.iter().map(|destination| match destination {
+        Destination::Name(name) => text(name),
+        Destination::Addresses { first, bits } => Node::Text(format!("{first}/{bits}")),
+    });
+    let mut keys = Keys::default();
+    keys.put("mode", Node::Text(mode.to_owned()));
+    keys.put("allow", Node::List(allow.collect()));
     Node::Map(keys.0)
 }
 
@@ -94,6 +140,7 @@ fn mount(mount: &Mount) -> Node {
     let mut keys = Keys::default();
     keys.put_if(!matches!(mount.kind, MountKind::Bind { .. }), "type", text(mount.kind_word()));
     keys.put("source", mount.source().map(|source| path(&source.value)));
+    keys.put("source", mount.volume().map(spanned));
     keys.put("target", text(mount.target.value.as_str()));
     keys.put_if(mount.is_readonly(), "readonly", Node::Flag(true));
     keys.put_if(mount.create, "create", Node::Flag(true));
@@ -118,6 +165,7 @@ fn mount(mount: &Mount) -> Node {
             );
         }
         MountKind::Overlay { guest_owner, .. } => keys.put("guest_owner", guest_owner.as_ref().map(spanned)),
+        MountKind::Volume { .. } => {}
         MountKind::Tmpfs { size_mib } => keys.put("size", size_mib.as_ref().map(|mib| size(mib.value))),
     }
     Node::Map(keys.0)

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::Project;
 use crate::config::model::{
-    Cache, Command, GuestPath, Image, KernelSource, Machine, MachineGaps, Mount, MountKind, Needs, Owner, ProjectGaps,
-    Spanned, Step, StepGaps,
+    Cache, Command, GuestPath, Image, KernelSource, Machine, MachineGaps, Mount, MountKind, Needs, Network, Origins,
+    Owner, ProjectGaps, Spanned, Step, StepGaps, Workspace,
 };
 use crate::diag::{FileId, Span};
 
@@ -46,6 +46,8 @@ fn machine(name: &str, mounts: &[(&str, &str)]) -> Machine {
         hostname: None,
         mounts: mounts.iter().map(mount).collect(),
         combination: None,
+        workspace: Workspace::default(),
+        network: Network::default(),
         gaps: MachineGaps::default(),
     }
 }
@@ -81,10 +83,12 @@ fn project(machines: Vec<Machine>, mut steps: Vec<Step>, finally: Vec<Step>) -> 
     Project {
         name: "acme".to_owned(),
         folder,
+        origins: Origins::default(),
         env,
         machines,
         steps,
         finally,
+        volumes: Vec::new(),
         owners: BTreeMap::new(),
         gaps: ProjectGaps::default(),
     }

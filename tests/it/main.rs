@@ -42,6 +42,7 @@ mod running;
 mod sarif;
 mod scale;
 mod schema;
+mod schema_keys;
 mod share;
 mod share_guest;
 mod signals;

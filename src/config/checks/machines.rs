@@ -17,7 +17,7 @@ const MEMORY_MIN_MIB: u64 = 64;
 /// Checks every machine.
 pub(super) fn check_machines(world: &World<'_>, out: &mut Diagnostics) {
     for machine in &world.project.machines {
-        let shares: Vec<&Mount> = machine.mounts.iter().filter(|mount| mount.source().is_some()).collect();
+        let shares: Vec<&Mount> = machine.mounts.iter().filter(|mount| has_slot(mount)).collect();
         if let Some(mount) = shares.get(SHARES_MAX) {
             out.push(too_many_shares(machine, mount, shares.len()));
         }
@@ -36,9 +36,15 @@ pub(super) fn check_machines(world: &World<'_>, out: &mut Diagnostics) {
     }
 }
 
+/// Whether a mount takes a slot of the machine: a tmpfs is the guest's own.
+fn has_slot(mount: &Mount) -> bool {
+    mount.source().is_some() || mount.volume().is_some()
+}
+
 fn too_many_shares(machine: &Machine, mount: &Mount, count: usize) -> Diagnostic {
-    let message =
-        format!("machine `{}` has {count} mounts of host folders, the limit is {SHARES_MAX}", machine.name.value);
+    let has_volumes = machine.mounts.iter().any(|mount| mount.volume().is_some());
+    let what = if has_volumes { "host folders and volumes" } else { "host folders" };
+    let message = format!("machine `{}` has {count} mounts of {what}, the limit is {SHARES_MAX}", machine.name.value);
     Diagnostic::new(Code(113), Severity::Error, message)
         .label(mount.span, format!("this is number {}", SHARES_MAX + 1))
         .help("mount a folder that holds several of them, or split the machine")

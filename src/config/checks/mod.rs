@@ -26,6 +26,7 @@ mod show;
 mod sources;
 mod system;
 mod targets;
+mod volumes;
 mod wide;
 mod words;
 mod world;

@@ -72,7 +72,7 @@ impl Reader<'_> {
             variables: self.variables,
             files: self.files,
             mode: self.mode,
-            folder: self.folder.clone(),
+            origins: self.origins,
             out: &mut out,
             mistyped: HashMap::new(),
         })
@@ -86,7 +86,7 @@ impl Reader<'_> {
             variables: &variables,
             files: self.files,
             mode: self.mode,
-            folder: self.folder.clone(),
+            origins: self.origins,
             out: &mut out,
             mistyped: std::mem::take(&mut self.mistyped),
         };

@@ -9,7 +9,6 @@ use super::combined::{Part, Scope};
 use super::keys::{FINALLY, MACHINE, STEP};
 use super::machine::LoweredMachine;
 use super::matrix::{Budget, Matrix};
-use super::mount::VolumeNames;
 use super::reader::{Reader, TextForm, Value};
 use super::step::StepPlace;
 
@@ -74,23 +73,22 @@ impl Reader<'_> {
         &mut self,
         name: Spanned<String>,
         value: Value,
-        volumes: &VolumeNames,
         budget: &mut Budget,
     ) -> Vec<LoweredMachine> {
         let fields = self.silently(|reader| reader.fields(value, &MACHINE)).filter(|fields| fields.has("matrix"));
-        let Some(fields) = fields else { return vec![self.machine(name, value, volumes)] };
+        let Some(fields) = fields else { return vec![self.machine(name, value)] };
         let what = Spanned { value: format!("machine `{}`", name.value), span: name.span };
         let matrix = self.matrix(&fields, &name.value, budget);
         let matrix = matrix.filter(|matrix| self.afford(value, matrix.combinations.len(), &what, budget));
         let Some(matrix) = matrix.map(Rc::new) else {
-            let mut lowered = self.scoped(Scope::Unknown, |reader| reader.machine(name, value, volumes));
+            let mut lowered = self.scoped(Scope::Unknown, |reader| reader.machine(name, value));
             lowered.has_unread_matrix = true;
             lowered.machine.gaps.purpose = true;
             return vec![lowered];
         };
         self.in_each(&matrix, matrix.combinations.len(), |reader, number| {
             let own = Spanned { value: matrix.name(&name.value, number), span: name.span };
-            let mut lowered = reader.machine(own, value, volumes);
+            let mut lowered = reader.machine(own, value);
             lowered.machine.combination = Some(matrix.combination(&name.value, number));
             for (variable, value) in &matrix.combinations[number].variables {
                 lowered.machine.env.entry(variable.clone()).or_insert_with(|| value.clone());

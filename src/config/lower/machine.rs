@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::super::model::{Image, KernelSource, Machine, MachineGaps, Spanned};
+use super::super::model::{Image, KernelSource, Machine, MachineGaps, Network, Spanned, Workspace};
 use super::super::scalars::is_hostname;
-use super::super::tree::Content;
 use super::combined::Part;
 use super::fields::Fields;
 use super::keys::MACHINE;
-use super::mount::VolumeNames;
 use super::reader::{Reader, TextForm, Value, shown};
 
 const DEFAULT_MEMORY_MIB: u64 = 1024;
@@ -36,7 +34,7 @@ impl LoweredMachine {
 
 impl Reader<'_> {
     /// Lowers a machine; what cannot be read has its default.
-    pub(super) fn machine(&mut self, name: Spanned<String>, value: Value, volumes: &VolumeNames) -> LoweredMachine {
+    pub(super) fn machine(&mut self, name: Spanned<String>, value: Value) -> LoweredMachine {
         let mut machine = Machine {
             image: Spanned { value: Image::Host, span: name.span },
             kernel: Spanned { value: KernelSource::Auto, span: name.span },
@@ -49,6 +47,8 @@ impl Reader<'_> {
             hostname: None,
             mounts: Vec::new(),
             combination: None,
+            workspace: Workspace::default(),
+            network: Network::default(),
             gaps: MachineGaps::default(),
             name,
         };
@@ -64,8 +64,9 @@ impl Reader<'_> {
         machine.working_dir = fields.get("working_dir").and_then(|value| self.guest_path(value, "`working_dir`"));
         machine.user = fields.get("user").and_then(|value| self.user(value));
         machine.hostname = self.hostname(&fields);
-        self.network(&fields);
-        self.mounts(&fields, volumes, &mut machine);
+        machine.network = self.network(&fields);
+        machine.workspace = self.workspace(&fields);
+        self.mounts(&fields, &mut machine);
         machine.gaps.purpose = ["command", "depends_on"].iter().any(|key| fields.has(key));
         let shell = self.shell(&fields);
         LoweredMachine::new(machine, shell)
@@ -140,21 +141,7 @@ impl Reader<'_> {
         None
     }
 
-    fn network(&mut self, fields: &Fields) {
-        let Some(value) = fields.get("network") else { return };
-        let is_map = matches!(self.content(value), Content::Map(_));
-        let is_later = is_map || self.word(value, "`network`", &["none", "nat"]) == Some("nat");
-        if is_later {
-            self.not_run_yet(
-                value.span,
-                value.via,
-                "machines with a network",
-                Some("write `network: none`, or leave it out"),
-            );
-        }
-    }
-
-    fn mounts(&mut self, fields: &Fields, volumes: &VolumeNames, machine: &mut Machine) {
+    fn mounts(&mut self, fields: &Fields, machine: &mut Machine) {
         let Some(value) = fields.get("mounts") else {
             machine.gaps.mounts = fields.has("mounts");
             return;
@@ -164,7 +151,7 @@ impl Reader<'_> {
             return;
         };
         for item in items {
-            match self.mount(item, volumes) {
+            match self.mount(item) {
                 Some(mount) => machine.mounts.push(mount),
                 None => machine.gaps.mounts = true,
             }

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use super::matrix::Combination;
 use super::mount::Mount;
+use super::network::Network;
 use super::path::GuestPath;
 use super::project::Spanned;
+use super::volume::Workspace;
 
 /// What of a machine could not be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,6 +48,10 @@ pub struct Machine {
     pub hostname: Option<String>,
     /// Mounts in file order.
     pub mounts: Vec<Mount>,
+    /// The disk behind `/workspace`.
+    pub workspace: Workspace,
+    /// What it reaches, and from where it is reached.
+    pub network: Network,
     /// What could not be read.
     pub gaps: MachineGaps,
 }

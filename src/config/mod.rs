@@ -11,6 +11,7 @@
 mod accounts;
 mod addresses;
 mod alias;
+mod archive;
 mod checks;
 mod combinations;
 mod dotenv;
@@ -25,6 +26,7 @@ mod mend;
 mod merge;
 mod merge_mounts;
 pub mod model;
+mod reference;
 mod resolved;
 mod resolved_names;
 mod scalars;

@@ -10,6 +10,7 @@
 
 mod all;
 mod commands;
+mod images;
 mod kernel;
 mod machines;
 mod mend;

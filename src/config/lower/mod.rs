@@ -15,6 +15,7 @@ mod expand;
 mod fields;
 mod foreign;
 mod guess;
+mod image;
 mod include;
 mod keys;
 mod machine;

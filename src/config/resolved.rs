@@ -16,6 +16,8 @@ use super::resolved_names::Names;
 use super::scalars::show_duration;
 use super::written::{Node, render_json, render_yaml};
 
+mod service;
+
 /// The shell of a step that names none.
 const SHELL: [&str; 2] = ["sh", "-eu"];
 
@@ -50,14 +52,19 @@ fn file(project: &Project) -> Node {
     keys.put("name", text(&project.name));
     keys.put("env", environment(&project.env));
     let names = Names::new(project);
-    let machines =
-        project.machines.iter().map(|machine| (names.machine(&machine.name.value).to_owned(), self::machine(machine)));
+    let machines = project
+        .machines
+        .iter()
+        .map(|machine| (names.machine(&machine.name.value).to_owned(), self::machine(machine, &names)));
     keys.put("machines", Node::Map(machines.collect()));
+    // Where a machine says its own, a step's has to be said even where it is the default.
+    let is_shell_said = project.machines.iter().any(|machine| service::own_shell(machine).is_some());
     let needs = |number: usize| Node::List(names.needs(number).into_iter().map(text).collect());
     let steps = project.steps.iter().enumerate();
-    let steps: Vec<Node> = steps.map(|(number, step)| self::step(step, &names, Some(needs(number)))).collect();
+    let steps: Vec<Node> =
+        steps.map(|(number, step)| self::step(step, &names, Some(needs(number)), is_shell_said)).collect();
     keys.put_if(!steps.is_empty(), "steps", Node::List(steps));
-    let finally: Vec<Node> = project.finally.iter().map(|step| self::step(step, &names, None)).collect();
+    let finally: Vec<Node> = project.finally.iter().map(|step| self::step(step, &names, None, is_shell_said)).collect();
     keys.put_if(!finally.is_empty(), "finally", Node::List(finally));
     keys.put("volumes", volumes(project));
     Node::Map(keys.0)
@@ -72,7 +79,7 @@ fn volumes(project: &Project) -> Option<Node> {
     (!project.volumes.is_empty()).then(|| Node::Map(project.volumes.iter().map(volume).collect()))
 }
 
-fn machine(machine: &Machine) -> Node {
+fn machine<'a>(machine: &'a Machine, names: &Names<'a>) -> Node {
     let mut keys = Keys::default();
     keys.put("image", text(&machine.image.value.to_string()));
     keys.put(
@@ -101,15 +108,16 @@ fn machine(machine: &Machine) -> Node {
             Workspace::Absent => Some(Node::Flag(false)),
         },
     );
-    network(&machine.network, &mut keys);
+    network(&machine.network, names, &mut keys);
+    service::service(machine, names, &mut keys);
     Node::Map(keys.0)
 }
 
-fn network(network: &Network, keys: &mut Keys) {
+fn network<'a>(network: &'a Network, names: &Names<'a>, keys: &mut Keys) {
     keys.put("network", network.access.as_ref().map(access));
     let ports: Vec<Node> = network.ports.iter().map(|port| Node::Text(show_port(port))).collect();
     keys.put_if(!ports.is_empty(), "ports", Node::List(ports));
-    let links = network.links.iter().map(|link| text(&format!("{}:{}", link.machine.value, link.port)));
+    let links = network.links.iter().map(|link| text(&format!("{}:{}", names.machine(&link.machine.value), link.port)));
     let links: Vec<Node> = links.collect();
     keys.put_if(!links.is_empty(), "links", Node::List(links));
 }
@@ -165,18 +173,14 @@ fn mount(mount: &Mount) -> Node {
     Node::Map(keys.0)
 }
 
-fn step<'a>(step: &'a Step, names: &Names<'a>, needs: Option<Node>) -> Node {
+fn step<'a>(step: &'a Step, names: &Names<'a>, needs: Option<Node>, is_shell_said: bool) -> Node {
     let mut keys = Keys::default();
     keys.put("id", text(names.id(&step.id.value)));
     keys.put("name", step.title.as_deref().map(text));
     keys.put_if(!step.machine.value.is_empty(), "machine", text(names.machine(&step.machine.value)));
-    match &step.command.value {
-        // Variables of a command are the guest's.
-        Command::Script { text, shell } => {
-            keys.put("run", Node::Text(text.clone()));
-            keys.put_if(*shell != SHELL, "shell", words(shell));
-        }
-        Command::List(list) => keys.put("run", Node::List(list.iter().cloned().map(Node::Text).collect())),
+    keys.put("run", service::command(&step.command.value));
+    if let Command::Script { shell, .. } = &step.command.value {
+        keys.put_if(is_shell_said || *shell != SHELL, "shell", words(shell));
     }
     keys.put("env", environment(&step.env));
     keys.put("working_dir", step.working_dir.as_ref().map(|folder| text(folder.value.as_str())));

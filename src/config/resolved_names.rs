@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::model::{Needs, Project, Step, StepNames};
+use super::model::{MachineNames, Needs, Project, Step, StepNames};
 use super::scalars::to_similar_name;
 
 /// Bytes of a name.
@@ -13,6 +13,7 @@ const NAME_MAX: usize = 63;
 pub(super) struct Names<'a> {
     project: &'a Project,
     steps: StepNames<'a>,
+    all_machines: MachineNames<'a>,
     machines: HashMap<&'a str, String>,
     ids: HashMap<&'a str, String>,
 }
@@ -30,6 +31,7 @@ impl<'a> Names<'a> {
         Self {
             project,
             steps: StepNames::new(&project.steps),
+            all_machines: MachineNames::new(&project.machines),
             machines: unique(machines.collect()),
             ids: unique(steps.collect()),
         }
@@ -37,6 +39,14 @@ impl<'a> Names<'a> {
 
     pub(super) fn machine(&self, name: &'a str) -> &str {
         self.machines.get(name).map_or(name, String::as_str)
+    }
+
+    /// What a name means that another machine says: of a matrix, all its machines.
+    pub(super) fn machines(&self, name: &'a str) -> Vec<&str> {
+        match self.all_machines.find(name) {
+            Some(found) => self.project.machines[found].iter().map(|one| self.machine(&one.name.value)).collect(),
+            None => vec![name],
+        }
     }
 
     pub(super) fn id(&self, id: &'a str) -> &str {

@@ -9,7 +9,7 @@ use super::*;
 use crate::config::Project;
 use crate::config::model::{
     Cache, Command, GuestPath, Image, KernelSource, Machine, MachineGaps, Mount, MountKind, Needs, Network, Origins,
-    Owner, ProjectGaps, Spanned, Step, StepGaps, Workspace,
+    Owner, ProjectGaps, Service, Spanned, Step, StepGaps, Workspace,
 };
 use crate::diag::{FileId, Span};
 
@@ -48,6 +48,8 @@ fn machine(name: &str, mounts: &[(&str, &str)]) -> Machine {
         combination: None,
         workspace: Workspace::default(),
         network: Network::default(),
+        service: Service::default(),
+        depends_on: Vec::new(),
         gaps: MachineGaps::default(),
     }
 }

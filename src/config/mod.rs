@@ -19,6 +19,7 @@ mod files;
 mod interpolate;
 mod layout;
 mod load;
+mod lock;
 mod lower;
 mod memory_files;
 mod mend;
@@ -37,7 +38,7 @@ mod written;
 mod yaml;
 
 pub use accounts::HostIds;
-pub use files::{FileError, FileKind, Files, InvokerFacts, Metadata};
+pub use files::{FileError, FileKind, Files, FolderContents, InvokerFacts, Metadata};
 pub use load::{FileRequest, LoadRequest, Loaded, Mode, find, load};
 pub use memory_files::MemoryFiles;
 pub use mend::{Fixed, Mended, MendedText, mend};

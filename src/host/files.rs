@@ -13,7 +13,8 @@ use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 
 use super::accounts::{self, Account};
 use super::askers::Askers;
-use crate::config::{FileError, FileKind, Files, HostIds, InvokerFacts, Metadata};
+use super::contents::{contents, is_public};
+use crate::config::{FileError, FileKind, Files, FolderContents, HostIds, InvokerFacts, Metadata};
 
 /// So many names of a folder are listed; more help nobody.
 const NAMES_MAX: usize = 4096;
@@ -154,6 +155,10 @@ impl Files for HostFiles {
         Ok(names)
     }
 
+    fn contents(&self, folder: &Path, limit: usize, is_public_only: bool) -> Result<FolderContents, FileError> {
+        self.ask(folder, move |folder| contents(folder, limit, is_public_only)).map_err(|error| explain(&error))
+    }
+
     fn is_readable(&self, path: &Path) -> bool {
         self.allows(&self.ids, path, Access::READ_OK)
     }
@@ -221,7 +226,7 @@ fn describe(found: &std::fs::Metadata) -> Metadata {
     } else {
         FileKind::Other
     };
-    Metadata { kind, length: found.len(), identity: (found.dev(), found.ino()) }
+    Metadata { kind, length: found.len(), identity: (found.dev(), found.ino()), is_public: is_public(found) }
 }
 
 fn explain(error: &io::Error) -> FileError {

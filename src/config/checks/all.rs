@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use super::world::World;
-use super::{commands, machines, names, nesting, order, outputs, overlap, owners, sources, targets, volumes, writers};
+use super::{
+    commands, hidden, machines, names, nesting, order, outputs, overlap, owners, sources, targets, volumes, writers,
+};
 use crate::config::files::Files;
 use crate::config::model::Project;
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Sources, Span};
@@ -13,6 +15,7 @@ pub(crate) fn check_all(project: &Project, files: &dyn Files, texts: &Sources, o
     let world = World::new(project, files, texts);
     let mut found = Diagnostics::default();
     targets::check_targets(&world, &mut found);
+    hidden::check_hidden(&world, &mut found);
     nesting::check_nesting(&world, &mut found);
     sources::check_sources(&world, &mut found);
     writers::check_writers(&world, &mut found);
@@ -25,6 +28,7 @@ pub(crate) fn check_all(project: &Project, files: &dyn Files, texts: &Sources, o
     outputs::check_outputs(&world, &mut found);
     owners::check_owners(&world, &mut found);
     commands::check_commands(&world, &mut found);
+    found.unchecked().for_each(|what| out.push_unchecked(what.to_owned()));
     let unread: HashSet<Span> = out.iter().filter(|found| is_about_form(found)).filter_map(primary).collect();
     let mut said: HashSet<(Code, Vec<Span>)> = HashSet::new();
     for diagnostic in found.iter() {

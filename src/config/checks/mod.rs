@@ -10,6 +10,8 @@
 
 mod all;
 mod commands;
+mod guest;
+mod hidden;
 mod images;
 mod kernel;
 mod machines;

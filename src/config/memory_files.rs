@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 
 use super::accounts::HostIds;
 use super::files::{FileError, FileKind, Files, FolderContents, InvokerFacts, Metadata};
+use super::host_facts::{HostPorts, HostResources};
 use super::model::Image;
 
 #[derive(Debug, Clone)]
@@ -26,6 +28,8 @@ pub struct MemoryFiles {
     invoker: InvokerFacts,
     own_folders: Vec<PathBuf>,
     image_roots: Vec<(String, PathBuf)>,
+    resources: HostResources,
+    ports: HostPorts,
 }
 
 impl Default for MemoryFiles {
@@ -47,13 +51,15 @@ impl Default for MemoryFiles {
             invoker,
             own_folders,
             image_roots: Vec::new(),
+            resources: HostResources { cpus: 16, memory_mib: 64 << 10 },
+            ports: HostPorts { first_unprivileged: 1024, may_use_all: false, taken: Vec::new() },
         };
         new.folder("/home/ada")
     }
 }
 
 impl MemoryFiles {
-    /// A world with the home `/home/ada` of user 1000, and nothing else.
+    /// A world with the home `/home/ada` of user 1000, 16 CPUs and 64 GiB of memory, and nothing else.
     pub fn new() -> Self {
         Self::default()
     }
@@ -142,6 +148,7 @@ impl MemoryFiles {
     #[must_use]
     pub fn privileged(mut self) -> Self {
         self.invoker.is_privileged = true;
+        self.ports.may_use_all = true;
         self
     }
 
@@ -149,6 +156,20 @@ impl MemoryFiles {
     #[must_use]
     pub fn invoked_by(mut self, invoker: InvokerFacts) -> Self {
         self.invoker = invoker;
+        self
+    }
+
+    /// Says how large this host is; 0 is not known.
+    #[must_use]
+    pub fn host(mut self, cpus: u32, memory_mib: u64) -> Self {
+        self.resources = HostResources { cpus, memory_mib };
+        self
+    }
+
+    /// Lets another program listen at an address.
+    #[must_use]
+    pub fn taken(mut self, address: SocketAddr) -> Self {
+        self.ports.taken.push(address);
         self
     }
 
@@ -300,6 +321,14 @@ impl Files for MemoryFiles {
 
     fn invoker(&self) -> InvokerFacts {
         self.invoker.clone()
+    }
+
+    fn resources(&self) -> HostResources {
+        self.resources
+    }
+
+    fn ports(&self) -> HostPorts {
+        self.ports.clone()
     }
 
     fn own_folders(&self) -> Vec<PathBuf> {

@@ -15,6 +15,7 @@ mod invoker;
 mod kvm;
 mod memory;
 mod namespaces;
+mod ports;
 mod qemu;
 
 pub use facts::facts;

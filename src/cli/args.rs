@@ -37,6 +37,9 @@ pub(crate) struct GlobalArgs {
     /// Folder of the project where the file comes from standard input
     #[arg(long, value_name = "FOLDER")]
     pub(crate) project_directory: Option<PathBuf>,
+    /// Also take machines and steps that belong to this profile; repeat for more, `*` is all
+    #[arg(long = "profile", value_name = "NAME")]
+    pub(crate) profiles: Vec<String>,
     /// How progress is shown
     #[arg(long, value_enum, value_name = "HOW")]
     pub(crate) progress: Option<Progress>,
@@ -56,8 +59,11 @@ impl GlobalArgs {
     pub(crate) fn or(self, before: Self) -> Self {
         let mut files = before.files;
         files.extend(self.files);
+        let mut profiles = before.profiles;
+        profiles.extend(self.profiles);
         Self {
             files,
+            profiles,
             project_name: self.project_name.or(before.project_name),
             project_directory: self.project_directory.or(before.project_directory),
             progress: self.progress.or(before.progress),

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::exit::{Class, Failure};
 use super::settings::Settings;
-use crate::config::{self, FileRequest, LoadRequest, Loaded, Mode};
+use crate::config::model::EVERY_PROFILE;
+use crate::config::{self, FileRequest, LoadRequest, Loaded, Mode, Project};
 use crate::host::HostFiles;
 
 /// The longest text that is taken from standard input, in bytes: one more than a file may have, so that a longer one
@@ -33,6 +34,8 @@ enum LoadError {
     FolderOfFile,
     #[error("{} cannot be the name of a project", shown(name))]
     Name { name: String },
+    #[error("no machine and no step belongs to the profile `{name}`")]
+    Profile { name: String },
 }
 
 /// Loads what the settings name, or the file that is found from the current folder upwards.
@@ -43,7 +46,30 @@ pub(crate) fn load(settings: &Settings, mode: Mode) -> Result<Loaded, Failure> {
 /// As [`load`]; with `is_locked` the images must be those of the lock file.
 pub(crate) fn load_locked(settings: &Settings, mode: Mode, is_locked: bool) -> Result<Loaded, Failure> {
     let request = LoadRequest { is_locked, ..request(settings, mode)? };
-    Ok(config::load(request, &HostFiles::new()))
+    let loaded = config::load(request, &HostFiles::new());
+    match &loaded.project {
+        Some(project) if settings.are_profiles_named && !loaded.diagnostics.has_errors() => {
+            known_profiles(project, &settings.profiles)?;
+        }
+        _ => {}
+    }
+    Ok(loaded)
+}
+
+/// Whether each profile of the command line is one of the project's.
+fn known_profiles(project: &Project, asked: &[String]) -> Result<(), Failure> {
+    let known = project.known_profiles();
+    let is_known = |name: &String| *name == EVERY_PROFILE || known.contains(&name.as_str());
+    let Some(name) = asked.iter().find(|name| !is_known(name)) else { return Ok(()) };
+    let failure = usage(LoadError::Profile { name: name.clone() });
+    Err(match config::nearest(name, known.iter().copied()) {
+        Some(near) => failure.help(format!("did you mean `{near}`?")),
+        None if known.is_empty() => failure.help("the file has no `profiles`"),
+        None => failure.help(format!(
+            "the file has {}",
+            known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        )),
+    })
 }
 
 /// What is to be loaded, standard input read.
@@ -56,7 +82,8 @@ pub(crate) fn request(settings: &Settings, mode: Mode) -> Result<LoadRequest, Fa
     }
     let files = requests(settings, &current_folder)?;
     let name = settings.project_name.clone();
-    Ok(LoadRequest { files, current_folder, mode, name, ..LoadRequest::default() })
+    let profiles = settings.profiles.clone();
+    Ok(LoadRequest { files, current_folder, mode, name, profiles, ..LoadRequest::default() })
 }
 
 fn usage(error: LoadError) -> Failure {

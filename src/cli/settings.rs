@@ -24,6 +24,10 @@ pub(crate) struct Settings {
     pub(crate) project_name: Option<String>,
     /// Folder of a project that comes from standard input.
     pub(crate) project_directory: Option<PathBuf>,
+    /// Profiles that are asked for.
+    pub(crate) profiles: Vec<String>,
+    /// Whether they stand on the command line, so that each must be one of the project's.
+    pub(crate) are_profiles_named: bool,
     /// How progress is shown.
     pub(crate) progress: Progress,
     /// When colours are used.
@@ -100,6 +104,12 @@ impl Settings {
         {
             files = std::env::split_paths(&list).collect();
         }
+        let are_profiles_named = !flags.profiles.is_empty();
+        let mut profiles = flags.profiles;
+        if let Some(list) = environment("SMOLVM_PROFILES").filter(|_| !are_profiles_named) {
+            profiles = list.to_string_lossy().split(',').map(|name| name.trim().to_owned()).collect();
+            profiles.retain(|name| !name.is_empty());
+        }
         let name = environment("SMOLVM_PROJECT_NAME").filter(|name| !name.is_empty());
         let volume = match (flags.quiet, flags.verbose) {
             (true, _) => Volume::Quiet,
@@ -108,6 +118,8 @@ impl Settings {
         };
         Ok(Self {
             files,
+            profiles,
+            are_profiles_named,
             project_name: flags.project_name.or(name.map(|name| name.to_string_lossy().into_owned())),
             project_directory: flags.project_directory,
             progress: progress.unwrap_or(Progress::Auto),

@@ -192,6 +192,8 @@ fn step<'a>(step: &'a Step, names: &Names<'a>, needs: Option<Node>, is_shell_sai
     let timeout = step.timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     keys.put("timeout", timeout.map(|ms| Node::Text(show_duration(ms))));
     keys.put_if(step.continue_on_error, "continue_on_error", Node::Flag(true));
+    keys.put("if", step.condition.as_ref().map(|condition| Node::Flag(condition.value.holds)));
+    keys.put("profiles", profiles(&step.profiles));
     keys.put(
         "chown",
         step.chown.as_ref().map(|chown| match &chown.value {
@@ -200,6 +202,10 @@ fn step<'a>(step: &'a Step, names: &Names<'a>, needs: Option<Node>, is_shell_sai
         }),
     );
     Node::Map(keys.0)
+}
+
+fn profiles(names: &[Spanned<String>]) -> Option<Node> {
+    (!names.is_empty()).then(|| Node::List(names.iter().map(spanned).collect()))
 }
 
 fn environment(env: &BTreeMap<String, String>) -> Option<Node> {

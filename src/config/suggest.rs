@@ -7,7 +7,7 @@ const CANDIDATES_MAX: usize = 1000;
 const DASHES_MAX: usize = 4;
 
 /// The known word that `word` was most likely meant to be.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     ranked(word, known).into_iter().min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
 }
 

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::graph;
 use super::model::{
-    HostFacts, Limits, MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, Plan, StepPlan,
+    HostFacts, Limits, MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, Plan, SkippedStep, StepPlan,
 };
 use super::owners::{plan_chown, plan_owner};
 use super::selection::{self, Reason, Selection, SelectionError};
 use crate::config::Project;
-use crate::config::model::{Machine, MountKind, Step};
+use crate::config::model::{Exclusion, Machine, MountKind, Step, exclusions};
 
 /// CPUs of a machine that names none, where the host has as many.
 const DEFAULT_CPUS: u32 = 2;
@@ -28,8 +28,12 @@ const MIN_STEPS_AT_ONCE: usize = 2;
 /// # Errors
 /// Where a name of the selection means nothing (exit code 4).
 pub fn build(project: &Project, host: &HostFacts, selection: &Selection) -> Result<Plan, SelectionError> {
+    selection::check(project, selection)?;
+    let (excluded, finally) = exclusions(project, &selection.names);
+    let skipped = skipped(project, selection, &excluded, &finally);
+    let project = &project.without(&excluded, &finally);
     let needs = selection::needs(project);
-    let chosen = selection::choose(project, &needs, selection)?;
+    let chosen = selection::choose(project, &needs, selection);
     let ids = |needed: &[usize]| needed.iter().map(|index| project.steps[*index].id.value.clone()).collect();
     let mut steps: Vec<StepPlan> = chosen
         .keys()
@@ -51,9 +55,32 @@ pub fn build(project: &Project, host: &HostFacts, selection: &Selection) -> Resu
         folder: project.folder.clone(),
         machines,
         steps,
+        skipped,
         operations,
         limits: Limits { steps_at_once, memory_mib: host.memory_mib },
     })
+}
+
+/// Of the steps that are passed over those that the selection names, or all.
+fn skipped(
+    project: &Project,
+    selection: &Selection,
+    steps: &[Option<Exclusion>],
+    finally: &[Option<Exclusion>],
+) -> Vec<SkippedStep> {
+    let steps = project.steps.iter().zip(steps).chain(project.finally.iter().zip(finally));
+    steps
+        .filter(|(step, _)| selection.means(project, step))
+        .filter_map(|(step, excluded)| {
+            let excluded = excluded.as_ref()?;
+            Some(SkippedStep {
+                id: step.id.value.clone(),
+                machine: step.machine.value.clone(),
+                why: excluded.why(),
+                is_profile: matches!(excluded, Exclusion::Profiles(_) | Exclusion::MachineProfiles(_)),
+            })
+        })
+        .collect()
 }
 
 fn plan_step(

@@ -56,7 +56,8 @@ mod tests {
             folder: PathBuf::from("/project"),
             machines: Vec::new(),
             steps: Vec::new(),
-            operations: operations.iter().map(operation).collect(),
+            skipped: Vec::new(),
+        operations: operations.iter().map(operation).collect(),
             limits: Limits { steps_at_once: 2, memory_mib: 1024 },
         }
     }

@@ -45,10 +45,25 @@ pub struct Plan {
     pub machines: Vec<MachinePlan>,
     /// Steps that will run, in file order, `finally` last.
     pub steps: Vec<StepPlan>,
+    /// Steps that will not run, in file order: told, and counted as skipped.
+    pub skipped: Vec<SkippedStep>,
     /// The graph, sorted so that dependencies come first.
     pub operations: Vec<Operation>,
     /// How much may go on at the same time.
     pub limits: Limits,
+}
+
+/// A step that is passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SkippedStep {
+    /// Id.
+    pub id: String,
+    /// Machine that it would have run in.
+    pub machine: String,
+    /// The cause in words.
+    pub why: String,
+    /// Whether only a profile keeps it out, which nobody needs to be told while it runs.
+    pub is_profile: bool,
 }
 
 /// How much of a plan may go on at the same time.

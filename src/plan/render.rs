@@ -38,6 +38,9 @@ pub fn render_text(plan: &Plan) -> String {
         let waits = if after.is_empty() { String::new() } else { format!(" (after {})", after.join(" ")) };
         let _ = writeln!(text, "{:>digits$}  {:<width$}  {}{waits}", index + 1, operation.id, operation.why);
     }
+    for skipped in &plan.skipped {
+        let _ = writeln!(text, "{:>digits$}  step:{}  passed over: {}", "-", skipped.id, skipped.why);
+    }
     text
 }
 
@@ -45,11 +48,14 @@ pub fn render_text(plan: &Plan) -> String {
 pub fn render_json(plan: &Plan) -> String {
     let operations: Vec<Value> = plan.operations.iter().map(json_operation).collect();
     let machines: Vec<Value> = plan.machines.iter().map(json_machine).collect();
+    let skipped = plan.skipped.iter().map(|step| json!({"step": step.id, "machine": step.machine, "why": step.why}));
+    let skipped: Vec<Value> = skipped.collect();
     let object = json!({
         "version": JSON_VERSION,
         "project": plan.project,
         "machines": machines,
         "operations": operations,
+        "skipped": skipped,
     });
     format!("{object}\n")
 }

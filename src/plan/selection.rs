@@ -70,18 +70,14 @@ pub(super) fn needs(project: &Project) -> Vec<Vec<usize>> {
 }
 
 /// The steps that a selection asks for, by index in file order, each with the reason.
-pub(super) fn choose(
-    project: &Project,
-    needs: &[Vec<usize>],
-    selection: &Selection,
-) -> Result<BTreeMap<usize, Reason>, SelectionError> {
+pub(super) fn choose(project: &Project, needs: &[Vec<usize>], selection: &Selection) -> BTreeMap<usize, Reason> {
     let everything = || (0..project.steps.len()).map(|index| (index, Reason::Everything)).collect();
     if selection.names.is_empty() {
-        return Ok(everything());
+        return everything();
     }
     let mut chosen = BTreeMap::new();
-    for name in &selection.names {
-        for index in named(project, name)? {
+    for (index, step) in project.steps.iter().enumerate() {
+        if selection.means(project, step) {
             chosen.insert(index, Reason::Selected);
         }
     }
@@ -94,27 +90,41 @@ pub(super) fn choose(
             }
         }
     }
-    Ok(chosen)
+    chosen
 }
 
-/// The steps that one name means. An entry of `finally` brings no step: all of `finally` runs anyway.
-fn named(project: &Project, name: &str) -> Result<Vec<usize>, SelectionError> {
-    let machines = MachineNames::new(&project.machines).find(name);
-    let of_machine: HashSet<&str> =
-        project.machines[machines.clone().unwrap_or_default()].iter().map(|one| one.name.value.as_str()).collect();
-    let is_named = |step: &Step| {
-        step.id.value == name || step.declared_id() == name || of_machine.contains(step.machine.value.as_str())
-    };
-    let is_finally = project.finally.iter().any(is_named);
-    let steps = project.steps.iter().enumerate();
-    let found: Vec<usize> = steps.filter(|(_, step)| is_named(step)).map(|(index, _)| index).collect();
-    if !found.is_empty() || is_finally {
-        return Ok(found);
+impl Selection {
+    /// Whether it asks for a step: by its id, or by its machine's name. Nothing named is everything.
+    pub(super) fn means(&self, project: &Project, step: &Step) -> bool {
+        self.names.is_empty() || self.names.iter().any(|name| is_named(project, step, name))
     }
-    if machines.is_some() {
-        return Err(SelectionError::NoSteps { machine: name.to_owned() });
+}
+
+/// Whether a name means a step, an entry of `finally` too.
+fn is_named(project: &Project, step: &Step, name: &str) -> bool {
+    let of_machine =
+        || project.machines.iter().filter(|machine| machine.name.value == name || machine.declared_name() == name);
+    step.id.value == name
+        || step.declared_id() == name
+        || of_machine().any(|machine| machine.name.value == step.machine.value)
+}
+
+/// Whether each name means something. An entry of `finally` brings no step: all of `finally` runs anyway.
+///
+/// # Errors
+/// The first name that does not.
+pub(super) fn check(project: &Project, selection: &Selection) -> Result<(), SelectionError> {
+    let machines = MachineNames::new(&project.machines);
+    for name in &selection.names {
+        if project.steps.iter().chain(&project.finally).any(|step| is_named(project, step, name)) {
+            continue;
+        }
+        if machines.find(name).is_some() {
+            return Err(SelectionError::NoSteps { machine: name.clone() });
+        }
+        return Err(SelectionError::Unknown { name: name.clone(), nearest: nearest(project, name) });
     }
-    Err(SelectionError::Unknown { name: name.to_owned(), nearest: nearest(project, name) })
+    Ok(())
 }
 
 /// The name that a person probably meant: at most a third of it is different.

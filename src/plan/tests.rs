@@ -50,6 +50,7 @@ fn machine(name: &str, mounts: &[(&str, &str)]) -> Machine {
         network: Network::default(),
         service: Service::default(),
         depends_on: Vec::new(),
+        profiles: Vec::new(),
         gaps: MachineGaps::default(),
     }
 }
@@ -68,6 +69,8 @@ fn step(id: &str, machine: &str, needs: Option<&[&str]>) -> Step {
         timeout: None,
         outputs: Vec::new(),
         continue_on_error: false,
+        condition: None,
+        profiles: Vec::new(),
         chown: None,
         span: SPAN,
         place: 0,
@@ -92,6 +95,7 @@ fn project(machines: Vec<Machine>, mut steps: Vec<Step>, finally: Vec<Step>) -> 
         finally,
         volumes: Vec::new(),
         owners: BTreeMap::new(),
+        profiles: Vec::new(),
         gaps: ProjectGaps::default(),
     }
 }

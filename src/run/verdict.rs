@@ -24,6 +24,7 @@ impl Dispatcher {
     pub(super) fn summary(&self) -> Summary {
         let steps: Vec<StepOutcome> = (0..self.steps.len()).map(|step| self.outcome(step)).collect();
         let count = |wanted: &[StepStatus]| steps.iter().filter(|step| wanted.contains(&step.status)).count();
+        let passed_over = self.facts.plan.skipped.iter().filter(|skipped| !skipped.is_profile).count();
         let verdict = self.verdict();
         Summary {
             status: verdict.status,
@@ -31,7 +32,7 @@ impl Dispatcher {
             cause: verdict.cause,
             passed: count(&[StepStatus::Passed]),
             failed: count(&[StepStatus::Failed, StepStatus::TimedOut]),
-            skipped: count(&[StepStatus::Skipped, StepStatus::Canceled]),
+            skipped: count(&[StepStatus::Skipped, StepStatus::Canceled]) + passed_over,
             steps,
         }
     }

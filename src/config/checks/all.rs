@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use super::repeats::Repeats;
 use super::world::World;
 use super::{
-    capacity, commands, hidden, links, machines, names, nesting, order, outputs, overlap, owners, ports, sources,
-    targets, volumes, writers,
+    capacity, commands, hidden, links, machines, names, nesting, never, order, outputs, overlap, owners, ports,
+    sources, targets, volumes, writers,
 };
 use crate::config::files::Files;
 use crate::config::model::Project;
@@ -30,6 +30,7 @@ pub(crate) fn check_all(project: &Project, files: &dyn Files, texts: &Sources, o
     overlap::check_overlap(&world, &order, &mut found);
     capacity::check_capacity(&world, &order, &mut found);
     order::check_order(&world, order, &mut found);
+    never::check_never(&world, &mut found);
     outputs::check_outputs(&world, &mut found);
     owners::check_owners(&world, &mut found);
     commands::check_commands(&world, &mut found);

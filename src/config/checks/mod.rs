@@ -20,6 +20,7 @@ mod machines;
 mod mend;
 mod names;
 mod nesting;
+mod never;
 mod order;
 mod outputs;
 mod overlap;

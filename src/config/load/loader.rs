@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use super::env_files::{EnvFiles, Read};
 use super::include::{self, FILES_MAX, Link, circle, too_many};
 use super::locked::check_locked;
 use super::read::{Shelf, too_long};
@@ -22,7 +23,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Severity, Sources, Span
 
 /// Reads, merges, lowers and checks.
 pub fn load(request: LoadRequest, files: &dyn Files) -> Loaded {
-    let LoadRequest { files: requests, texts, env_files, current_folder, mode, name, is_locked } = request;
+    let LoadRequest { files: requests, texts, env_files, current_folder, mode, name, profiles, is_locked } = request;
     let folder = requests.first().map_or_else(|| current_folder.clone(), folder_of);
     let mut loader = Loader {
         shelf: Shelf { files, texts, current_folder, sources: Sources::default() },
@@ -50,6 +51,7 @@ pub fn load(request: LoadRequest, files: &dyn Files) -> Loaded {
     }
     let mut project = loader.project(name, &folder);
     if let Some(project) = &mut project {
+        project.profiles = profiles;
         project.owners = accounts::resolve_owners(project, files);
         checks::check_all(project, files, &loader.shelf.sources, &mut loader.out);
         if is_locked {
@@ -104,6 +106,7 @@ impl<'a> Loader<'a> {
             tree: &self.tree,
             variables: &self.variables,
             files: self.shelf.files,
+            env_files: None,
             mode: self.mode,
             origins: &self.origins,
             out: &mut self.out,
@@ -180,7 +183,16 @@ impl<'a> Loader<'a> {
         };
         let Loader { shelf, variables, mode, origins, out, tree, .. } = self;
         let (variables, mode) = (&*variables, *mode);
-        let reader = Reader { tree, variables, files: shelf.files, mode, origins, out, mistyped: HashMap::new() };
+        let reader = Reader {
+            tree,
+            variables,
+            files: shelf.files,
+            env_files: None,
+            mode,
+            origins,
+            out,
+            mistyped: HashMap::new(),
+        };
         include::unreadable(&reader, shelf, entry, path, error)
     }
 
@@ -253,7 +265,24 @@ impl<'a> Loader<'a> {
         }
         let last = roots.last().map_or(FileId(0), |(_, file)| *file);
         let value = reader.root(root, last);
-        lower(&mut reader, value, name, folder)
+        let env_files = EnvFiles::new(&self.shelf);
+        let mut reader = Reader {
+            tree: &self.tree,
+            variables: &self.variables,
+            files: self.shelf.files,
+            env_files: Some(&env_files),
+            mode: self.mode,
+            origins: &self.origins,
+            out: &mut self.out,
+            mistyped: HashMap::new(),
+        };
+        let project = lower(&mut reader, value, name, folder);
+        let Read { texts, out, .. } = env_files.into_read();
+        for (path, bytes) in texts {
+            self.shelf.add(&path, bytes);
+        }
+        out.iter().for_each(|found| self.out.push(found.clone()));
+        project
     }
 
     /// Every file is empty.

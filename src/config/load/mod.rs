@@ -9,6 +9,7 @@
 //! A file that cannot be read or parsed is told of and left out; the others are checked, and what would only follow
 //! from the part that is missing is not said.
 
+mod env_files;
 mod find;
 mod include;
 mod loader;
@@ -19,6 +20,7 @@ mod request;
 mod tests;
 mod variables;
 
+pub(in crate::config) use env_files::EnvFiles;
 pub use find::find;
 pub use loader::load;
 pub use request::{FileRequest, LoadRequest, Loaded, Mode};

@@ -8,9 +8,9 @@ use super::fields::Fields;
 use super::reader::{Reader, TextForm, Value, quoted, shown};
 
 impl Reader<'_> {
-    /// The variables of `env`, empty where there is none.
+    /// The variables of `env_file` and `env`, empty where there is none.
     pub(super) fn environment(&mut self, fields: &Fields) -> BTreeMap<String, String> {
-        let mut environment = BTreeMap::new();
+        let mut environment = self.env_files(fields);
         let Some(value) = fields.get("env") else { return environment };
         if let Content::List(_) = self.content(value) {
             self.environment_list(value);

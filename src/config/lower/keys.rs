@@ -17,8 +17,8 @@ pub(super) struct KeyTable {
 
 pub(super) const FILE: KeyTable = KeyTable {
     place: "the file",
-    keys: &["name", "requires", "include", "env", "machines", "steps", "finally"],
-    later: &["env_file", "volumes"],
+    keys: &["name", "requires", "include", "env", "env_file", "machines", "steps", "finally"],
+    later: &["volumes"],
     foreign: foreign::FILE,
 };
 
@@ -31,6 +31,7 @@ pub(super) const MACHINE: KeyTable = KeyTable {
         "cpus",
         "memory",
         "env",
+        "env_file",
         "working_dir",
         "user",
         "hostname",
@@ -38,9 +39,9 @@ pub(super) const MACHINE: KeyTable = KeyTable {
         "mounts",
         "network",
         "matrix",
+        "profiles",
     ],
     later: &[
-        "env_file",
         "workspace",
         "ports",
         "links",
@@ -50,7 +51,6 @@ pub(super) const MACHINE: KeyTable = KeyTable {
         "restart",
         "stop_signal",
         "stop_grace",
-        "profiles",
     ],
     foreign: foreign::MACHINE,
 };
@@ -64,6 +64,10 @@ pub(super) const MOUNT: KeyTable = KeyTable {
 
 pub(super) const VOLUME: KeyTable =
     KeyTable { place: "a volume", keys: &["size"], later: &[], foreign: foreign::VOLUME };
+
+/// An entry of `env_file` as a map.
+pub(super) const ENV_FILE: KeyTable =
+    KeyTable { place: "an entry of `env_file`", keys: &["path", "required"], later: &[], foreign: &[] };
 
 pub(super) const HEALTHCHECK: KeyTable = KeyTable {
     place: "`healthcheck`",
@@ -89,15 +93,18 @@ pub(super) const STEP: KeyTable = KeyTable {
         "run",
         "shell",
         "env",
+        "env_file",
         "working_dir",
         "user",
         "needs",
         "outputs",
         "timeout",
         "continue_on_error",
+        "if",
         "chown",
+        "profiles",
     ],
-    later: &["env_file", "inputs", "retry", "if", "profiles"],
+    later: &["inputs", "retry"],
     foreign: foreign::STEP,
 };
 
@@ -110,14 +117,17 @@ pub(super) const FINALLY: KeyTable = KeyTable {
         "run",
         "shell",
         "env",
+        "env_file",
         "working_dir",
         "user",
         "outputs",
         "timeout",
         "continue_on_error",
+        "if",
         "chown",
+        "profiles",
     ],
-    later: &["env_file", "if", "profiles"],
+    later: &[],
     foreign: foreign::STEP,
 };
 

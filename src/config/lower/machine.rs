@@ -53,6 +53,7 @@ impl Reader<'_> {
             network: Network::default(),
             service: Service::default(),
             depends_on: Vec::new(),
+            profiles: Vec::new(),
             gaps: MachineGaps::default(),
             name,
         };
@@ -70,6 +71,7 @@ impl Reader<'_> {
         machine.hostname = self.hostname(&fields);
         machine.network = self.network(&fields);
         machine.workspace = self.workspace(&fields);
+        machine.profiles = self.profiles(&fields);
         self.mounts(&fields, &mut machine);
         let shell = self.shell(&fields);
         self.service(&fields, shell.as_ref(), &mut machine);

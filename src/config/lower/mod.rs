@@ -10,6 +10,8 @@
 
 mod combined;
 mod command;
+mod condition;
+mod env_file;
 mod environment;
 mod expand;
 mod fields;
@@ -25,6 +27,7 @@ mod mount;
 mod mount_long;
 mod network;
 mod ports;
+mod profiles;
 mod project;
 mod reader;
 mod requires;

@@ -46,6 +46,7 @@ pub(in crate::config) fn lower(
         finally,
         volumes: volumes.unwrap_or_default(),
         owners: BTreeMap::new(),
+        profiles: Vec::new(),
         gaps,
     })
 }

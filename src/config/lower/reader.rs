@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 
 use super::super::files::Files;
-use super::super::interpolate::{Variables, interpolate};
-use super::super::load::Mode;
+use super::super::interpolate::{Mistake, Variables, interpolate};
+use super::super::load::{EnvFiles, Mode};
 use super::super::model::{Origins, Spanned};
 use super::super::tree::{Content, NodeId, Scalar, ScalarForm, Stray, Style, Tree};
 use crate::diag::{Code, Diagnostic, Diagnostics, Edit, Severity, Span};
@@ -16,6 +16,8 @@ pub(in crate::config) struct Reader<'a> {
     pub(in crate::config) tree: &'a Tree,
     pub(in crate::config) variables: &'a dyn Variables,
     pub(in crate::config) files: &'a dyn Files,
+    /// Where files of `env_file` are read; none before the project is lowered.
+    pub(in crate::config) env_files: Option<&'a EnvFiles<'a>>,
     pub(in crate::config) mode: Mode,
     /// The files: relative host paths start at the folder of the file that says them.
     pub(in crate::config) origins: &'a Origins,
@@ -309,15 +311,19 @@ impl<'a> Reader<'a> {
         match interpolate(&scalar.text, self.variables) {
             Ok(text) => text,
             Err(mistakes) => {
-                for mistake in mistakes {
-                    let mut diagnostic = self.error(mistake.code, value, mistake.message, "in this value");
-                    if let Some(help) = mistake.help {
-                        diagnostic = diagnostic.help(help);
-                    }
-                    self.report(diagnostic);
-                }
+                self.tell_mistakes(value, mistakes);
                 None
             }
+        }
+    }
+
+    pub(super) fn tell_mistakes(&mut self, value: Value, mistakes: Vec<Mistake>) {
+        for mistake in mistakes {
+            let mut diagnostic = self.error(mistake.code, value, mistake.message, "in this value");
+            if let Some(help) = mistake.help {
+                diagnostic = diagnostic.help(help);
+            }
+            self.report(diagnostic);
         }
     }
 }

@@ -64,6 +64,8 @@ impl Reader<'_> {
                 .get("continue_on_error")
                 .and_then(|value| self.boolean(value, "`continue_on_error`"))
                 .is_some_and(|flag| flag.value),
+            condition: self.when(&fields),
+            profiles: self.profiles(&fields),
             chown: self.chown(&fields),
             span: value.span,
             gaps,

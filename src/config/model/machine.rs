@@ -58,6 +58,8 @@ pub struct Machine {
     pub service: Service,
     /// Machines that it waits for before it boots, each once.
     pub depends_on: Vec<Dependency>,
+    /// It and its steps are left out unless one of these is asked for; empty is always in.
+    pub profiles: Vec<Spanned<String>>,
     /// What could not be read.
     pub gaps: MachineGaps,
 }

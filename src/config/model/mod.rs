@@ -3,6 +3,7 @@
 //! Input is what `lower` accepted; every place a later rule may point at keeps its span. Deliberately not
 //! here: the YAML tree (it may be wrong), defaults that need the host (`plan`), any input or output.
 
+mod excluded;
 mod image;
 mod machine;
 mod matrix;
@@ -17,6 +18,8 @@ mod step;
 mod volume;
 
 pub use super::reference::Reference;
+pub(crate) use excluded::profiles;
+pub use excluded::{EVERY_PROFILE, Exclusion, exclusions};
 pub use image::{Image, KernelSource};
 pub use machine::{Machine, MachineGaps};
 pub use matrix::Combination;
@@ -27,5 +30,5 @@ pub use origins::Origins;
 pub use path::GuestPath;
 pub use project::{Project, ProjectGaps, Spanned};
 pub use service::{Condition, Dependency, Healthcheck, Restart, Service, ServiceGaps, Signal};
-pub use step::{Chown, Command, Needs, Step, StepGaps};
+pub use step::{Chown, Command, Needs, Step, StepGaps, When};
 pub use volume::{Volume, Workspace};

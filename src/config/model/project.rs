@@ -52,6 +52,8 @@ pub struct Project {
     pub volumes: Vec<Volume>,
     /// Ids of the owners that mounts and steps name, by what is written; one that is missing is not known (0603 was said).
     pub owners: BTreeMap<String, HostIds>,
+    /// Profiles that are asked for.
+    pub profiles: Vec<String>,
     /// What could not be read.
     pub gaps: ProjectGaps,
 }

@@ -61,12 +61,25 @@ pub struct Step {
     pub outputs: Vec<Spanned<GuestPath>>,
     /// Whether a failure is only a warning.
     pub continue_on_error: bool,
+    /// When it runs; `None` is always.
+    pub condition: Option<Spanned<When>>,
+    /// It is left out unless one of these is asked for; empty is always in.
+    pub profiles: Vec<Spanned<String>>,
     /// To whom what it made in mounts with `owner: guest` is given.
     pub chown: Option<Spanned<Chown>>,
     /// First line of the entry.
     pub span: Span,
     /// What could not be read.
     pub gaps: StepGaps,
+}
+
+/// What came of an `if`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct When {
+    /// Whether the step runs.
+    pub holds: bool,
+    /// Whether it holds no variable, so that it never comes out otherwise.
+    pub is_constant: bool,
 }
 
 /// What a step waits for.

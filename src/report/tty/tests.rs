@@ -68,6 +68,7 @@ fn plan(machines: &[&str], steps: &[(&str, &str, &[&str])]) -> Arc<Plan> {
         folder: PathBuf::from("/project"),
         machines: machines.iter().map(|name| machine(name)).collect(),
         steps: steps.iter().map(step).collect(),
+        skipped: Vec::new(),
         operations: boots.chain(runs).collect(),
         limits: Limits { steps_at_once: 2, memory_mib: 4096 },
     })

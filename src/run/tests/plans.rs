@@ -62,6 +62,7 @@ pub(super) fn plan(steps: Vec<StepPlan>) -> Plan {
         folder: "/code/acme".into(),
         machines,
         steps,
+        skipped: Vec::new(),
         operations: Vec::new(),
         limits: Limits { steps_at_once: 4, memory_mib: 8192 },
     }

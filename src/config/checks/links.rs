@@ -31,7 +31,7 @@ fn find<'a>(world: &World<'a>, name: &str) -> Option<&'a Machine> {
 
 /// Whether something is started in it, or may be.
 fn is_service(machine: &Machine) -> bool {
-    machine.gaps.purpose
+    machine.service.command.is_some() || machine.gaps.purpose
 }
 
 fn error(link: &Link, message: String, label: &str) -> Diagnostic {

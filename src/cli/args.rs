@@ -193,6 +193,9 @@ pub(crate) struct ConfigArgs {
     /// Form of the file
     #[arg(long, value_enum, value_name = "FORM", default_value_t = ConfigFormat::Yaml)]
     pub(crate) format: ConfigFormat,
+    /// Print a hash of each machine as it is understood, a line each
+    #[arg(long)]
+    pub(crate) hash: bool,
     /// How many remarks on the file are shown, 0 for all
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) max_diagnostics: usize,

@@ -22,6 +22,7 @@ mod host_facts;
 mod interpolate;
 mod layout;
 mod load;
+mod lock;
 mod lower;
 mod memory_files;
 mod mend;
@@ -41,7 +42,7 @@ mod written;
 mod yaml;
 
 pub use accounts::HostIds;
-pub use files::{FileError, FileKind, Files, InvokerFacts, Metadata};
+pub use files::{FileError, FileKind, Files, FolderContents, InvokerFacts, Metadata};
 pub use hashes::{Hashes, resolved_hashes};
 pub use host_facts::{HostPorts, HostResources};
 pub use load::{FileRequest, LoadRequest, Loaded, Mode, find, load};

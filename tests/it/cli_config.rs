@@ -7,7 +7,7 @@ use smolvm::config::{
 };
 use smolvm::diag::render_concise;
 
-use crate::cases::{cases, run, world};
+use crate::cases::{cases, checked, run, world};
 use crate::support::Case;
 
 const FILE: &str = "name: acme
@@ -96,7 +96,7 @@ fn every_valid_file_is_written_so_that_it_is_read_the_same() {
         let project = run(&path, Mode::Run).project.unwrap();
         let yaml = resolved_yaml(&project);
         for text in [&yaml, &resolved_json(&project)] {
-            let loaded = load_text(&lines, text);
+            let loaded = checked(load_text(&lines, text));
             let words = render_concise(&loaded.diagnostics, &loaded.sources, 0);
             assert!(loaded.diagnostics.is_empty(), "{name}:\n{words}\n{text}");
             assert_eq!(resolved_yaml(&loaded.project.unwrap()), yaml, "{name}");

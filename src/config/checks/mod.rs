@@ -11,6 +11,8 @@
 mod all;
 mod capacity;
 mod commands;
+mod guest;
+mod hidden;
 mod images;
 mod kernel;
 mod links;

@@ -112,7 +112,11 @@ fn check_rights_of(world: &World<'_>, mount: &Sourced<'_>, owner: &Owner) -> Opt
     let what = if mount.is_written() { "read and written" } else { "read" };
     Some(refuse(
         mount,
-        format!("source `{}` cannot be {what} by its owner `{name}` (uid {})", world.show_source(mount.source), ids.uid),
+        format!(
+            "source `{}` cannot be {what} by its owner `{name}` (uid {})",
+            world.show_source(mount.source),
+            ids.uid
+        ),
         "no right to use this folder",
         format!("give uid {} the right, or write another `owner`", ids.uid),
     ))
@@ -149,8 +153,13 @@ fn dangling(world: &World<'_>, mount: &Sourced<'_>) -> Diagnostic {
     let path = mount.source.value.as_path();
     let link = path.ancestors().find(|part| world.files.link_metadata(part).is_ok()).unwrap_or(path);
     let leads = world.files.read_link(link).map(|target| target.display().to_string()).unwrap_or_default();
-    let end = link.parent().map_or_else(|| leads.clone(), |folder| world.show_in(mount.source.span, &folder.join(&leads)));
-    let through = if link == path { String::new() } else { format!("lies below `{}`, which ", world.show_in(mount.source.span, link)) };
+    let end =
+        link.parent().map_or_else(|| leads.clone(), |folder| world.show_in(mount.source.span, &folder.join(&leads)));
+    let through = if link == path {
+        String::new()
+    } else {
+        format!("lies below `{}`, which ", world.show_in(mount.source.span, link))
+    };
     refuse(
         mount,
         format!("source `{}` {through}is a link to `{leads}`, which does not exist", world.show_source(mount.source)),
@@ -244,6 +253,7 @@ fn out_of_reach(world: &World<'_>, mount: &Sourced<'_>, error: &FileError) -> Di
         FileError::Denied => format!("source `{shown}` cannot be reached by {}: {error}", world.invoker_words()),
         _ => format!("source `{shown}` cannot be used: {error}"),
     };
-    let help = format!("give the right to enter `{}`, or choose another folder", world.show_in(mount.source.span, there));
+    let help =
+        format!("give the right to enter `{}`, or choose another folder", world.show_in(mount.source.span, there));
     refuse(mount, message, "cannot be looked at", help)
 }

@@ -11,6 +11,7 @@
 mod accounts;
 mod addresses;
 mod alias;
+mod archive;
 mod checks;
 mod dotenv;
 mod entries;
@@ -24,6 +25,7 @@ mod mend;
 mod merge;
 mod merge_mounts;
 pub mod model;
+mod reference;
 mod resolved;
 mod scalars;
 pub mod schema;

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use super::addresses::show_port;
 use super::model::{
-    Access, Cache, Chown, Command, Destination, Image, KernelSource, Machine, Mount, MountKind, Needs, Network,
-    NetworkMode, Owner, Project, Spanned, Step, Volume, Workspace,
+    Access, Cache, Chown, Command, Destination, KernelSource, Machine, Mount, MountKind, Needs, Network, NetworkMode,
+    Owner, Project, Spanned, Step, Volume, Workspace,
 };
 use super::scalars::show_duration;
 use super::written::{Node, render_json, render_yaml};
@@ -70,19 +70,13 @@ fn volumes(project: &Project) -> Option<Node> {
 
 fn machine(machine: &Machine) -> Node {
     let mut keys = Keys::default();
-    keys.put(
-        "image",
-        match &machine.image.value {
-            Image::Host => Node::Text("host".to_owned()),
-            Image::Dir(folder) => text(&format!("dir:{}", folder.display())),
-            Image::Unsupported(reference) => text(reference),
-        },
-    );
+    keys.put("image", text(&machine.image.value.to_string()));
     keys.put(
         "kernel",
         match &machine.kernel.value {
             KernelSource::Auto => Node::Text("auto".to_owned()),
             KernelSource::Path(file) => path(file),
+            KernelSource::Reference(reference) => text(reference.written()),
         },
     );
     keys.put("modules", machine.modules.as_ref().map(|folder| path(&folder.value)));

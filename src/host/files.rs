@@ -4,7 +4,7 @@
 //! its groups, so that the kernel decides, access lists and all. Nothing is written.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -119,7 +119,11 @@ impl Files for HostFiles {
     }
 
     fn read_start(&self, path: &Path, length: usize) -> Result<Vec<u8>, FileError> {
-        self.ask(path, move |path| read_start(path, length))
+        self.read_range(path, 0, length)
+    }
+
+    fn read_range(&self, path: &Path, offset: u64, length: usize) -> Result<Vec<u8>, FileError> {
+        self.ask(path, move |path| read_range(path, offset, length))
             .map_err(|error| explain(&error))?
             .ok_or(FileError::NotRegular)
     }
@@ -191,13 +195,16 @@ impl Files for HostFiles {
     }
 }
 
-/// The first bytes of a regular file; none where it is not one.
-fn read_start(path: &Path, length: usize) -> io::Result<Option<Vec<u8>>> {
+/// Bytes of a regular file; none where it is not one.
+fn read_range(path: &Path, offset: u64, length: usize) -> io::Result<Option<Vec<u8>>> {
     // A pipe without a writer would block the open for ever.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let mut file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
     if !file.metadata()?.is_file() {
         return Ok(None);
+    }
+    if offset > 0 {
+        file.seek(SeekFrom::Start(offset))?;
     }
     let mut content = Vec::new();
     file.take(length as u64).read_to_end(&mut content)?;

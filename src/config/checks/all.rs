@@ -1,12 +1,12 @@
 //! Runs every family, and says once what several machines share.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::world::World;
 use super::{commands, machines, names, nesting, order, outputs, overlap, owners, sources, targets, volumes, writers};
 use crate::config::files::Files;
-use crate::config::model::Project;
-use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Sources, Span};
+use crate::config::model::{Machine, Mount, Project};
+use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Severity, Sources, Span};
 
 /// Runs every family over the project.
 pub(crate) fn check_all(project: &Project, files: &dyn Files, texts: &Sources, out: &mut Diagnostics) {
@@ -34,6 +34,30 @@ pub(crate) fn check_all(project: &Project, files: &dyn Files, texts: &Sources, o
             out.push(diagnostic.clone());
         }
     }
+}
+
+/// Mounts of earlier files whose place a later file takes once links of the guest are followed, as numbers of machines
+/// and of their mounts. (Those with the same target are gone already.)
+pub(crate) fn find_overridden(project: &Project, files: &dyn Files, texts: &Sources) -> Vec<(usize, usize)> {
+    let file = |mount: &Mount| mount.target.span.file;
+    let is_mixed = |machine: &Machine| machine.mounts.iter().any(|mount| file(mount) != file(&machine.mounts[0]));
+    if !project.machines.iter().any(is_mixed) {
+        return Vec::new();
+    }
+    let world = World::new(project, files, texts);
+    let mut overridden = Vec::new();
+    for (number, (machine, places)) in world.machines().enumerate().filter(|(_, (machine, _))| is_mixed(machine)) {
+        let mut last: HashMap<&str, FileId> = HashMap::new();
+        for (index, mount) in machine.mounts.iter().enumerate() {
+            let last = last.entry(places.target(index).as_str()).or_insert(file(mount));
+            if project.origins.is_later_file(file(mount), *last) {
+                *last = file(mount);
+            }
+        }
+        let is_last = |index: usize| last[places.target(index).as_str()] == file(&machine.mounts[index]);
+        overridden.extend((0..machine.mounts.len()).filter(|index| !is_last(*index)).map(|index| (number, index)));
+    }
+    overridden
 }
 
 /// Whether a diagnostic says that a value could not be read: what it was taken for is not judged again.

@@ -1,12 +1,12 @@
-//! Rules about a machine itself: how many shares it takes (0113), its image's folder (0402), its kernel (0403),
+//! Rules about a machine itself: how many shares it takes (0113), its image's path (0402), its kernel (0403),
 //! memory that boots nothing (0803).
 
 use std::path::Path;
 
-use super::kernel;
 use super::world::World;
+use super::{images, kernel};
 use crate::config::files::{FileError, FileKind};
-use crate::config::model::{Image, KernelSource, Machine, Mount};
+use crate::config::model::{KernelSource, Machine, Mount};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
 
 /// As many shares as a machine has slots for, beside its root, control channel and disks.
@@ -22,8 +22,8 @@ pub(super) fn check_machines(world: &World<'_>, out: &mut Diagnostics) {
             out.push(too_many_shares(machine, mount, shares.len()));
         }
         check_memory(machine, out);
-        if let Image::Dir(path) = &machine.image.value {
-            check_folder(world, path, machine.image.span, (402, "image"), out);
+        if let Some(found) = images::check(world, machine) {
+            out.push(found);
         }
         if let KernelSource::Path(path) = &machine.kernel.value
             && let Some(found) = kernel::check(world, path, machine.kernel.span)
@@ -31,7 +31,7 @@ pub(super) fn check_machines(world: &World<'_>, out: &mut Diagnostics) {
             out.push(found);
         }
         if let Some(modules) = &machine.modules {
-            check_folder(world, &modules.value, modules.span, (403, "kernel modules"), out);
+            check_modules(world, &modules.value, modules.span, out);
         }
     }
 }
@@ -63,21 +63,16 @@ fn check_memory(machine: &Machine, out: &mut Diagnostics) {
     );
 }
 
-/// A path that must be a folder: the rule's number and what the folder is for come from the caller.
-fn check_folder(world: &World<'_>, path: &Path, span: Span, rule: (u16, &str), out: &mut Diagnostics) {
+/// The modules of a kernel are a folder.
+fn check_modules(world: &World<'_>, path: &Path, span: Span, out: &mut Diagnostics) {
     let shown = world.show_in(span, path);
-    let (code, what) = rule;
+    let what = "kernel modules";
     let (message, label, help) = match world.files.metadata(path) {
         Ok(found) if found.kind == FileKind::Folder && world.files.is_readable(path) => return,
         Ok(found) if found.kind == FileKind::Folder => (
             format!("{what} folder `{shown}` cannot be read by {}", world.invoker_words()),
             "no right to list and enter this folder",
             super::sources::give(world, path, "rx"),
-        ),
-        Ok(_) if code == 402 => (
-            format!("image `{shown}` is not a folder, as `dir:` says"),
-            "this is a file",
-            "name the folder that holds an unpacked root file system".to_owned(),
         ),
         Ok(_) => (format!("{what} path `{shown}` is not a folder"), "this is a file", "name a folder".to_owned()),
         Err(FileError::Missing) => {
@@ -91,5 +86,5 @@ fn check_folder(world: &World<'_>, path: &Path, span: Span, rule: (u16, &str), o
             "name a folder that can be read".to_owned(),
         ),
     };
-    out.push(Diagnostic::new(Code(code), Severity::Error, message).label(span, label).help(help));
+    out.push(Diagnostic::new(Code(403), Severity::Error, message).label(span, label).help(help));
 }

@@ -10,6 +10,7 @@
 
 mod all;
 mod commands;
+mod images;
 mod kernel;
 mod machines;
 mod mend;
@@ -30,5 +31,5 @@ mod words;
 mod world;
 mod writers;
 
-pub(crate) use all::check_all;
+pub(crate) use all::{check_all, find_overridden};
 use show::{in_order, is_later, long_form, shell_word};

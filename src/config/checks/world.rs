@@ -132,7 +132,7 @@ impl<'a> World<'a> {
             Image::Host if is_hidden(path) => return Link::Absent,
             Image::Host => PathBuf::from(path),
             Image::Dir(root) => root.join(path.trim_start_matches('/')),
-            Image::Unsupported(_) => return assumed(),
+            _ => return assumed(),
         };
         if let Some(known) = self.image_links.borrow().get(&host_path) {
             return known.clone();

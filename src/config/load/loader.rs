@@ -21,7 +21,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Severity, Sources, Span
 
 /// Reads, merges, lowers and checks.
 pub fn load(request: LoadRequest, files: &dyn Files) -> Loaded {
-    let LoadRequest { files: requests, texts, env_files, current_folder, mode, name } = request;
+    let LoadRequest { files: requests, texts, env_files, current_folder, mode, name, is_locked: _ } = request;
     let folder = requests.first().map_or_else(|| current_folder.clone(), folder_of);
     let mut loader = Loader {
         shelf: Shelf { files, texts, current_folder, sources: Sources::default() },
@@ -49,6 +49,9 @@ pub fn load(request: LoadRequest, files: &dyn Files) -> Loaded {
     }
     let mut project = loader.project(name, &folder);
     if let Some(project) = &mut project {
+        for (machine, mount) in checks::find_overridden(project, files, &loader.shelf.sources).into_iter().rev() {
+            project.machines[machine].mounts.remove(mount);
+        }
         project.owners = accounts::resolve_owners(project, files);
         checks::check_all(project, files, &loader.shelf.sources, &mut loader.out);
     }

@@ -46,6 +46,8 @@ pub struct LoadRequest {
     pub mode: Mode,
     /// `-p NAME`: beats `name` of the file.
     pub name: Option<String>,
+    /// `--locked`: images must be those of the lock file (0404).
+    pub is_locked: bool,
 }
 
 /// What came of it.

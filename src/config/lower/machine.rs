@@ -74,45 +74,6 @@ impl Reader<'_> {
         }
     }
 
-    fn image(&mut self, value: Value) -> Spanned<Image> {
-        let unreadable = Spanned { value: Image::Unsupported(String::new()), span: value.span };
-        let Some(text) = self.text(value, "`image`", TextForm::Strict) else { return unreadable };
-        if text.value == "host" {
-            return Spanned { value: Image::Host, span: value.span };
-        }
-        if let Some(path) = text.value.strip_prefix("dir:") {
-            let path = self.host_path(value, "the folder of `image`", path);
-            return path.map_or(unreadable, |path| Spanned { value: Image::Dir(path.value), span: path.span });
-        }
-        if text.value.is_empty() {
-            let diagnostic = self.error(5, value, "`image` is empty", "no image is named");
-            self.report(diagnostic.help("write `host`, or `dir:PATH`"));
-            return unreadable;
-        }
-        let what = if text.value.starts_with("oci:") || text.value.starts_with("docker-archive:") {
-            "images from files"
-        } else {
-            "images from registries"
-        };
-        let help = "write `image: host` for the root file system of this computer, or `dir:PATH` for an unpacked one";
-        self.not_run_yet(value.span, value.via, what, Some(help));
-        Spanned { value: Image::Unsupported(text.value), span: value.span }
-    }
-
-    fn kernel(&mut self, value: Value) -> Option<Spanned<KernelSource>> {
-        let text = self.text(value, "`kernel`", TextForm::Strict)?;
-        if text.value == "auto" {
-            return Some(Spanned { value: KernelSource::Auto, span: value.span });
-        }
-        if text.value.is_empty() || text.value.starts_with(['.', '/', '~']) {
-            let path = self.host_path(value, "`kernel`", &text.value)?;
-            return Some(Spanned { value: KernelSource::Path(path.value), span: path.span });
-        }
-        let help = format!("for a file, write `./{}`", text.value);
-        self.not_run_yet(value.span, value.via, "kernels from registries", Some(&help));
-        None
-    }
-
     fn modules(&mut self, value: Value) -> Option<Spanned<PathBuf>> {
         let text = self.text(value, "`modules`", TextForm::Strict)?;
         self.host_path(value, "`modules`", &text.value)

@@ -13,6 +13,7 @@ mod environment;
 mod fields;
 mod foreign;
 mod guess;
+mod image;
 mod include;
 mod keys;
 mod machine;

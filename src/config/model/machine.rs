@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::image::{Image, KernelSource};
 use super::mount::Mount;
 use super::network::Network;
 use super::path::GuestPath;
@@ -51,24 +52,4 @@ pub struct Machine {
     pub network: Network,
     /// What could not be read.
     pub gaps: MachineGaps,
-}
-
-/// Where a machine's read-only root comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Image {
-    /// The root file system of this computer, without what is private.
-    Host,
-    /// An unpacked root file system, absolute.
-    Dir(PathBuf),
-    /// A reference that this smolvm checks but does not run yet (0011 was said).
-    Unsupported(String),
-}
-
-/// Where a machine's kernel comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KernelSource {
-    /// The order of `docs/architecture.md`.
-    Auto,
-    /// A bzImage or vmlinux, absolute.
-    Path(PathBuf),
 }

@@ -3,6 +3,7 @@
 //! Input is what `lower` accepted; every place a later rule may point at keeps its span. Deliberately not
 //! here: the YAML tree (it may be wrong), defaults that need the host (`plan`), any input or output.
 
+mod image;
 mod machine;
 mod mount;
 mod network;
@@ -12,7 +13,9 @@ mod project;
 mod step;
 mod volume;
 
-pub use machine::{Image, KernelSource, Machine, MachineGaps};
+pub use super::reference::Reference;
+pub use image::{Image, KernelSource};
+pub use machine::{Machine, MachineGaps};
 pub use mount::{Cache, Mount, MountKind, Owner};
 pub use network::{Access, Destination, Link, Network, NetworkMode, Port};
 pub use origins::Origins;

@@ -170,7 +170,6 @@ scalar! {
 scalar! {
     /// Kind of network.
     NetworkMode = {
-        "description": "`none`: no interface but `lo`; `nat`: the host's network behind address translation.",
         "anyOf": [{ "enum": ["none", "nat"] }, { "type": "string", "pattern": "\\$" }],
         "errorMessage": "Expected `none` or `nat`.",
         "examples": ["nat"]

@@ -16,6 +16,7 @@ mod checks;
 mod dotenv;
 mod entries;
 mod files;
+mod host_facts;
 mod interpolate;
 mod layout;
 mod load;
@@ -38,6 +39,7 @@ mod yaml;
 
 pub use accounts::HostIds;
 pub use files::{FileError, FileKind, Files, InvokerFacts, Metadata};
+pub use host_facts::{HostPorts, HostResources};
 pub use load::{FileRequest, LoadRequest, Loaded, Mode, find, load};
 pub use memory_files::MemoryFiles;
 pub use mend::{Fixed, Mended, MendedText, mend};

@@ -14,6 +14,8 @@ use super::model::{
 use super::scalars::show_duration;
 use super::written::{Node, render_json, render_yaml};
 
+mod service;
+
 /// The shell of a step that names none.
 const SHELL: [&str; 2] = ["sh", "-eu"];
 
@@ -51,9 +53,12 @@ fn file(project: &Project) -> Node {
     keys.put("machines", Node::Map(machines.collect()));
     let above = project.steps.iter().map(Some);
     let steps = project.steps.iter().zip(std::iter::once(None).chain(above));
-    let steps: Vec<Node> = steps.map(|(step, above)| self::step(step, Some(needs(step, above)))).collect();
+    // Where a machine says its own, a step's has to be said even where it is the default.
+    let is_shell_said = project.machines.iter().any(|machine| service::own_shell(machine).is_some());
+    let steps: Vec<Node> =
+        steps.map(|(step, above)| self::step(step, Some(needs(step, above)), is_shell_said)).collect();
     keys.put_if(!steps.is_empty(), "steps", Node::List(steps));
-    let finally: Vec<Node> = project.finally.iter().map(|step| self::step(step, None)).collect();
+    let finally: Vec<Node> = project.finally.iter().map(|step| self::step(step, None, is_shell_said)).collect();
     keys.put_if(!finally.is_empty(), "finally", Node::List(finally));
     keys.put("volumes", volumes(project));
     Node::Map(keys.0)
@@ -97,6 +102,7 @@ fn machine(machine: &Machine) -> Node {
         },
     );
     network(&machine.network, &mut keys);
+    service::service(machine, &mut keys);
     Node::Map(keys.0)
 }
 
@@ -160,18 +166,14 @@ fn mount(mount: &Mount) -> Node {
     Node::Map(keys.0)
 }
 
-fn step(step: &Step, needs: Option<Node>) -> Node {
+fn step(step: &Step, needs: Option<Node>, is_shell_said: bool) -> Node {
     let mut keys = Keys::default();
     keys.put("id", text(&step.id.value));
     keys.put("name", step.title.as_deref().map(text));
     keys.put_if(!step.machine.value.is_empty(), "machine", text(&step.machine.value));
-    match &step.command.value {
-        // Variables of a command are the guest's.
-        Command::Script { text, shell } => {
-            keys.put("run", Node::Text(text.clone()));
-            keys.put_if(*shell != SHELL, "shell", words(shell));
-        }
-        Command::List(list) => keys.put("run", Node::List(list.iter().cloned().map(Node::Text).collect())),
+    keys.put("run", service::command(&step.command.value));
+    if let Command::Script { shell, .. } = &step.command.value {
+        keys.put_if(is_shell_said || *shell != SHELL, "shell", words(shell));
     }
     keys.put("env", environment(&step.env));
     keys.put("working_dir", step.working_dir.as_ref().map(|folder| text(folder.value.as_str())));

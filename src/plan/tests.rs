@@ -9,7 +9,7 @@ use super::*;
 use crate::config::Project;
 use crate::config::model::{
     Cache, Command, GuestPath, Image, KernelSource, Machine, MachineGaps, Mount, MountKind, Needs, Network, Origins,
-    Owner, ProjectGaps, Spanned, Step, StepGaps, Workspace,
+    Owner, ProjectGaps, Service, Spanned, Step, StepGaps, Workspace,
 };
 use crate::diag::{FileId, Span};
 
@@ -47,6 +47,8 @@ fn machine(name: &str, mounts: &[(&str, &str)]) -> Machine {
         mounts: mounts.iter().map(mount).collect(),
         workspace: Workspace::default(),
         network: Network::default(),
+        service: Service::default(),
+        depends_on: Vec::new(),
         gaps: MachineGaps::default(),
     }
 }

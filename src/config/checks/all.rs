@@ -3,7 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::world::World;
-use super::{commands, machines, names, nesting, order, outputs, overlap, owners, sources, targets, volumes, writers};
+use super::{
+    capacity, commands, links, machines, names, nesting, order, outputs, overlap, owners, ports, sources, targets,
+    volumes, writers,
+};
 use crate::config::files::Files;
 use crate::config::model::{Machine, Mount, Project};
 use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Severity, Sources, Span};
@@ -18,9 +21,12 @@ pub(crate) fn check_all(project: &Project, files: &dyn Files, texts: &Sources, o
     writers::check_writers(&world, &mut found);
     volumes::check_volumes(&world, &mut found);
     machines::check_machines(&world, &mut found);
+    ports::check_ports(&world, &mut found);
+    links::check_links(&world, &mut found);
     names::check_names(&world, &mut found);
     let order = order::build(project);
     overlap::check_overlap(&world, &order, &mut found);
+    capacity::check_capacity(&world, &order, &mut found);
     order::check_order(&world, order, &mut found);
     outputs::check_outputs(&world, &mut found);
     owners::check_owners(&world, &mut found);

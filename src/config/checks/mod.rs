@@ -9,9 +9,11 @@
 //! others before it speaks. What several machines say through one anchor is said once.
 
 mod all;
+mod capacity;
 mod commands;
 mod images;
 mod kernel;
+mod links;
 mod machines;
 mod mend;
 mod names;
@@ -21,6 +23,7 @@ mod outputs;
 mod overlap;
 mod owners;
 mod places;
+mod ports;
 mod show;
 mod sources;
 mod system;

@@ -80,10 +80,16 @@ fn check_unused(world: &World<'_>, usage: &Usage<'_>, out: &mut Diagnostics) {
     if usage.is_open || world.project.gaps.steps || world.project.gaps.machines {
         return;
     }
-    let machines = world.project.machines.iter();
-    for machine in machines.filter(|machine| !machine.gaps.purpose) {
+    let machines = &world.project.machines;
+    let named = machines.iter().flat_map(|machine| {
+        let waited_for = machine.depends_on.iter().map(|dependency| dependency.machine.value.as_str());
+        waited_for.chain(machine.network.links.iter().map(|link| link.machine.value.as_str()))
+    });
+    // What is waited for and does nothing is told there (0209), and what is linked to (0703).
+    let named: HashSet<&str> = named.collect();
+    for machine in machines.iter().filter(|machine| !machine.gaps.purpose && machine.service.command.is_none()) {
         let name = machine.name.value.as_str();
-        if usage.machines.contains(name) {
+        if usage.machines.contains(name) || named.contains(name) {
             continue;
         }
         out.push(

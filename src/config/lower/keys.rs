@@ -65,6 +65,17 @@ pub(super) const MOUNT: KeyTable = KeyTable {
 pub(super) const VOLUME: KeyTable =
     KeyTable { place: "a volume", keys: &["size"], later: &[], foreign: foreign::VOLUME };
 
+pub(super) const HEALTHCHECK: KeyTable = KeyTable {
+    place: "`healthcheck`",
+    keys: &["test", "interval", "timeout", "retries", "start_period", "start_interval", "log_line"],
+    later: &[],
+    foreign: foreign::HEALTHCHECK,
+};
+
+/// An entry of `depends_on` as a map.
+pub(super) const DEPENDENCY: KeyTable =
+    KeyTable { place: "an entry of `depends_on`", keys: &["condition"], later: &[], foreign: foreign::DEPENDENCY };
+
 /// `network` as a map.
 pub(super) const NETWORK: KeyTable =
     KeyTable { place: "`network`", keys: &["mode", "allow"], later: &[], foreign: foreign::NETWORK };

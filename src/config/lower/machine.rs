@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::super::model::{Image, KernelSource, Machine, MachineGaps, Network, Spanned, Workspace};
+use super::super::model::{
+    Image, KernelSource, Machine, MachineGaps, Network, Service, ServiceGaps, Spanned, Workspace,
+};
 use super::super::scalars::is_hostname;
 use super::fields::Fields;
 use super::keys::MACHINE;
@@ -37,6 +39,8 @@ impl Reader<'_> {
             mounts: Vec::new(),
             workspace: Workspace::default(),
             network: Network::default(),
+            service: Service::default(),
+            depends_on: Vec::new(),
             gaps: MachineGaps::default(),
             name,
         };
@@ -44,7 +48,7 @@ impl Reader<'_> {
             return LoweredMachine { machine, shell: None };
         }
         let Some(fields) = self.fields(value, &MACHINE) else {
-            machine.gaps = MachineGaps { mounts: true, purpose: true };
+            machine.gaps = MachineGaps { mounts: true, purpose: true, service: ServiceGaps::ALL };
             return LoweredMachine { machine, shell: None };
         };
         self.machine_boot(&fields, &mut machine);
@@ -55,8 +59,9 @@ impl Reader<'_> {
         machine.network = self.network(&fields);
         machine.workspace = self.workspace(&fields);
         self.mounts(&fields, &mut machine);
-        machine.gaps.purpose = ["command", "matrix", "depends_on"].iter().any(|key| fields.has(key));
         let shell = self.shell(&fields);
+        self.service(&fields, shell.as_ref(), &mut machine);
+        machine.gaps.purpose = fields.has("matrix") || machine.gaps.service.command;
         LoweredMachine { machine, shell }
     }
 

@@ -8,6 +8,7 @@ use super::mount::Mount;
 use super::network::Network;
 use super::path::GuestPath;
 use super::project::Spanned;
+use super::service::{Dependency, Service, ServiceGaps};
 use super::volume::Workspace;
 
 /// What of a machine could not be read.
@@ -15,10 +16,10 @@ use super::volume::Workspace;
 pub struct MachineGaps {
     /// Mounts are missing from [`Machine::mounts`]: say nothing about outputs outside every mount (0501).
     pub mounts: bool,
-    /// A key that this smolvm does not run yet gives the machine another purpose (`command`, `matrix`, `depends_on`), or
-    /// nothing of it could be read:
-    /// say nothing about a machine that no step uses (0207).
+    /// What could not be read gives the machine another purpose: say nothing about a machine that no step uses (0207).
     pub purpose: bool,
+    /// What of its service and of what it waits for could not be read.
+    pub service: ServiceGaps,
 }
 
 /// A declared virtual machine.
@@ -50,6 +51,10 @@ pub struct Machine {
     pub workspace: Workspace,
     /// What it reaches, and from where it is reached.
     pub network: Network,
+    /// What runs in it beside its steps.
+    pub service: Service,
+    /// Machines that it waits for before it boots, each once.
+    pub depends_on: Vec<Dependency>,
     /// What could not be read.
     pub gaps: MachineGaps,
 }

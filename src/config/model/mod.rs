@@ -10,6 +10,7 @@ mod network;
 mod origins;
 mod path;
 mod project;
+mod service;
 mod step;
 mod volume;
 
@@ -21,5 +22,6 @@ pub use network::{Access, Destination, Link, Network, NetworkMode, Port};
 pub use origins::Origins;
 pub use path::GuestPath;
 pub use project::{Project, ProjectGaps, Spanned};
+pub use service::{Condition, Dependency, Healthcheck, Restart, Service, ServiceGaps, Signal};
 pub use step::{Chown, Command, Needs, Step, StepGaps};
 pub use volume::{Volume, Workspace};

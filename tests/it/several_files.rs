@@ -5,7 +5,8 @@ use std::process::Output;
 
 use crate::support::Case;
 
-const MAIN: &str = "include: [./ci/base.yaml]\nmachines:\n  build: { cpus: 2, mounts: ['./src:/code:ro'] }\nsteps: [{ run: make }]\n";
+const MAIN: &str =
+    "include: [./ci/base.yaml]\nmachines:\n  build: { cpus: 2, mounts: ['./src:/code:ro'] }\nsteps: [{ run: make }]\n";
 const BASE: &str = "env: { FROM: base }\nmachines:\n  build:\n    cpus: 1\n    memory: 2GiB\n    mounts: ['./tools:/code/', './tools:/tools:ro']\n";
 
 fn case() -> Case {

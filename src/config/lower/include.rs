@@ -44,7 +44,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The value of a key of a map, without a look at the others.
-    pub(super) fn value_of(&self, map: Value, key: &str) -> Option<Value> {
+    pub(in crate::config) fn value_of(&self, map: Value, key: &str) -> Option<Value> {
         let Content::Map(content) = self.content(map) else { return None };
         let entry = content.entries.iter().find(|entry| entry.key == key)?;
         Some(self.value(entry.value, entry.key_span, map.via.or(entry.via)))

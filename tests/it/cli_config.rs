@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use smolvm::config::{Loaded, Mode, load, resolved_json, resolved_yaml};
 use smolvm::diag::render_concise;
 
-use crate::cases::{case, cases, run};
+use crate::cases::{case, cases, checked, run};
 use crate::support::Case;
 
 const FILE: &str = "name: acme
@@ -80,7 +80,7 @@ fn load_text(path: &Path, text: &str) -> Loaded {
     let (files, mut request) = case(path, Mode::Run);
     request.files.truncate(1);
     request.texts.insert(PathBuf::from("/project/smolvm.yaml"), text.as_bytes().to_vec());
-    load(request, &files)
+    checked(load(request, &files))
 }
 
 #[test]

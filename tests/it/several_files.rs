@@ -33,7 +33,7 @@ fn an_included_file_is_merged_below_and_its_paths_are_its_own() {
     for expected in [
         "FROM: base".to_owned(),
         "cpus: 2".to_owned(),
-        "memory: 2048".to_owned(),
+        "memory: 2GiB".to_owned(),
         format!("source: {}/src", project.display()),
         format!("source: {}/ci/tools", project.display()),
     ] {
@@ -45,11 +45,11 @@ fn an_included_file_is_merged_below_and_its_paths_are_its_own() {
 
 #[test]
 fn a_later_file_overrides_and_standard_input_may_be_one() {
-    let override_ = "machines: { build: { cpus: 8 } }\nsteps: [{ id: own, run: 'true' }]\n";
+    let override_ = "machines: { build: { cpus: 1 } }\nsteps: [{ id: own, run: 'true' }]\n";
     let args = ["-f", "smolvm.yaml", "-f", "-", "--project-directory", ".", "config"];
     let (config, errors) = texts(&case().stdin(override_).args(args).run());
     assert_eq!(errors, "");
-    assert!(config.contains("cpus: 8") && config.contains("id: own") && !config.contains("make"), "{config}");
+    assert!(config.contains("cpus: 1") && config.contains("id: own") && !config.contains("make"), "{config}");
     // The other way round, the first file's words count.
     let args = ["-f", "-", "-f", "smolvm.yaml", "--project-directory", "ci", "config"];
     let (config, errors) = texts(&case().stdin(override_).args(args).run());
@@ -70,7 +70,7 @@ fn the_plan_is_that_of_all_files_together() {
 fn labels_of_two_files_reach_every_form() {
     let base = BASE.replace("./tools:/tools:ro", "../src:/tools");
     let case = || case().file("ci/base.yaml", &base);
-    let place = "smolvm.yaml:3:32";
+    let place = "smolvm.yaml:3:31";
     let concise = told(case());
     assert_eq!(concise.len(), 1, "{concise:?}");
     assert!(concise[0].starts_with(&format!("{place}: error[SMOL0107]")), "{concise:?}");

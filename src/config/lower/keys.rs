@@ -37,6 +37,7 @@ pub(super) const MACHINE: KeyTable = KeyTable {
         "shell",
         "mounts",
         "network",
+        "matrix",
     ],
     later: &[
         "env_file",
@@ -49,7 +50,6 @@ pub(super) const MACHINE: KeyTable = KeyTable {
         "restart",
         "stop_signal",
         "stop_grace",
-        "matrix",
         "profiles",
     ],
     foreign: foreign::MACHINE,

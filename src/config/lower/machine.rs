@@ -7,6 +7,7 @@ use super::super::model::{
     Image, KernelSource, Machine, MachineGaps, Network, Service, ServiceGaps, Spanned, Workspace,
 };
 use super::super::scalars::is_hostname;
+use super::combined::Part;
 use super::fields::Fields;
 use super::keys::MACHINE;
 use super::reader::{Reader, TextForm, Value, shown};
@@ -21,6 +22,16 @@ pub(super) struct LoweredMachine {
     pub(super) machine: Machine,
     /// Shell of its steps.
     pub(super) shell: Option<Vec<String>>,
+    /// What it is of its matrix.
+    pub(super) part: Option<Part>,
+    /// Whether it has a matrix that could not be read.
+    pub(super) has_unread_matrix: bool,
+}
+
+impl LoweredMachine {
+    fn new(machine: Machine, shell: Option<Vec<String>>) -> Self {
+        Self { machine, shell, part: None, has_unread_matrix: false }
+    }
 }
 
 impl Reader<'_> {
@@ -37,6 +48,7 @@ impl Reader<'_> {
             user: None,
             hostname: None,
             mounts: Vec::new(),
+            combination: None,
             workspace: Workspace::default(),
             network: Network::default(),
             service: Service::default(),
@@ -45,11 +57,11 @@ impl Reader<'_> {
             name,
         };
         if self.is_null(value) {
-            return LoweredMachine { machine, shell: None };
+            return LoweredMachine::new(machine, None);
         }
         let Some(fields) = self.fields(value, &MACHINE) else {
             machine.gaps = MachineGaps { mounts: true, purpose: true, service: ServiceGaps::ALL };
-            return LoweredMachine { machine, shell: None };
+            return LoweredMachine::new(machine, None);
         };
         self.machine_boot(&fields, &mut machine);
         machine.env = self.environment(&fields);
@@ -61,8 +73,8 @@ impl Reader<'_> {
         self.mounts(&fields, &mut machine);
         let shell = self.shell(&fields);
         self.service(&fields, shell.as_ref(), &mut machine);
-        machine.gaps.purpose = fields.has("matrix") || machine.gaps.service.command;
-        LoweredMachine { machine, shell }
+        machine.gaps.purpose = machine.gaps.service.command;
+        LoweredMachine::new(machine, shell)
     }
 
     fn machine_boot(&mut self, fields: &Fields, machine: &mut Machine) {

@@ -8,8 +8,10 @@
 //!        └─► step ─► command, environment   keys, guess: the tables     values: paths, sizes, words
 //! ```
 
+mod combined;
 mod command;
 mod environment;
+mod expand;
 mod fields;
 mod foreign;
 mod guess;
@@ -18,6 +20,7 @@ mod image;
 mod include;
 mod keys;
 mod machine;
+mod matrix;
 mod mount;
 mod mount_long;
 mod network;

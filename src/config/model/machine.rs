@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::image::{Image, KernelSource};
+use super::matrix::Combination;
 use super::mount::Mount;
 use super::network::Network;
 use super::path::GuestPath;
@@ -25,8 +26,10 @@ pub struct MachineGaps {
 /// A declared virtual machine.
 #[derive(Debug, Clone)]
 pub struct Machine {
-    /// Key below `machines`; the span is that key.
+    /// Key below `machines`, in a matrix with the combination (`test[debian:12]`); the span is that key.
     pub name: Spanned<String>,
+    /// What it is of a matrix. Machines of one matrix stand together, in the order of their combinations.
+    pub combination: Option<Combination>,
     /// Root file system.
     pub image: Spanned<Image>,
     /// Guest kernel.

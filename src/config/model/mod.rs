@@ -5,7 +5,9 @@
 
 mod image;
 mod machine;
+mod matrix;
 mod mount;
+mod names;
 mod network;
 mod origins;
 mod path;
@@ -17,7 +19,9 @@ mod volume;
 pub use super::reference::Reference;
 pub use image::{Image, KernelSource};
 pub use machine::{Machine, MachineGaps};
+pub use matrix::Combination;
 pub use mount::{Cache, Mount, MountKind, Owner};
+pub use names::{MachineNames, StepNames};
 pub use network::{Access, Destination, Link, Network, NetworkMode, Port};
 pub use origins::Origins;
 pub use path::GuestPath;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::model::{Command, Condition, Healthcheck, Machine, Service};
+use super::super::resolved_names::Names;
 use super::super::scalars::show_duration;
 use super::super::written::Node;
 use super::{Keys, SHELL, spanned, text, words};
@@ -16,12 +17,12 @@ pub(super) fn own_shell(machine: &Machine) -> Option<&Vec<String>> {
     })
 }
 
-pub(super) fn service(machine: &Machine, keys: &mut Keys) {
+pub(super) fn service<'a>(machine: &'a Machine, names: &Names<'a>, keys: &mut Keys) {
     let Service { command, healthcheck, restart, stop_signal, stop_grace } = &machine.service;
     keys.put("shell", own_shell(machine).map(|shell| words(shell)));
-    let depends_on = machine.depends_on.iter().map(|dependency| {
-        let node = dependency.condition.as_ref().map(|condition| condition_node(condition.value));
-        (dependency.machine.value.clone(), node)
+    let depends_on = machine.depends_on.iter().flat_map(|dependency| {
+        let node = || dependency.condition.as_ref().map(|condition| condition_node(condition.value));
+        names.machines(&dependency.machine.value).into_iter().map(move |name| (name.to_owned(), node()))
     });
     let depends_on: Vec<(String, Option<Node>)> = depends_on.collect();
     keys.put_if(!depends_on.is_empty(), "depends_on", dependencies(depends_on));

@@ -88,6 +88,8 @@ pub(crate) enum Verb {
     Config(ConfigArgs),
     /// Explain a rule that a remark names, with a wrong and a right example
     Explain(ExplainArgs),
+    /// Write a first smolvm.yaml for what a folder holds: Cargo, npm, pnpm, Yarn, Python, Make, or nothing known
+    Init(InitArgs),
     /// Print the JSON Schema of smolvm.yaml
     Schema(SchemaArgs),
     /// Say whether this host can run machines, which engine serves, and what to install
@@ -105,6 +107,7 @@ impl Verb {
             Self::Plan(args) => &args.global,
             Self::Config(args) => &args.global,
             Self::Explain(args) => &args.global,
+            Self::Init(args) => &args.global,
             Self::Schema(args) => &args.global,
             Self::Doctor(args) => &args.global,
             Self::Version(args) => &args.global,
@@ -196,6 +199,9 @@ pub(crate) struct ConfigArgs {
     /// Form of the file
     #[arg(long, value_enum, value_name = "FORM", default_value_t = ConfigFormat::Yaml)]
     pub(crate) format: ConfigFormat,
+    /// Print the images alone, a line each, sorted
+    #[arg(long)]
+    pub(crate) images: bool,
     /// How many remarks on the file are shown, 0 for all
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) max_diagnostics: usize,
@@ -215,6 +221,16 @@ pub(crate) struct ExplainArgs {
     /// Form of the text
     #[arg(long, value_enum, value_name = "FORM", default_value_t = DataFormat::Text)]
     pub(crate) format: DataFormat,
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+}
+
+/// Options of `init`.
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Folder of the project; the current one by default. A file that is there is left as it is
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
 }

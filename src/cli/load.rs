@@ -37,7 +37,13 @@ enum LoadError {
 
 /// Loads what the settings name, or the file that is found from the current folder upwards.
 pub(crate) fn load(settings: &Settings, mode: Mode) -> Result<Loaded, Failure> {
-    Ok(config::load(request(settings, mode)?, &HostFiles::new()))
+    load_locked(settings, mode, false)
+}
+
+/// As [`load`]; with `is_locked` the images must be those of the lock file.
+pub(crate) fn load_locked(settings: &Settings, mode: Mode, is_locked: bool) -> Result<Loaded, Failure> {
+    let request = LoadRequest { is_locked, ..request(settings, mode)? };
+    Ok(config::load(request, &HostFiles::new()))
 }
 
 /// What is to be loaded, standard input read.
@@ -64,7 +70,7 @@ fn requests(settings: &Settings, current_folder: &Path) -> Result<Vec<FileReques
         let start = project_directory.as_deref().unwrap_or(current_folder);
         let found = config::find(start, &HostFiles::new()).ok_or_else(|| {
             Failure::new(Class::File, LoadError::NotFound { folder: start.to_path_buf() })
-                .help("write one (the README begins with an example), or name another with `-f FILE`")
+                .help("`smolvm init` writes one, `-f FILE` names another")
         })?;
         return Ok(vec![FileRequest::Path(found)]);
     }

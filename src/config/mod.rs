@@ -21,6 +21,7 @@ mod host_facts;
 mod interpolate;
 mod layout;
 mod load;
+mod lock;
 mod lower;
 mod memory_files;
 mod mend;
@@ -40,7 +41,7 @@ mod written;
 mod yaml;
 
 pub use accounts::HostIds;
-pub use files::{FileError, FileKind, Files, InvokerFacts, Metadata};
+pub use files::{FileError, FileKind, Files, FolderContents, InvokerFacts, Metadata};
 pub use host_facts::{HostPorts, HostResources};
 pub use load::{FileRequest, LoadRequest, Loaded, Mode, find, load};
 pub use memory_files::MemoryFiles;

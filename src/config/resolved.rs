@@ -47,7 +47,8 @@ impl Keys {
     }
 }
 
-fn file(project: &Project) -> Node {
+/// The project as keys and values.
+pub(super) fn file(project: &Project) -> Node {
     let mut keys = Keys::default();
     keys.put("name", text(&project.name));
     keys.put("env", environment(&project.env));

@@ -102,7 +102,8 @@ pub(crate) fn case(path: &Path, mode: Mode) -> (MemoryFiles, LoadRequest) {
             (_, file) => request.env_files.push(project.join(file)),
         }
     }
-    let text = fs::read(path).expect("readable");
+    // A test that gives a text of its own needs no case.
+    let text = fs::read(path).unwrap_or_default();
     let mut files = world(lines.into_iter()).file("/project/smolvm.yaml", text);
     let companions = path.with_extension("files");
     for found in walk(&companions) {

@@ -99,7 +99,7 @@ fn every_valid_file_is_written_so_that_it_is_read_the_same() {
 }
 
 fn hashes(text: &str) -> Hashes {
-    resolved_hashes(&load_text("", text).project.unwrap())
+    resolved_hashes(&load_text(Path::new("text.yaml"), text).project.unwrap())
 }
 
 #[test]

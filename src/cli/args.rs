@@ -40,6 +40,9 @@ pub(crate) struct GlobalArgs {
     /// Also take machines and steps that belong to this profile; repeat for more, `*` is all
     #[arg(long = "profile", value_name = "NAME")]
     pub(crate) profiles: Vec<String>,
+    /// File of `NAME=value` lines instead of `.env` beside the first file; repeat to override
+    #[arg(long = "env-file", value_name = "FILE")]
+    pub(crate) env_files: Vec<PathBuf>,
     /// How progress is shown
     #[arg(long, value_enum, value_name = "HOW")]
     pub(crate) progress: Option<Progress>,
@@ -61,11 +64,14 @@ impl GlobalArgs {
         files.extend(self.files);
         let mut profiles = before.profiles;
         profiles.extend(self.profiles);
+        let mut env_files = before.env_files;
+        env_files.extend(self.env_files);
         Self {
             files,
             profiles,
             project_name: self.project_name.or(before.project_name),
             project_directory: self.project_directory.or(before.project_directory),
+            env_files,
             progress: self.progress.or(before.progress),
             color: self.color.or(before.color),
             quiet: self.quiet || (before.quiet && !self.verbose),
@@ -199,6 +205,9 @@ pub(crate) struct ConfigArgs {
     /// Form of the file
     #[arg(long, value_enum, value_name = "FORM", default_value_t = ConfigFormat::Yaml)]
     pub(crate) format: ConfigFormat,
+    /// Print a hash of each machine as it is understood, a line each
+    #[arg(long, conflicts_with = "images")]
+    pub(crate) hash: bool,
     /// Print the images alone, a line each, sorted
     #[arg(long)]
     pub(crate) images: bool,

@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) profiles: Vec<String>,
     /// Whether they stand on the command line, so that each must be one of the project's.
     pub(crate) are_profiles_named: bool,
+    /// Env files in the place of `.env`.
+    pub(crate) env_files: Vec<PathBuf>,
     /// How progress is shown.
     pub(crate) progress: Progress,
     /// When colours are used.
@@ -122,6 +124,7 @@ impl Settings {
             are_profiles_named,
             project_name: flags.project_name.or(name.map(|name| name.to_string_lossy().into_owned())),
             project_directory: flags.project_directory,
+            env_files: flags.env_files,
             progress: progress.unwrap_or(Progress::Auto),
             color: color_choice(color.unwrap_or(Color::Auto), environment),
             volume,

@@ -47,7 +47,8 @@ impl Keys {
     }
 }
 
-fn file(project: &Project) -> Node {
+/// The project as keys and values.
+pub(super) fn file(project: &Project) -> Node {
     let mut keys = Keys::default();
     keys.put("name", text(&project.name));
     keys.put("env", environment(&project.env));
@@ -94,6 +95,7 @@ fn machine<'a>(machine: &'a Machine, names: &Names<'a>) -> Node {
     keys.put("cpus", machine.cpus.as_ref().map(|cpus| Node::Number(cpus.value.into())));
     keys.put("memory", size(machine.memory_mib.value));
     keys.put("env", environment(&machine.env));
+    keys.put("profiles", profiles(&machine.profiles));
     keys.put("working_dir", machine.working_dir.as_ref().map(|folder| text(folder.value.as_str())));
     keys.put("user", machine.user.as_ref().map(spanned));
     let is_said = machine.hostname.is_some() || machine.combination.is_some();

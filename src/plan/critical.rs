@@ -57,7 +57,7 @@ mod tests {
             machines: Vec::new(),
             steps: Vec::new(),
             skipped: Vec::new(),
-        operations: operations.iter().map(operation).collect(),
+            operations: operations.iter().map(operation).collect(),
             limits: Limits { steps_at_once: 2, memory_mib: 1024 },
         }
     }

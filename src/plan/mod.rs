@@ -20,7 +20,7 @@ pub use build::build;
 pub use critical::critical_path;
 pub use model::{
     HostFacts, Invoker, Limits, MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, OwnerPlan, Plan,
-    StepPlan,
+    SkippedStep, StepPlan,
 };
 pub use render::{render_json, render_size, render_text};
 pub use selection::{Selection, SelectionError};

@@ -80,6 +80,44 @@ fn a_project_is_the_same_however_its_file_is_named() {
     }
 }
 
+const PROFILES: &str = "name: acme
+machines: { build: , heavy: { profiles: [nightly] } }
+steps:
+  - { id: compile, machine: build, run: make, env_file: [./ci.env] }
+  - { id: soak, machine: heavy, run: soak }
+  - { id: bench, machine: build, run: bench, profiles: [slow] }
+  - { id: upload, machine: build, run: upload, if: \"${UPLOAD:-0}\" }
+";
+
+#[test]
+fn profiles_and_conditions_say_what_is_planned() {
+    let planned = |args: &[&str], variable: (&str, &str)| -> Vec<String> {
+        let case = Case::new().file("smolvm.yaml", PROFILES).file("ci.env", "A=b\n").env(variable.0, variable.1);
+        let output = case.args(["plan", "--format", "json"]).args(args.iter().copied()).run();
+        let plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a plan");
+        let ids = plan["operations"].as_array().unwrap().iter().filter_map(|operation| operation["id"].as_str());
+        ids.filter_map(|id| id.strip_prefix("step:")).map(str::to_owned).collect()
+    };
+    let none = ("UNUSED", "");
+    assert_eq!(planned(&[], none), ["compile"]);
+    assert_eq!(planned(&["--profile", "slow"], none), ["compile", "bench"]);
+    assert_eq!(planned(&["--profile", "*"], none), ["compile", "soak", "bench"]);
+    assert_eq!(planned(&[], ("SMOLVM_PROFILES", "slow, unheard-of")), ["compile", "bench"]);
+    assert_eq!(planned(&["soak"], none), ["compile", "soak"]);
+    assert_eq!(planned(&[], ("UPLOAD", "yes")), ["compile", "upload"]);
+}
+
+#[test]
+fn a_profile_that_nothing_belongs_to_names_the_nearest() {
+    let case = Case::new().file("smolvm.yaml", PROFILES).file("ci.env", "A=b\n");
+    case.args(["plan", "--profile", "nigthly"])
+        .stderr(
+            "error: no machine and no step belongs to the profile `nigthly`\n\
+             help: did you mean `nightly`?\n",
+        )
+        .exit(2);
+}
+
 #[test]
 fn a_selection_that_matches_nothing_names_the_nearest_name() {
     for verb in ["plan", "up"] {

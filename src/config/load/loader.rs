@@ -33,6 +33,7 @@ pub fn load(request: LoadRequest, files: &dyn Files) -> Loaded {
         out: Diagnostics::default(),
         tree: Tree::default(),
         roots: Vec::new(),
+        named: Vec::new(),
         chain: Vec::new(),
         known: HashSet::new(),
         count: 0,
@@ -52,6 +53,9 @@ pub fn load(request: LoadRequest, files: &dyn Files) -> Loaded {
     let mut project = loader.project(name, &folder);
     if let Some(project) = &mut project {
         project.profiles = profiles;
+        for (machine, mount) in checks::find_overridden(project, files, &loader.shelf.sources).into_iter().rev() {
+            project.machines[machine].mounts.remove(mount);
+        }
         project.owners = accounts::resolve_owners(project, files);
         checks::check_all(project, files, &loader.shelf.sources, &mut loader.out);
         if is_locked {
@@ -83,6 +87,8 @@ struct Loader<'a> {
     tree: Tree,
     /// In the order in which they count.
     roots: Vec<(NodeId, FileId)>,
+    /// Those of `-f`, in their order.
+    named: Vec<(NodeId, FileId)>,
     /// The file that is being read, and those that include it.
     chain: Vec<Link>,
     /// Files that were met, without links.
@@ -235,6 +241,9 @@ impl<'a> Loader<'a> {
         self.chain.pop();
         self.origins.rank_next(file);
         self.roots.push((root, file));
+        if self.chain.is_empty() {
+            self.named.push((root, file));
+        }
     }
 
     /// The root of a file, where it has one; `None` where it cannot be parsed.
@@ -257,12 +266,16 @@ impl<'a> Loader<'a> {
             }
             return None;
         };
-        let roots = self.roots.clone();
+        let (roots, named) = (self.roots.clone(), self.named.clone());
         let mut reader = self.reader();
         for (root, file) in &roots {
             let value = reader.root(*root, *file);
             reader.check_requires_of(value);
         }
+        // An included file may be a project of its own: its name is not this one's.
+        let mut values = named.iter().rev().map(|(root, file)| reader.root(*root, *file));
+        let own = values.find(|root| reader.value_of(*root, "name").is_some());
+        let own = own.and_then(|root| reader.project_name_of(root));
         let last = roots.last().map_or(FileId(0), |(_, file)| *file);
         let value = reader.root(root, last);
         let env_files = EnvFiles::new(&self.shelf);
@@ -276,7 +289,7 @@ impl<'a> Loader<'a> {
             out: &mut self.out,
             mistyped: HashMap::new(),
         };
-        let project = lower(&mut reader, value, name, folder);
+        let project = lower(&mut reader, value, name.or(own), folder);
         let Read { texts, out, .. } = env_files.into_read();
         for (path, bytes) in texts {
             self.shelf.add(&path, bytes);

@@ -3,8 +3,8 @@
 use super::lines::{render, render_steps};
 use super::plans::{finally, plan, step};
 use super::sim::{Does, Script, simulate};
-use crate::event::{Event, MachinePhase};
-use crate::plan::{Limits, StepPlan};
+use crate::event::{Event, MachinePhase, StepStatus};
+use crate::plan::{Limits, Plan, SkippedStep, StepPlan};
 
 #[test]
 fn one_step_boots_its_machine_runs_and_stops_it() {
@@ -35,6 +35,24 @@ fn a_machine_is_told_in_every_phase() {
 #[test]
 fn nothing_to_do_passes_at_once() {
     assert_eq!(render(&simulate(&plan(vec![]), &Script::default())), "run passed 0 [0 0 0]\n");
+}
+
+#[test]
+fn what_is_passed_over_is_told_first_and_counted_unless_only_a_profile_keeps_it_out() {
+    let skipped = |id: &str, is_profile| SkippedStep {
+        id: id.to_owned(),
+        machine: "gone".to_owned(),
+        why: "its `if` does not hold".to_owned(),
+        is_profile,
+    };
+    let plan = Plan { skipped: vec![skipped("off", false), skipped("slow", true)], ..plan(vec![step("a@m", &[])]) };
+    let played = simulate(&plan, &Script::default());
+    let first: Vec<&Event> = played.events.iter().map(|(_, event)| event).skip(1).take(1).collect();
+    assert!(
+        matches!(first[..], [Event::StepFinished { step, status: StepStatus::Skipped, .. }] if step == "off"),
+        "{first:?}"
+    );
+    assert!(render(&played).ends_with("run passed 0 [1 0 1]\n"), "{}", render(&played));
 }
 
 #[test]

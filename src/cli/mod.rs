@@ -19,6 +19,7 @@ mod explain;
 mod fix;
 mod interrupts;
 mod load;
+mod lsp;
 mod places;
 mod plan;
 mod printer;

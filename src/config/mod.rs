@@ -14,6 +14,7 @@ mod checks;
 mod dotenv;
 mod entries;
 mod files;
+mod forms;
 mod interpolate;
 mod layout;
 mod load;
@@ -33,6 +34,7 @@ mod yaml;
 
 pub use accounts::HostIds;
 pub use files::{FileError, FileKind, Files, InvokerFacts, Metadata};
+pub use forms::{env_file_variables, exact_duration, exact_size};
 pub use load::{FileRequest, LoadRequest, Loaded, Mode, find, load};
 pub use memory_files::MemoryFiles;
 pub use mend::{Fixed, Mended, mend};

@@ -5,9 +5,9 @@ CARGO ?= cargo
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 # Areas of tests/it that boot no machine.
-QUICK := cases:: cli_ docs:: fixes:: layers:: plans:: rules:: sarif:: scale:: schema:: tidy::
+QUICK := cases:: cli_ docs:: editor:: fixes:: layers:: lsp:: plans:: rules:: sarif:: scale:: schema:: schema_keys:: tidy::
 
-.PHONY: help setup build up test test-all check schema bench deny
+.PHONY: help setup setup-test build up test test-all check schema bench deny
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -15,20 +15,23 @@ help: ## list these targets
 setup: ## install what is missing; asks nothing of the system where nothing is
 	@scripts/setup.sh
 
+setup-test: ## the same, and what only tests need
+	@scripts/setup.sh test
+
 build: setup ## build the program
 	$(CARGO) build --release --locked
 
 up: build ## run smolvm.yaml, the demonstration
 	target/release/smolvm up
 
-test: setup ## all tests; those with machines run under software emulation where there is no KVM
+test: setup-test ## all tests; those with machines run under software emulation where there is no KVM
 	$(CARGO) test --workspace --locked
 
 # What is fetched: kernel packages from the distribution, and the crate pjdfstest (pinned) from the package registry.
-test-all: check deny setup ## all tests, also those that download or take long, and all checks
+test-all: check deny setup-test ## all tests, also those that download or take long, and all checks
 	$(CARGO) test --workspace --locked -- --include-ignored
 
-check: setup ## format, lints, and the tests that need no machine
+check: setup-test ## format, lints, and the tests that need no machine
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) test --workspace --locked --lib --bins
@@ -37,7 +40,8 @@ check: setup ## format, lints, and the tests that need no machine
 schema: ## write schema/smolvm.schema.json
 	UPDATE=1 $(CARGO) test --quiet --locked --test it -- schema::
 
-bench: setup ## measure `up` against bare QEMU, and shares beside those of virtme-ng
+bench: setup ## measure `check`, `up` against bare QEMU, and shares beside those of virtme-ng
+	$(CARGO) bench --locked --bench check
 	$(CARGO) bench --locked --bench up
 	-scripts/bench-peers.sh
 	$(CARGO) bench --locked --bench shares

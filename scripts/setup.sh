@@ -1,11 +1,15 @@
 #!/bin/sh
-# Installs what building and running smolvm needs and what this computer lacks; says what it does.
+# Installs what building and running smolvm needs and what this computer lacks; says what it does. With `test`, also what
+# only tests need: Node.js, and a YAML language server in tests/npm/node_modules.
 # Where nothing is missing nothing is asked of the system: no package lists are read, no rights are needed.
 set -eu
+cd "$(dirname "$0")/.."
 
 # Folder of the static libraries, as .cargo/config.toml names it.
 libraries=/usr/lib/x86_64-linux-gnu
 oldest_rust=1.88
+oldest_node=18
+purpose=${1:-run}
 
 missing=
 want() { # NAME TEST...: what is named is missing unless the test succeeds
@@ -21,6 +25,10 @@ on_debian() {
     want gcc command -v gcc
     want libc6-dev test -f "$libraries/libc.a"
     want make command -v make
+    if [ "$purpose" = test ]; then
+        want nodejs command -v node
+        want npm command -v npm
+    fi
     [ -n "$missing" ] || return 0
     install="apt-get install --yes --no-install-recommends$missing"
     if [ "$(id -u)" -ne 0 ]; then
@@ -43,13 +51,16 @@ elsewhere() {
     want "QEMU for x86-64 (qemu-system-x86_64)" command -v qemu-system-x86_64
     want "a C compiler (gcc)" command -v gcc
     want "make" command -v make
+    if [ "$purpose" = test ]; then
+        want "Node.js with npm (node, npm), $oldest_node or newer" has_node
+    fi
     want "the static C library (libc.a)" has_library libc.a
     want "the static library of libcap-ng (libcap-ng.a)" has_library libcap-ng.a
     [ -n "$missing" ] || return 0
     echo "setup: this computer lacks:$missing" >&2
     echo "setup: install them with your package manager, for example:" >&2
-    echo "    Fedora: sudo dnf install qemu-system-x86-core gcc make glibc-static libcap-ng-static" >&2
-    echo "    Arch:   sudo pacman -S --needed qemu-system-x86 gcc make libcap-ng" >&2
+    echo "    Fedora: sudo dnf install qemu-system-x86-core gcc make nodejs npm glibc-static libcap-ng-static" >&2
+    echo "    Arch:   sudo pacman -S --needed qemu-system-x86 gcc make nodejs npm libcap-ng" >&2
     echo "setup: where there are no static libraries, build with" >&2
     echo "    LIBCAPNG_LINK_TYPE=dylib" >&2
     echo "setup: where libraries are not in $libraries, say where with LIBCAPNG_LIB_PATH" >&2
@@ -65,6 +76,24 @@ has_library() {
     libcap-ng.a) [ "${LIBCAPNG_LINK_TYPE:-static}" = dylib ] ;;
     *) return 1 ;;
     esac
+}
+
+has_node() {
+    command -v node && command -v npm
+}
+
+# What tests drive, as the lock file says; where it is there nothing is asked of the registry.
+node_programs() {
+    version=$(node --version | tr -d v)
+    if [ "${version%%.*}" -lt "$oldest_node" ]; then
+        echo "setup: Node.js $version is too old, the tests need $oldest_node or newer" >&2
+        exit 1
+    fi
+    installed=tests/npm/node_modules/.installed-lock.json
+    cmp -s tests/npm/package-lock.json "$installed" && return 0
+    echo "setup: installing what tests drive in tests/npm/node_modules"
+    (cd tests/npm && npm ci --ignore-scripts --loglevel=error)
+    cp tests/npm/package-lock.json "$installed"
 }
 
 rust() {
@@ -88,4 +117,7 @@ if command -v apt-get >/dev/null 2>&1; then
     on_debian
 else
     elsewhere
+fi
+if [ "$purpose" = test ]; then
+    node_programs
 fi

@@ -136,6 +136,9 @@ pub(crate) struct UpArgs {
     /// Wait where another `up` holds the project
     #[arg(long)]
     pub(crate) wait_lock: bool,
+    /// Images must be those of `smolvm.lock`
+    #[arg(long)]
+    pub(crate) locked: bool,
     /// Exit code of a failed run: that of the first failed step, or always 1
     #[arg(long, value_enum, value_name = "HOW", default_value_t = ExitCodeRule::First)]
     pub(crate) exit_code: ExitCodeRule,
@@ -158,6 +161,9 @@ pub(crate) struct CheckArgs {
     /// Mend what can be mended without asking, and write the file; with `-f -` print it
     #[arg(long)]
     pub(crate) fix: bool,
+    /// Images must be those of `smolvm.lock`
+    #[arg(long)]
+    pub(crate) locked: bool,
     /// How many remarks are shown, 0 for all
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) max_diagnostics: usize,

@@ -15,7 +15,7 @@ use super::exit::{Class, Failure};
 use super::load;
 use super::printer::Printer;
 use super::settings::Settings;
-use crate::config::{self, FileRequest, Fixed, Loaded, Mode};
+use crate::config::{self, FileRequest, Fixed, Loaded, MendedText, Mode};
 use crate::host::HostFiles;
 
 /// Why a file is not mended.
@@ -29,35 +29,43 @@ enum FixError {
     Write { path: PathBuf, source: io::Error },
 }
 
-/// Mends the file that the settings name; what is left to say of it.
+/// Mends the files that the settings name, and those that they include; what is left to say of it.
 pub(crate) fn run(format: CheckFormat, settings: &Settings, printer: &Printer) -> Result<Loaded, Failure> {
     if settings.files.iter().any(|file| file.as_os_str() == "-") && format != CheckFormat::Full {
         return Err(Failure::new(Class::Usage, FixError::TwoTexts).help("leave `--format` out"));
     }
     let request = load::request(settings, Mode::Check)?;
-    let first = request.files.first().cloned();
+    let stdin = request.files.iter().find_map(|file| match file {
+        FileRequest::Stdin { bytes, .. } => Some(bytes.clone()),
+        FileRequest::Path(_) => None,
+    });
     let mended = config::mend(request, &HostFiles::new());
-    let name = mended.loaded.sources.iter().next().map(|(_, source)| source.name.clone()).unwrap_or_default();
-    match first {
-        Some(FileRequest::Path(path)) => {
-            if let Some((before, after)) = &mended.texts {
-                write(&path, before, after).map_err(|error| Failure::new(Class::World, error))?;
-            }
-        }
-        Some(FileRequest::Stdin { bytes, .. }) => {
-            let text = mended.texts.as_ref().map_or(bytes.as_slice(), |(_, after)| after);
-            printer.bytes(text)?;
-        }
-        _ => {}
+    write_all(&mended.texts).map_err(|error| Failure::new(Class::World, error))?;
+    if let Some(bytes) = stdin {
+        let text = mended.texts.iter().find(|text| text.path.is_none());
+        printer.bytes(text.map_or(bytes.as_slice(), |text| &text.after))?;
     }
-    printer.note(&words(&name, &mended.fixed));
+    printer.note(&words(&mended.fixed));
     Ok(mended.loaded)
 }
 
+/// Writes all files, or none of them where one was changed by someone else.
+fn write_all(texts: &[MendedText]) -> Result<(), FixError> {
+    let files: Vec<(&Path, &MendedText)> =
+        texts.iter().filter_map(|text| Some((text.path.as_deref()?, text))).collect();
+    for (path, text) in &files {
+        let now = fs::read(path).map_err(|source| FixError::Write { path: path.to_path_buf(), source })?;
+        if now != text.before {
+            return Err(FixError::Changed { path: path.to_path_buf() });
+        }
+    }
+    files.into_iter().try_for_each(|(path, text)| write(path, &text.before, &text.after))
+}
+
 /// A line a mistake, and how many there were.
-fn words(name: &str, fixed: &[Fixed]) -> String {
+fn words(fixed: &[Fixed]) -> String {
     let mut out = String::new();
-    for Fixed { diagnostic, line, column } in fixed {
+    for Fixed { diagnostic, file: name, line, column } in fixed {
         out.push_str(&format!("{name}:{line}:{column}: fixed[{}]: {}\n", diagnostic.code, diagnostic.message));
     }
     match fixed.len() {

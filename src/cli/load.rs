@@ -67,7 +67,8 @@ fn template(settings: &Settings, mode: Mode) -> Result<LoadRequest, Failure> {
         return Err(usage(LoadError::Name { name: name.clone() })
             .help("write lower-case letters, digits, `-` and `_`, as `-p my-project`"));
     }
-    Ok(LoadRequest { files: Vec::new(), current_folder, mode, name: settings.project_name.clone() })
+    let name = settings.project_name.clone();
+    Ok(LoadRequest { current_folder, mode, name, ..LoadRequest::default() })
 }
 
 fn usage(error: LoadError) -> Failure {

@@ -13,7 +13,7 @@ use super::model::{Chown, MountKind, Owner, Project};
 const ACCOUNTS_MAX_BYTES: usize = 16 << 20;
 
 /// Ids of this host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HostIds {
     /// User id.
     pub uid: u32,

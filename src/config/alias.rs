@@ -3,6 +3,8 @@
 //! Which path is a link, and where it leads, is asked of the caller: an image, a share, or nothing at all.
 //! Deliberately not here: any file access, and host paths.
 
+use std::borrow::Cow;
+
 use super::model::GuestPath;
 
 /// As many links as Linux follows in one path.
@@ -11,35 +13,29 @@ const LINKS_MAX: u32 = 40;
 /// Follows the links of `path`. `link` gets absolute paths whose parents are free of links and says where the link
 /// there leads, or nothing where there is none. A path that never ends (a loop) comes back as it was.
 pub(crate) fn follow(path: &GuestPath, link: &mut dyn FnMut(&str) -> Option<String>) -> GuestPath {
-    let mut pending: Vec<String> = components(path.as_str());
-    let mut done: Vec<String> = Vec::new();
+    let mut pending: Vec<Cow<'_, str>> = components(path.as_str()).map(Cow::Borrowed).collect();
+    let mut done = String::with_capacity(path.as_str().len());
     let mut budget = LINKS_MAX;
     while let Some(part) = pending.pop() {
+        let parent = done.len();
         if part == ".." {
-            done.pop();
+            done.truncate(done.rfind('/').unwrap_or(0));
             continue;
         }
-        done.push(part);
-        let Some(target) = link(&join(&done)) else { continue };
+        done.push('/');
+        done.push_str(&part);
+        let Some(target) = link(&done) else { continue };
         let Some(rest) = budget.checked_sub(1) else { return path.clone() };
         budget = rest;
-        if target.starts_with('/') {
-            done.clear();
-        } else {
-            done.pop();
-        }
-        pending.extend(components(&target));
+        done.truncate(if target.starts_with('/') { 0 } else { parent });
+        pending.extend(components(&target).map(|part| Cow::Owned(part.to_owned())));
     }
-    GuestPath::parse(&join(&done)).unwrap_or_else(|| path.clone())
+    GuestPath::parse(if done.is_empty() { "/" } else { &done }).unwrap_or_else(|| path.clone())
 }
 
 /// Components in reverse, so that the first one is popped first; empty ones and `.` say nothing.
-fn components(path: &str) -> Vec<String> {
-    path.split('/').rev().filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect()
-}
-
-fn join(parts: &[String]) -> String {
-    format!("/{}", parts.join("/"))
+fn components(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').rev().filter(|part| !part.is_empty() && *part != ".")
 }
 
 /// The links that nearly every image has, assumed where the image is not at hand.

@@ -17,6 +17,14 @@ pub(super) struct Dotenv {
 }
 
 impl Dotenv {
+    /// Takes what a later env file says.
+    pub(super) fn override_with(&mut self, later: Self) {
+        self.unread.retain(|name| !later.variables.contains_key(name));
+        self.variables.extend(later.variables);
+        self.unread.extend(later.unread);
+        self.is_unreadable |= later.is_unreadable;
+    }
+
     /// Whether a variable may be meant by what could not be read: that it is unset would only follow.
     pub(super) fn may_say(&self, name: &str) -> bool {
         self.is_unreadable || self.unread.contains(name)

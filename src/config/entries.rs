@@ -48,7 +48,7 @@ pub(super) fn build_map(tree: &Tree, text: &Text, raw: &[RawEntry], is_flow: boo
         if is_merge {
             merge = Some(entry.value);
         } else {
-            own.push(Entry { key, key_span, value: entry.value, via: None });
+            own.push(Entry { key, key_span, value: entry.value, via: None, earlier: Vec::new() });
         }
     }
     if let Some(value) = merge {

@@ -84,6 +84,12 @@ pub trait Files {
     /// As [`Files::read`], but never [`FileError::TooLong`].
     fn read_start(&self, path: &Path, length: usize) -> Result<Vec<u8>, FileError>;
 
+    /// Reads at most `length` bytes of a regular file from `offset` on; fewer, or none, where it ends.
+    ///
+    /// # Errors
+    /// As [`Files::read_start`].
+    fn read_range(&self, path: &Path, offset: u64, length: usize) -> Result<Vec<u8>, FileError>;
+
     /// What a path names, links followed.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
-//! Applies the safe fixes to a file, in rounds: what a fix uncovers or overlaps is mended in the next one.
+//! Applies the safe fixes to the files of a project, in rounds: what a fix uncovers or overlaps is mended in the next one.
 //!
-//! Text in, text out: writing it is not done here. Only the first file of the request is changed; `.env` and others
-//! never are.
+//! Text in, text out: writing it is not done here. Every file of `-f` and of `include` is mended; env files never are.
+
+use std::path::PathBuf;
 
 use super::files::Files;
 use super::load::{FileRequest, LoadRequest, Loaded, load};
@@ -10,15 +11,26 @@ use crate::diag::{Diagnostic, FileId, apply_safe};
 /// So many rounds are made; each one mends something, and hardly a file needs a third.
 const ROUNDS_MAX: usize = 20;
 
-/// What came of mending a file.
+/// What came of mending a project.
 #[derive(Debug)]
 pub struct Mended {
-    /// What is left to say of the mended text.
+    /// What is left to say of the mended texts.
     pub loaded: Loaded,
-    /// The text before and after, where anything was mended.
-    pub texts: Option<(Vec<u8>, Vec<u8>)>,
-    /// What was mended, round by round; places are those of the text of its round.
+    /// The texts that changed, in the order in which they were read.
+    pub texts: Vec<MendedText>,
+    /// What was mended, round by round; places are those of the texts of its round.
     pub fixed: Vec<Fixed>,
+}
+
+/// A text that was mended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MendedText {
+    /// Absolute path of the file; none for standard input.
+    pub path: Option<PathBuf>,
+    /// As it was read.
+    pub before: Vec<u8>,
+    /// As it is right.
+    pub after: Vec<u8>,
 }
 
 /// One mistake that is gone.
@@ -26,56 +38,81 @@ pub struct Mended {
 pub struct Fixed {
     /// What was told.
     pub diagnostic: Diagnostic,
+    /// Name of the file, as people are shown it.
+    pub file: String,
     /// Line from 1.
     pub line: usize,
     /// Column from 1.
     pub column: usize,
 }
 
-/// Loads a file and applies every safe fix, until there is none.
+/// Loads a project and applies every safe fix, until there is none.
 pub fn mend(mut request: LoadRequest, files: &dyn Files) -> Mended {
     let mut loaded = load(request.clone(), files);
     let mut fixed = Vec::new();
-    let mut before = None;
+    let mut texts: Vec<MendedText> = Vec::new();
     for _ in 0..ROUNDS_MAX {
-        let Some((file, bytes)) = first_file(&request, &loaded) else { break };
-        let (after, applied) = apply_safe(&loaded.diagnostics, file, &bytes);
-        if applied.is_empty() {
+        let mended = mend_round(&loaded);
+        if mended.is_empty() {
             break;
         }
-        let Some(next) = with_text(request.files.first(), after.clone()) else { break };
         let mut next_request = request.clone();
-        next_request.files[0] = next;
+        for round in &mended {
+            set_text(&mut next_request, &round.text);
+        }
         let next_loaded = load(next_request.clone(), files);
         // A text that cannot be read any more is worse than one with mistakes.
-        if next_loaded.project.is_none() && loaded.project.is_some() {
+        let is_worse = next_loaded.project.is_none() && loaded.project.is_some();
+        if is_worse || next_loaded.read < loaded.read {
             break;
         }
-        fixed.extend(applied.into_iter().map(|diagnostic| {
-            let start = diagnostic.labels.first().map_or(0, |label| label.span.start);
-            let position = loaded.sources.position(file, start);
-            Fixed { diagnostic: diagnostic.clone(), line: position.line, column: position.column }
-        }));
-        before.get_or_insert(bytes);
+        for Round { file, text, applied } in mended {
+            fixed.extend(applied.into_iter().map(|diagnostic| as_fixed(&loaded, file, diagnostic)));
+            // The number of a file may change when a mended `include` brings others; its path does not.
+            match texts.iter_mut().find(|known| known.path == text.path) {
+                Some(known) => known.after = text.after,
+                None => texts.push(text),
+            }
+        }
         (request, loaded) = (next_request, next_loaded);
     }
-    let texts = before.and_then(|before| Some((before, first_file(&request, &loaded)?.1)));
     Mended { loaded, texts, fixed }
 }
 
-/// The first file as it was read: its number and its bytes.
-fn first_file(request: &LoadRequest, loaded: &Loaded) -> Option<(FileId, Vec<u8>)> {
-    let wanted = match request.files.first()? {
-        FileRequest::Path(path) | FileRequest::Text { path, .. } => Some(path),
-        FileRequest::Stdin { .. } => None,
-    };
-    let found = loaded.sources.iter().next().filter(|(_, source)| source.path.as_ref() == wanted);
-    found.map(|(file, source)| (file, source.bytes.clone()))
+/// What one round makes of a file.
+struct Round<'d> {
+    file: FileId,
+    text: MendedText,
+    applied: Vec<&'d Diagnostic>,
 }
 
-fn with_text(request: Option<&FileRequest>, bytes: Vec<u8>) -> Option<FileRequest> {
-    Some(match request?.clone() {
-        FileRequest::Path(path) | FileRequest::Text { path, .. } => FileRequest::Text { path, bytes },
-        FileRequest::Stdin { folder, .. } => FileRequest::Stdin { bytes, folder },
-    })
+fn mend_round(loaded: &Loaded) -> Vec<Round<'_>> {
+    let mut mended = Vec::new();
+    for (file, source) in loaded.sources.iter() {
+        let (after, applied) = apply_safe(&loaded.diagnostics, file, &source.bytes);
+        if !applied.is_empty() {
+            let text = MendedText { path: source.path.clone(), before: source.bytes.clone(), after };
+            mended.push(Round { file, text, applied });
+        }
+    }
+    mended
+}
+
+fn set_text(request: &mut LoadRequest, text: &MendedText) {
+    if let Some(path) = &text.path {
+        request.texts.insert(path.clone(), text.after.clone());
+        return;
+    }
+    for file in &mut request.files {
+        if let FileRequest::Stdin { bytes, .. } = file {
+            bytes.clone_from(&text.after);
+        }
+    }
+}
+
+fn as_fixed(loaded: &Loaded, file: FileId, diagnostic: &Diagnostic) -> Fixed {
+    let start = diagnostic.labels.first().filter(|label| label.span.file == file).map_or(0, |label| label.span.start);
+    let position = loaded.sources.position(file, start);
+    let file = loaded.sources.get(file).name.clone();
+    Fixed { diagnostic: diagnostic.clone(), file, line: position.line, column: position.column }
 }

@@ -2,14 +2,16 @@
 //! files, links and environment come through the trait [`Files`], which `host` implements.
 //!
 //! ```text
-//! bytes ─text─► str ─yaml─► Tree ─lower─► Project ─checks─► Diagnostics
-//!                                 ▲ interpolate, scalars
+//! bytes ─text─► str ─yaml─► Tree ─merge─► Tree ─lower─► Project ─checks─► Diagnostics
+//!                                                  ▲ interpolate, scalars
 //! ```
 //!
 //! Every stage adds its diagnostics and goes on with what it could read, so that one run reports all mistakes.
 
 mod accounts;
+mod addresses;
 mod alias;
+mod archive;
 mod checks;
 mod dotenv;
 mod entries;
@@ -21,7 +23,10 @@ mod load;
 mod lower;
 mod memory_files;
 mod mend;
+mod merge;
+mod merge_mounts;
 pub mod model;
+mod reference;
 mod resolved;
 mod scalars;
 pub mod schema;
@@ -37,7 +42,7 @@ pub use files::{FileError, FileKind, Files, InvokerFacts, Metadata};
 pub use forms::{env_file_variables, exact_duration, exact_size};
 pub use load::{FileRequest, LoadRequest, Loaded, Mode, find, load};
 pub use memory_files::MemoryFiles;
-pub use mend::{Fixed, Mended, mend};
+pub use mend::{Fixed, Mended, MendedText, mend};
 pub use model::Project;
 pub use resolved::{resolved_json, resolved_yaml};
 pub(crate) use scalars::is_name;

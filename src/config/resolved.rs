@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::addresses::show_port;
 use super::model::{
-    Cache, Chown, Command, Image, KernelSource, Machine, Mount, MountKind, Needs, Owner, Project, Spanned, Step,
+    Access, Cache, Chown, Command, Destination, KernelSource, Machine, Mount, MountKind, Needs, Network, NetworkMode,
+    Owner, Project, Spanned, Step, Volume, Workspace,
 };
 use super::scalars::show_duration;
 use super::written::{Node, render_json, render_yaml};
@@ -53,24 +55,28 @@ fn file(project: &Project) -> Node {
     keys.put_if(!steps.is_empty(), "steps", Node::List(steps));
     let finally: Vec<Node> = project.finally.iter().map(|step| self::step(step, None)).collect();
     keys.put_if(!finally.is_empty(), "finally", Node::List(finally));
+    keys.put("volumes", volumes(project));
     Node::Map(keys.0)
+}
+
+fn volumes(project: &Project) -> Option<Node> {
+    let volume = |volume: &Volume| {
+        let mut keys = Keys::default();
+        keys.put("size", volume.size_mib.as_ref().map(|mib| size(mib.value)));
+        (volume.name.value.clone(), Node::Map(keys.0))
+    };
+    (!project.volumes.is_empty()).then(|| Node::Map(project.volumes.iter().map(volume).collect()))
 }
 
 fn machine(machine: &Machine) -> Node {
     let mut keys = Keys::default();
-    keys.put(
-        "image",
-        match &machine.image.value {
-            Image::Host => Node::Text("host".to_owned()),
-            Image::Dir(folder) => text(&format!("dir:{}", folder.display())),
-            Image::Unsupported(reference) => text(reference),
-        },
-    );
+    keys.put("image", text(&machine.image.value.to_string()));
     keys.put(
         "kernel",
         match &machine.kernel.value {
             KernelSource::Auto => Node::Text("auto".to_owned()),
             KernelSource::Path(file) => path(file),
+            KernelSource::Reference(reference) => text(reference.written()),
         },
     );
     keys.put("modules", machine.modules.as_ref().map(|folder| path(&folder.value)));
@@ -82,6 +88,40 @@ fn machine(machine: &Machine) -> Node {
     keys.put("hostname", machine.hostname.as_deref().map(text));
     let mounts: Vec<Node> = machine.mounts.iter().map(mount).collect();
     keys.put_if(!mounts.is_empty(), "mounts", Node::List(mounts));
+    keys.put(
+        "workspace",
+        match &machine.workspace {
+            Workspace::Default => None,
+            Workspace::Size(mib) => Some(size(mib.value)),
+            Workspace::Absent => Some(Node::Flag(false)),
+        },
+    );
+    network(&machine.network, &mut keys);
+    Node::Map(keys.0)
+}
+
+fn network(network: &Network, keys: &mut Keys) {
+    keys.put("network", network.access.as_ref().map(access));
+    let ports: Vec<Node> = network.ports.iter().map(|port| Node::Text(show_port(port))).collect();
+    keys.put_if(!ports.is_empty(), "ports", Node::List(ports));
+    let links = network.links.iter().map(|link| text(&format!("{}:{}", link.machine.value, link.port)));
+    let links: Vec<Node> = links.collect();
+    keys.put_if(!links.is_empty(), "links", Node::List(links));
+}
+
+fn access(access: &Access) -> Node {
+    let mode = match access.mode {
+        NetworkMode::None => "none",
+        NetworkMode::Nat => "nat",
+    };
+    let Some(allow) = &access.allow else { return Node::Text(mode.to_owned()) };
+    let allow = allow.iter().map(|destination| match destination {
+        Destination::Name(name) => text(name),
+        Destination::Addresses { first, bits } => Node::Text(format!("{first}/{bits}")),
+    });
+    let mut keys = Keys::default();
+    keys.put("mode", Node::Text(mode.to_owned()));
+    keys.put("allow", Node::List(allow.collect()));
     Node::Map(keys.0)
 }
 
@@ -89,6 +129,7 @@ fn mount(mount: &Mount) -> Node {
     let mut keys = Keys::default();
     keys.put_if(!matches!(mount.kind, MountKind::Bind { .. }), "type", text(mount.kind_word()));
     keys.put("source", mount.source().map(|source| path(&source.value)));
+    keys.put("source", mount.volume().map(spanned));
     keys.put("target", text(mount.target.value.as_str()));
     keys.put_if(mount.is_readonly(), "readonly", Node::Flag(true));
     keys.put_if(mount.create, "create", Node::Flag(true));
@@ -113,6 +154,7 @@ fn mount(mount: &Mount) -> Node {
             );
         }
         MountKind::Overlay { guest_owner, .. } => keys.put("guest_owner", guest_owner.as_ref().map(spanned)),
+        MountKind::Volume { .. } => {}
         MountKind::Tmpfs { size_mib } => keys.put("size", size_mib.as_ref().map(|mib| size(mib.value))),
     }
     Node::Map(keys.0)

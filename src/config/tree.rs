@@ -3,18 +3,32 @@
 //! Aliases stay references, so that a tree takes no more memory than its text however far it would expand.
 //! Merge keys are resolved when a map ends: its entries are its own and those that `<<` brings.
 
+use std::collections::HashMap;
+
 use crate::diag::{Diagnostic, Span};
 
 /// Number of a node in its tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct NodeId(pub(super) u32);
 
-/// A parsed document.
+/// A value that was to be merged with those of other files, and has the wrong type for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stray {
+    pub(super) node: NodeId,
+    /// What holds it, where nothing is written.
+    pub(super) holder: Span,
+    /// The alias through which its file has it.
+    pub(super) via: Option<Span>,
+    /// A value of the right type, in another file.
+    pub(super) other: Span,
+}
+
+/// What was parsed: the documents of all files of a project in one room, since spans say which file is meant.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     pub(super) nodes: Vec<Node>,
-    /// None where the text holds no document, or nothing of it could be read.
-    pub(super) root: Option<NodeId>,
+    /// Values of a wrong type that could not be merged with the others, by the node that came of those.
+    pub(super) strays: HashMap<NodeId, Vec<Stray>>,
 }
 
 /// One node.
@@ -79,6 +93,8 @@ pub(super) struct Entry {
     pub(super) value: NodeId,
     /// The alias below `<<` through which it came.
     pub(super) via: Option<Span>,
+    /// The same key in earlier files, the first one first.
+    pub(super) earlier: Vec<Span>,
 }
 
 /// The YAML 1.2 core schema's view of a plain scalar.
@@ -95,11 +111,26 @@ impl Tree {
         &self.nodes[id.0 as usize]
     }
 
+    /// Adds a node.
+    pub(super) fn add(&mut self, span: Span, content: Content, expanded: u64, depth: u32) -> NodeId {
+        self.nodes.push(Node { span, content, expanded, depth });
+        NodeId(u32::try_from(self.nodes.len() - 1).expect("a hundred texts of 1 MiB have fewer nodes than bytes"))
+    }
+
+    /// Values of a wrong type that were to be merged into this one.
+    pub(super) fn strays(&self, id: NodeId) -> &[Stray] {
+        self.strays.get(&id).map_or(&[], Vec::as_slice)
+    }
+
     /// Whether any map has this key.
     pub(super) fn has_key(&self, key: &str) -> bool {
         let is_here =
             |content: &Content| matches!(content, Content::Map(map) if map.entries.iter().any(|e| e.key == key));
         self.nodes.iter().any(|node| is_here(&node.content))
+    }
+
+    pub(super) fn is_null(&self, id: NodeId) -> bool {
+        matches!(&self.node(id).content, Content::Scalar(scalar) if scalar.form() == ScalarForm::Null)
     }
 
     /// Follows aliases: the node that holds something, and the place of the first alias on the way.

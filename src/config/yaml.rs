@@ -24,18 +24,20 @@ const UNRESOLVED_MAX_GUESSES: u32 = 100;
 /// What was read.
 #[derive(Debug)]
 pub(super) struct Parsed {
-    pub(super) tree: Tree,
+    /// None where the text holds no document, or nothing of it could be read.
+    pub(super) root: Option<NodeId>,
     /// Whether the text was read to its end.
     pub(super) is_complete: bool,
 }
 
-/// Reads one document.
-pub(super) fn parse(file: FileId, text: &Text, out: &mut Diagnostics) -> Parsed {
+/// Reads one document into a tree.
+pub(super) fn parse(file: FileId, text: &Text, tree: &mut Tree, out: &mut Diagnostics) -> Parsed {
     let mut builder = Builder {
         file,
         text,
         out,
-        tree: Tree::default(),
+        tree,
+        root: None,
         stack: Vec::new(),
         anchors: HashMap::new(),
         anchor_spans: HashMap::new(),
@@ -60,7 +62,7 @@ pub(super) fn parse(file: FileId, text: &Text, out: &mut Diagnostics) -> Parsed 
             break;
         }
     }
-    Parsed { tree: builder.tree, is_complete }
+    Parsed { root: builder.root, is_complete }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -88,7 +90,8 @@ struct Builder<'a> {
     file: FileId,
     text: &'a Text,
     out: &'a mut Diagnostics,
-    tree: Tree,
+    tree: &'a mut Tree,
+    root: Option<NodeId>,
     stack: Vec<Open>,
     anchors: HashMap<usize, NodeId>,
     anchor_spans: HashMap<usize, Span>,
@@ -258,7 +261,7 @@ impl Builder<'_> {
         let content = match open.kind {
             OpenKind::List(items) => Content::List(items),
             OpenKind::Map { entries, .. } => {
-                Content::Map(build_map(&self.tree, self.text, &entries, open.is_flow, self.out))
+                Content::Map(build_map(self.tree, self.text, &entries, open.is_flow, self.out))
             }
         };
         self.tree.nodes[open.node.0 as usize] = Node { span, content, expanded, depth };
@@ -268,7 +271,7 @@ impl Builder<'_> {
     /// Puts a finished node where the innermost open collection expects one.
     fn attach(&mut self, node: NodeId) {
         match self.stack.last_mut() {
-            None => self.tree.root = Some(node),
+            None => self.root = Some(node),
             Some(Open { kind: OpenKind::List(items), .. }) => items.push(node),
             Some(Open { kind: OpenKind::Map { entries, key }, .. }) => match key.take() {
                 None => *key = Some(node),
@@ -278,8 +281,7 @@ impl Builder<'_> {
     }
 
     fn add(&mut self, span: Span, content: Content, expanded: u64, depth: u32) -> NodeId {
-        self.tree.nodes.push(Node { span, content, expanded, depth });
-        NodeId(u32::try_from(self.tree.nodes.len() - 1).expect("a text of 1 MiB has fewer nodes than bytes"))
+        self.tree.add(span, content, expanded, depth)
     }
 
     fn anchor(&mut self, anchor: usize, node: NodeId) {
@@ -300,7 +302,7 @@ impl Builder<'_> {
             (message, "aliases count as often as they are used")
         };
         self.error(7, message.to_owned(), span, "the limit is passed here", help);
-        self.tree.root = None;
+        self.root = None;
         Flow::Stop
     }
 
@@ -318,7 +320,7 @@ impl Builder<'_> {
             let message = "lists and maps are nested more than 64 deep".to_owned();
             self.error(7, message, span, "the limit is passed here", "no smolvm file needs more than ten levels");
         }
-        self.tree.root = None;
+        self.root = None;
     }
 
     fn error(&mut self, code: u16, message: String, span: Span, label: &str, help: &str) {

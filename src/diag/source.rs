@@ -64,6 +64,15 @@ impl Sources {
         &self.files[id.0 as usize]
     }
 
+    /// Empties a text that is not to be shown.
+    ///
+    /// # Panics
+    /// As [`Sources::get`].
+    pub(crate) fn clear(&mut self, id: FileId) {
+        self.files[id.0 as usize].bytes.clear();
+        self.line_starts[id.0 as usize] = vec![0];
+    }
+
     /// Where an offset lies as people count it; offsets past the end count as the end.
     pub fn position(&self, file: FileId, offset: usize) -> Position {
         let bytes = &self.get(file).bytes;

@@ -1,16 +1,18 @@
 //! The real world behind [`Files`]: this computer's files, links and environment, and who runs us.
 //!
-//! Rights are those of the invoking user. Under `sudo` each question is asked by a thread of its own that has become
-//! `SUDO_UID` with its groups, so that the kernel decides, access lists and all. Nothing is written.
+//! Rights are those of the invoking user. Under `sudo` questions are asked by a thread that has become `SUDO_UID` with
+//! its groups, so that the kernel decides, access lists and all. Nothing is written.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 
 use super::accounts::{self, Account};
+use super::askers::Askers;
 use crate::config::{FileError, FileKind, Files, HostIds, InvokerFacts, Metadata};
 
 /// So many names of a folder are listed; more help nobody.
@@ -20,8 +22,10 @@ const NAMES_MAX: usize = 4096;
 #[derive(Debug, Clone)]
 pub struct HostFiles {
     invoker: Account,
+    ids: HostIds,
     is_privileged: bool,
-    is_self: bool,
+    /// Threads that have become the invoker, or the owner of a mount.
+    askers: Arc<Askers>,
 }
 
 impl HostFiles {
@@ -34,31 +38,36 @@ impl HostFiles {
             Some((uid, gid)) => accounts::other(uid, gid),
             None => accounts::oneself(),
         };
-        Self { is_self: invoker.uid == uid, invoker, is_privileged }
+        Self::acting_as(invoker, is_privileged)
     }
 
-    /// Asks the kernel as the invoking user. The thread ends with the question, and its rights with it.
-    fn ask<T: Send>(&self, question: impl FnOnce() -> T + Send) -> T {
-        if self.is_self {
-            return question();
+    fn acting_as(invoker: Account, is_privileged: bool) -> Self {
+        let ids = HostIds { uid: invoker.uid, gid: invoker.gid, groups: invoker.groups.clone() };
+        Self { invoker, ids, is_privileged, askers: Arc::default() }
+    }
+
+    /// Asks the kernel about a path as the invoking user.
+    fn ask<T: Send + 'static>(&self, path: &Path, question: impl FnOnce(&Path) -> T + Send + 'static) -> T {
+        self.ask_as(&self.ids, path, question)
+    }
+
+    /// Asks as a user that root can become.
+    fn ask_as<T: Send + 'static>(
+        &self,
+        ids: &HostIds,
+        path: &Path,
+        question: impl FnOnce(&Path) -> T + Send + 'static,
+    ) -> T {
+        if is_self(ids.uid) {
+            return question(path);
         }
-        let dumpable = rustix::process::dumpable_behavior();
-        let answer = std::thread::scope(|scope| {
-            let asked = scope.spawn(|| {
-                // Where these rights cannot be taken, the file server cannot take them either, and says so.
-                let _ = self.invoker.become_in_this_thread();
-                question()
-            });
-            asked.join().expect("a question about a path does not panic")
-        });
-        // The kernel takes this from the whole process when one of its threads changes its ids.
-        let _ = dumpable.and_then(rustix::process::set_dumpable_behavior);
-        answer
+        let path = path.to_path_buf();
+        self.askers.ask(ids, move || question(&path))
     }
 
-    /// Whether the invoking user has these rights, all links followed.
-    fn allows(&self, path: &Path, access: Access) -> bool {
-        self.ask(|| {
+    /// Whether a user has these rights, all links followed.
+    fn allows(&self, ids: &HostIds, path: &Path, access: Access) -> bool {
+        self.ask_as(ids, path, move |path| {
             let access = Self::with_entry(path, access);
             rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS).is_ok()
         })
@@ -76,7 +85,7 @@ impl HostFiles {
         if let Some(named) = absolute(variable) {
             return vec![named.join("smolvm")];
         }
-        let root = (self.is_privileged && !self.is_self).then(|| PathBuf::from("/root"));
+        let root = (self.is_privileged && !is_self(self.ids.uid)).then(|| PathBuf::from("/root"));
         let homes = [self.invoker.home.clone(), absolute("HOME"), root];
         let mut folders: Vec<PathBuf> =
             homes.into_iter().flatten().map(|home| home.join(default).join("smolvm")).collect();
@@ -90,6 +99,10 @@ impl Default for HostFiles {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn is_self(uid: u32) -> bool {
+    uid == rustix::process::geteuid().as_raw()
 }
 
 /// The user who called `sudo`, where both ids are given and that user is not root.
@@ -106,53 +119,52 @@ impl Files for HostFiles {
     }
 
     fn read_start(&self, path: &Path, length: usize) -> Result<Vec<u8>, FileError> {
-        self.ask(|| read_start(path, length)).map_err(|error| explain(&error))?.ok_or(FileError::NotRegular)
+        self.read_range(path, 0, length)
+    }
+
+    fn read_range(&self, path: &Path, offset: u64, length: usize) -> Result<Vec<u8>, FileError> {
+        self.ask(path, move |path| read_range(path, offset, length))
+            .map_err(|error| explain(&error))?
+            .ok_or(FileError::NotRegular)
     }
 
     fn metadata(&self, path: &Path) -> Result<Metadata, FileError> {
-        self.ask(|| std::fs::metadata(path)).map(|found| describe(&found)).map_err(|error| explain(&error))
+        self.ask(path, Path::metadata).map(|found| describe(&found)).map_err(|error| explain(&error))
     }
 
     fn link_metadata(&self, path: &Path) -> Result<Metadata, FileError> {
-        self.ask(|| std::fs::symlink_metadata(path)).map(|found| describe(&found)).map_err(|error| explain(&error))
+        self.ask(path, Path::symlink_metadata).map(|found| describe(&found)).map_err(|error| explain(&error))
     }
 
     fn canonicalize(&self, path: &Path) -> Result<PathBuf, FileError> {
-        self.ask(|| path.canonicalize()).map_err(|error| explain(&error))
+        self.ask(path, Path::canonicalize).map_err(|error| explain(&error))
     }
 
     fn read_link(&self, path: &Path) -> Result<PathBuf, FileError> {
-        self.ask(|| std::fs::read_link(path)).map_err(|error| explain(&error))
+        self.ask(path, Path::read_link).map_err(|error| explain(&error))
     }
 
     fn list(&self, folder: &Path) -> Result<Vec<OsString>, FileError> {
-        let list = || -> io::Result<Vec<OsString>> {
+        let list = |folder: &Path| -> io::Result<Vec<OsString>> {
             let entries = std::fs::read_dir(folder)?;
             Ok(entries.flatten().take(NAMES_MAX).map(|entry| entry.file_name()).collect())
         };
-        let mut names = self.ask(list).map_err(|error| explain(&error))?;
+        let mut names = self.ask(folder, list).map_err(|error| explain(&error))?;
         names.sort();
         Ok(names)
     }
 
     fn is_readable(&self, path: &Path) -> bool {
-        self.allows(path, Access::READ_OK)
+        self.allows(&self.ids, path, Access::READ_OK)
     }
 
     fn is_writable(&self, path: &Path) -> bool {
-        self.allows(path, Access::WRITE_OK)
+        self.allows(&self.ids, path, Access::WRITE_OK)
     }
 
     fn is_usable_by(&self, owner: &HostIds, path: &Path, is_written: bool) -> bool {
-        let as_owner = if self.is_privileged {
-            let HostIds { uid, gid, groups } = owner.clone();
-            let invoker = Account { uid, gid, groups, name: None, home: None };
-            let own = rustix::process::geteuid().as_raw();
-            Self { is_self: uid == own, invoker, is_privileged: true }
-        } else {
-            self.clone()
-        };
-        as_owner.is_readable(path) && (!is_written || as_owner.is_writable(path))
+        let ids = if self.is_privileged { owner } else { &self.ids };
+        self.allows(ids, path, Access::READ_OK) && (!is_written || self.allows(ids, path, Access::WRITE_OK))
     }
 
     fn variable(&self, name: &str) -> Option<String> {
@@ -183,13 +195,16 @@ impl Files for HostFiles {
     }
 }
 
-/// The first bytes of a regular file; none where it is not one.
-fn read_start(path: &Path, length: usize) -> io::Result<Option<Vec<u8>>> {
+/// Bytes of a regular file; none where it is not one.
+fn read_range(path: &Path, offset: u64, length: usize) -> io::Result<Option<Vec<u8>>> {
     // A pipe without a writer would block the open for ever.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let mut file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
     if !file.metadata()?.is_file() {
         return Ok(None);
+    }
+    if offset > 0 {
+        file.seek(SeekFrom::Start(offset))?;
     }
     let mut content = Vec::new();
     file.take(length as u64).read_to_end(&mut content)?;
@@ -230,7 +245,7 @@ mod tests {
 
     fn as_other(uid: u32, gid: u32) -> HostFiles {
         let invoker = Account { uid, gid, groups: vec![gid], name: None, home: None };
-        HostFiles { invoker, is_privileged: true, is_self: false }
+        HostFiles::acting_as(invoker, true)
     }
 
     fn folder_with_mode(mode: u32) -> tempfile::TempDir {

@@ -5,6 +5,7 @@
 //! follows from the facts, and anything that changes the computer.
 
 mod accounts;
+mod askers;
 mod distribution;
 mod facts;
 pub mod files;

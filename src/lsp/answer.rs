@@ -343,8 +343,9 @@ fn fix_all(server: &Server, analysis: &Analysis, key: &str, files: &dyn Files) -
     let document = server.documents.get(key)?;
     let texts = texts(server);
     let mended = config::mend(analysis.request.clone(), &WithTexts { files, texts: &texts });
-    let (before, after) = mended.texts?;
-    let (before, after) = (String::from_utf8(before).ok()?, String::from_utf8(after).ok()?);
+    let own = document.load_path(&server.template.current_folder);
+    let mended = mended.texts.into_iter().find(|text| text.path.as_ref() == Some(&own))?;
+    let (before, after) = (String::from_utf8(mended.before).ok()?, String::from_utf8(mended.after).ok()?);
     if *before != *document.text {
         return None;
     }

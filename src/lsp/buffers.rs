@@ -99,6 +99,16 @@ impl Files for WithTexts<'_> {
         }
     }
 
+    fn read_range(&self, path: &Path, offset: u64, length: usize) -> Result<Vec<u8>, FileError> {
+        match self.text(path) {
+            Some(text) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
+                Ok(text.as_bytes()[start..start.saturating_add(length).min(text.len())].to_vec())
+            }
+            None => self.files.read_range(path, offset, length),
+        }
+    }
+
     fn metadata(&self, path: &Path) -> Result<Metadata, FileError> {
         self.unsaved(path, self.files.metadata(path))
     }

@@ -109,14 +109,16 @@ impl CheckJob {
 }
 
 fn request(root: Root, document: &Document, path: &Path, template: &LoadRequest) -> LoadRequest {
-    let files = match root {
-        Root::Named => template.files.clone(),
-        Root::File(path) => vec![FileRequest::Path(path)],
+    let mut request = template.clone();
+    match root {
+        Root::Named => {}
+        Root::File(path) => request.files = vec![FileRequest::Path(path)],
         Root::Untitled(_) => {
-            vec![FileRequest::Text { path: path.to_path_buf(), bytes: document.text.as_bytes().to_vec() }]
+            request.files = vec![FileRequest::Path(path.to_path_buf())];
+            request.texts.insert(path.to_path_buf(), document.text.as_bytes().to_vec());
         }
-    };
-    LoadRequest { files, ..template.clone() }
+    }
+    request
 }
 
 /// Whether a file is a project by its name.

@@ -115,7 +115,10 @@ fn value(place: &Place, path: &[super::outline::Step], nodes: &[usize], world: &
         }
         _ => {}
     }
-    out.extend(words(place, &shapes));
+    // Where names and paths of this project are meant, those of examples are not.
+    if matches!(meaning, Meaning::Other | Meaning::Image) {
+        out.extend(words(place, &shapes));
+    }
     out
 }
 

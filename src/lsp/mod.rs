@@ -18,6 +18,7 @@ mod hover;
 mod names;
 mod navigate;
 mod outline;
+mod parse;
 mod place;
 mod position;
 mod remarks;

@@ -10,7 +10,7 @@ use lsp_server::{Message, Notification, Request};
 use serde_json::{Value, json};
 
 use super::{Frame, Next, Server};
-use crate::config::{LoadRequest, MemoryFiles, Mode};
+use crate::config::{LoadRequest, MemoryFiles};
 
 /// The project's file in these tests.
 const ROOT: &str = "file:///project/smolvm.yaml";
@@ -27,8 +27,7 @@ struct Session {
 impl Session {
     /// A session that has begun, with these capabilities of the client.
     fn with(files: MemoryFiles, capabilities: Value) -> Self {
-        let template =
-            LoadRequest { files: Vec::new(), current_folder: PathBuf::from("/project"), mode: Mode::Check, name: None };
+        let template = LoadRequest { current_folder: PathBuf::from("/project"), ..LoadRequest::default() };
         let mut new = Self { server: Server::new(template), files, next: 0, remarks: Default::default() };
         new.ask("initialize", json!({ "processId": null, "rootUri": null, "capabilities": capabilities }));
         new.tell("initialized", json!({}));

@@ -107,23 +107,22 @@ fn plan_mounts(project: &Project, machine: &Machine) -> Vec<MountPlan> {
     let mut tags = (0..).map(|number: usize| format!("share{number}"));
     mounts
         .into_iter()
-        .map(|mount| MountPlan {
-            target: mount.target.value.clone(),
-            create: mount.create,
-            kind: plan_mount_kind(project, machine, &mount.kind, &mut tags),
+        .filter_map(|mount| {
+            let kind = plan_mount_kind(project, machine, &mount.kind, &mut tags)?;
+            Some(MountPlan { target: mount.target.value.clone(), create: mount.create, kind })
         })
         .collect()
 }
 
-/// Decides what a mount shows; a mount of the host takes the next of the `tags`.
+/// Decides what a mount shows; a mount of the host takes the next of the `tags`. Volumes are not run yet (0011).
 fn plan_mount_kind(
     project: &Project,
     machine: &Machine,
     kind: &MountKind,
     tags: &mut impl Iterator<Item = String>,
-) -> MountPlanKind {
+) -> Option<MountPlanKind> {
     let mut next_tag = || tags.next().unwrap_or_default();
-    match kind {
+    Some(match kind {
         MountKind::Bind { source, is_file, readonly, owner, guest_owner, cache } => MountPlanKind::Bind {
             tag: next_tag(),
             source: source.value.clone(),
@@ -142,7 +141,8 @@ fn plan_mount_kind(
                 .map_or_else(default_user, |user| user.value.clone()),
         },
         MountKind::Tmpfs { size_mib } => MountPlanKind::Tmpfs { size_mib: size_mib.as_ref().map(|size| size.value) },
-    }
+        MountKind::Volume { .. } => return None,
+    })
 }
 
 /// All operations, in the order in which they are printed where the graph leaves it open: a machine's own before its

@@ -26,7 +26,7 @@ pub(super) fn plan_chown(project: &Project, machine: &Machine, step: &Step, host
     let chown = &step.chown.as_ref()?.value;
     let keeps_guest_ids = machine.mounts.iter().any(|mount| match &mount.kind {
         MountKind::Bind { owner, readonly, .. } => owner.value == Owner::Guest && !readonly,
-        MountKind::Overlay { .. } | MountKind::Tmpfs { .. } => false,
+        MountKind::Overlay { .. } | MountKind::Volume { .. } | MountKind::Tmpfs { .. } => false,
     });
     let whom = match chown {
         Chown::Invoker => (host.invoker.uid, host.invoker.gid),
@@ -54,7 +54,7 @@ mod tests {
             files: vec![FileRequest::Stdin { bytes: text.as_bytes().to_vec(), folder: folder.clone() }],
             current_folder: folder,
             mode: Mode::Run,
-            name: None,
+            ..LoadRequest::default()
         };
         let loaded = load(request, &files);
         assert!(!loaded.diagnostics.has_errors(), "{:?}", loaded.diagnostics);

@@ -70,10 +70,9 @@ fn shown(path: &Path, folder: Option<&Path>) -> String {
 }
 
 fn image(image: &Image, folder: Option<&Path>) -> String {
-    match image {
-        Image::Host => "host".to_owned(),
-        Image::Dir(path) => format!("dir:{}", shown(path, folder)),
-        Image::Unsupported(reference) => reference.clone(),
+    match image.path() {
+        Some(path) => format!("{}{}", image.prefix(), shown(path, folder)),
+        None => image.to_string(),
     }
 }
 
@@ -81,6 +80,7 @@ fn render_machine(text: &mut String, machine: &MachinePlan, folder: Option<&Path
     let kernel = match &machine.kernel {
         KernelSource::Auto => String::new(),
         KernelSource::Path(path) => format!(", kernel {}", shown(path, folder)),
+        KernelSource::Reference(reference) => format!(", kernel {}", reference.written()),
     };
     let cpus = count(usize::try_from(machine.cpus).unwrap_or(usize::MAX), "CPU");
     let _ = writeln!(
@@ -145,6 +145,7 @@ fn json_machine(machine: &MachinePlan) -> Value {
     let kernel = match &machine.kernel {
         KernelSource::Auto => "auto".to_owned(),
         KernelSource::Path(path) => shown(path, None),
+        KernelSource::Reference(reference) => reference.written().to_owned(),
     };
     json!({
         "name": machine.name,

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::Project;
 use crate::config::model::{
-    Cache, Command, GuestPath, Image, KernelSource, Machine, MachineGaps, Mount, MountKind, Needs, Owner, ProjectGaps,
-    Spanned, Step, StepGaps,
+    Cache, Command, GuestPath, Image, KernelSource, Machine, MachineGaps, Mount, MountKind, Needs, Network, Origins,
+    Owner, ProjectGaps, Spanned, Step, StepGaps, Workspace,
 };
 use crate::diag::{FileId, Span};
 
@@ -45,6 +45,8 @@ fn machine(name: &str, mounts: &[(&str, &str)]) -> Machine {
         user: None,
         hostname: None,
         mounts: mounts.iter().map(mount).collect(),
+        workspace: Workspace::default(),
+        network: Network::default(),
         gaps: MachineGaps::default(),
     }
 }
@@ -75,10 +77,12 @@ fn project(machines: Vec<Machine>, steps: Vec<Step>, finally: Vec<Step>) -> Proj
     Project {
         name: "acme".to_owned(),
         folder,
+        origins: Origins::default(),
         env,
         machines,
         steps,
         finally,
+        volumes: Vec::new(),
         owners: BTreeMap::new(),
         gaps: ProjectGaps::default(),
     }

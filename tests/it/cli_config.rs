@@ -81,7 +81,7 @@ fn load_text(lines: &str, text: &str) -> Loaded {
         files: vec![FileRequest::Path(PathBuf::from("/project/smolvm.yaml"))],
         current_folder: PathBuf::from("/project"),
         mode: Mode::Run,
-        name: None,
+        ..LoadRequest::default()
     };
     load(request, &files)
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use smolvm::config::{FileRequest, LoadRequest, Mended, Mode, mend};
+use smolvm::config::{FileRequest, LoadRequest, Mended, MendedText, Mode, mend};
 use smolvm::diag::{Severity, render_concise};
 
 use crate::cases::{cases, world};
@@ -16,14 +16,14 @@ fn mend_text(path: &Path, text: Vec<u8>) -> Mended {
         files: vec![FileRequest::Path(PathBuf::from("/project/smolvm.yaml"))],
         current_folder: PathBuf::from("/project"),
         mode: Mode::Check,
-        name: None,
+        ..LoadRequest::default()
     };
     mend(request, &files)
 }
 
 /// The mended text, then what was mended and what is left, as comments.
 fn render(before: &[u8], mended: &Mended) -> String {
-    let text = mended.texts.as_ref().map_or(before, |(_, after)| after);
+    let text = mended.texts.first().map_or(before, |text| &text.after);
     let mut out = String::from_utf8_lossy(text).into_owned();
     for fixed in &mended.fixed {
         let (code, message) = (fixed.diagnostic.code, &fixed.diagnostic.message);
@@ -60,13 +60,13 @@ fn mending_twice_is_mending_once_and_nothing_becomes_worse() {
         let before = fs::read(&path).unwrap();
         let name = path.display();
         let mended = mend_text(&path, before.clone());
-        let Some((old, after)) = &mended.texts else {
+        let Some(MendedText { before: old, after, .. }) = mended.texts.first() else {
             assert!(mended.fixed.is_empty(), "{name}");
             continue;
         };
         assert_eq!((old, old != after), (&before, true), "{name}");
         let again = mend_text(&path, after.clone());
-        assert!(again.texts.is_none(), "{name}: {:?}", again.fixed);
+        assert!(again.texts.is_empty(), "{name}: {:?}", again.fixed);
         let left: Vec<_> = again.loaded.diagnostics.iter().collect();
         for fixed in &mended.fixed {
             let is_left = |one: &&smolvm::diag::Diagnostic| {

@@ -50,7 +50,7 @@ fn plan(path: &Path) -> String {
         files: vec![FileRequest::Path(PathBuf::from("/project/smolvm.yaml"))],
         current_folder: PathBuf::from("/project"),
         mode: Mode::Run,
-        name: None,
+        ..LoadRequest::default()
     };
     let loaded = load(request, &files);
     let remarks = render_concise(&loaded.diagnostics, &loaded.sources, 0);

@@ -16,7 +16,7 @@ fn check(folder: &Path, text: &str) -> Vec<String> {
         files: vec![FileRequest::Path(path)],
         current_folder: folder.to_path_buf(),
         mode: Mode::Run,
-        name: None,
+        ..LoadRequest::default()
     };
     let loaded = load(request, &HostFiles::new());
     let concise = render_concise(&loaded.diagnostics, &loaded.sources, 0);

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use smolvm::config::{FileRequest, LoadRequest, Loaded, Mode, load};
 use smolvm::diag::{Code, Rule, Severity, render_concise};
 
-use crate::cases::{cases, run, world};
+use crate::cases::{cases, checked, run, world};
 use crate::docs::{blocks, text};
 use crate::support::repository;
 use crate::tidy::{code_of, rust_files};
@@ -44,9 +44,10 @@ fn load_example(rule: &Rule, heading: &str) -> Loaded {
         files: vec![FileRequest::Path(PathBuf::from("/project").join(name))],
         current_folder: PathBuf::from("/project"),
         mode: Mode::Run,
-        name: None,
+        ..LoadRequest::default()
     };
-    load(request, &files)
+    let loaded = load(request, &files);
+    if rule.code() == Code(11) { loaded } else { checked(loaded) }
 }
 
 fn words(loaded: &Loaded) -> String {

@@ -45,6 +45,10 @@ impl Provider {
         let request = match &machine.kernel {
             KernelSource::Auto => kernel::KernelRequest::Auto,
             KernelSource::Path(path) => kernel::KernelRequest::Path(path.clone()),
+            KernelSource::Reference(reference) => {
+                let message = format!("kernel `{}` cannot be used by this smolvm", reference.written());
+                return Err(ProvideError { message, is_host_unfit: false });
+            }
         };
         let _one_at_a_time = self.kernel.lock().unwrap_or_else(PoisonError::into_inner);
         let kernel = kernel::resolve(&request, machine.modules.as_deref(), &self.cache, waiter)
@@ -59,8 +63,8 @@ impl Provider {
         let root = match &machine.image {
             Image::Host => ShareTree::HostRoot,
             Image::Dir(path) => ShareTree::RootFolder { path: path.clone() },
-            Image::Unsupported(reference) => {
-                let message = format!("image `{reference}` cannot be used by this smolvm");
+            image => {
+                let message = format!("image `{image}` cannot be used by this smolvm");
                 return Err(ProvideError { message, is_host_unfit: false });
             }
         };

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::world::World;
-use super::{commands, machines, names, nesting, order, outputs, overlap, owners, sources, targets, writers};
+use super::{commands, machines, names, nesting, order, outputs, overlap, owners, sources, targets, volumes, writers};
 use crate::config::files::Files;
 use crate::config::model::Project;
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Sources, Span};
@@ -16,6 +16,7 @@ pub(crate) fn check_all(project: &Project, files: &dyn Files, texts: &Sources, o
     nesting::check_nesting(&world, &mut found);
     sources::check_sources(&world, &mut found);
     writers::check_writers(&world, &mut found);
+    volumes::check_volumes(&world, &mut found);
     machines::check_machines(&world, &mut found);
     names::check_names(&world, &mut found);
     let order = order::build(project);

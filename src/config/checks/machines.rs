@@ -1,12 +1,12 @@
-//! Rules about a machine itself: how many shares it takes (0113), its image's folder (0402), its kernel (0403),
+//! Rules about a machine itself: how many shares it takes (0113), its image's path (0402), its kernel (0403),
 //! memory that boots nothing (0803).
 
 use std::path::Path;
 
-use super::kernel;
 use super::world::World;
+use super::{images, kernel};
 use crate::config::files::{FileError, FileKind};
-use crate::config::model::{Image, KernelSource, Machine, Mount};
+use crate::config::model::{KernelSource, Machine, Mount};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
 
 /// As many shares as a machine has slots for, beside its root, control channel and disks.
@@ -17,13 +17,13 @@ const MEMORY_MIN_MIB: u64 = 64;
 /// Checks every machine.
 pub(super) fn check_machines(world: &World<'_>, out: &mut Diagnostics) {
     for machine in &world.project.machines {
-        let shares: Vec<&Mount> = machine.mounts.iter().filter(|mount| mount.source().is_some()).collect();
+        let shares: Vec<&Mount> = machine.mounts.iter().filter(|mount| has_slot(mount)).collect();
         if let Some(mount) = shares.get(SHARES_MAX) {
             out.push(too_many_shares(machine, mount, shares.len()));
         }
         check_memory(machine, out);
-        if let Image::Dir(path) = &machine.image.value {
-            check_folder(world, path, machine.image.span, (402, "image"), out);
+        if let Some(found) = images::check(world, machine) {
+            out.push(found);
         }
         if let KernelSource::Path(path) = &machine.kernel.value
             && let Some(found) = kernel::check(world, path, machine.kernel.span)
@@ -31,14 +31,20 @@ pub(super) fn check_machines(world: &World<'_>, out: &mut Diagnostics) {
             out.push(found);
         }
         if let Some(modules) = &machine.modules {
-            check_folder(world, &modules.value, modules.span, (403, "kernel modules"), out);
+            check_modules(world, &modules.value, modules.span, out);
         }
     }
 }
 
+/// Whether a mount takes a slot of the machine: a tmpfs is the guest's own.
+fn has_slot(mount: &Mount) -> bool {
+    mount.source().is_some() || mount.volume().is_some()
+}
+
 fn too_many_shares(machine: &Machine, mount: &Mount, count: usize) -> Diagnostic {
-    let message =
-        format!("machine `{}` has {count} mounts of host folders, the limit is {SHARES_MAX}", machine.name.value);
+    let has_volumes = machine.mounts.iter().any(|mount| mount.volume().is_some());
+    let what = if has_volumes { "host folders and volumes" } else { "host folders" };
+    let message = format!("machine `{}` has {count} mounts of {what}, the limit is {SHARES_MAX}", machine.name.value);
     Diagnostic::new(Code(113), Severity::Error, message)
         .label(mount.span, format!("this is number {}", SHARES_MAX + 1))
         .help("mount a folder that holds several of them, or split the machine")
@@ -57,21 +63,16 @@ fn check_memory(machine: &Machine, out: &mut Diagnostics) {
     );
 }
 
-/// A path that must be a folder: the rule's number and what the folder is for come from the caller.
-fn check_folder(world: &World<'_>, path: &Path, span: Span, rule: (u16, &str), out: &mut Diagnostics) {
+/// The modules of a kernel are a folder.
+fn check_modules(world: &World<'_>, path: &Path, span: Span, out: &mut Diagnostics) {
     let shown = world.show(path);
-    let (code, what) = rule;
+    let what = "kernel modules";
     let (message, label, help) = match world.files.metadata(path) {
         Ok(found) if found.kind == FileKind::Folder && world.files.is_readable(path) => return,
         Ok(found) if found.kind == FileKind::Folder => (
             format!("{what} folder `{shown}` cannot be read by {}", world.invoker_words()),
             "no right to list and enter this folder",
             super::sources::give(world, path, "rx"),
-        ),
-        Ok(_) if code == 402 => (
-            format!("image `{shown}` is not a folder, as `dir:` says"),
-            "this is a file",
-            "name the folder that holds an unpacked root file system".to_owned(),
         ),
         Ok(_) => (format!("{what} path `{shown}` is not a folder"), "this is a file", "name a folder".to_owned()),
         Err(FileError::Missing) => {
@@ -85,5 +86,5 @@ fn check_folder(world: &World<'_>, path: &Path, span: Span, rule: (u16, &str), o
             "name a folder that can be read".to_owned(),
         ),
     };
-    out.push(Diagnostic::new(Code(code), Severity::Error, message).label(span, label).help(help));
+    out.push(Diagnostic::new(Code(403), Severity::Error, message).label(span, label).help(help));
 }

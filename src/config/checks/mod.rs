@@ -10,6 +10,7 @@
 
 mod all;
 mod commands;
+mod images;
 mod kernel;
 mod machines;
 mod mend;
@@ -24,6 +25,7 @@ mod show;
 mod sources;
 mod system;
 mod targets;
+mod volumes;
 mod wide;
 mod words;
 mod world;

@@ -6,7 +6,7 @@
 use super::places::Places;
 use super::world::World;
 use crate::config::files::FileError;
-use crate::config::model::{GuestPath, Machine, Mount, Spanned, Step};
+use crate::config::model::{GuestPath, Machine, Mount, Spanned, Step, Workspace};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
 /// A step with the machine it runs in.
@@ -41,6 +41,8 @@ fn check_output(world: &World<'_>, site: &Site<'_>, output: &Spanned<GuestPath>)
     let (real, innermost) = locate(world, site, output)?;
     match innermost.map(|index| &site.machine.mounts[index]) {
         _ if site.machine.gaps.mounts => None,
+        // A folder may have been meant (0203).
+        Some(mount) if mount.volume().is_some_and(|name| !world.is_volume_known(&name.value)) => None,
         Some(mount) if mount.is_readonly() => Some(in_readonly(site, output, mount)),
         Some(mount) if !mount.is_writable_bind() => Some(kept_in_machine(site, output, mount)),
         Some(_) => None,
@@ -120,7 +122,8 @@ fn outside(site: &Site<'_>, output: &Spanned<GuestPath>, real: &GuestPath) -> Di
     let shown = output.value.as_str();
     let (step, machine) = (&site.step.id.value, &site.machine.name.value);
     let workspace = GuestPath::parse("/workspace");
-    let is_workspace = workspace.is_some_and(|workspace| real.is_at_or_below(&workspace));
+    let is_workspace = workspace.is_some_and(|workspace| real.is_at_or_below(&workspace))
+        && site.machine.workspace != Workspace::Absent;
     let (code, message, label) = if is_workspace {
         let message =
             format!("output `{shown}` of step `{step}` lies in the workspace of machine `{machine}`, not in a mount");

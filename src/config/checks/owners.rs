@@ -151,6 +151,7 @@ fn kept_in(mount: &Mount) -> &'static str {
     match &mount.kind {
         MountKind::Bind { .. } => "this is read-only",
         MountKind::Overlay { .. } => "what is written here stays in the machine",
+        MountKind::Volume { .. } => "this is a volume of the project",
         MountKind::Tmpfs { .. } => "this is the machine's memory",
     }
 }

@@ -32,6 +32,7 @@ pub(super) fn long_form(world: &World<'_>, mount: &Mount, extra: &str) -> String
     if let Some(source) = mount.source() {
         keys.push(format!("source: {}", quote(&world.show(&source.value))));
     }
+    keys.extend(mount.volume().map(|name| format!("source: {}", name.value)));
     keys.push(format!("target: {}", quote(mount.target.value.as_str())));
     if mount.is_readonly() && !extra.starts_with("readonly") {
         keys.push("readonly: true".to_owned());
@@ -63,6 +64,7 @@ fn other_keys(mount: &Mount) -> Vec<String> {
             owner.into_iter().chain(view(guest_owner)).chain(cache).collect()
         }
         MountKind::Overlay { guest_owner, .. } => view(guest_owner).into_iter().collect(),
+        MountKind::Volume { .. } => Vec::new(),
         MountKind::Tmpfs { size_mib } => size_mib.iter().map(|size| format!("size: {}MiB", size.value)).collect(),
     }
 }

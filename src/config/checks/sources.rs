@@ -69,9 +69,10 @@ fn check_rights(world: &World<'_>, mount: &Sourced<'_>) -> Option<Diagnostic> {
         return check_rights_of(world, mount, &owner.value);
     }
     let path = mount.source.value.as_path();
-    let (shown, who) = (world.show(path), world.invoker_words());
+    let words = || (world.show(path), world.invoker_words());
     let is_file = mount.mount.is_file();
     if !world.files.is_readable(path) {
+        let (shown, who) = words();
         let (label, right) = if is_file {
             ("no right to read this file", "r")
         } else {
@@ -87,6 +88,7 @@ fn check_rights(world: &World<'_>, mount: &Sourced<'_>) -> Option<Diagnostic> {
     if !mount.is_written() || world.files.is_writable(path) {
         return None;
     }
+    let (shown, who) = words();
     Some(refuse(
         mount,
         format!("source `{shown}` cannot be written by {who}, but the mount is writable"),

@@ -9,7 +9,7 @@ use super::mend::remove_repeat;
 use super::places::Places;
 use super::system::{self, Verdict};
 use super::world::World;
-use crate::config::model::{GuestPath, Machine, Mount, MountKind};
+use crate::config::model::{GuestPath, Machine, Mount, MountKind, Workspace};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
 /// Linux, PATH_MAX without the NUL.
@@ -25,7 +25,11 @@ pub(super) fn check_targets(world: &World<'_>, out: &mut Diagnostics) {
             check_length(mount, out);
             check_same_target(world, machine, places, index, &mut doubles, out);
             check_system_place(world, machine, places, index, out);
-            if places.target(index).as_str() == "/workspace" && places.at(places.target(index)) == Some(index) {
+            let has_workspace = machine.workspace != Workspace::Absent;
+            if has_workspace
+                && places.target(index).as_str() == "/workspace"
+                && places.at(places.target(index)) == Some(index)
+            {
                 out.push(workspace_note(machine, mount));
             }
         }
@@ -154,11 +158,15 @@ fn suggest_target(mount: &Mount, written: &GuestPath) -> String {
 }
 
 fn workspace_note(machine: &Machine, mount: &Mount) -> Diagnostic {
-    Diagnostic::new(
+    let diagnostic = Diagnostic::new(
         Code(114),
         Severity::Note,
         format!("this mount takes the place of `/workspace` in machine `{}`", machine.name.value),
     )
-    .label(mount.target.span, "the machine's own `/workspace` is not there")
-    .help("to have both, give the mount another target, such as `/code`")
+    .label(mount.target.span, "the machine's own `/workspace` is not there");
+    let diagnostic = match &machine.workspace {
+        Workspace::Size(size) => diagnostic.label(size.span, "so this size means nothing"),
+        Workspace::Default | Workspace::Absent => diagnostic,
+    };
+    diagnostic.help("to have both, give the mount another target, such as `/code`")
 }

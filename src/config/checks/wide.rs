@@ -1,6 +1,8 @@
 //! Sources that give more than was meant: the root, homes, credentials, what links lead out to (0110), and smolvm's
 //! own state and cache (0111).
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::world::{Sourced, World, real_path};
@@ -14,6 +16,8 @@ pub(super) struct Wide {
     homes: Vec<PathBuf>,
     own: Vec<PathBuf>,
     project: PathBuf,
+    /// What was found in the folders that were looked at.
+    credentials: RefCell<HashMap<PathBuf, Option<&'static str>>>,
 }
 
 impl Wide {
@@ -26,6 +30,7 @@ impl Wide {
             homes: homes.iter().map(|home| real(home)).filter(|home| home != Path::new("/")).collect(),
             own: world.files.own_folders().iter().map(|folder| real(folder)).collect(),
             project: real(&world.project.folder),
+            credentials: RefCell::default(),
         }
     }
 
@@ -33,27 +38,37 @@ impl Wide {
     /// not be there yet.
     pub(super) fn refuse(&self, world: &World<'_>, mount: &Sourced<'_>) -> Option<Diagnostic> {
         let real = mount.found.real.as_path();
-        let shown = world.show(&mount.source.value);
+        let shown = || world.show(&mount.source.value);
         if real == Path::new("/") {
-            return mount.is_written().then(|| whole_root(mount, &shown));
+            return mount.is_written().then(|| whole_root(mount, &shown()));
         }
         let own = self.own.iter().find(|own| real.starts_with(own) || own.starts_with(real));
-        own.filter(|_| !self.is_home(real)).map(|own| own_folder(mount, &shown, real, own))
+        own.filter(|_| !self.is_home(real)).map(|own| own_folder(mount, &shown(), real, own))
     }
 
     /// Checks a source that exists, or can be made, and is not refused.
     pub(super) fn check(&self, world: &World<'_>, mount: &Sourced<'_>, out: &mut Diagnostics) {
         let real = mount.found.real.as_path();
-        let shown = world.show(&mount.source.value);
+        let shown = || world.show(&mount.source.value);
         if real == Path::new("/") {
-            out.push(whole_root(mount, &shown));
+            out.push(whole_root(mount, &shown()));
         } else if self.is_home(real) {
-            out.push(home(mount, &shown));
-        } else if let Some(name) = find_credentials(world, real) {
-            out.push(credentials(mount, &shown, name));
+            out.push(home(mount, &shown()));
+        } else if let Some(name) = self.credentials_in(world, real) {
+            out.push(credentials(mount, &shown(), name));
         } else if self.leads_out(world, mount, real) {
-            out.push(led_out(mount, &shown, real));
+            out.push(led_out(mount, &shown(), real));
         }
+    }
+
+    /// As [`find_credentials`], asked once for a folder however often it is mounted.
+    fn credentials_in(&self, world: &World<'_>, real: &Path) -> Option<&'static str> {
+        if let Some(known) = self.credentials.borrow().get(real) {
+            return *known;
+        }
+        let found = find_credentials(world, real);
+        self.credentials.borrow_mut().insert(real.to_path_buf(), found);
+        found
     }
 
     fn is_home(&self, real: &Path) -> bool {

@@ -3,7 +3,7 @@
 //! Deliberately not here: any diagnostic. Rules read this and never look at the disk for the same thing twice.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::places::Places;
@@ -71,6 +71,7 @@ pub(super) struct World<'a> {
     image_links: RefCell<HashMap<PathBuf, Link>>,
     /// Machines by name; the first one of a name.
     machines: HashMap<&'a str, usize>,
+    volumes: HashSet<&'a str>,
     places: Vec<Places>,
 }
 
@@ -87,7 +88,8 @@ impl<'a> World<'a> {
             }
         }
         let (nearest, image_links, places) = (Nearest::new(), RefCell::default(), Vec::new());
-        let mut world = Self { project, files, texts, nearest, sources, image_links, machines, places };
+        let volumes = project.volumes.iter().map(|volume| volume.name.value.as_str()).collect();
+        let mut world = Self { project, files, texts, nearest, sources, image_links, machines, volumes, places };
         world.places = project.machines.iter().map(|machine| Places::new(machine, &world)).collect();
         world
     }
@@ -101,6 +103,11 @@ impl<'a> World<'a> {
     /// Number of the machine of this name.
     pub(super) fn machine_index(&self, name: &str) -> Option<usize> {
         self.machines.get(name).copied()
+    }
+
+    /// Whether a volume has this name, or may have it: `volumes` could not be read.
+    pub(super) fn is_volume_known(&self, name: &str) -> bool {
+        self.project.gaps.volumes || self.volumes.contains(name)
     }
 
     /// All machines with the places of their mounts, in file order.
@@ -125,7 +132,7 @@ impl<'a> World<'a> {
             Image::Host if is_hidden(path) => return Link::Absent,
             Image::Host => PathBuf::from(path),
             Image::Dir(root) => root.join(path.trim_start_matches('/')),
-            Image::Unsupported(_) => return assumed(),
+            _ => return assumed(),
         };
         if let Some(known) = self.image_links.borrow().get(&host_path) {
             return known.clone();

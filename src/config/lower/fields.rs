@@ -12,8 +12,10 @@ pub(super) struct Fields {
     fields: Vec<Field>,
     /// Keys that an unknown one was probably meant to be: their absence follows from it.
     meant: Vec<&'static str>,
-    /// Whether keys may be missing because a merge could not be read.
-    is_incomplete: bool,
+    /// Keys of which a value was left out: one more stands below an unknown key.
+    shadowed: Vec<&'static str>,
+    /// Whether keys may be missing because a merge or a file could not be read.
+    pub(super) is_incomplete: bool,
     /// Whether a key is unknown and nothing tells what it was meant to be.
     pub(super) has_riddle: bool,
     /// The map itself.
@@ -38,6 +40,16 @@ impl Fields {
         self.fields.iter().find(|field| field.key == key).map(|field| field.key_span)
     }
 
+    /// Whether an unknown key was probably meant to be this one.
+    pub(super) fn is_meant(&self, key: &str) -> bool {
+        self.meant.contains(&key)
+    }
+
+    /// Whether an unknown key was probably meant to be this one, and what it holds was not read.
+    pub(super) fn is_shadowed(&self, key: &str) -> bool {
+        self.shadowed.contains(&key)
+    }
+
     /// Whether a key is there, was probably meant by an unknown one, or may have been in what could not be merged.
     pub(super) fn has(&self, key: &str) -> bool {
         self.is_incomplete || self.get(key).is_some() || self.meant.contains(&key)
@@ -49,7 +61,14 @@ impl Reader<'_> {
     pub(super) fn fields(&mut self, value: Value, table: &KeyTable) -> Option<Fields> {
         let entries = self.entries(value, table.place)?;
         let is_incomplete = matches!(self.content(value), Content::Map(map) if map.is_incomplete);
-        let mut fields = Fields { fields: Vec::new(), meant: Vec::new(), is_incomplete, has_riddle: false, value };
+        let mut fields = Fields {
+            fields: Vec::new(),
+            meant: Vec::new(),
+            shadowed: Vec::new(),
+            is_incomplete,
+            has_riddle: false,
+            value,
+        };
         let mut unknown = Vec::new();
         for entry in &entries {
             let via = value.via.or(entry.via);
@@ -70,6 +89,9 @@ impl Reader<'_> {
 
     /// The entries of a map of names, `x-` keys left out.
     pub(super) fn entries(&mut self, value: Value, what: &str) -> Option<Vec<Entry>> {
+        for stray in self.tree.strays(value.id) {
+            self.not_a_map(self.stray_value(*stray), what, Some(stray.other));
+        }
         match self.content(value) {
             Content::Map(map) => {
                 for mistake in &map.mistakes {
@@ -77,14 +99,23 @@ impl Reader<'_> {
                 }
                 Some(map.entries.iter().filter(|entry| !entry.key.starts_with("x-")).cloned().collect())
             }
-            Content::Poison => None,
             _ => {
-                let help = self.map_help(value, what);
-                let diagnostic = self.wrong_type(value, what, "a map").help(help);
-                self.report(diagnostic);
+                self.not_a_map(value, what, None);
                 None
             }
         }
+    }
+
+    /// `other` is a map of another file that it was to be merged with.
+    fn not_a_map(&mut self, value: Value, what: &str, other: Option<Span>) {
+        if matches!(self.content(value), Content::Poison) {
+            return;
+        }
+        let mut diagnostic = self.wrong_type(value, what, "a map").help(self.map_help(value, what));
+        if let Some(other) = other.filter(|_| what != "the file") {
+            diagnostic = diagnostic.label(other, "this is a map, and both are merged");
+        }
+        self.report(diagnostic);
     }
 
     /// What to write where a map belongs.
@@ -109,20 +140,16 @@ impl Reader<'_> {
 
     fn unknown_key(&mut self, entry: &Entry, via: Option<Span>, table: &KeyTable, fields: &mut Fields) {
         let key = entry.key.as_str();
-        let mut diagnostic =
-            Diagnostic::new(Code(3), Severity::Error, format!("unknown key `{key}` in {}", table.place))
-                .label(entry.key_span, "not a key here");
-        if let Some(via) = via {
-            diagnostic = diagnostic.label(via, "used here");
-        }
         let Guess { ours, is_same_form, is_certain, help } = guess(key, table);
-        diagnostic = diagnostic.help(help);
+        let mut fix = None;
         if let Some(ours) = ours {
             let field = self.field(ours, entry, via);
+            let has_shape = self.has_shape_of(ours, field.value);
+            if !entry.earlier.is_empty() || fields.get(ours).is_some() {
+                fields.shadowed.push(ours);
+            }
             if is_same_form && fields.get(ours).is_none() {
-                let has_shape = self.has_shape_of(ours, field.value);
-                diagnostic =
-                    diagnostic.fix(is_certain && has_shape, vec![Edit { span: entry.key_span, text: ours.to_owned() }]);
+                fix = Some((is_certain && has_shape, ours));
                 // Read what was meant: mistakes inside it are told in the same run.
                 if has_shape {
                     fields.fields.push(field);
@@ -132,7 +159,19 @@ impl Reader<'_> {
         } else {
             fields.has_riddle = true;
         }
-        self.report(diagnostic);
+        for span in entry.earlier.iter().chain([&entry.key_span]).copied() {
+            let mut diagnostic =
+                Diagnostic::new(Code(3), Severity::Error, format!("unknown key `{key}` in {}", table.place))
+                    .label(span, "not a key here");
+            if let Some(via) = via.filter(|via| via.file == span.file) {
+                diagnostic = diagnostic.label(via, "used here");
+            }
+            diagnostic = diagnostic.help(help.as_str());
+            if let Some((is_safe, ours)) = fix {
+                diagnostic = diagnostic.fix(is_safe, vec![Edit { span, text: ours.to_owned() }]);
+            }
+            self.report(diagnostic);
+        }
     }
 
     /// Whether a value can be meant for a key; if not, nothing is told but that its key is unknown.

@@ -35,6 +35,7 @@ const OWN_KERNEL: &str = "take it out: each machine has a kernel of its own";
 const SECRETS: &str = "mount the folder that holds them, or pass them on with `env: { NAME: }`";
 const LIMITS: &str = "write `cpus:` and `memory:` of the machine";
 const ACTIONS: &str = "smolvm knows no actions: write what it runs with `run:`";
+const VOLUME_DISK: &str = "take it out: a volume is a disk of its own, and has a `size:`";
 const MINUTES: &str = "write the unit too: `timeout: 10m`";
 
 pub(super) const FILE: &[Foreign] = &[
@@ -195,6 +196,38 @@ pub(super) const MOUNT: &[Foreign] = &[
     other("options", "readonly", "take it out; what a mount can be told are keys of its own"),
 ];
 
+pub(super) const VOLUME: &[Foreign] = &[
+    same("capacity", "size"),
+    likely("size_mib", "size"),
+    other("driver", "size", VOLUME_DISK),
+    other("driver_opts", "size", VOLUME_DISK),
+    other("opts", "size", VOLUME_DISK),
+    other("external", "size", "take it out: volumes belong to the project, and go with `down --volumes`"),
+    other("name", "size", "the key below `volumes` is the name"),
+    other("labels", "size", "take it out, or keep it as `x-labels:`"),
+    other("path", "size", "mount the folder itself, as `./folder:/target`"),
+    other("source", "size", "mount the folder itself, as `./folder:/target`"),
+    other("target", "size", "say where it is mounted in `mounts:` of a machine, as `NAME:/target`"),
+];
+
+pub(super) const NETWORK: &[Foreign] = &[
+    likely("type", "mode"),
+    likely("driver", "mode"),
+    likely("kind", "mode"),
+    likely("policy", "mode"),
+    same("allowed", "allow"),
+    same("allowlist", "allow"),
+    same("allow_list", "allow"),
+    same("whitelist", "allow"),
+    likely("hosts", "allow"),
+    likely("domains", "allow"),
+    likely("egress", "allow"),
+    other("deny", "allow", "name what may be reached with `allow:`; nothing else is"),
+    other("ports", "mode", "write `ports:` in the machine, beside `network:`"),
+    other("links", "mode", "write `links:` in the machine, beside `network:`"),
+    other("dns", "mode", "take it out: with `mode: nat` names are looked up as on this host"),
+];
+
 pub(super) const STEP: &[Foreign] = &[
     same("script", "run"),
     same("cmd", "run"),
@@ -292,7 +325,9 @@ mod tests {
 
     #[test]
     fn words_are_in_lower_case_given_once_and_no_keys_themselves() {
-        for table in [&keys::FILE, &keys::MACHINE, &keys::MOUNT, &keys::STEP, &keys::FINALLY] {
+        for table in
+            [&keys::FILE, &keys::MACHINE, &keys::MOUNT, &keys::VOLUME, &keys::NETWORK, &keys::STEP, &keys::FINALLY]
+        {
             for (index, foreign) in table.foreign.iter().enumerate() {
                 let (word, place) = (foreign.word, table.place);
                 assert_eq!(word, word.to_lowercase(), "in {place}");

@@ -17,8 +17,8 @@ pub(super) struct KeyTable {
 
 pub(super) const FILE: KeyTable = KeyTable {
     place: "the file",
-    keys: &["name", "requires", "env", "machines", "steps", "finally"],
-    later: &["include", "env_file", "volumes"],
+    keys: &["name", "requires", "include", "env", "machines", "steps", "finally"],
+    later: &["env_file", "volumes"],
     foreign: foreign::FILE,
 };
 
@@ -61,6 +61,13 @@ pub(super) const MOUNT: KeyTable = KeyTable {
     later: &[],
     foreign: foreign::MOUNT,
 };
+
+pub(super) const VOLUME: KeyTable =
+    KeyTable { place: "a volume", keys: &["size"], later: &[], foreign: foreign::VOLUME };
+
+/// `network` as a map.
+pub(super) const NETWORK: KeyTable =
+    KeyTable { place: "`network`", keys: &["mode", "allow"], later: &[], foreign: foreign::NETWORK };
 
 pub(super) const STEP: KeyTable = KeyTable {
     place: "a step",
@@ -111,3 +118,6 @@ pub(super) fn places_of(key: &str) -> Vec<&'static str> {
         .map(|table| table.place)
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::super::model::{Image, KernelSource, Machine, MachineGaps, Spanned};
+use super::super::model::{Image, KernelSource, Machine, MachineGaps, Network, Spanned, Workspace};
 use super::super::scalars::is_hostname;
-use super::super::tree::Content;
 use super::fields::Fields;
 use super::keys::MACHINE;
-use super::mount::VolumeNames;
 use super::reader::{Reader, TextForm, Value, shown};
 
 const DEFAULT_MEMORY_MIB: u64 = 1024;
@@ -25,7 +23,7 @@ pub(super) struct LoweredMachine {
 
 impl Reader<'_> {
     /// Lowers a machine; what cannot be read has its default.
-    pub(super) fn machine(&mut self, name: Spanned<String>, value: Value, volumes: &VolumeNames) -> LoweredMachine {
+    pub(super) fn machine(&mut self, name: Spanned<String>, value: Value) -> LoweredMachine {
         let mut machine = Machine {
             image: Spanned { value: Image::Host, span: name.span },
             kernel: Spanned { value: KernelSource::Auto, span: name.span },
@@ -37,6 +35,8 @@ impl Reader<'_> {
             user: None,
             hostname: None,
             mounts: Vec::new(),
+            workspace: Workspace::default(),
+            network: Network::default(),
             gaps: MachineGaps::default(),
             name,
         };
@@ -52,8 +52,9 @@ impl Reader<'_> {
         machine.working_dir = fields.get("working_dir").and_then(|value| self.guest_path(value, "`working_dir`"));
         machine.user = fields.get("user").and_then(|value| self.user(value));
         machine.hostname = self.hostname(&fields);
-        self.network(&fields);
-        self.mounts(&fields, volumes, &mut machine);
+        machine.network = self.network(&fields);
+        machine.workspace = self.workspace(&fields);
+        self.mounts(&fields, &mut machine);
         machine.gaps.purpose = ["command", "matrix", "depends_on"].iter().any(|key| fields.has(key));
         let shell = self.shell(&fields);
         LoweredMachine { machine, shell }
@@ -73,45 +74,6 @@ impl Reader<'_> {
         }
     }
 
-    fn image(&mut self, value: Value) -> Spanned<Image> {
-        let unreadable = Spanned { value: Image::Unsupported(String::new()), span: value.span };
-        let Some(text) = self.text(value, "`image`", TextForm::Strict) else { return unreadable };
-        if text.value == "host" {
-            return Spanned { value: Image::Host, span: value.span };
-        }
-        if let Some(path) = text.value.strip_prefix("dir:") {
-            let path = self.host_path(value, "the folder of `image`", path);
-            return path.map_or(unreadable, |path| Spanned { value: Image::Dir(path.value), span: path.span });
-        }
-        if text.value.is_empty() {
-            let diagnostic = self.error(5, value, "`image` is empty", "no image is named");
-            self.report(diagnostic.help("write `host`, or `dir:PATH`"));
-            return unreadable;
-        }
-        let what = if text.value.starts_with("oci:") || text.value.starts_with("docker-archive:") {
-            "images from files"
-        } else {
-            "images from registries"
-        };
-        let help = "write `image: host` for the root file system of this computer, or `dir:PATH` for an unpacked one";
-        self.not_run_yet(value.span, value.via, what, Some(help));
-        Spanned { value: Image::Unsupported(text.value), span: value.span }
-    }
-
-    fn kernel(&mut self, value: Value) -> Option<Spanned<KernelSource>> {
-        let text = self.text(value, "`kernel`", TextForm::Strict)?;
-        if text.value == "auto" {
-            return Some(Spanned { value: KernelSource::Auto, span: value.span });
-        }
-        if text.value.is_empty() || text.value.starts_with(['.', '/', '~']) {
-            let path = self.host_path(value, "`kernel`", &text.value)?;
-            return Some(Spanned { value: KernelSource::Path(path.value), span: path.span });
-        }
-        let help = format!("for a file, write `./{}`", text.value);
-        self.not_run_yet(value.span, value.via, "kernels from registries", Some(&help));
-        None
-    }
-
     fn modules(&mut self, value: Value) -> Option<Spanned<PathBuf>> {
         let text = self.text(value, "`modules`", TextForm::Strict)?;
         self.host_path(value, "`modules`", &text.value)
@@ -128,21 +90,7 @@ impl Reader<'_> {
         None
     }
 
-    fn network(&mut self, fields: &Fields) {
-        let Some(value) = fields.get("network") else { return };
-        let is_map = matches!(self.content(value), Content::Map(_));
-        let is_later = is_map || self.word(value, "`network`", &["none", "nat"]) == Some("nat");
-        if is_later {
-            self.not_run_yet(
-                value.span,
-                value.via,
-                "machines with a network",
-                Some("write `network: none`, or leave it out"),
-            );
-        }
-    }
-
-    fn mounts(&mut self, fields: &Fields, volumes: &VolumeNames, machine: &mut Machine) {
+    fn mounts(&mut self, fields: &Fields, machine: &mut Machine) {
         let Some(value) = fields.get("mounts") else {
             machine.gaps.mounts = fields.has("mounts");
             return;
@@ -152,7 +100,7 @@ impl Reader<'_> {
             return;
         };
         for item in items {
-            match self.mount(item, volumes) {
+            match self.mount(item) {
                 Some(mount) => machine.mounts.push(mount),
                 None => machine.gaps.mounts = true,
             }

@@ -1,24 +1,14 @@
-//! `mounts`: the short form, and what is neither form; rules 0116 and 0203. The long form is in `mount_long`.
+//! `mounts`: the short form, and what is neither form; rule 0116. The long form is in `mount_long`.
 
 use super::super::model::{Cache, Mount, MountKind, Owner, Spanned};
-use super::super::suggest::nearest;
 use super::super::tree::{Content, Entry};
 use super::reader::{Reader, TextForm, Value};
-use crate::diag::Edit;
 
 const SHORT_FORM: &str = "write `SOURCE:TARGET`, `SOURCE:TARGET:ro`, or the long form with `source:` and `target:`";
 
-/// What short mounts may name as volumes.
-#[derive(Debug)]
-pub(super) struct VolumeNames {
-    pub(super) names: Vec<String>,
-    /// Whether `volumes` could not be read, or may hold more.
-    pub(super) is_open: bool,
-}
-
 impl Reader<'_> {
     /// One entry; `None` where it could not be read, or is not run yet.
-    pub(super) fn mount(&mut self, value: Value, volumes: &VolumeNames) -> Option<Mount> {
+    pub(super) fn mount(&mut self, value: Value) -> Option<Mount> {
         match self.content(value) {
             Content::Map(map) => match map.entries.as_slice() {
                 [only] if only.key.starts_with(['.', '/', '~']) => {
@@ -28,7 +18,7 @@ impl Reader<'_> {
                 _ => self.long_mount(value),
             },
             Content::Poison | Content::Alias(_) => None,
-            Content::Scalar(_) if !self.is_null(value) => self.short_mount(value, volumes),
+            Content::Scalar(_) if !self.is_null(value) => self.short_mount(value),
             Content::Scalar(_) | Content::List(_) => {
                 let diagnostic = self.wrong_type(value, "an entry of `mounts`", "text or a map");
                 self.report(diagnostic.help(SHORT_FORM));
@@ -54,7 +44,7 @@ impl Reader<'_> {
         });
     }
 
-    fn short_mount(&mut self, value: Value, volumes: &VolumeNames) -> Option<Mount> {
+    fn short_mount(&mut self, value: Value) -> Option<Mount> {
         let text = self.text(value, "an entry of `mounts`", TextForm::Strict)?.value;
         if text.is_empty() {
             let diagnostic = self.error(116, value, "an empty mount cannot be read", "this is empty");
@@ -87,12 +77,14 @@ impl Reader<'_> {
                 None
             }
         };
-        let source = if parts[0].1.starts_with(['.', '/', '~']) {
-            self.host_path(parts[0].0, "the source of the mount", parts[0].1)
-        } else {
-            self.volume(parts[0].0, &text, parts[0].1, volumes);
-            None
-        };
+        let (place, source) = parts[0];
+        if !source.starts_with(['.', '/', '~']) {
+            let target = self.mount_target(parts[1].0, parts[1].1, None);
+            let name = Spanned { value: source.to_owned(), span: place.span };
+            let kind = MountKind::Volume { name, readonly: readonly? };
+            return Some(Mount { kind, target: target?, create: false, span: value.span });
+        }
+        let source = self.host_path(place, "the source of the mount", source);
         let file = source.as_ref().map(|source| source.value.as_path()).filter(|path| self.is_file(path));
         let target = self.mount_target(parts[1].0, parts[1].1, file);
         let kind = MountKind::Bind {
@@ -128,29 +120,6 @@ impl Reader<'_> {
             _ => "a mode is `ro` or `rw`".to_owned(),
         };
         self.report(diagnostic.help(help));
-    }
-
-    fn volume(&mut self, value: Value, text: &str, name: &str, volumes: &VolumeNames) {
-        if volumes.is_open || volumes.names.iter().any(|known| known == name) {
-            self.not_run_yet(
-                value.span,
-                value.via,
-                "mounts of volumes",
-                Some("a host folder begins with `.`, `/` or `~`"),
-            );
-            return;
-        }
-        let diagnostic =
-            self.error(203, value, format!("unknown volume `{name}`"), "a source without `./` names a volume");
-        let mut help = format!("for a host folder, write `./{text}`");
-        if let Some(near) = nearest(name, volumes.names.iter().map(String::as_str)) {
-            help = format!("did you mean the volume `{near}`? {help}");
-        }
-        let diagnostic = diagnostic.help(help);
-        let edit = Edit { span: value.span, text: format!("./{name}") };
-        // Only where the label is the name alone does the edit leave the rest as it is.
-        let is_name_alone = value.span.end - value.span.start == name.len();
-        self.report(if is_name_alone { diagnostic.fix(false, vec![edit]) } else { diagnostic });
     }
 }
 

@@ -23,12 +23,13 @@ impl Reader<'_> {
         };
         if let Some(word) = word {
             self.check_keys_of_type(&fields, word);
-            if let Some(value) = fields.get("type").filter(|_| word == "volume") {
-                let help = "leave this mount out; mounts of host folders run";
-                self.not_run_yet(value.span, value.via, &format!("mounts of type `{word}`"), Some(help));
-            }
-            if word != "tmpfs" {
-                self.missing(&fields, "source", "the mount", value.span, "write `source: ./folder`");
+            match word {
+                "tmpfs" => {}
+                "volume" => {
+                    let help = "write `source:` with the name of a volume";
+                    self.missing(&fields, "source", "the mount", value.span, help);
+                }
+                _ => self.missing(&fields, "source", "the mount", value.span, "write `source: ./folder`"),
             }
         }
         self.missing(&fields, "target", "the mount", value.span, "write `target: /folder`");
@@ -75,8 +76,29 @@ impl Reader<'_> {
                 }
                 Some(MountKind::Tmpfs { size_mib })
             }
+            "volume" => {
+                let name = fields.get("source").and_then(|source| self.volume_name(source));
+                Some(MountKind::Volume { name: name?, readonly })
+            }
             _ => None,
         }
+    }
+
+    /// The name of a volume; that there is one of this name is a rule (0203).
+    fn volume_name(&mut self, value: Value) -> Option<Spanned<String>> {
+        let text = self.text(value, "`source`", TextForm::Strict)?;
+        if !text.value.is_empty() && !text.value.starts_with(['.', '/', '~']) {
+            return Some(text);
+        }
+        let diagnostic =
+            self.error(5, value, format!("{} cannot be the name of a volume", shown(&text.value)), "not a name");
+        let help = if text.value.is_empty() {
+            "name a volume that is declared below `volumes` of the file"
+        } else {
+            "name a volume; for a folder of the host, take `type: volume` out"
+        };
+        self.report(diagnostic.help(help));
+        None
     }
 
     /// Sizes are rounded up to MiB; one that is far below was not meant so.

@@ -1,56 +1,61 @@
 //! The whole file.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::super::model::{Project, ProjectGaps, Spanned, Step};
 use super::super::scalars::{is_name, to_name, to_similar_name};
-use super::super::tree::Content;
+use super::super::tree::{Content, NodeId};
 use super::fields::Fields;
 use super::keys::FILE;
 use super::machine::LoweredMachine;
-use super::mount::VolumeNames;
 use super::reader::{Reader, TextForm, Value, quoted, shown};
 use super::step::{NAME_FORM, StepPlace};
 use crate::diag::{FileId, Span};
 
-/// Lowers the root of a file; `None` where it is no map.
-pub(in crate::config) fn lower(reader: &mut Reader<'_>, root: Value, name: Option<String>) -> Option<Project> {
+/// Lowers the root of all files together; `None` where it is no map.
+pub(in crate::config) fn lower(
+    reader: &mut Reader<'_>,
+    root: Value,
+    name: Option<String>,
+    folder: &Path,
+) -> Option<Project> {
     let fields = reader.fields(root, &FILE)?;
     let mut gaps = ProjectGaps::default();
-    if let Some(value) = fields.get("requires") {
-        reader.check_requires(value);
-    }
     let own_name = reader.project_name(&fields);
     let env = reader.environment(&fields);
-    let volumes = reader.volume_names(&fields);
-    // Included files may bring machines and steps, and an unknown key may have been meant to.
-    gaps.machines = fields.has("include");
-    gaps.steps = fields.has("include") || (fields.has_riddle && fields.get("steps").is_none());
-    let machines = reader.machines(&fields, &volumes, &mut gaps);
+    let volumes = reader.volumes(&fields);
+    // Files that were not read may bring machines and steps, and an unknown key may have been meant to.
+    let is_partial = fields.is_incomplete || fields.is_meant("include");
+    gaps.machines = is_partial || fields.is_shadowed("machines");
+    gaps.steps = is_partial || fields.is_shadowed("steps") || (fields.has_riddle && fields.get("steps").is_none());
+    gaps.volumes = is_partial || fields.is_shadowed("volumes") || volumes.is_none();
+    let machines = reader.machines(&fields, &mut gaps);
     let steps = reader.steps(&fields, false, &machines, &mut gaps);
     let finally = reader.steps(&fields, true, &machines, &mut gaps);
     Some(Project {
-        name: name.or(own_name).unwrap_or_else(|| default_name(reader)),
-        folder: reader.folder.clone(),
+        name: name.or(own_name).unwrap_or_else(|| default_name(folder)),
+        folder: folder.to_path_buf(),
+        origins: reader.origins.clone(),
         env,
         machines: machines.into_iter().map(|lowered| lowered.machine).collect(),
         steps,
         finally,
+        volumes: volumes.unwrap_or_default(),
         owners: BTreeMap::new(),
         gaps,
     })
 }
 
-fn default_name(reader: &Reader<'_>) -> String {
-    let folder = reader.folder.file_name().map(|name| name.to_string_lossy().into_owned());
+fn default_name(folder: &Path) -> String {
+    let folder = folder.file_name().map(|name| name.to_string_lossy().into_owned());
     folder.and_then(|name| to_name(&name)).unwrap_or_else(|| "project".to_owned())
 }
 
 impl Reader<'_> {
-    /// The root as a value: an empty file has the place of its first byte.
-    pub(in crate::config) fn root(&self, file: FileId) -> Option<Value> {
-        let start = Span { file, start: 0, end: 0 };
-        self.tree.root.map(|root| self.value(root, start, None))
+    /// The root of a file as a value: an empty one has the place of its first byte.
+    pub(in crate::config) fn root(&self, root: NodeId, file: FileId) -> Value {
+        self.value(root, Span { file, start: 0, end: 0 }, None)
     }
 
     fn project_name(&mut self, fields: &Fields) -> Option<String> {
@@ -68,17 +73,7 @@ impl Reader<'_> {
         Some(text.value)
     }
 
-    fn volume_names(&mut self, fields: &Fields) -> VolumeNames {
-        let mut volumes = VolumeNames { names: Vec::new(), is_open: fields.has("include") };
-        let Some(value) = fields.get("volumes") else { return volumes };
-        match self.entries(value, "`volumes`") {
-            Some(entries) => volumes.names = entries.into_iter().map(|entry| entry.key).collect(),
-            None => volumes.is_open = true,
-        }
-        volumes
-    }
-
-    fn machines(&mut self, fields: &Fields, volumes: &VolumeNames, gaps: &mut ProjectGaps) -> Vec<LoweredMachine> {
+    fn machines(&mut self, fields: &Fields, gaps: &mut ProjectGaps) -> Vec<LoweredMachine> {
         let Some(value) = fields.get("machines") else {
             if !gaps.machines {
                 let help = "declare one: `machines: { build: { image: host } }`";
@@ -105,12 +100,12 @@ impl Reader<'_> {
             self.check_name(key, &entry.key, "a machine");
             let name = Spanned { value: entry.key, span: entry.key_span };
             let value = self.value(entry.value, entry.key_span, via);
-            machines.push(self.machine(name, value, volumes));
+            machines.push(self.machine(name, value));
         }
         machines
     }
 
-    fn check_name(&mut self, key: Value, name: &str, what: &str) {
+    pub(super) fn check_name(&mut self, key: Value, name: &str, what: &str) {
         if is_name(name) {
             return;
         }

@@ -3,13 +3,12 @@
 //! Every function returns what could be read; `None` means that the mistake was told. Nothing here knows keys.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use super::super::files::Files;
 use super::super::interpolate::{Variables, interpolate};
 use super::super::load::Mode;
-use super::super::model::Spanned;
-use super::super::tree::{Content, NodeId, Scalar, ScalarForm, Style, Tree};
+use super::super::model::{Origins, Spanned};
+use super::super::tree::{Content, NodeId, Scalar, ScalarForm, Stray, Style, Tree};
 use crate::diag::{Code, Diagnostic, Diagnostics, Edit, Severity, Span};
 
 /// What lowering works with.
@@ -18,8 +17,8 @@ pub(in crate::config) struct Reader<'a> {
     pub(in crate::config) variables: &'a dyn Variables,
     pub(in crate::config) files: &'a dyn Files,
     pub(in crate::config) mode: Mode,
-    /// Folder of the file that is read: its relative host paths start here.
-    pub(in crate::config) folder: PathBuf,
+    /// The files: relative host paths start at the folder of the file that says them.
+    pub(in crate::config) origins: &'a Origins,
     pub(in crate::config) out: &'a mut Diagnostics,
     /// Places of values of a wrong type, and what was told of them: numbers are read on as text, and scalars as lists,
     /// so that what refers to them is understood, but nothing more is said of them.
@@ -50,6 +49,13 @@ pub(super) enum TextForm {
 /// A text and where it came from.
 pub(super) type Text = Spanned<String>;
 
+impl Value {
+    /// Where it is written.
+    pub(in crate::config) fn span(self) -> Span {
+        self.span
+    }
+}
+
 impl<'a> Reader<'a> {
     pub(super) fn value(&self, id: NodeId, holder: Span, via: Option<Span>) -> Value {
         let (resolved, alias) = self.tree.resolve(id);
@@ -63,11 +69,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn is_null(&self, value: Value) -> bool {
-        matches!(self.content(value), Content::Scalar(scalar) if scalar.form() == ScalarForm::Null)
+        self.tree.is_null(value.id)
     }
 
     /// Starts a diagnostic about a value; [`Reader::report`] ends it.
-    pub(super) fn error(
+    pub(in crate::config) fn error(
         &self,
         code: u16,
         value: Value,
@@ -108,7 +114,7 @@ impl<'a> Reader<'a> {
     }
 
     /// As [`Reader::replace`], for a value or a part of one that says `text` and nothing else.
-    pub(super) fn replace_part(
+    pub(in crate::config) fn replace_part(
         &self,
         diagnostic: Diagnostic,
         is_safe: bool,
@@ -161,14 +167,41 @@ impl<'a> Reader<'a> {
 
     /// The items of a list. A scalar in its place is told, with a safe fix, and read as its only item.
     pub(super) fn list(&mut self, value: Value, what: &str) -> Option<Vec<Value>> {
+        for stray in self.tree.strays(value.id) {
+            self.not_a_list(self.stray_value(*stray), what, Some(stray.other));
+        }
         match self.content(value) {
             Content::List(items) => {
                 let items = items.iter().map(|item| self.value(*item, self.item_holder(*item, value), value.via));
                 Some(items.collect())
             }
             Content::Poison => None,
-            Content::Scalar(scalar) if scalar.form() != ScalarForm::Null => {
-                let mut diagnostic = self.wrong_type(value, what, "a list");
+            Content::Scalar(_) if !self.is_null(value) => {
+                self.not_a_list(value, what, None);
+                Some(vec![value])
+            }
+            _ => {
+                self.not_a_list(value, what, None);
+                None
+            }
+        }
+    }
+
+    /// A value that could not be merged with those of other files.
+    pub(super) fn stray_value(&self, stray: Stray) -> Value {
+        self.value(stray.node, stray.holder, stray.via)
+    }
+
+    /// `other` is a list of another file that it was to be merged with.
+    fn not_a_list(&mut self, value: Value, what: &str, other: Option<Span>) {
+        let with_other = |diagnostic: Diagnostic| match other {
+            Some(other) => diagnostic.label(other, "this is a list, and both are merged"),
+            None => diagnostic,
+        };
+        match self.content(value) {
+            Content::Poison => {}
+            Content::Scalar(scalar) if !self.is_null(value) => {
+                let mut diagnostic = with_other(self.wrong_type(value, what, "a list"));
                 if let Some(text) = self.written(value).filter(|text| !text.contains('\n')) {
                     let text = if scalar.is_plain() && text.contains(['[', ']', '{', '}', ',']) {
                         quoted(&scalar.text)
@@ -180,17 +213,15 @@ impl<'a> Reader<'a> {
                     diagnostic = self.replace(diagnostic, true, value, list);
                 }
                 self.report_type(value, diagnostic);
-                Some(vec![value])
             }
-            other => {
-                let help = if matches!(other, Content::Map(_)) {
+            content => {
+                let help = if matches!(content, Content::Map(_)) {
                     "begin each entry with `-`"
                 } else {
                     "write `[]` for none, or take it out"
                 };
-                let diagnostic = self.wrong_type(value, what, "a list").help(help);
+                let diagnostic = with_other(self.wrong_type(value, what, "a list").help(help));
                 self.report(diagnostic);
-                None
             }
         }
     }

@@ -5,7 +5,14 @@ use semver::{BuildMetadata, Prerelease, Version, VersionReq};
 use super::reader::{Reader, TextForm, Value, shown};
 
 impl Reader<'_> {
-    pub(super) fn check_requires(&mut self, value: Value) {
+    /// Checks what the root of one file says: each file may require something.
+    pub(in crate::config) fn check_requires_of(&mut self, root: Value) {
+        if let Some(value) = self.value_of(root, "requires") {
+            self.check_requires(value);
+        }
+    }
+
+    fn check_requires(&mut self, value: Value) {
         let Some(text) = self.text(value, "`requires`", TextForm::Loose) else { return };
         let Ok(range) = VersionReq::parse(&text.value) else {
             let diagnostic =

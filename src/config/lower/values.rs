@@ -109,7 +109,7 @@ impl Reader<'_> {
             return None;
         }
         let Some(rest) = text.strip_prefix('~') else {
-            return Some(Spanned { value: join(&self.folder, text), span });
+            return Some(Spanned { value: join(self.origins.folder(span.file), text), span });
         };
         if !rest.is_empty() && !rest.starts_with('/') {
             let diagnostic =

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::image::{Image, KernelSource};
 use super::mount::Mount;
+use super::network::Network;
 use super::path::GuestPath;
 use super::project::Spanned;
+use super::volume::Workspace;
 
 /// What of a machine could not be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,26 +46,10 @@ pub struct Machine {
     pub hostname: Option<String>,
     /// Mounts in file order.
     pub mounts: Vec<Mount>,
+    /// The disk behind `/workspace`.
+    pub workspace: Workspace,
+    /// What it reaches, and from where it is reached.
+    pub network: Network,
     /// What could not be read.
     pub gaps: MachineGaps,
-}
-
-/// Where a machine's read-only root comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Image {
-    /// The root file system of this computer, without what is private.
-    Host,
-    /// An unpacked root file system, absolute.
-    Dir(PathBuf),
-    /// A reference that this smolvm checks but does not run yet (0011 was said).
-    Unsupported(String),
-}
-
-/// Where a machine's kernel comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KernelSource {
-    /// The order of `docs/architecture.md`.
-    Auto,
-    /// A bzImage or vmlinux, absolute.
-    Path(PathBuf),
 }

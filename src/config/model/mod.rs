@@ -3,14 +3,23 @@
 //! Input is what `lower` accepted; every place a later rule may point at keeps its span. Deliberately not
 //! here: the YAML tree (it may be wrong), defaults that need the host (`plan`), any input or output.
 
+mod image;
 mod machine;
 mod mount;
+mod network;
+mod origins;
 mod path;
 mod project;
 mod step;
+mod volume;
 
-pub use machine::{Image, KernelSource, Machine, MachineGaps};
+pub use super::reference::Reference;
+pub use image::{Image, KernelSource};
+pub use machine::{Machine, MachineGaps};
 pub use mount::{Cache, Mount, MountKind, Owner};
+pub use network::{Access, Destination, Link, Network, NetworkMode, Port};
+pub use origins::Origins;
 pub use path::GuestPath;
 pub use project::{Project, ProjectGaps, Spanned};
 pub use step::{Chown, Command, Needs, Step, StepGaps};
+pub use volume::{Volume, Workspace};

@@ -25,7 +25,15 @@ impl Mount {
     pub fn source(&self) -> Option<&Spanned<PathBuf>> {
         match &self.kind {
             MountKind::Bind { source, .. } | MountKind::Overlay { source, .. } => Some(source),
-            MountKind::Tmpfs { .. } => None,
+            MountKind::Volume { .. } | MountKind::Tmpfs { .. } => None,
+        }
+    }
+
+    /// The name of the volume, where it shows one.
+    pub fn volume(&self) -> Option<&Spanned<String>> {
+        match &self.kind {
+            MountKind::Volume { name, .. } => Some(name),
+            _ => None,
         }
     }
 
@@ -36,7 +44,7 @@ impl Mount {
 
     /// Whether the guest may not write here.
     pub fn is_readonly(&self) -> bool {
-        matches!(self.kind, MountKind::Bind { readonly: true, .. })
+        matches!(self.kind, MountKind::Bind { readonly: true, .. } | MountKind::Volume { readonly: true, .. })
     }
 
     /// Whether a file of the host is mounted, rather than a folder.
@@ -49,12 +57,13 @@ impl Mount {
         match self.kind {
             MountKind::Bind { .. } => "bind",
             MountKind::Overlay { .. } => "overlay",
+            MountKind::Volume { .. } => "volume",
             MountKind::Tmpfs { .. } => "tmpfs",
         }
     }
 }
 
-/// What a mount shows. (`type: volume` is not run yet and never becomes one.)
+/// What a mount shows.
 #[derive(Debug, Clone)]
 pub enum MountKind {
     /// A folder or a file of the host.
@@ -78,6 +87,13 @@ pub enum MountKind {
         source: Spanned<PathBuf>,
         /// The guest's user as whose the files appear; by default the machine's.
         guest_owner: Option<Spanned<String>>,
+    },
+    /// A named, persistent folder of the project; not run yet (0011 was said), so no plan has one.
+    Volume {
+        /// Key below `volumes`.
+        name: Spanned<String>,
+        /// Whether the guest may not write.
+        readonly: bool,
     },
     /// A folder in the guest's memory.
     Tmpfs {

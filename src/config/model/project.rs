@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use super::super::accounts::HostIds;
 use super::machine::Machine;
+use super::origins::Origins;
 use super::step::Step;
+use super::volume::Volume;
 use crate::diag::Span;
 
 /// A value and the place in the file that says it.
@@ -25,6 +27,8 @@ pub struct ProjectGaps {
     /// Steps or their ids are missing from [`Project::steps`]: say nothing about unknown steps (0202) or about
     /// machines that no step uses (0207).
     pub steps: bool,
+    /// Volumes are missing from [`Project::volumes`]: say nothing about unknown ones (0203).
+    pub volumes: bool,
 }
 
 /// One `smolvm.yaml`, checked.
@@ -32,8 +36,10 @@ pub struct ProjectGaps {
 pub struct Project {
     /// Name of the project: `name`, or the folder's name made fit.
     pub name: String,
-    /// Absolute folder of the first file; relative host paths of that file start here.
+    /// Absolute folder of the first file.
     pub folder: PathBuf,
+    /// The files: where relative paths of each start, and which of two places is the later one.
+    pub origins: Origins,
     /// Environment of every step of every machine (`env` of the file).
     pub env: BTreeMap<String, String>,
     /// Machines in file order.
@@ -42,6 +48,8 @@ pub struct Project {
     pub steps: Vec<Step>,
     /// Entries of `finally` in file order; they have no `needs`.
     pub finally: Vec<Step>,
+    /// Named volumes in file order.
+    pub volumes: Vec<Volume>,
     /// Ids of the owners that mounts and steps name, by what is written; one that is missing is not known (0603 was said).
     pub owners: BTreeMap<String, HostIds>,
     /// What could not be read.

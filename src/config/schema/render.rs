@@ -11,6 +11,8 @@ use super::file::File;
 pub fn render() -> String {
     let mut settings = SchemaSettings::draft2020_12();
     settings.transforms.push(Box::new(RecursiveTransform(KeysAreNotNull)));
+    settings.transforms.push(Box::new(RecursiveTransform(ChoicesSayTheMistake)));
+    settings.transforms.push(Box::new(RecursiveTransform(TypesInTheWordsOfYaml)));
     let schema = settings.into_generator().into_root_schema_for::<File>();
     let mut text = serde_json::to_string_pretty(&schema).expect("a schema is plain data");
     text.push('\n');
@@ -41,4 +43,41 @@ impl Transform for KeysAreNotNull {
             }
         }
     }
+}
+
+/// What is said of a value that fits none of several forms is said of each: an editor takes its words from the form
+/// that fits best.
+#[derive(Debug, Clone)]
+struct ChoicesSayTheMistake;
+
+impl Transform for ChoicesSayTheMistake {
+    fn transform(&mut self, schema: &mut Schema) {
+        let Some(words) = schema.get("errorMessage").cloned() else { return };
+        let Some(Value::Array(choices)) = schema.get_mut("anyOf") else { return };
+        schema_objects(choices).for_each(|choice| drop(choice.insert("errorMessage".to_owned(), words.clone())));
+        schema.remove("errorMessage");
+    }
+}
+
+/// YAML's users write lists, maps and text, not arrays, objects and strings.
+#[derive(Debug, Clone)]
+struct TypesInTheWordsOfYaml;
+
+impl Transform for TypesInTheWordsOfYaml {
+    fn transform(&mut self, schema: &mut Schema) {
+        let words = match schema.get("type").and_then(Value::as_str) {
+            Some("array") => "Expected a list.",
+            // Of a map with keys of its own the editor says which key is wrong or missing.
+            Some("object") if schema.get("properties").is_none() => "Expected a map.",
+            Some("string") => "Expected text.",
+            _ => return,
+        };
+        if schema.get("errorMessage").is_none() && schema.get("const").is_none() {
+            schema.insert("errorMessage".to_owned(), words.into());
+        }
+    }
+}
+
+fn schema_objects(choices: &mut [Value]) -> impl Iterator<Item = &mut serde_json::Map<String, Value>> {
+    choices.iter_mut().filter_map(Value::as_object_mut)
 }

@@ -30,7 +30,7 @@ fn offered(text: &str) -> Vec<(String, String)> {
     items
         .map(|item| {
             let edit = &item["textEdit"];
-            let column = |end: &str| edit["range"][end]["character"].as_u64().unwrap() as usize;
+            let column = |end: &str| usize::try_from(edit["range"][end]["character"].as_u64().unwrap()).unwrap();
             let new = edit["newText"].as_str().unwrap();
             let line = format!("{}{new}{}", &written[..column("start")], &written[column("end")..]);
             (item["label"].as_str().unwrap().to_owned(), line.trim().to_owned())

@@ -10,12 +10,7 @@ const TWICE: &str =
 
 #[test]
 fn a_session_begins_and_ends_as_the_protocol_says() {
-    let template = crate::config::LoadRequest {
-        files: Vec::new(),
-        current_folder: "/".into(),
-        mode: crate::config::Mode::Check,
-        name: None,
-    };
+    let template = crate::config::LoadRequest::default();
     let mut session =
         Session { server: Server::new(template), files: MemoryFiles::new(), next: 0, remarks: Default::default() };
     assert_eq!(session.request("textDocument/hover", json!({}))["error"]["code"], -32002);

@@ -1,0 +1,227 @@
+//! Forms of ports, addresses and host names: text in, value or help out; no places, no files.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use super::model::{Destination, Port};
+use super::scalars::FormError;
+
+const PORT_FORM: &str = "a port is `[HOST_IP:]HOST:GUEST`";
+
+/// The parts of an entry of `ports`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PortForm {
+    /// Address of the host, where one is written.
+    pub(super) address: Option<IpAddr>,
+    pub(super) host: u16,
+    pub(super) guest: u16,
+}
+
+/// Reads `[HOST_IP:]HOST:GUEST`.
+pub(super) fn parse_port(text: &str) -> Result<PortForm, FormError> {
+    if let Some((before, protocol)) = text.rsplit_once('/') {
+        return Err(with_protocol(before, protocol));
+    }
+    let (address, ports) = split_address(text)?;
+    let parts: Vec<&str> = ports.split(':').collect();
+    if parts.iter().any(|part| part.contains('-')) {
+        return Err(range(text, &parts));
+    }
+    let [host, guest] = parts.as_slice() else { return Err(alone(text)) };
+    let host = if address.is_some() && host.is_empty() { return Err(any_free(text)) } else { port_number(host, 0)? };
+    Ok(PortForm { address, host, guest: port_number(guest, 1)? })
+}
+
+/// The address, and what stands after it.
+fn split_address(text: &str) -> Result<(Option<IpAddr>, &str), FormError> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let split = rest.split_once("]:");
+        let address = split.and_then(|(address, ports)| Some((address.parse::<Ipv6Addr>().ok()?, ports)));
+        let (address, ports) = address.ok_or_else(|| bare("in brackets stands an address of IPv6, as `[::1]`"))?;
+        return Ok((Some(usable(IpAddr::V6(address))?), ports));
+    }
+    let mut parts = text.rsplitn(3, ':');
+    let (guest, host, address) = (parts.next(), parts.next(), parts.next());
+    let (Some(address), Some(_), Some(_)) = (address, host, guest) else { return Ok((None, text)) };
+    let ports = &text[address.len() + 1..];
+    match address.parse::<IpAddr>() {
+        Ok(IpAddr::V4(found)) => Ok((Some(usable(IpAddr::V4(found))?), ports)),
+        Ok(IpAddr::V6(_)) => {
+            Err(instead("an address of IPv6 stands in brackets", format!("[{address}]:{ports}"), false))
+        }
+        Err(_) if address.eq_ignore_ascii_case("localhost") => {
+            Err(instead("this is a name, not an address", format!("127.0.0.1:{ports}"), false))
+        }
+        Err(_) if address == "*" => {
+            Err(instead("all addresses are written in another way", format!("0.0.0.0:{ports}"), true))
+        }
+        Err(_) if address.is_empty() => {
+            Err(instead("there is no address before the first `:`", ports.to_owned(), false))
+        }
+        Err(_) => Err(bare("what stands before the ports is not an address of this host, as `127.0.0.1`")),
+    }
+}
+
+/// An address that a server can be reached under.
+fn usable(address: IpAddr) -> Result<IpAddr, FormError> {
+    let is_broadcast = matches!(address, IpAddr::V4(found) if found.is_broadcast());
+    if address.is_multicast() || is_broadcast {
+        return Err(bare("this is an address of many hosts, and TCP needs one"));
+    }
+    Ok(address)
+}
+
+fn port_number(text: &str, least: u16) -> Result<u16, FormError> {
+    let number = (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse::<u16>().ok());
+    match number {
+        Some(Some(number)) if number >= least => Ok(number),
+        Some(Some(_)) => Err(bare("a port of the guest is a number from 1 to 65535; only that of the host may be 0")),
+        Some(None) => Err(bare("ports are numbers up to 65535")),
+        None => Err(bare(PORT_FORM)),
+    }
+}
+
+/// A port as it is written in full.
+pub(super) fn show_port(port: &Port) -> String {
+    format!("{}:{}", SocketAddr::new(port.address, port.host), port.guest)
+}
+
+/// Reads the port of a link.
+pub(super) fn parse_link_port(text: &str) -> Option<u16> {
+    port_number(text, 1).ok()
+}
+
+fn bare(expected: &'static str) -> FormError {
+    FormError { expected, instead: None, is_certain: false }
+}
+
+fn instead(expected: &'static str, instead: String, is_certain: bool) -> FormError {
+    let is_read = parse_port(&instead).is_ok();
+    FormError { expected, instead: is_read.then_some(instead), is_certain }
+}
+
+fn with_protocol(before: &str, protocol: &str) -> FormError {
+    if protocol.eq_ignore_ascii_case("tcp") {
+        return match parse_port(before) {
+            Err(error) => FormError { is_certain: false, ..error },
+            Ok(_) => instead("every port is one of TCP, and nothing says so", before.to_owned(), true),
+        };
+    }
+    bare("only TCP can be published")
+}
+
+/// A guest's port alone: compose chooses any free port of the host.
+fn alone(text: &str) -> FormError {
+    let one = instead("a port of this host and one of the guest belong here", format!("{text}:{text}"), false);
+    if one.instead.is_some() { one } else { bare(PORT_FORM) }
+}
+
+fn any_free(text: &str) -> FormError {
+    let any = text.rfind("::").map(|at| format!("{}:0:{}", &text[..at], &text[at + 2..]));
+    match any {
+        Some(any) => instead("there is no port of this host; 0 is any free one", any, true),
+        None => bare(PORT_FORM),
+    }
+}
+
+/// `8080-8081:80-81`: the first of its entries.
+fn range(text: &str, parts: &[&str]) -> FormError {
+    let first: Vec<&str> = parts.iter().map(|part| part.split('-').next().unwrap_or_default()).collect();
+    let address = &text[..text.len() - parts.join(":").len()];
+    let first = if let [port] = first.as_slice() { format!("{port}:{port}") } else { first.join(":") };
+    instead("there are no ranges: each port has an entry of its own", format!("{address}{first}"), false)
+}
+
+/// Reads what `allow` names: a host, an address, or a network.
+pub(super) fn parse_destination(text: &str) -> Result<Destination, FormError> {
+    if let Some((address, bits)) = text.split_once('/')
+        && let Ok(address) = address.parse::<IpAddr>()
+    {
+        return parse_network(address, bits);
+    }
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(Destination::Addresses { first: address, bits: width(address) });
+    }
+    if is_host_name(text) {
+        return Ok(Destination::Name(text.to_ascii_lowercase()));
+    }
+    Err(destination_error(text))
+}
+
+fn width(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+fn parse_network(address: IpAddr, bits: &str) -> Result<Destination, FormError> {
+    let is_number = bits.bytes().all(|byte| byte.is_ascii_digit());
+    let Some(bits) = bits.parse::<u8>().ok().filter(|bits| is_number && *bits <= width(address)) else {
+        return Err(bare(if address.is_ipv4() {
+            "after the `/` stands a number from 0 to 32"
+        } else {
+            "after the `/` stands a number from 0 to 128"
+        }));
+    };
+    let first = first_address(address, bits);
+    if first == address {
+        return Ok(Destination::Addresses { first, bits });
+    }
+    Err(FormError {
+        expected: "this is an address in a network, not the network",
+        instead: Some(format!("{first}/{bits}")),
+        is_certain: false,
+    })
+}
+
+/// The address with all but its first bits cleared.
+fn first_address(address: IpAddr, bits: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(found) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
+            IpAddr::V4((found.to_bits() & mask).into())
+        }
+        IpAddr::V6(found) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+            IpAddr::V6((found.to_bits() & mask).into())
+        }
+    }
+}
+
+/// Labels of letters, digits, `_` and inner dashes; the last one is no number, so that it is no address.
+fn is_host_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let last = text.rsplit('.').next().unwrap_or_default();
+    text.len() <= 253 && text.split('.').all(is_label) && !last.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn destination_error(text: &str) -> FormError {
+    let destination = |expected, instead: &str| {
+        let is_read = parse_destination(instead).is_ok();
+        FormError { expected, instead: is_read.then(|| instead.to_owned()), is_certain: false }
+    };
+    if let Some((_, rest)) = text.split_once("://") {
+        let host = rest.split(['/', ':', '?', '#']).next().unwrap_or_default();
+        return destination("only the host is named, not an address of the web", host);
+    }
+    if let Some(rest) = text.strip_prefix("*.") {
+        return destination("each host is named for itself: `*` is not known", rest);
+    }
+    if let Some((host, port)) = text.split_once(':')
+        && parse_link_port(port).is_some()
+    {
+        return destination("only the host is named: all of its ports are meant", host);
+    }
+    if let Some((host, _)) = text.split_once('/') {
+        return destination("only the host is named, without a path", host);
+    }
+    if let Some(host) = text.strip_suffix('.') {
+        return destination("a name has no `.` at its end", host);
+    }
+    if !text.is_ascii() {
+        return bare("a name is written in ASCII, as `xn--…`");
+    }
+    bare("a host name, an address or a network belongs here, as `crates.example` or `10.0.0.0/8`")
+}

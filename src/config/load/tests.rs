@@ -1,0 +1,194 @@
+//! Files of every kind, from their bytes to the project.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+
+use super::super::MemoryFiles;
+use super::super::model::{Command, Image, KernelSource, Needs, Project};
+use super::super::text::FILE_MAX_BYTES;
+use super::*;
+use crate::diag::{Code, RenderOptions, Severity, render_concise, render_full, render_json};
+
+/// Much of the language, for texts to be broken.
+const WHOLE: &str = "\u{feff}name: acme # größe\r\nenv: { CI: \"${CI:-false}\" }\nx-rust: &rust\n  image: host\n  \
+    cpus: 2\nmachines:\n  build:\n    <<: *rust\n    mounts:\n      - ./src:/code:ro\n      - { source: ./out, \
+    target: /output, create: true, owner: invoker }\n  test: *rust\nsteps:\n  - id: compile\n    machine: build\n    \
+    run: |\n      make\n    timeout: 10m\n    outputs: [/output/app]\n  - machine: test\n    needs: [compile]\n    \
+    run: ['a', \"b\\n\"]\nfinally:\n  - { machine: test, run: dmesg }\n";
+
+fn load_bytes(bytes: Vec<u8>, files: &MemoryFiles) -> Loaded {
+    let request = LoadRequest {
+        files: vec![FileRequest::Stdin { bytes, folder: PathBuf::from("/project") }],
+        current_folder: PathBuf::from("/project"),
+        mode: Mode::Run,
+        ..LoadRequest::default()
+    };
+    load(request, files)
+}
+
+fn project(text: &str) -> Project {
+    let files = MemoryFiles::new().folder("/project/src").folder("/project/out").folder("/project/root");
+    load_bytes(text.as_bytes().to_vec(), &files).project.expect("can be lowered")
+}
+
+#[test]
+fn paths_become_absolute_against_the_folder_of_the_file_and_keep_parent_components() {
+    let project = project(
+        "machines:\n  a:\n    image: dir:root\n    kernel: ./boot/vmlinux\n    modules: ~/mods\n    mounts:\n      - ./src/.:/x/./y/\n      - ../other:/z\nsteps: []\n",
+    );
+    let machine = &project.machines[0];
+    assert_eq!(machine.image.value, Image::Dir(PathBuf::from("/project/root")));
+    assert_eq!(machine.kernel.value, KernelSource::Path(PathBuf::from("/project/boot/vmlinux")));
+    assert_eq!(machine.modules.as_ref().map(|path| path.value.clone()), Some(PathBuf::from("/home/ada/mods")));
+    assert_eq!(machine.mounts[0].source().unwrap().value, PathBuf::from("/project/src"));
+    assert_eq!(machine.mounts[0].target.value.as_str(), "/x/y");
+    assert_eq!(machine.mounts[1].source().unwrap().value, PathBuf::from("/project/../other"));
+}
+
+#[test]
+fn steps_take_machine_shell_and_id_from_what_is_around_them() {
+    let project = project(
+        "machines: { only: { shell: [bash, -eu] } }\nsteps:\n  - run: one\n  - { run: two, shell: python3, needs: [step-1] }\n  - run: [three]\nfinally: [{ run: four }]\n",
+    );
+    let ids: Vec<&str> = project.steps.iter().chain(&project.finally).map(|step| step.id.value.as_str()).collect();
+    assert_eq!(ids, ["step-1", "step-2", "step-3", "finally-1"]);
+    assert!(project.steps.iter().all(|step| step.machine.value == "only"));
+    let shell = |index: usize| match &project.steps[index].command.value {
+        Command::Script { shell, .. } => shell.clone(),
+        Command::List(list) => list.clone(),
+    };
+    assert_eq!(shell(0), ["bash", "-eu"]);
+    assert_eq!(shell(1), ["python3"]);
+    assert_eq!(shell(2), ["three"]);
+    assert_eq!(project.steps[0].needs, Needs::Above);
+    assert!(matches!(&project.steps[1].needs, Needs::Explicit(needs) if needs.len() == 1));
+}
+
+#[test]
+fn scripts_have_line_feeds_whatever_the_file_has() {
+    let project = project("machines: { a: }\r\nsteps:\r\n  - run: |\r\n      one\r\n      two\r\n");
+    assert!(matches!(&project.steps[0].command.value, Command::Script { text, .. } if text == "one\ntwo\n"));
+}
+
+#[test]
+fn null_in_env_passes_a_variable_on_where_it_is_set() {
+    let files = MemoryFiles::new().variable("TERM", "xterm");
+    let text = "env: { A: file, B: file, TERM: , NOT_SET: ~ }\nmachines: { m: { env: { B: machine, N: 1.10 } } }\n";
+    let loaded = load_bytes(text.as_bytes().to_vec(), &files);
+    let project = loaded.project.expect("can be lowered");
+    let pairs =
+        |env: &BTreeMap<String, String>| env.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+    assert_eq!(pairs(&project.env), ["A=file", "B=file", "TERM=xterm"]);
+    assert_eq!(pairs(&project.machines[0].env), ["B=machine", "N=1.10"]);
+}
+
+#[test]
+fn what_is_not_run_yet_warns_in_check_and_is_an_error_in_run() {
+    let text = b"machines: { a: { image: alpine } }\nsteps: [{ run: x }]\n".to_vec();
+    for (mode, severity) in [(Mode::Check, Severity::Warning), (Mode::Run, Severity::Error)] {
+        let request = LoadRequest {
+            files: vec![FileRequest::Stdin { bytes: text.clone(), folder: PathBuf::from("/project") }],
+            current_folder: PathBuf::from("/"),
+            mode,
+            ..LoadRequest::default()
+        };
+        let loaded = load(request, &MemoryFiles::new());
+        let found = loaded.diagnostics.iter().find(|diagnostic| diagnostic.code == Code(11));
+        assert_eq!(found.map(|diagnostic| diagnostic.severity), Some(severity));
+    }
+}
+
+#[test]
+fn missing_file_has_no_label_and_names_the_nearest_one() {
+    let files = MemoryFiles::new().file("/project/smolvm.yaml", "x");
+    let request = LoadRequest {
+        files: vec![FileRequest::Path(PathBuf::from("/project/smolvm.yml"))],
+        current_folder: PathBuf::from("/project"),
+        mode: Mode::Run,
+        ..LoadRequest::default()
+    };
+    let loaded = load(request, &files);
+    let text = render_concise(&loaded.diagnostics, &loaded.sources, 0);
+    assert_eq!(text, "error[SMOL0010]: the file `smolvm.yml` does not exist\n");
+    let help = loaded.diagnostics.iter().next().and_then(|diagnostic| diagnostic.help.clone());
+    assert_eq!(help.as_deref(), Some("did you mean `smolvm.yaml`?"));
+}
+
+#[test]
+fn files_over_the_limit_are_not_read() {
+    let loaded = load_bytes(vec![b'#'; FILE_MAX_BYTES + 1], &MemoryFiles::new());
+    assert_eq!(loaded.diagnostics.iter().map(|one| one.code.0).collect::<Vec<_>>(), [7]);
+    let loaded =
+        load_bytes([vec![b'#'; FILE_MAX_BYTES - 20], b"\nmachines: { a: }\n".to_vec()].concat(), &MemoryFiles::new());
+    assert_eq!(loaded.diagnostics.iter().filter(|one| one.severity == Severity::Error).count(), 0);
+}
+
+#[test]
+fn find_looks_upwards_and_prefers_the_long_ending() {
+    let files = MemoryFiles::new().file("/a/smolvm.yml", "").file("/a/b/smolvm.yml", "").file("/a/smolvm.yaml", "");
+    assert_eq!(find(Path::new("/a/b/c"), &files), Some(PathBuf::from("/a/b/smolvm.yml")));
+    assert_eq!(find(Path::new("/a"), &files), Some(PathBuf::from("/a/smolvm.yaml")));
+    assert_eq!(find(Path::new("/x"), &files), None);
+    let files = files.link("/a/b/c/smolvm.yaml", "nowhere").folder("/a/b/d/smolvm.yaml");
+    assert_eq!(find(Path::new("/a/b/c"), &files), Some(PathBuf::from("/a/b/c/smolvm.yaml")));
+    assert_eq!(find(Path::new("/a/b/d"), &files), Some(PathBuf::from("/a/b/smolvm.yml")));
+}
+
+#[test]
+fn name_comes_from_the_request_then_the_file_then_the_folder() {
+    let request = |name: Option<&str>, text: &str, folder: &str| LoadRequest {
+        files: vec![FileRequest::Stdin { bytes: text.as_bytes().to_vec(), folder: PathBuf::from(folder) }],
+        current_folder: PathBuf::from("/"),
+        mode: Mode::Run,
+        name: name.map(str::to_owned),
+        ..LoadRequest::default()
+    };
+    let name = |request| load(request, &MemoryFiles::new()).project.expect("lowered").name;
+    let (named, bare) = ("name: own\nmachines: { a: }\n", "machines: { a: }\n");
+    assert_eq!(name(request(Some("given"), named, "/My Dir")), "given");
+    assert_eq!(name(request(None, named, "/My Dir")), "own");
+    assert_eq!(name(request(None, bare, "/x/My Dir.2")), "mydir2");
+    assert_eq!(name(request(None, bare, "/x/日本")), "project");
+}
+
+/// Everything that is done with a file, on bytes that may be anything.
+fn check_any(bytes: Vec<u8>) -> Result<(), TestCaseError> {
+    let length = bytes.len();
+    let files = MemoryFiles::new().folder("/project/src").folder("/project/out");
+    let loaded = load_bytes(bytes, &files);
+    for diagnostic in loaded.diagnostics.iter() {
+        let edits = diagnostic.fix.iter().flat_map(|fix| &fix.edits).map(|edit| edit.span);
+        for span in diagnostic.labels.iter().map(|label| label.span).chain(edits) {
+            prop_assert!(span.start <= span.end && span.end <= length, "{diagnostic:?}");
+        }
+    }
+    render_full(&loaded.diagnostics, &loaded.sources, &RenderOptions::default());
+    render_full(&loaded.diagnostics, &loaded.sources, &RenderOptions { width: 1, ..RenderOptions::default() });
+    render_json(&loaded.diagnostics, &loaded.sources, 0);
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        check_any(bytes)?;
+    }
+
+    #[test]
+    fn no_yaml_like_text_panics(text in "([a-c]|é|: |- |\\n|\\n  |\\r\\n|\\{|\\}|\\[|\\]|, |&a |\\*a|<<: |\"|'|\\||>|#|\t|!x |\\$\\{A|machines:|steps:|run: ){0,40}") {
+        check_any(text.into_bytes())?;
+    }
+
+    #[test]
+    fn no_broken_file_panics(edits in proptest::collection::vec((0usize..WHOLE.len(), 0usize..6, "[a-z:{}\\[\\]$&*\"' \n\r\té-]{0,3}"), 0..6)) {
+        let mut bytes = WHOLE.as_bytes().to_vec();
+        for (at, removed, added) in edits {
+            let at = at.min(bytes.len());
+            let end = (at + removed).min(bytes.len());
+            bytes.splice(at..end, added.into_bytes());
+        }
+        check_any(bytes)?;
+    }
+}

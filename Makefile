@@ -7,7 +7,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # Areas of tests/it that boot no machine.
 QUICK := cases:: cli_ docs:: editor:: fixes:: layers:: lsp:: plans:: rules:: sarif:: scale:: schema:: schema_keys:: tidy::
 
-.PHONY: help setup setup-test build up test test-all check schema bench deny
+.PHONY: help setup setup-test build up test test-all check schema bench deny fuzz
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,3 +49,10 @@ bench: setup ## measure `check`, `up` against bare QEMU, and shares beside those
 deny: ## licenses, bans and sources of what we depend on
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is not installed; run: cargo install --locked cargo-deny" >&2; exit 1; }
 	cargo-deny --locked check bans licenses sources
+
+# What cargo-fuzz would do, on a stable compiler: instrumented for coverage, without a sanitizer. It needs a C++ compiler.
+fuzz: setup ## search five minutes (FUZZ_SECONDS) for files that smolvm cannot take; fuzz/corpus keeps what was tried
+	mkdir -p fuzz/corpus
+	RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1 -Cdebug-assertions" \
+	$(CARGO) run --release --locked --target x86_64-unknown-linux-gnu --target-dir target/fuzz -p smolvm-fuzz --features libfuzzer --bin check_file -- \
+	fuzz/corpus tests/cases/invalid tests/cases/valid -max_len=20000 -timeout=10 -rss_limit_mb=2048 -max_total_time=$${FUZZ_SECONDS:-300}

@@ -82,6 +82,8 @@ pub(crate) enum Verb {
     Config(ConfigArgs),
     /// Explain a rule that a remark names, with a wrong and a right example
     Explain(ExplainArgs),
+    /// Write a first smolvm.yaml for what a folder holds: Cargo, npm, pnpm, Yarn, Python, Make, or nothing known
+    Init(InitArgs),
     /// Print the JSON Schema of smolvm.yaml
     Schema(SchemaArgs),
     /// Serve an editor: remarks, completion, hover and more while a file is written
@@ -101,6 +103,7 @@ impl Verb {
             Self::Plan(args) => &args.global,
             Self::Config(args) => &args.global,
             Self::Explain(args) => &args.global,
+            Self::Init(args) => &args.global,
             Self::Schema(args) => &args.global,
             Self::Lsp(args) => &args.global,
             Self::Doctor(args) => &args.global,
@@ -212,6 +215,16 @@ pub(crate) struct ExplainArgs {
     /// Form of the text
     #[arg(long, value_enum, value_name = "FORM", default_value_t = DataFormat::Text)]
     pub(crate) format: DataFormat,
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+}
+
+/// Options of `init`.
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Folder of the project; the current one by default. A file that is there is left as it is
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
 }

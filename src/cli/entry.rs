@@ -10,7 +10,7 @@ use super::exit::{ExitCode, Failure};
 use super::places::Places;
 use super::printer::Printer;
 use super::settings::Settings;
-use super::{check, config, doctor, explain, lsp, plan, schema, up, version};
+use super::{check, config, doctor, explain, init, lsp, plan, schema, up, version};
 use crate::image::Cache;
 use crate::share;
 use crate::sys::signal;
@@ -53,6 +53,7 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
         Verb::Plan(args) => plan::run(args, settings, printer),
         Verb::Config(args) => config::run(args, settings, printer),
         Verb::Explain(args) => explain::run(args, printer),
+        Verb::Init(args) => init::run(args, settings, printer),
         Verb::Schema(_) => schema::run(printer),
         Verb::Lsp(args) => lsp::run(args, settings, printer),
         Verb::Doctor(args) => doctor::run(args, printer),

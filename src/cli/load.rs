@@ -81,7 +81,7 @@ fn requests(settings: &Settings, current_folder: &Path) -> Result<Vec<FileReques
         let start = project_directory.as_deref().unwrap_or(current_folder);
         let found = config::find(start, &HostFiles::new()).ok_or_else(|| {
             Failure::new(Class::File, LoadError::NotFound { folder: start.to_path_buf() })
-                .help("write one (the README begins with an example), or name another with `-f FILE`")
+                .help("`smolvm init` writes one, `-f FILE` names another")
         })?;
         return Ok(vec![FileRequest::Path(found)]);
     }

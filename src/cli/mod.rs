@@ -17,6 +17,7 @@ mod entry;
 mod exit;
 mod explain;
 mod fix;
+mod init;
 mod interrupts;
 mod load;
 mod lsp;

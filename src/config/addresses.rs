@@ -18,6 +18,11 @@ pub(super) struct PortForm {
 
 /// Reads `[HOST_IP:]HOST:GUEST`.
 pub(super) fn parse_port(text: &str) -> Result<PortForm, FormError> {
+    if text.contains(char::is_whitespace) {
+        let packed = text.split_whitespace().collect::<String>();
+        let spaced = instead("there are no spaces in a port", packed, true);
+        return Err(if spaced.instead.is_some() { spaced } else { bare(PORT_FORM) });
+    }
     if let Some((before, protocol)) = text.rsplit_once('/') {
         return Err(with_protocol(before, protocol));
     }
@@ -52,7 +57,7 @@ fn split_address(text: &str) -> Result<(Option<IpAddr>, &str), FormError> {
             Err(instead("this is a name, not an address", format!("127.0.0.1:{ports}"), false))
         }
         Err(_) if address == "*" => {
-            Err(instead("all addresses are written in another way", format!("0.0.0.0:{ports}"), true))
+            Err(instead("every address is written `0.0.0.0`", format!("0.0.0.0:{ports}"), true))
         }
         Err(_) if address.is_empty() => {
             Err(instead("there is no address before the first `:`", ports.to_owned(), false))
@@ -103,13 +108,13 @@ fn with_protocol(before: &str, protocol: &str) -> FormError {
     if protocol.eq_ignore_ascii_case("tcp") {
         return match parse_port(before) {
             Err(error) => FormError { is_certain: false, ..error },
-            Ok(_) => instead("every port is one of TCP, and nothing says so", before.to_owned(), true),
+            Ok(_) => instead("ports are of TCP, and nothing says so", before.to_owned(), true),
         };
     }
     bare("only TCP can be published")
 }
 
-/// A guest's port alone: compose chooses any free port of the host.
+/// A guest's port alone, or something else: compose chooses any free port of the host.
 fn alone(text: &str) -> FormError {
     let one = instead("a port of this host and one of the guest belong here", format!("{text}:{text}"), false);
     if one.instead.is_some() { one } else { bare(PORT_FORM) }
@@ -223,5 +228,12 @@ fn destination_error(text: &str) -> FormError {
     if !text.is_ascii() {
         return bare("a name is written in ASCII, as `xn--…`");
     }
-    bare("a host name, an address or a network belongs here, as `crates.example` or `10.0.0.0/8`")
+    bare("neither a host name nor an address")
+}
+
+/// Whether who listens at one address is in the way of who would listen at the other, on the same port. Nobody tells
+/// whether `[::]` takes the addresses of IPv4 too, so it does.
+pub(super) fn addresses_meet(one: IpAddr, other: IpAddr) -> bool {
+    let (one, other) = (one.to_canonical(), other.to_canonical());
+    one == other || one.is_unspecified() || other.is_unspecified()
 }

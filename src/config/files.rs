@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::accounts::HostIds;
+use super::host_facts::{HostPorts, HostResources};
 
 /// What a path names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +139,12 @@ pub trait Files {
 
     /// The invoking user.
     fn invoker(&self) -> InvokerFacts;
+
+    /// What machines may take of this host.
+    fn resources(&self) -> HostResources;
+
+    /// What is known of this host's ports; asked only where a machine publishes one.
+    fn ports(&self) -> HostPorts;
 
     /// Folders that hold smolvm's own state and cache, absolute; they need not exist.
     fn own_folders(&self) -> Vec<PathBuf>;

@@ -28,6 +28,10 @@ pub(super) enum Lookup {
 pub(super) trait Variables {
     fn lookup(&self, name: &str) -> Lookup;
     fn names(&self) -> Vec<String>;
+    /// Those of a matrix, where there is one.
+    fn of_matrix(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A mistake in a text.
@@ -217,9 +221,16 @@ impl Evaluation<'_> {
 
     fn unset(&mut self, name: &str) {
         let is_guessed = self.mistakes.len() < MISTAKES_MAX_GUESSES;
-        let names = if is_guessed { self.variables.names() } else { Vec::new() };
+        let is_of_matrix = name.starts_with("MATRIX_");
+        let names = match is_guessed {
+            true if is_of_matrix => self.variables.of_matrix(),
+            true => self.variables.names(),
+            false => Vec::new(),
+        };
         let help = match nearest(name, names.iter().map(String::as_str)) {
+            Some(near) if is_of_matrix => format!("did you mean `{near}`?"),
             Some(near) => format!("did you mean `{near}`? or give a default: `${{{name}:-default}}`"),
+            None if is_of_matrix => of_matrix_help(&names),
             None => format!("set it, in the environment or in `.env`, or give a default: `${{{name}:-default}}`"),
         };
         self.mistakes.push(Mistake {
@@ -235,6 +246,15 @@ impl Evaluation<'_> {
         let help = format!("set `{name}`, in the environment or in `.env`; it is {state}");
         self.mistakes.push(Mistake { code: 303, message, help: Some(help) });
     }
+}
+
+/// Why a variable of a matrix is not set, where none is near.
+fn of_matrix_help(names: &[String]) -> String {
+    if names.is_empty() {
+        return "variables of a matrix are set in machines that have a `matrix`, and in steps of these".to_owned();
+    }
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    format!("this matrix sets {}", names.join(", "))
 }
 
 #[cfg(test)]

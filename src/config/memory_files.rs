@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 
 use super::accounts::HostIds;
 use super::files::{FileError, FileKind, Files, InvokerFacts, Metadata};
+use super::host_facts::{HostPorts, HostResources};
 
 #[derive(Debug, Clone)]
 enum Entry {
@@ -24,6 +26,8 @@ pub struct MemoryFiles {
     variables: BTreeMap<String, String>,
     invoker: InvokerFacts,
     own_folders: Vec<PathBuf>,
+    resources: HostResources,
+    ports: HostPorts,
 }
 
 impl Default for MemoryFiles {
@@ -44,13 +48,15 @@ impl Default for MemoryFiles {
             variables: BTreeMap::new(),
             invoker,
             own_folders,
+            resources: HostResources { cpus: 16, memory_mib: 64 << 10 },
+            ports: HostPorts { first_unprivileged: 1024, may_use_all: false, taken: Vec::new() },
         };
         new.folder("/home/ada")
     }
 }
 
 impl MemoryFiles {
-    /// A world with the home `/home/ada` of user 1000, and nothing else.
+    /// A world with the home `/home/ada` of user 1000, 16 CPUs and 64 GiB of memory, and nothing else.
     pub fn new() -> Self {
         Self::default()
     }
@@ -132,6 +138,7 @@ impl MemoryFiles {
     #[must_use]
     pub fn privileged(mut self) -> Self {
         self.invoker.is_privileged = true;
+        self.ports.may_use_all = true;
         self
     }
 
@@ -139,6 +146,20 @@ impl MemoryFiles {
     #[must_use]
     pub fn invoked_by(mut self, invoker: InvokerFacts) -> Self {
         self.invoker = invoker;
+        self
+    }
+
+    /// Says how large this host is; 0 is not known.
+    #[must_use]
+    pub fn host(mut self, cpus: u32, memory_mib: u64) -> Self {
+        self.resources = HostResources { cpus, memory_mib };
+        self
+    }
+
+    /// Lets another program listen at an address.
+    #[must_use]
+    pub fn taken(mut self, address: SocketAddr) -> Self {
+        self.ports.taken.push(address);
         self
     }
 
@@ -254,6 +275,14 @@ impl Files for MemoryFiles {
 
     fn invoker(&self) -> InvokerFacts {
         self.invoker.clone()
+    }
+
+    fn resources(&self) -> HostResources {
+        self.resources
+    }
+
+    fn ports(&self) -> HostPorts {
+        self.ports.clone()
     }
 
     fn own_folders(&self) -> Vec<PathBuf> {

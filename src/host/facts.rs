@@ -12,7 +12,7 @@ pub fn facts() -> HostFacts {
 }
 
 /// CPUs that this process may use: its affinity mask, and the quota of its cgroup where that is less.
-fn cpus() -> u32 {
+pub(super) fn cpus() -> u32 {
     let count = std::thread::available_parallelism().map_or(1, NonZero::get);
     u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -13,7 +13,9 @@ use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 
 use super::accounts::{self, Account};
 use super::askers::Askers;
-use crate::config::{FileError, FileKind, Files, HostIds, InvokerFacts, Metadata};
+use super::memory::memory_mib;
+use super::{facts, ports};
+use crate::config::{FileError, FileKind, Files, HostIds, HostPorts, HostResources, InvokerFacts, Metadata};
 
 /// So many names of a folder are listed; more help nobody.
 const NAMES_MAX: usize = 4096;
@@ -188,6 +190,14 @@ impl Files for HostFiles {
             home: self.invoker.home.clone(),
             is_privileged: self.is_privileged,
         }
+    }
+
+    fn resources(&self) -> HostResources {
+        HostResources { cpus: facts::cpus(), memory_mib: memory_mib() }
+    }
+
+    fn ports(&self) -> HostPorts {
+        ports::ports()
     }
 
     fn own_folders(&self) -> Vec<PathBuf> {

@@ -14,6 +14,7 @@ mod invoker;
 mod kvm;
 mod memory;
 mod namespaces;
+mod ports;
 mod qemu;
 
 pub use facts::facts;

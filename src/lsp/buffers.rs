@@ -10,7 +10,7 @@ use lsp_types::{TextDocumentContentChangeEvent, Uri};
 use super::outline::Outline;
 use super::position::{Encoding, Positions};
 use super::uri;
-use crate::config::{FileError, FileKind, Files, HostIds, InvokerFacts, Metadata};
+use crate::config::{FileError, FileKind, Files, HostIds, HostPorts, HostResources, InvokerFacts, Metadata};
 
 /// An open document.
 #[derive(Debug, Clone)]
@@ -158,5 +158,13 @@ impl Files for WithTexts<'_> {
 
     fn own_folders(&self) -> Vec<PathBuf> {
         self.files.own_folders()
+    }
+
+    fn resources(&self) -> HostResources {
+        self.files.resources()
+    }
+
+    fn ports(&self) -> HostPorts {
+        self.files.ports()
     }
 }

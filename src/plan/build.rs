@@ -17,6 +17,9 @@ use crate::config::model::{Machine, MountKind, Step};
 /// CPUs of a machine that names none, where the host has as many.
 const DEFAULT_CPUS: u32 = 2;
 
+/// Names in the reason of an operation; a step may wait for all machines of a matrix.
+const NAMES_MAX: usize = 6;
+
 /// Fewest steps that run at the same time: also on one CPU, two steps that wait for each other's files get on.
 const MIN_STEPS_AT_ONCE: usize = 2;
 
@@ -25,11 +28,12 @@ const MIN_STEPS_AT_ONCE: usize = 2;
 /// # Errors
 /// Where a name of the selection means nothing (exit code 4).
 pub fn build(project: &Project, host: &HostFacts, selection: &Selection) -> Result<Plan, SelectionError> {
-    let chosen = selection::choose(project, selection)?;
     let needs = selection::needs(project);
+    let chosen = selection::choose(project, &needs, selection)?;
+    let ids = |needed: &[usize]| needed.iter().map(|index| project.steps[*index].id.value.clone()).collect();
     let mut steps: Vec<StepPlan> = chosen
         .keys()
-        .filter_map(|index| plan_step(project, host, &project.steps[*index], needs[*index].clone(), false))
+        .filter_map(|index| plan_step(project, host, &project.steps[*index], ids(&needs[*index]), false))
         .collect();
     steps.extend(project.finally.iter().filter_map(|step| plan_step(project, host, step, Vec::new(), true)));
     let used: BTreeSet<&str> = steps.iter().map(|step| step.machine.as_str()).collect();
@@ -93,7 +97,7 @@ fn plan_machine(project: &Project, machine: &Machine, host: &HostFacts) -> Machi
         modules: machine.modules.as_ref().map(|modules| modules.value.clone()),
         cpus: machine.cpus.as_ref().map_or_else(|| DEFAULT_CPUS.min(host.cpus), |cpus| cpus.value).max(1),
         memory_mib: machine.memory_mib.value,
-        hostname: machine.hostname.clone().unwrap_or_else(|| machine.name.value.clone()),
+        hostname: machine.hostname_or_default(),
         mounts: plan_mounts(project, machine),
         user: machine.user.as_ref().map_or_else(default_user, |user| user.value.clone()),
     }
@@ -218,7 +222,11 @@ fn plan_stop(machine: &MachinePlan, steps: &[StepPlan]) -> Operation {
 }
 
 fn why_step(step: &StepPlan, reason: Option<&Reason>) -> String {
-    let names = |ids: &[String]| ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
+    let names = |ids: &[String]| {
+        let shown = ids.iter().take(NAMES_MAX).map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
+        let more = ids.len().saturating_sub(NAMES_MAX);
+        if more == 0 { shown } else { format!("{shown} and {more} more") }
+    };
     if step.is_finally {
         return "always, at the end".to_owned();
     }

@@ -1,7 +1,7 @@
 //! The graph of operations, and the one order in which it is printed. Deliberately not here: what an operation is
 //! for (`build`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use petgraph::Direction;
 use petgraph::graphmap::DiGraphMap;
@@ -28,11 +28,13 @@ impl Plan {
 /// What lies on a cycle (the checks of the file let none through) keeps its place at the end.
 pub(super) fn sort(operations: Vec<Operation>) -> Vec<Operation> {
     let mut graph: DiGraphMap<usize, ()> = DiGraphMap::new();
+    let places: HashMap<&str, usize> =
+        operations.iter().enumerate().map(|(place, operation)| (operation.id.as_str(), place)).collect();
     for (index, operation) in operations.iter().enumerate() {
         graph.add_node(index);
         for before in &operation.after {
-            if let Some(from) = operations.iter().position(|other| other.id == *before) {
-                graph.add_edge(from, index, ());
+            if let Some(from) = places.get(before.as_str()) {
+                graph.add_edge(*from, index, ());
             }
         }
     }

@@ -1,5 +1,6 @@
 //! A plan as text for people and as JSON for programs. Deliberately not here: any decision.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -25,7 +26,9 @@ pub fn render_text(plan: &Plan) -> String {
     if !plan.operations.is_empty() {
         text.push('\n');
     }
-    let number_of = |id: &String| plan.operations.iter().position(|operation| operation.id == *id);
+    let numbers: HashMap<&str, usize> =
+        plan.operations.iter().enumerate().map(|(number, operation)| (operation.id.as_str(), number)).collect();
+    let number_of = |id: &String| numbers.get(id.as_str()).copied();
     let width = plan.operations.iter().map(|operation| operation.id.chars().count()).max().unwrap_or(0);
     let digits = plan.operations.len().to_string().len();
     for (index, operation) in plan.operations.iter().enumerate() {

@@ -1,9 +1,9 @@
 //! Which steps a command line asks for, and what they bring along. Deliberately not here: machines and order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::config::Project;
-use crate::config::model::Needs;
+use crate::config::model::{MachineNames, Needs, Step, StepNames};
 
 /// Names of steps or machines that a command line gives; none means everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,30 +54,27 @@ pub(super) enum Reason {
     NeededBy(String),
 }
 
-/// For each step, the ids that it waits for: the explicit ones, or the step above.
-pub(super) fn needs(project: &Project) -> Vec<Vec<String>> {
-    let above = |index: usize| index.checked_sub(1).map(|above| project.steps[above].id.value.clone());
-    project
-        .steps
-        .iter()
-        .enumerate()
-        .map(|(index, step)| match &step.needs {
-            Needs::Above => above(index).into_iter().collect(),
-            Needs::Explicit(ids) => {
-                let mut unique: Vec<String> = Vec::new();
-                for id in ids {
-                    if !unique.contains(&id.value) {
-                        unique.push(id.value.clone());
-                    }
-                }
-                unique
-            }
-        })
-        .collect()
+/// For each step, the numbers of those that it waits for: the explicit ones, or those above. An id that a step has in
+/// several machines of a matrix means all of them.
+pub(super) fn needs(project: &Project) -> Vec<Vec<usize>> {
+    let names = StepNames::new(&project.steps);
+    let of = |(index, step): (usize, &Step)| match &step.needs {
+        Needs::Above => names.above(index).collect(),
+        Needs::Explicit(ids) => {
+            let mut met = HashSet::new();
+            let needed = ids.iter().filter_map(|id| names.find(&id.value)).flatten();
+            needed.filter(|needed| met.insert(*needed)).collect()
+        }
+    };
+    project.steps.iter().enumerate().map(of).collect()
 }
 
 /// The steps that a selection asks for, by index in file order, each with the reason.
-pub(super) fn choose(project: &Project, selection: &Selection) -> Result<BTreeMap<usize, Reason>, SelectionError> {
+pub(super) fn choose(
+    project: &Project,
+    needs: &[Vec<usize>],
+    selection: &Selection,
+) -> Result<BTreeMap<usize, Reason>, SelectionError> {
     let everything = || (0..project.steps.len()).map(|index| (index, Reason::Everything)).collect();
     if selection.names.is_empty() {
         return Ok(everything());
@@ -88,14 +85,12 @@ pub(super) fn choose(project: &Project, selection: &Selection) -> Result<BTreeMa
             chosen.insert(index, Reason::Selected);
         }
     }
-    let needs = needs(project);
     let mut open: Vec<usize> = chosen.keys().copied().collect();
     while let Some(index) = open.pop() {
-        for id in &needs[index] {
-            let found = project.steps.iter().position(|step| step.id.value == *id);
-            if let Some(needed) = found.filter(|needed| !chosen.contains_key(needed)) {
-                chosen.insert(needed, Reason::NeededBy(project.steps[index].id.value.clone()));
-                open.push(needed);
+        for needed in &needs[index] {
+            if !chosen.contains_key(needed) {
+                chosen.insert(*needed, Reason::NeededBy(project.steps[index].id.value.clone()));
+                open.push(*needed);
             }
         }
     }
@@ -104,19 +99,19 @@ pub(super) fn choose(project: &Project, selection: &Selection) -> Result<BTreeMa
 
 /// The steps that one name means. An entry of `finally` brings no step: all of `finally` runs anyway.
 fn named(project: &Project, name: &str) -> Result<Vec<usize>, SelectionError> {
-    let is_finally = project.finally.iter().any(|step| step.id.value == name || step.machine.value == name);
-    let is_machine = project.machines.iter().any(|machine| machine.name.value == name);
-    let found: Vec<usize> = project
-        .steps
-        .iter()
-        .enumerate()
-        .filter(|(_, step)| step.id.value == name || (is_machine && step.machine.value == name))
-        .map(|(index, _)| index)
-        .collect();
+    let machines = MachineNames::new(&project.machines).find(name);
+    let of_machine: HashSet<&str> =
+        project.machines[machines.clone().unwrap_or_default()].iter().map(|one| one.name.value.as_str()).collect();
+    let is_named = |step: &Step| {
+        step.id.value == name || step.declared_id() == name || of_machine.contains(step.machine.value.as_str())
+    };
+    let is_finally = project.finally.iter().any(is_named);
+    let steps = project.steps.iter().enumerate();
+    let found: Vec<usize> = steps.filter(|(_, step)| is_named(step)).map(|(index, _)| index).collect();
     if !found.is_empty() || is_finally {
         return Ok(found);
     }
-    if is_machine {
+    if machines.is_some() {
         return Err(SelectionError::NoSteps { machine: name.to_owned() });
     }
     Err(SelectionError::Unknown { name: name.to_owned(), nearest: nearest(project, name) })
@@ -124,8 +119,10 @@ fn named(project: &Project, name: &str) -> Result<Vec<usize>, SelectionError> {
 
 /// The name that a person probably meant: at most a third of it is different.
 fn nearest(project: &Project, name: &str) -> Option<String> {
-    let steps = project.steps.iter().chain(&project.finally).map(|step| step.id.value.as_str());
-    let machines = project.machines.iter().map(|machine| machine.name.value.as_str());
+    let steps = project.steps.iter().chain(&project.finally);
+    let steps = steps.flat_map(|step| [step.declared_id(), step.id.value.as_str()]);
+    let machines = project.machines.iter();
+    let machines = machines.flat_map(|machine| [machine.declared_name(), machine.name.value.as_str()]);
     steps
         .chain(machines)
         .map(|known| (strsim::osa_distance(known, name), known))

@@ -9,7 +9,7 @@ use super::*;
 use crate::config::Project;
 use crate::config::model::{
     Cache, Command, GuestPath, Image, KernelSource, Machine, MachineGaps, Mount, MountKind, Needs, Network, Origins,
-    Owner, ProjectGaps, Spanned, Step, StepGaps, Workspace,
+    Owner, ProjectGaps, Service, Spanned, Step, StepGaps, Workspace,
 };
 use crate::diag::{FileId, Span};
 
@@ -45,8 +45,11 @@ fn machine(name: &str, mounts: &[(&str, &str)]) -> Machine {
         user: None,
         hostname: None,
         mounts: mounts.iter().map(mount).collect(),
+        combination: None,
         workspace: Workspace::default(),
         network: Network::default(),
+        service: Service::default(),
+        depends_on: Vec::new(),
         gaps: MachineGaps::default(),
     }
 }
@@ -67,11 +70,16 @@ fn step(id: &str, machine: &str, needs: Option<&[&str]>) -> Step {
         continue_on_error: false,
         chown: None,
         span: SPAN,
+        place: 0,
+        combination: None,
         gaps: StepGaps::default(),
     }
 }
 
-fn project(machines: Vec<Machine>, steps: Vec<Step>, finally: Vec<Step>) -> Project {
+fn project(machines: Vec<Machine>, mut steps: Vec<Step>, finally: Vec<Step>) -> Project {
+    for (index, step) in steps.iter_mut().enumerate() {
+        step.place = index + 1;
+    }
     let folder = PathBuf::from("/code/acme");
     let env = ["A", "B", "C"].map(|name| (name.to_owned(), "file".to_owned())).into();
     Project {

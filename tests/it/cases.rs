@@ -49,6 +49,8 @@ pub(crate) fn world<'l>(lines: impl Iterator<Item = &'l str>) -> MemoryFiles {
             ("unreadable", path, _) => files.unreadable(path),
             ("unwritable", path, _) => files.unwritable(path),
             ("variable", name, value) => files.variable(name, value),
+            ("host", cpus, memory_mib) => files.host(cpus.parse().unwrap(), memory_mib.parse().unwrap()),
+            ("taken", address, _) => files.taken(address.parse().unwrap()),
             ("privileged", _, _) => files.privileged(),
             (word, _, _) => panic!("unknown word `{word}` of a world"),
         };

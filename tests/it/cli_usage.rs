@@ -37,7 +37,7 @@ fn without_a_file_the_place_and_the_way_out_are_named() {
             .args([verb])
             .stderr(
                 "error: there is no `smolvm.yaml` in `[PROJECT]` or above it\n\
-                 help: write one (the README begins with an example), or name another with `-f FILE`\n",
+                 help: `smolvm init` writes one, `-f FILE` names another\n",
             )
             .exit(78);
     }
@@ -54,7 +54,7 @@ fn json_progress_ends_with_the_run_also_where_no_file_is_found() {
         )
         .stderr(
             "error: there is no `smolvm.yaml` in `[PROJECT]` or above it\n\
-             help: write one (the README begins with an example), or name another with `-f FILE`\n",
+             help: `smolvm init` writes one, `-f FILE` names another\n",
         )
         .exit(78);
 }

@@ -2,11 +2,15 @@
 
 use std::collections::HashSet;
 
+use super::repeats::Repeats;
 use super::world::World;
-use super::{commands, machines, names, nesting, order, outputs, overlap, owners, sources, targets, volumes, writers};
+use super::{
+    capacity, commands, links, machines, names, nesting, order, outputs, overlap, owners, ports, sources, targets,
+    volumes, writers,
+};
 use crate::config::files::Files;
 use crate::config::model::Project;
-use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Sources, Span};
+use crate::diag::{Diagnostic, Diagnostics, Severity, Sources, Span};
 
 /// Runs every family over the project.
 pub(crate) fn check_all(project: &Project, files: &dyn Files, texts: &Sources, out: &mut Diagnostics) {
@@ -18,22 +22,21 @@ pub(crate) fn check_all(project: &Project, files: &dyn Files, texts: &Sources, o
     writers::check_writers(&world, &mut found);
     volumes::check_volumes(&world, &mut found);
     machines::check_machines(&world, &mut found);
+    ports::check_ports(&world, &mut found);
+    links::check_links(&world, &mut found);
     names::check_names(&world, &mut found);
     let order = order::build(project);
     overlap::check_overlap(&world, &order, &mut found);
+    capacity::check_capacity(&world, &order, &mut found);
     order::check_order(&world, order, &mut found);
     outputs::check_outputs(&world, &mut found);
     owners::check_owners(&world, &mut found);
     commands::check_commands(&world, &mut found);
     let unread: HashSet<Span> = out.iter().filter(|found| is_about_form(found)).filter_map(primary).collect();
-    let mut said: HashSet<(Code, Vec<Span>)> = HashSet::new();
-    for diagnostic in found.iter() {
-        let places: Vec<Span> = diagnostic.labels.iter().map(|label| label.span).collect();
-        let is_consequence = primary(diagnostic).is_some_and(|span| unread.contains(&span));
-        if !is_consequence && (places.is_empty() || said.insert((diagnostic.code, places))) {
-            out.push(diagnostic.clone());
-        }
-    }
+    let is_consequence = |found: &&Diagnostic| primary(found).is_some_and(|span| unread.contains(&span));
+    let mut repeats = Repeats::new(&world);
+    found.iter().filter(|found| !is_consequence(found)).for_each(|found| repeats.add(found));
+    repeats.once().into_iter().for_each(|found| out.push(found));
 }
 
 /// Whether a diagnostic says that a value could not be read: what it was taken for is not judged again.

@@ -54,8 +54,19 @@ pub(super) fn remove_repeat(world: &World<'_>, earlier: &Mount, later: &Mount) -
     if !is_repeat || !is_whole(earlier) || !is_whole(later) || of(earlier.span) != of(later.span) {
         return None;
     }
-    let removed = layout::item_removal(bytes(world, later.span), later.span.start..later.span.end)?;
-    Some(vec![Edit { span: Span { start: removed.start, end: removed.end, ..later.span }, text: String::new() }])
+    remove_item(world, later.span)
+}
+
+/// As [`remove_repeat`], for an item that is a scalar.
+pub(super) fn remove_repeated_item(world: &World<'_>, earlier: Span, later: Span) -> Option<Vec<Edit>> {
+    let of = |span: Span| bytes(world, span).get(span.start..span.end).filter(|said| !said.contains(&b'$'));
+    let is_repeat = earlier.file == later.file && of(earlier)? == of(later)?;
+    is_repeat.then(|| remove_item(world, later)).flatten()
+}
+
+fn remove_item(world: &World<'_>, item: Span) -> Option<Vec<Edit>> {
+    let removed = layout::item_removal(bytes(world, item), item.start..item.end)?;
+    Some(vec![Edit { span: Span { start: removed.start, end: removed.end, ..item }, text: String::new() }])
 }
 
 fn written<'w>(world: &World<'w>, mount: &Mount) -> Option<Written<'w>> {

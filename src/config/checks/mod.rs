@@ -9,9 +9,11 @@
 //! others before it speaks. What several machines say through one anchor is said once.
 
 mod all;
+mod capacity;
 mod commands;
 mod images;
 mod kernel;
+mod links;
 mod machines;
 mod mend;
 mod names;
@@ -19,8 +21,11 @@ mod nesting;
 mod order;
 mod outputs;
 mod overlap;
+mod overlap_matrix;
 mod owners;
 mod places;
+mod ports;
+mod repeats;
 mod show;
 mod sources;
 mod system;

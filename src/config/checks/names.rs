@@ -5,19 +5,20 @@ use std::collections::{HashMap, HashSet};
 
 use super::words::list_names;
 use super::world::World;
-use crate::config::model::{Needs, Spanned, Step};
+use crate::config::model::{Machine, Needs, Spanned, Step, StepNames};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
 /// Checks every name that a step says.
 pub(super) fn check_names(world: &World<'_>, out: &mut Diagnostics) {
+    let declared = Declared::new(world);
     let mut usage = Usage::default();
     for step in world.project.steps.iter().chain(&world.project.finally) {
-        check_machine_of(world, step, &mut usage, out);
+        check_machine_of(world, step, &declared.machines, &mut usage, out);
     }
     check_unused(world, &usage, out);
-    let first_steps = check_ids(world, out);
+    check_ids(world, out);
     for step in &world.project.steps {
-        check_needs(world, step, &first_steps, out);
+        check_needs(world, step, &declared, out);
     }
 }
 
@@ -29,31 +30,57 @@ struct Usage<'a> {
     is_open: bool,
 }
 
-fn check_machine_of<'a>(world: &World<'a>, step: &'a Step, usage: &mut Usage<'a>, out: &mut Diagnostics) {
+fn check_machine_of<'a>(
+    world: &World<'a>,
+    step: &'a Step,
+    declared: &[&'a str],
+    usage: &mut Usage<'a>,
+    out: &mut Diagnostics,
+) {
     let name = step.machine.value.as_str();
-    let names = || world.project.machines.iter().map(|machine| machine.name.value.as_str());
     if name.is_empty() {
         usage.is_open = true;
-        if !step.gaps.machine && !world.project.gaps.machines && names().len() > 1 {
-            out.push(left_out(step, &list_names(names())));
+        if !step.gaps.machine && !world.project.gaps.machines && declared.len() > 1 {
+            out.push(left_out(step, &list_names(declared.iter().copied())));
         }
         return;
     }
-    if world.machine(name).is_some() {
-        usage.machines.insert(name);
+    if let Some((machine, _)) = world.machine(name) {
+        usage.machines.insert(machine.declared_name());
         return;
     }
     if world.project.gaps.machines {
         return;
     }
-    let near = world.nearest.find(name, names());
+    let machines = world.project.machines.iter();
+    let of_matrix = machines.filter(|machine| machine.combination.is_some() && name.contains('['));
+    let of_matrix = of_matrix.map(|machine| machine.name.value.as_str());
+    let near = world.nearest.find(name, declared.iter().copied().chain(of_matrix));
     match near {
         Some(near) => {
-            usage.machines.insert(near);
+            usage.machines.insert(near.split('[').next().unwrap_or(near));
         }
         None => usage.is_open = true,
     }
-    out.push(unknown_machine(step, near, &list_names(names())));
+    out.push(unknown_machine(step, near, &list_names(declared.iter().copied())));
+}
+
+/// The names that the file says, those of a matrix once.
+struct Declared<'a> {
+    machines: Vec<&'a str>,
+    ids: Vec<&'a str>,
+    steps: StepNames<'a>,
+}
+
+impl<'a> Declared<'a> {
+    fn new(world: &World<'a>) -> Self {
+        let project = world.project;
+        let mut machines: Vec<&str> = project.machines.iter().map(Machine::declared_name).collect();
+        machines.dedup();
+        let mut ids: Vec<&str> = project.steps.iter().map(Step::declared_id).collect();
+        ids.dedup();
+        Self { machines, ids, steps: StepNames::new(&project.steps) }
+    }
 }
 
 fn left_out(step: &Step, names: &str) -> Diagnostic {
@@ -80,10 +107,16 @@ fn check_unused(world: &World<'_>, usage: &Usage<'_>, out: &mut Diagnostics) {
     if usage.is_open || world.project.gaps.steps || world.project.gaps.machines {
         return;
     }
-    let machines = world.project.machines.iter();
-    for machine in machines.filter(|machine| !machine.gaps.purpose) {
-        let name = machine.name.value.as_str();
-        if usage.machines.contains(name) {
+    let machines = &world.project.machines;
+    let named = machines.iter().flat_map(|machine| {
+        let waited_for = machine.depends_on.iter().map(|dependency| dependency.machine.value.as_str());
+        waited_for.chain(machine.network.links.iter().map(|link| link.machine.value.as_str()))
+    });
+    // What is waited for and does nothing is told there (0209), and what is linked to (0703).
+    let named: HashSet<&str> = named.collect();
+    for machine in machines.iter().filter(|machine| !machine.gaps.purpose && machine.service.command.is_none()) {
+        let name = machine.declared_name();
+        if usage.machines.contains(name) || named.contains(name) || named.contains(machine.name.value.as_str()) {
             continue;
         }
         out.push(
@@ -94,20 +127,18 @@ fn check_unused(world: &World<'_>, usage: &Usage<'_>, out: &mut Diagnostics) {
     }
 }
 
-/// Reports ids given twice and returns the first step of each id of `steps`.
-fn check_ids<'a>(world: &World<'a>, out: &mut Diagnostics) -> HashMap<&'a str, usize> {
+/// Reports ids given twice; what one entry is in the machines of a matrix is one step here.
+fn check_ids(world: &World<'_>, out: &mut Diagnostics) {
     let project = world.project;
-    let mut first: HashMap<&str, &Spanned<String>> = HashMap::new();
-    let mut first_steps = HashMap::new();
-    for (index, step) in project.steps.iter().chain(&project.finally).enumerate() {
-        let id = step.id.value.as_str();
-        if index < project.steps.len() {
-            first_steps.entry(id).or_insert(index);
-        }
-        let earlier = *first.entry(id).or_insert(&step.id);
-        if std::ptr::eq(earlier, &step.id) {
+    let mut first: HashMap<&str, (bool, &Step)> = HashMap::new();
+    let all = project.steps.iter().map(|step| (false, step));
+    for (is_finally, step) in all.chain(project.finally.iter().map(|step| (true, step))) {
+        let id = step.declared_id();
+        let (is_earlier_finally, earlier) = *first.entry(id).or_insert((is_finally, step));
+        if (is_earlier_finally, earlier.place) == (is_finally, step.place) {
             continue;
         }
+        let earlier = &earlier.id;
         out.push(
             Diagnostic::new(Code(204), Severity::Error, format!("two steps have the id `{id}`"))
                 .label(step.id.span, "this one comes second")
@@ -115,31 +146,34 @@ fn check_ids<'a>(world: &World<'a>, out: &mut Diagnostics) -> HashMap<&'a str, u
                 .help(format!("give one of them another id, for example `{id}-2`")),
         );
     }
-    first_steps
 }
 
-fn check_needs(world: &World<'_>, step: &Step, known: &HashMap<&str, usize>, out: &mut Diagnostics) {
+fn check_needs(world: &World<'_>, step: &Step, declared: &Declared<'_>, out: &mut Diagnostics) {
     let Needs::Explicit(needs) = &step.needs else { return };
-    for need in needs.iter().filter(|need| !known.contains_key(need.value.as_str())) {
+    for need in needs.iter().filter(|need| declared.steps.find(&need.value).is_none()) {
         let name = need.value.as_str();
-        if world.project.finally.iter().any(|entry| entry.id.value == name) {
+        if world.project.finally.iter().any(|entry| entry.declared_id() == name || entry.id.value == name) {
             out.push(needs_finally(step, need));
             continue;
         }
         if world.project.gaps.steps {
             continue;
         }
-        let ids = || world.project.steps.iter().map(|step| step.id.value.as_str());
-        let help = match world.nearest.find(name, ids().filter(|id| *id != step.id.value)) {
+        let of_matrix = world.project.steps.iter().filter(|step| step.combination.is_some() && name.contains('['));
+        let of_matrix = of_matrix.map(|step| step.id.value.as_str());
+        let others = declared.ids.iter().copied().filter(|id| *id != step.declared_id());
+        let help = match world.nearest.find(name, others.chain(of_matrix)) {
             Some(near) => format!("did you mean `{near}`?"),
-            None if world.machine(name).is_some() => format!("`{name}` is a machine; `needs` takes ids of steps"),
-            None => format!("the steps are {}", list_names(ids())),
+            None if declared.machines.contains(&name) || world.machine(name).is_some() => {
+                format!("`{name}` is a machine; `needs` takes ids of steps")
+            }
+            None => format!("the steps are {}", list_names(declared.ids.iter().copied())),
         };
         out.push(
             Diagnostic::new(
                 Code(202),
                 Severity::Error,
-                format!("step `{}` needs step `{name}`, which does not exist", step.id.value),
+                format!("step `{}` needs step `{name}`, which does not exist", step.declared_id()),
             )
             .label(need.span, "no step has this id")
             .help(help),

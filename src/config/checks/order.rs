@@ -10,7 +10,7 @@ use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
 use petgraph::visit::EdgeRef;
 
 use super::world::World;
-use crate::config::model::{Needs, Project, Step};
+use crate::config::model::{Needs, Project, Step, StepNames};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
 
 /// Past so many cycles nobody reads on.
@@ -42,8 +42,8 @@ pub(super) fn check_order(world: &World<'_>, mut order: Order, out: &mut Diagnos
     for _ in 0..CYCLES_MAX {
         let Some(cycle) = find_cycle(&order) else { return };
         out.push(report(steps, &order, &cycle));
-        let down = cycle.iter().copied().find(|edge| points_down(&order, *edge));
-        order.remove_edge(down.unwrap_or(cycle[0]));
+        let down = cycle.iter().copied().find(|edge| points_down(&order, *edge)).unwrap_or(cycle[0]);
+        remove(steps, &mut order, down);
     }
 }
 
@@ -51,26 +51,34 @@ pub(super) fn check_order(world: &World<'_>, mut order: Order, out: &mut Diagnos
 pub(super) fn build(project: &Project) -> Order {
     let mut order = Order::with_capacity(project.steps.len(), project.steps.len());
     let nodes: Vec<NodeIndex> = (0..project.steps.len()).map(|index| order.add_node(index)).collect();
-    let mut by_id: HashMap<&str, usize> = HashMap::new();
-    for (index, step) in project.steps.iter().enumerate() {
-        by_id.entry(step.id.value.as_str()).or_insert(index);
-    }
+    let names = StepNames::new(&project.steps);
     for (index, step) in project.steps.iter().enumerate() {
         match &step.needs {
-            Needs::Above if index > 0 => {
-                order.add_edge(nodes[index], nodes[index - 1], Reason::Above(step.id.span));
+            Needs::Above => {
+                for above in names.above(index) {
+                    order.add_edge(nodes[index], nodes[above], Reason::Above(step.id.span));
+                }
             }
-            Needs::Above => {}
             Needs::Explicit(needs) => {
                 for need in needs {
-                    if let Some(other) = by_id.get(need.value.as_str()) {
-                        order.update_edge(nodes[index], nodes[*other], Reason::Need(need.span));
+                    for other in names.find(&need.value).into_iter().flatten() {
+                        order.update_edge(nodes[index], nodes[other], Reason::Need(need.span));
                     }
                 }
             }
         }
     }
     order
+}
+
+/// Takes out an edge, and with it those that the same need is between other machines of a matrix.
+fn remove(steps: &[Step], order: &mut Order, edge: EdgeIndex) {
+    let key = |order: &Order, edge: EdgeIndex| {
+        let from = order.edge_endpoints(edge).and_then(|(from, _)| order.node_weight(from));
+        (order.edge_weight(edge).map(|reason| reason.span()), from.map(|from| steps[*from].place))
+    };
+    let removed = key(order, edge);
+    order.retain_edges(|order, edge| key(&order, edge) != removed);
 }
 
 fn points_down(order: &Order, edge: EdgeIndex) -> bool {
@@ -147,7 +155,7 @@ fn place(order: &Order, edge: EdgeIndex) -> (Option<Span>, Option<NodeIndex>) {
 }
 
 fn ids_of<'s>(steps: &'s [Step], order: &Order, edge: EdgeIndex) -> (&'s str, &'s str) {
-    let id = |node: NodeIndex| order.node_weight(node).map_or("", |index| steps[*index].id.value.as_str());
+    let id = |node: NodeIndex| order.node_weight(node).map_or("", |index| steps[*index].declared_id());
     order.edge_endpoints(edge).map_or(("", ""), |(from, to)| (id(from), id(to)))
 }
 

@@ -10,9 +10,10 @@ use std::path::Path;
 use petgraph::algo::toposort;
 
 use super::order::Order;
+use super::overlap_matrix;
 use super::show::is_later_place;
 use super::world::{Sourced, World};
-use crate::config::model::{Machine, Needs, Step};
+use crate::config::model::{Machine, Mount, Needs, Step, StepNames};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
 /// So many pairs of steps are compared for one file: past that the rule is silent rather than slow.
@@ -45,25 +46,48 @@ pub(super) fn check_overlap(world: &World<'_>, order: &Order, out: &mut Diagnost
             let others = writers.get(above).into_iter().flatten().copied();
             // Each pair of writers of one path is looked at once.
             let others = others.filter(|other| above != inner.real || !inner.mount.is_written() || *other < index);
-            let mut others =
-                others.map(|other| &uses[other]).filter(|outer| outer.machine_index != inner.machine_index);
+            let mut others = others
+                .map(|other| &uses[other])
+                .filter(|outer| outer.machine_index != inner.machine_index && !is_told_otherwise(world, inner, outer));
             let conflict =
                 others.find_map(|outer| Some((outer, reach.unordered_pair(&steps, inner, outer, &mut budget)?)));
             if let Some((outer, pair)) = conflict {
-                out.push(report(world, (inner, outer), pair));
+                let of_matrix = is_one_of_matrix(inner, outer)
+                    .then(|| overlap_matrix::report(world, inner.machine, inner.mount))
+                    .flatten();
+                out.push(of_matrix.unwrap_or_else(|| report(world, (inner, outer), pair)));
                 break;
             }
         }
     }
 }
 
+/// Whether two uses are one mount of the file, in two machines of a matrix.
+fn is_one_of_matrix(a: &Use<'_>, b: &Use<'_>) -> bool {
+    a.mount.mount.span == b.mount.mount.span && overlap_matrix::of_one_matrix(a.machine, b.machine).is_some()
+}
+
+/// Whether two mounts of a matrix meet only because the outer one is the same in both machines, which is told by itself.
+fn is_told_otherwise(world: &World<'_>, inner: &Use<'_>, outer: &Use<'_>) -> bool {
+    let is_same = |mount: &&Mount| mount.span == outer.mount.mount.span;
+    overlap_matrix::of_one_matrix(inner.machine, outer.machine).is_some()
+        && inner.mount.mount.span != outer.mount.mount.span
+        && inner
+            .machine
+            .mounts
+            .iter()
+            .find(is_same)
+            .is_some_and(|own| world.source(own).is_some_and(|own| own.real == outer.real))
+}
+
 /// Whether every need could be read and leads to one step: else it was told, and that steps do not wait only follows.
 fn is_order_known(world: &World<'_>) -> bool {
     let steps = &world.project.steps;
     let ids: HashSet<&str> = steps.iter().map(|step| step.id.value.as_str()).collect();
+    let names = StepNames::new(steps);
     let is_met = |step: &Step| match &step.needs {
         Needs::Above => true,
-        Needs::Explicit(needs) => needs.iter().all(|need| ids.contains(need.value.as_str())),
+        Needs::Explicit(needs) => needs.iter().all(|need| names.find(&need.value).is_some()),
     };
     let is_each_known = ids.len() == steps.len() && !world.project.gaps.steps;
     is_each_known && steps.iter().all(|step| !step.gaps.needs && is_met(step))
@@ -97,18 +121,22 @@ fn report(world: &World<'_>, uses: (&Use<'_>, &Use<'_>), steps: (usize, usize)) 
     if is_later_place(first.mount.source.span, second.mount.source.span) {
         (first, second, steps) = (second, first, (steps.1, steps.0));
     }
-    let (a, b) = (&first.machine.name.value, &second.machine.name.value);
+    let is_of_one_matrix = overlap_matrix::of_one_matrix(first.machine, second.machine).is_some();
+    let name = |machine: &'_ Machine| {
+        if is_of_one_matrix { machine.name.value.clone() } else { machine.declared_name().to_owned() }
+    };
+    let (a, b) = (name(first.machine), name(second.machine));
     let shown = world.show(&uses.0.mount.source.value);
     let severity = if uses.0.mount.is_written() { Severity::Error } else { Severity::Warning };
     let what = match severity {
         Severity::Error => format!("machines `{a}` and `{b}` may write `{shown}` at the same time"),
         _ => format!("one of the machines `{a}` and `{b}` may read `{shown}` while the other writes it"),
     };
-    let id = |step: usize| &world.project.steps[step].id.value;
+    let id = |step: usize| world.project.steps[step].declared_id();
     let (x, y) = (id(steps.0), id(steps.1));
     let text = |found: &Use<'_>| {
         let verb = if found.mount.is_written() { "written" } else { "read" };
-        format!("{verb} by machine `{}` here", found.machine.name.value)
+        format!("{verb} by machine `{}` here", name(found.machine))
     };
     let (earlier, later) = if steps.0 < steps.1 { (x, y) } else { (y, x) };
     Diagnostic::new(Code(108), severity, format!("{what}: neither of the steps `{x}` and `{y}` waits for the other"))

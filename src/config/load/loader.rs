@@ -232,7 +232,10 @@ impl<'a> Loader<'a> {
     fn project(&mut self, name: Option<String>, folder: &Path) -> Option<Project> {
         self.variables.has_matrix = self.tree.has_key("matrix");
         let nodes: Vec<NodeId> = self.roots.iter().map(|(root, _)| *root).collect();
-        let Some(root) = merge(&mut self.tree, &nodes, &self.variables, self.is_partial) else {
+        let merged = merge(&mut self.tree, &nodes, &self.variables, self.is_partial);
+        // From here on each machine with a matrix has its own.
+        self.variables.has_matrix = false;
+        let Some(root) = merged else {
             if !self.is_partial {
                 self.nothing_declared();
             }

@@ -13,7 +13,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 pub(super) struct ProjectVariables<'a> {
     pub(super) files: &'a dyn Files,
     pub(super) dotenv: Dotenv,
-    /// Whether `MATRIX_…` may be set per machine.
+    /// Whether `MATRIX_…` may be set per machine, so that it is not known here.
     pub(super) has_matrix: bool,
 }
 

@@ -1,4 +1,4 @@
-//! `run` and `shell`.
+//! `run`, what has its form, and `shell`.
 
 use super::super::model::{Command, Spanned};
 use super::super::tree::Content;
@@ -11,16 +11,26 @@ const DEFAULT_SHELL: [&str; 2] = ["sh", "-eu"];
 impl Reader<'_> {
     /// `run`: a script for `shell`, or a program and its arguments.
     pub(super) fn command(&mut self, value: Value, shell: Option<Vec<String>>) -> Option<Spanned<Command>> {
+        self.command_of(value, "`run`", shell)
+    }
+
+    /// A key in the form of `run`; `what` is that key.
+    pub(super) fn command_of(
+        &mut self,
+        value: Value,
+        what: &str,
+        shell: Option<Vec<String>>,
+    ) -> Option<Spanned<Command>> {
         if let Content::List(_) = self.content(value) {
-            let list = self.texts(value, "`run`", "an entry of `run`")?;
+            let list = self.texts(value, what, &format!("an entry of {what}"))?;
             return Some(Spanned { value: Command::List(list), span: value.span });
         }
         if matches!(self.content(value), Content::Map(_)) {
-            let diagnostic = self.wrong_type(value, "`run`", "text or a list");
+            let diagnostic = self.wrong_type(value, what, "text or a list");
             self.report(diagnostic.help("write a script, or a program and its arguments as `[make, test]`"));
             return None;
         }
-        let text = self.text(value, "`run`", TextForm::Command)?;
+        let text = self.text(value, what, TextForm::Command)?;
         let shell = shell.unwrap_or_else(|| DEFAULT_SHELL.map(str::to_owned).to_vec());
         Some(Spanned { value: Command::Script { text: text.value, shell }, span: value.span })
     }

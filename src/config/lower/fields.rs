@@ -129,6 +129,8 @@ impl Reader<'_> {
             "`machines`" => "write `NAME: { image: host }`, a line each, without dashes",
             "a machine" => "write its keys below its name, as `image: host`",
             "a step" | "an entry of `finally`" => "write its keys, as `run: make`",
+            "a volume" => "write `{ size: 4GiB }`, or nothing for the default size",
+            "`volumes`" if !is_null => "write `NAME: { size: 4GiB }`, a line each, without dashes",
             _ if is_null => "write `{}` for none, or take it out",
             _ => "write `NAME: value`, a line each, without dashes",
         }

@@ -3,6 +3,10 @@
 //! `same` may be renamed without asking, `likely` is offered, `other` needs more than another word, which its help says.
 //! Words are in lower case, as they are looked for. A word that is a key of ours in the same place is none of these.
 
+mod service;
+
+pub(super) use service::{DEPENDENCY, HEALTHCHECK};
+
 /// A word of another tool.
 #[derive(Debug)]
 pub(super) struct Foreign {
@@ -103,11 +107,23 @@ pub(super) const MACHINE: &[Foreign] = &[
     likely("network_mode", "network"),
     likely("entrypoint", "command"),
     likely("cmd", "command"),
+    likely("exec", "command"),
     likely("publish", "ports"),
     same("stop_grace_period", "stop_grace"),
     same("stopsignal", "stop_signal"),
     same("restart_policy", "restart"),
     likely("needs", "depends_on"),
+    likely("wait_for", "depends_on"),
+    likely("after", "depends_on"),
+    likely("requires", "depends_on"),
+    same("kill_signal", "stop_signal"),
+    likely("readinessprobe", "healthcheck"),
+    likely("startupprobe", "healthcheck"),
+    likely("livenessprobe", "healthcheck"),
+    likely("readiness", "healthcheck"),
+    other("stop_timeout", "stop_grace", "write the unit too: `stop_grace: 10s`"),
+    other("post_start", "command", "write it as a step of this machine, or as the first lines of `command:`"),
+    other("pre_stop", "stop_signal", "write what ends the service as `stop_signal:`, or under `finally:` of the file"),
     likely("external_links", "links"),
     same("dotenv", "env_file"),
     other("expose", "links", "take it out: other machines reach a port by naming it in `links:`"),
@@ -131,7 +147,7 @@ pub(super) const MACHINE: &[Foreign] = &[
     other("devices", "mounts", "devices of this host are not given to machines"),
     other("gpus", "mounts", "devices of this host are not given to machines"),
     other("strategy", "matrix", "write `matrix:` with the lists directly below it"),
-    other("deploy", "cpus", "write `cpus:` and `memory:`"),
+    other("deploy", "cpus", "write `cpus:`, `memory:` and `restart:`; `matrix:` makes several machines"),
     other("resources", "cpus", "write `cpus:` and `memory:`"),
     other("cpu_shares", "cpus", LIMITS),
     other("cpu_quota", "cpus", LIMITS),
@@ -325,9 +341,17 @@ mod tests {
 
     #[test]
     fn words_are_in_lower_case_given_once_and_no_keys_themselves() {
-        for table in
-            [&keys::FILE, &keys::MACHINE, &keys::MOUNT, &keys::VOLUME, &keys::NETWORK, &keys::STEP, &keys::FINALLY]
-        {
+        for table in [
+            &keys::FILE,
+            &keys::MACHINE,
+            &keys::MOUNT,
+            &keys::VOLUME,
+            &keys::NETWORK,
+            &keys::STEP,
+            &keys::FINALLY,
+            &keys::HEALTHCHECK,
+            &keys::DEPENDENCY,
+        ] {
             for (index, foreign) in table.foreign.iter().enumerate() {
                 let (word, place) = (foreign.word, table.place);
                 assert_eq!(word, word.to_lowercase(), "in {place}");

@@ -37,6 +37,7 @@ pub(super) const MACHINE: KeyTable = KeyTable {
         "shell",
         "mounts",
         "network",
+        "matrix",
     ],
     later: &[
         "env_file",
@@ -49,7 +50,6 @@ pub(super) const MACHINE: KeyTable = KeyTable {
         "restart",
         "stop_signal",
         "stop_grace",
-        "matrix",
         "profiles",
     ],
     foreign: foreign::MACHINE,
@@ -64,6 +64,17 @@ pub(super) const MOUNT: KeyTable = KeyTable {
 
 pub(super) const VOLUME: KeyTable =
     KeyTable { place: "a volume", keys: &["size"], later: &[], foreign: foreign::VOLUME };
+
+pub(super) const HEALTHCHECK: KeyTable = KeyTable {
+    place: "`healthcheck`",
+    keys: &["test", "interval", "timeout", "retries", "start_period", "start_interval", "log_line"],
+    later: &[],
+    foreign: foreign::HEALTHCHECK,
+};
+
+/// An entry of `depends_on` as a map.
+pub(super) const DEPENDENCY: KeyTable =
+    KeyTable { place: "an entry of `depends_on`", keys: &["condition"], later: &[], foreign: foreign::DEPENDENCY };
 
 /// `network` as a map.
 pub(super) const NETWORK: KeyTable =

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::super::model::{Image, KernelSource, Machine, MachineGaps, Network, Spanned, Workspace};
+use super::super::model::{
+    Image, KernelSource, Machine, MachineGaps, Network, Service, ServiceGaps, Spanned, Workspace,
+};
 use super::super::scalars::is_hostname;
+use super::combined::Part;
 use super::fields::Fields;
 use super::keys::MACHINE;
 use super::reader::{Reader, TextForm, Value, shown};
@@ -19,6 +22,16 @@ pub(super) struct LoweredMachine {
     pub(super) machine: Machine,
     /// Shell of its steps.
     pub(super) shell: Option<Vec<String>>,
+    /// What it is of its matrix.
+    pub(super) part: Option<Part>,
+    /// Whether it has a matrix that could not be read.
+    pub(super) has_unread_matrix: bool,
+}
+
+impl LoweredMachine {
+    fn new(machine: Machine, shell: Option<Vec<String>>) -> Self {
+        Self { machine, shell, part: None, has_unread_matrix: false }
+    }
 }
 
 impl Reader<'_> {
@@ -35,17 +48,20 @@ impl Reader<'_> {
             user: None,
             hostname: None,
             mounts: Vec::new(),
+            combination: None,
             workspace: Workspace::default(),
             network: Network::default(),
+            service: Service::default(),
+            depends_on: Vec::new(),
             gaps: MachineGaps::default(),
             name,
         };
         if self.is_null(value) {
-            return LoweredMachine { machine, shell: None };
+            return LoweredMachine::new(machine, None);
         }
         let Some(fields) = self.fields(value, &MACHINE) else {
-            machine.gaps = MachineGaps { mounts: true, purpose: true };
-            return LoweredMachine { machine, shell: None };
+            machine.gaps = MachineGaps { mounts: true, purpose: true, service: ServiceGaps::ALL };
+            return LoweredMachine::new(machine, None);
         };
         self.machine_boot(&fields, &mut machine);
         machine.env = self.environment(&fields);
@@ -55,9 +71,10 @@ impl Reader<'_> {
         machine.network = self.network(&fields);
         machine.workspace = self.workspace(&fields);
         self.mounts(&fields, &mut machine);
-        machine.gaps.purpose = ["command", "matrix", "depends_on"].iter().any(|key| fields.has(key));
         let shell = self.shell(&fields);
-        LoweredMachine { machine, shell }
+        self.service(&fields, shell.as_ref(), &mut machine);
+        machine.gaps.purpose = machine.gaps.service.command;
+        LoweredMachine::new(machine, shell)
     }
 
     fn machine_boot(&mut self, fields: &Fields, machine: &mut Machine) {

@@ -8,15 +8,19 @@
 //!        └─► step ─► command, environment   keys, guess: the tables     values: paths, sizes, words
 //! ```
 
+mod combined;
 mod command;
 mod environment;
+mod expand;
 mod fields;
 mod foreign;
 mod guess;
+mod healthcheck;
 mod image;
 mod include;
 mod keys;
 mod machine;
+mod matrix;
 mod mount;
 mod mount_long;
 mod network;
@@ -24,6 +28,8 @@ mod ports;
 mod project;
 mod reader;
 mod requires;
+mod service;
+mod signal;
 mod step;
 mod typed;
 mod values;

@@ -7,6 +7,8 @@ use super::fields::Fields;
 use super::keys::NETWORK;
 use super::reader::{Reader, TextForm, Value, shown};
 
+const DESTINATION_HELP: &str = "write a host name, an address or a network, as `crates.example` or `10.0.0.0/8`";
+
 impl Reader<'_> {
     /// What a machine reaches, and from where it is reached.
     pub(super) fn network(&mut self, fields: &Fields) -> Network {
@@ -92,7 +94,12 @@ impl Reader<'_> {
     }
 
     fn destination(&mut self, value: Value) -> Option<Destination> {
-        let text = self.text(value, "an entry of `allow`", TextForm::Strict)?.value;
+        if matches!(self.content(value), Content::Map(_) | Content::List(_)) {
+            let diagnostic = self.wrong_type(value, "an entry of `allow`", "text");
+            self.report(diagnostic.help(DESTINATION_HELP));
+            return None;
+        }
+        let text = self.text(value, "an entry of `allow`", TextForm::Loose)?.value;
         match parse_destination(&text) {
             Ok(destination) => Some(destination),
             Err(error) => {
@@ -103,7 +110,7 @@ impl Reader<'_> {
                         let diagnostic = diagnostic.help(format!("write `{instead}`"));
                         self.replace_part(diagnostic, error.is_certain, value, &text, instead)
                     }
-                    None => diagnostic.help("write a host name, an address or a network, as `10.0.0.0/8`"),
+                    None => diagnostic.help(DESTINATION_HELP),
                 });
                 None
             }

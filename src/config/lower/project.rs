@@ -6,9 +6,11 @@ use std::path::Path;
 use super::super::model::{Project, ProjectGaps, Spanned, Step};
 use super::super::scalars::{is_name, to_name, to_similar_name};
 use super::super::tree::{Content, NodeId};
+use super::expand::Machines;
 use super::fields::Fields;
 use super::keys::FILE;
 use super::machine::LoweredMachine;
+use super::matrix::Budget;
 use super::reader::{Reader, TextForm, Value, quoted, shown};
 use super::step::{NAME_FORM, StepPlace};
 use crate::diag::{FileId, Span};
@@ -30,15 +32,16 @@ pub(in crate::config) fn lower(
     gaps.machines = is_partial || fields.is_shadowed("machines");
     gaps.steps = is_partial || fields.is_shadowed("steps") || (fields.has_riddle && fields.get("steps").is_none());
     gaps.volumes = is_partial || fields.is_shadowed("volumes") || volumes.is_none();
-    let machines = reader.machines(&fields, &mut gaps);
-    let steps = reader.steps(&fields, false, &machines, &mut gaps);
-    let finally = reader.steps(&fields, true, &machines, &mut gaps);
+    let mut budget = Budget::new();
+    let machines = Machines::new(reader.machines(&fields, &mut gaps, &mut budget));
+    let steps = reader.steps(&fields, false, &machines, (&mut gaps, &mut budget));
+    let finally = reader.steps(&fields, true, &machines, (&mut gaps, &mut budget));
     Some(Project {
         name: name.or(own_name).unwrap_or_else(|| default_name(folder)),
         folder: folder.to_path_buf(),
         origins: reader.origins.clone(),
         env,
-        machines: machines.into_iter().map(|lowered| lowered.machine).collect(),
+        machines: machines.into_list().into_iter().map(|lowered| lowered.machine).collect(),
         steps,
         finally,
         volumes: volumes.unwrap_or_default(),
@@ -73,7 +76,7 @@ impl Reader<'_> {
         Some(text.value)
     }
 
-    fn machines(&mut self, fields: &Fields, gaps: &mut ProjectGaps) -> Vec<LoweredMachine> {
+    fn machines(&mut self, fields: &Fields, gaps: &mut ProjectGaps, budget: &mut Budget) -> Vec<LoweredMachine> {
         let Some(value) = fields.get("machines") else {
             if !gaps.machines {
                 let help = "declare one: `machines: { build: { image: host } }`";
@@ -100,7 +103,7 @@ impl Reader<'_> {
             self.check_name(key, &entry.key, "a machine");
             let name = Spanned { value: entry.key, span: entry.key_span };
             let value = self.value(entry.value, entry.key_span, via);
-            machines.push(self.machine(name, value));
+            machines.extend(self.machine_entry(name, value, budget));
         }
         machines
     }
@@ -120,8 +123,8 @@ impl Reader<'_> {
         &mut self,
         fields: &Fields,
         is_finally: bool,
-        machines: &[LoweredMachine],
-        gaps: &mut ProjectGaps,
+        machines: &Machines,
+        (gaps, budget): (&mut ProjectGaps, &mut Budget),
     ) -> Vec<Step> {
         let key = if is_finally { "finally" } else { "steps" };
         let Some(value) = fields.get(key) else {
@@ -147,13 +150,10 @@ impl Reader<'_> {
         };
         let mut steps = Vec::new();
         for (index, item) in items.into_iter().enumerate() {
-            match self.step(item, StepPlace { number: index + 1, is_finally }, machines) {
-                Some(step) => {
-                    gaps.steps |= step.gaps.id;
-                    steps.push(step);
-                }
-                None => gaps.steps = true,
-            }
+            let place = StepPlace { number: index + 1, is_finally, combination: None };
+            let lowered = self.step_entry(item, place, machines, budget);
+            gaps.steps |= lowered.is_empty() || lowered.iter().any(|step| step.gaps.id);
+            steps.extend(lowered);
         }
         steps
     }

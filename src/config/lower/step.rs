@@ -3,9 +3,9 @@
 use super::super::model::{Chown, Command, GuestPath, Needs, Spanned, Step, StepGaps};
 use super::super::scalars::{is_name, is_user, to_similar_name};
 use super::super::tree::Content;
+use super::expand::Machines;
 use super::fields::Fields;
 use super::keys::{FINALLY, STEP};
-use super::machine::LoweredMachine;
 use super::reader::{Reader, TextForm, Value, shown};
 
 /// Where an entry stands.
@@ -14,11 +14,13 @@ pub(super) struct StepPlace {
     /// Its number from 1.
     pub(super) number: usize,
     pub(super) is_finally: bool,
+    /// Number of the combination, where it runs in each machine of a matrix.
+    pub(super) combination: Option<usize>,
 }
 
 impl Reader<'_> {
     /// Lowers a step; `None` where the entry is no map.
-    pub(super) fn step(&mut self, value: Value, place: StepPlace, machines: &[LoweredMachine]) -> Option<Step> {
+    pub(super) fn step(&mut self, value: Value, place: StepPlace, machines: &Machines) -> Option<Step> {
         if let Content::Scalar(scalar) = self.content(value)
             && !self.is_null(value)
         {
@@ -33,10 +35,9 @@ impl Reader<'_> {
         let fields = self.fields(value, table)?;
         let mut gaps = StepGaps::default();
         let machine = self.step_machine(&fields, machines, &mut gaps);
-        let shell = self.shell(&fields).or_else(|| {
-            let named = machines.iter().find(|lowered| lowered.machine.name.value == machine.value);
-            named.and_then(|lowered| lowered.shell.clone())
-        });
+        let shell = self
+            .shell(&fields)
+            .or_else(|| machines.find(&machine.value, place.combination).and_then(|lowered| lowered.shell.clone()));
         let command = fields.get("run").and_then(|value| self.command(value, shell));
         let what = if place.is_finally { "the entry of `finally`" } else { "the step" };
         self.missing(&fields, "run", what, value.span, "write `run:` with a script, or a program and its arguments");
@@ -45,6 +46,8 @@ impl Reader<'_> {
         let id = self.step_id(&fields, place, &mut gaps);
         Some(Step {
             id,
+            place: place.number,
+            combination: None,
             title: fields
                 .get("name")
                 .and_then(|value| self.text(value, "`name`", TextForm::Loose))
@@ -87,14 +90,10 @@ impl Reader<'_> {
         text
     }
 
-    fn step_machine(&mut self, fields: &Fields, machines: &[LoweredMachine], gaps: &mut StepGaps) -> Spanned<String> {
+    fn step_machine(&mut self, fields: &Fields, machines: &Machines, gaps: &mut StepGaps) -> Spanned<String> {
         let Some(value) = fields.get("machine") else {
             gaps.machine = fields.has("machine");
-            let only = match machines {
-                [only] => only.machine.name.value.clone(),
-                _ => String::new(),
-            };
-            return Spanned { value: only, span: fields.value.span };
+            return Spanned { value: machines.only().unwrap_or_default().to_owned(), span: fields.value.span };
         };
         match self.text(value, "`machine`", TextForm::Strict) {
             Some(text) => text,

@@ -107,7 +107,7 @@ impl Reader<'_> {
             return;
         }
         let message = format!("{what} is {mib} MiB, too small to hold a file system");
-        let diagnostic = self.error(803, value, message, format!("at least {DISK_MIN_MIB}MiB are needed"));
+        let diagnostic = self.error(803, value, message, format!("at least {DISK_MIN_MIB} MiB are needed"));
         self.report(diagnostic.help(format!("write `{DISK_MIN_MIB}MiB`, or more")));
     }
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::image::{Image, KernelSource};
+use super::matrix::Combination;
 use super::mount::Mount;
 use super::network::Network;
 use super::path::GuestPath;
 use super::project::Spanned;
+use super::service::{Dependency, Service, ServiceGaps};
 use super::volume::Workspace;
 
 /// What of a machine could not be read.
@@ -15,17 +17,19 @@ use super::volume::Workspace;
 pub struct MachineGaps {
     /// Mounts are missing from [`Machine::mounts`]: say nothing about outputs outside every mount (0501).
     pub mounts: bool,
-    /// A key that this smolvm does not run yet gives the machine another purpose (`command`, `matrix`, `depends_on`), or
-    /// nothing of it could be read:
-    /// say nothing about a machine that no step uses (0207).
+    /// What could not be read gives the machine another purpose: say nothing about a machine that no step uses (0207).
     pub purpose: bool,
+    /// What of its service and of what it waits for could not be read.
+    pub service: ServiceGaps,
 }
 
 /// A declared virtual machine.
 #[derive(Debug, Clone)]
 pub struct Machine {
-    /// Key below `machines`; the span is that key.
+    /// Key below `machines`, in a matrix with the combination (`test[debian:12]`); the span is that key.
     pub name: Spanned<String>,
+    /// What it is of a matrix. Machines of one matrix stand together, in the order of their combinations.
+    pub combination: Option<Combination>,
     /// Root file system.
     pub image: Spanned<Image>,
     /// Guest kernel.
@@ -50,6 +54,10 @@ pub struct Machine {
     pub workspace: Workspace,
     /// What it reaches, and from where it is reached.
     pub network: Network,
+    /// What runs in it beside its steps.
+    pub service: Service,
+    /// Machines that it waits for before it boots, each once.
+    pub depends_on: Vec<Dependency>,
     /// What could not be read.
     pub gaps: MachineGaps,
 }

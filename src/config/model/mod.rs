@@ -5,21 +5,27 @@
 
 mod image;
 mod machine;
+mod matrix;
 mod mount;
+mod names;
 mod network;
 mod origins;
 mod path;
 mod project;
+mod service;
 mod step;
 mod volume;
 
 pub use super::reference::Reference;
 pub use image::{Image, KernelSource};
 pub use machine::{Machine, MachineGaps};
+pub use matrix::Combination;
 pub use mount::{Cache, Mount, MountKind, Owner};
+pub use names::{MachineNames, StepNames};
 pub use network::{Access, Destination, Link, Network, NetworkMode, Port};
 pub use origins::Origins;
 pub use path::GuestPath;
 pub use project::{Project, ProjectGaps, Spanned};
+pub use service::{Condition, Dependency, Healthcheck, Restart, Service, ServiceGaps, Signal};
 pub use step::{Chown, Command, Needs, Step, StepGaps};
 pub use volume::{Volume, Workspace};

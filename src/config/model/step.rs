@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::matrix::Combination;
 use super::path::GuestPath;
 use super::project::Spanned;
 use crate::diag::Span;
@@ -32,8 +33,13 @@ pub enum Chown {
 /// A declared command.
 #[derive(Debug, Clone)]
 pub struct Step {
-    /// `id`, or `step-N` / `finally-N`; the span is the id's, or the entry's first line.
+    /// `id`, or `step-N` / `finally-N`, in a machine of a matrix with its combination (`unit[debian:12]`); the span is the
+    /// id's, or the entry's first line.
     pub id: Spanned<String>,
+    /// Number of the entry from 1: steps that one entry is in the machines of a matrix have the same, and stand together.
+    pub place: usize,
+    /// What it is of the matrix of its machine, where its entry names the whole matrix.
+    pub combination: Option<Combination>,
     /// Title shown beside the id.
     pub title: Option<String>,
     /// Name of the machine; the span is the value's, or the entry's where it was left out. Left out, it is the only
@@ -68,7 +74,7 @@ pub struct Step {
 pub enum Needs {
     /// The step above, the default.
     Above,
-    /// These ids.
+    /// These ids; one that an entry has in several machines of a matrix means all of them ([`StepNames`](super::StepNames)).
     Explicit(Vec<Spanned<String>>),
 }
 

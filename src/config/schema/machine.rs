@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::file::EnvFile;
+use super::matrix::Matrix;
 use super::mount::Mount;
 use super::scalars::{
     CommandLine, Condition, Count, Duration, EnvValue, GuestPath, HostPath, IGNORED_PATTERN, Image, Link, Name,
@@ -94,7 +95,7 @@ pub(super) struct Machine {
     /// One machine per combination of these values; each is `${MATRIX_<KEY>}` in this machine, and `${MATRIX_ID}` is the
     /// combination as a file name. Default: one machine.
     #[schemars(extend("examples" = [{ "image": ["debian:12", "alpine:3.20"] }]))]
-    matrix: Option<BTreeMap<String, Vec<Text>>>,
+    matrix: Option<Matrix>,
     /// The machine is there only with one of these profiles (`--profile`). Default: always.
     #[schemars(extend("examples" = [["nightly"]]))]
     profiles: Option<Vec<Name>>,

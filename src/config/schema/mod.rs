@@ -5,6 +5,7 @@
 
 mod file;
 mod machine;
+mod matrix;
 mod mount;
 mod render;
 mod scalars;

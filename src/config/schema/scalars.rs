@@ -42,6 +42,16 @@ scalar! {
     }
 }
 scalar! {
+    /// The name of something else in the file.
+    Reference = {
+        "description": "A name; of what a matrix makes several, that of one has its values in brackets.",
+        "type": "string",
+        "pattern": "(^[a-z0-9][a-z0-9_-]{0,62}(\\[.+\\])?$|\\$)",
+        "errorMessage": "A name is lower-case letters, digits, `_` and `-`; values of a matrix may follow in brackets.",
+        "examples": ["build", "test[debian:12]"]
+    }
+}
+scalar! {
     /// Text, which may be written as a number or a boolean.
     Text = {
         "description": "Text; a number or a boolean is taken as it is written.",

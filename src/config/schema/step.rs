@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 
 use super::file::EnvFile;
-use super::scalars::{Chown, CommandLine, Count, Duration, EnvValue, Flag, GuestPath, GuestPattern, Name, Shell, Text};
+use super::scalars::{
+    Chown, CommandLine, Count, Duration, EnvValue, Flag, GuestPath, GuestPattern, Name, Reference, Shell, Text,
+};
 
 /// A command in a machine.
 #[derive(Debug, JsonSchema)]
@@ -20,7 +22,7 @@ pub(super) struct Step {
     #[schemars(extend("examples" = ["Unit tests"]))]
     name: Option<Text>,
     /// Machine it runs in. Default: the only one, where the file declares one.
-    machine: Option<Name>,
+    machine: Option<Reference>,
     /// What runs: a string under `shell`, a list as it is, with no shell. Variables are the guest's, not smolvm's.
     #[schemars(extend("examples" = ["make -C /code", ["/code/run-tests", "--report", "/reports/unit.xml"]]))]
     run: CommandLine,
@@ -39,7 +41,7 @@ pub(super) struct Step {
     user: Option<Text>,
     /// Steps that must have passed before; `[]` starts at once. Default: the step above.
     #[schemars(extend("examples" = [["compile"], []]))]
-    needs: Option<Vec<Name>>,
+    needs: Option<Vec<Reference>>,
     /// Host files it depends on, as patterns of `.gitignore` relative to this file; it is skipped when nothing that it
     /// depends on changed. Default: none, it always runs.
     #[schemars(extend("examples" = [["src/**", "!src/**/*.snap"]]))]
@@ -79,7 +81,7 @@ pub(super) struct FinallyStep {
     #[schemars(extend("examples" = ["Unit tests"]))]
     name: Option<Text>,
     /// Machine it runs in. Default: the only one, where the file declares one.
-    machine: Option<Name>,
+    machine: Option<Reference>,
     /// What runs: a string under `shell`, a list as it is, with no shell. Variables are the guest's, not smolvm's.
     #[schemars(extend("examples" = ["dmesg > /reports/dmesg.txt"]))]
     run: CommandLine,

@@ -1,0 +1,12 @@
+//! Bytes as the files of a project: a search with the engine, else the files that are named, once each.
+//!
+//! Deliberately not here: what must hold (`smolvm_fuzz`).
+#![cfg_attr(feature = "libfuzzer", no_main)]
+
+#[cfg(feature = "libfuzzer")]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| smolvm_fuzz::check_file(bytes));
+
+#[cfg(not(feature = "libfuzzer"))]
+fn main() -> std::io::Result<()> {
+    std::env::args_os().skip(1).try_for_each(|name| Ok(smolvm_fuzz::check_file(&std::fs::read(name)?)))
+}

@@ -1,0 +1,195 @@
+//! Rules about what this host has: a machine that is larger than it (0801), and machines that are up at the same time
+//! and ask for more memory together (0802).
+//!
+//! For 0802 a run without limits is played through twice, in rounds: every step in the first round in which it can run,
+//! and every step in the last. Both are runs that can happen, so what they ask for is asked for; a machine is up from
+//! its first step to its last. The cost is one walk over the order of steps.
+
+use petgraph::algo::toposort;
+
+use super::order::Order;
+use super::show::is_later_place;
+use super::world::World;
+use crate::config::HostResources;
+use crate::config::model::{Machine, Project};
+use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
+
+/// So many machines are labelled, and named; more are counted.
+const SHOWN_MAX: usize = 6;
+
+/// Compares the machines with this host.
+pub(super) fn check_capacity(world: &World<'_>, order: &Order, out: &mut Diagnostics) {
+    let host = world.files.resources();
+    for machine in &world.project.machines {
+        check_cpus(machine, &host, out);
+        check_memory(machine, &host, out);
+    }
+    let together = most_memory(world, order, host.memory_mib);
+    if let Some(found) = together.and_then(|machines| ask_together(&machines, host.memory_mib)) {
+        out.push(found);
+    }
+}
+
+/// Error past twice of what there is.
+fn severity(asked: u64, there: u64) -> Severity {
+    if asked > there.saturating_mul(2) { Severity::Error } else { Severity::Warning }
+}
+
+fn check_cpus(machine: &Machine, host: &HostResources, out: &mut Diagnostics) {
+    let Some(cpus) = machine.cpus.as_ref().filter(|cpus| host.cpus > 0 && cpus.value > host.cpus) else { return };
+    let (asked, there) = (cpus.value, host.cpus);
+    let message = format!("machine `{}` has {asked} CPUs, and this host has {there}", machine.name.value);
+    out.push(
+        Diagnostic::new(Code(801), severity(asked.into(), there.into()), message)
+            .label(cpus.span, "more than there are")
+            .help(format!("write `cpus: {there}`, or leave it out for two at most")),
+    );
+}
+
+fn check_memory(machine: &Machine, host: &HostResources, out: &mut Diagnostics) {
+    if !is_too_large(machine, host.memory_mib) {
+        return;
+    }
+    let (asked, there) = (machine.memory_mib.value, host.memory_mib);
+    let (asked_shown, there_shown) = (show_size(asked), show_size(there));
+    let message =
+        format!("machine `{}` has {asked_shown} of memory, and this host gives {there_shown}", machine.name.value);
+    let label = if machine.memory_mib.span == machine.name.span {
+        format!("{asked_shown} is the default")
+    } else {
+        "more than there is".to_owned()
+    };
+    let instead = show_size((there / 2).max(64));
+    out.push(
+        Diagnostic::new(Code(801), severity(asked, there), message)
+            .label(machine.memory_mib.span, label)
+            .help(format!("write less, as `memory: {instead}`")),
+    );
+}
+
+fn is_too_large(machine: &Machine, there: u64) -> bool {
+    there > 0 && machine.memory_mib.value > there
+}
+
+fn show_size(mib: u64) -> String {
+    if mib.is_multiple_of(1024) { format!("{}GiB", mib / 1024) } else { format!("{mib}MiB") }
+}
+
+/// The machines that are up together in the round that asks for the most memory, where that is more than there is.
+/// Those that are too large alone (0801 was said) are not counted.
+fn most_memory<'a>(world: &World<'a>, order: &Order, there: u64) -> Option<Vec<&'a Machine>> {
+    let gaps = world.project.gaps;
+    if there == 0 || gaps.steps || gaps.machines {
+        return None;
+    }
+    let rounds = [rounds(order, false)?, rounds(order, true)?];
+    let peaks = rounds.iter().filter_map(|rounds| peak(world, &lives(world, rounds)));
+    let (memory, machines) = peaks.max_by_key(|(memory, _)| *memory)?;
+    (memory > there).then_some(machines)
+}
+
+/// The round of each step: the first in which it can run, or the last. None where the order has a cycle.
+fn rounds(order: &Order, is_last: bool) -> Option<Vec<usize>> {
+    // Edges lead from the step that waits, which comes first in the sorted order.
+    let sorted = toposort(order, None).ok()?;
+    let mut rounds = vec![0; order.node_count()];
+    if is_last {
+        for node in &sorted {
+            for needed in order.neighbors(*node) {
+                rounds[needed.index()] = rounds[needed.index()].max(rounds[node.index()] + 1);
+            }
+        }
+        let most = rounds.iter().copied().max().unwrap_or(0);
+        rounds.iter_mut().for_each(|round| *round = most - *round);
+    } else {
+        for node in sorted.iter().rev() {
+            let above = order.neighbors(*node).map(|needed| rounds[needed.index()] + 1).max();
+            rounds[node.index()] = above.unwrap_or(0);
+        }
+    }
+    Some(rounds)
+}
+
+/// The first and the last round in which each machine is up; entries of `finally` run one after another at the end.
+fn lives(world: &World<'_>, rounds: &[usize]) -> Vec<Option<(usize, usize)>> {
+    let Project { steps, finally, machines, .. } = world.project;
+    let end = rounds.iter().copied().max().map_or(0, |last| last + 1);
+    let all = steps.iter().zip(rounds.iter().copied()).chain(finally.iter().zip(end..));
+    let mut lives = vec![None; machines.len()];
+    for (step, round) in all {
+        let Some(index) = world.machine_index(&step.machine.value) else { continue };
+        let (first, last) = lives[index].unwrap_or((round, round));
+        lives[index] = Some((round.min(first), round.max(last)));
+    }
+    lives
+}
+
+/// The most memory that is asked for in one round, and by which machines.
+fn peak<'a>(world: &World<'a>, lives: &[Option<(usize, usize)>]) -> Option<(u64, Vec<&'a Machine>)> {
+    let there = world.files.resources().memory_mib;
+    let machines = || {
+        let all = world.project.machines.iter().zip(lives);
+        all.filter(|(machine, _)| !is_too_large(machine, there)).filter_map(|(machine, life)| Some((machine, (*life)?)))
+    };
+    let mut changes: Vec<(usize, i128)> = Vec::new();
+    for (machine, (first, last)) in machines() {
+        let memory = i128::from(machine.memory_mib.value);
+        changes.extend([(first, memory), (last + 1, -memory)]);
+    }
+    // Of one round, ends come before beginnings.
+    changes.sort_unstable();
+    let (mut asked, mut most, mut at) = (0, 0, None);
+    for (round, change) in changes {
+        asked += change;
+        if asked > most {
+            (most, at) = (asked, Some(round));
+        }
+    }
+    let at = at?;
+    let up = machines().filter(|(_, (first, last))| (*first..=*last).contains(&at)).map(|(machine, _)| machine);
+    Some((u64::try_from(most).ok()?, up.collect()))
+}
+
+fn ask_together(machines: &[&Machine], there: u64) -> Option<Diagnostic> {
+    let asked: u64 = machines.iter().map(|machine| machine.memory_mib.value).sum();
+    let names: Vec<String> =
+        machines.iter().take(SHOWN_MAX).map(|machine| format!("`{}`", machine.name.value)).collect();
+    let more = machines.len() - names.len();
+    let mut names = match names.split_last()? {
+        (last, rest) if more == 0 && !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.join(", "),
+    };
+    if more > 0 {
+        names.push_str(&format!(" and {more} more"));
+    }
+    let message = format!(
+        "machines {names} may be up at the same time and ask for {} of memory together, and this host gives {}",
+        show_size(asked),
+        show_size(there),
+    );
+    let mut spans: Vec<(Span, &Machine)> = Vec::new();
+    for machine in machines {
+        if spans.iter().all(|(span, _)| *span != machine.memory_mib.span) && spans.len() < SHOWN_MAX {
+            spans.push((machine.memory_mib.span, machine));
+        }
+    }
+    spans.sort_by(
+        |(a, _), (b, _)| if is_later_place(*a, *b) { std::cmp::Ordering::Less } else { std::cmp::Ordering::Greater },
+    );
+    let mut diagnostic = Diagnostic::new(Code(802), Severity::Warning, message);
+    for (span, machine) in spans {
+        let count = machines.iter().filter(|other| other.memory_mib.span == span).count();
+        let size = show_size(machine.memory_mib.value);
+        let is_default = span == machine.name.span;
+        let text = match (count, is_default) {
+            (1, true) => format!("{size}, the default"),
+            (1, false) => size,
+            (_, true) => format!("{size}, the default, for each of {count} machines"),
+            (_, false) => format!("{size} for each of {count} machines"),
+        };
+        diagnostic = diagnostic.label(span, text);
+    }
+    Some(diagnostic.help(
+        "as many boot as there is memory for, and the others wait: write less `memory:`, or let steps wait, with `needs:`",
+    ))
+}

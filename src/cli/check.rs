@@ -11,9 +11,16 @@ use super::{fix, load, remarks};
 use crate::config::{Loaded, Mode};
 use crate::diag::{self, Diagnostics, Severity};
 
+/// So many lines say what could not be checked.
+const UNCHECKED_MAX: usize = 5;
+
 /// Checks the file.
 pub(crate) fn run(args: &CheckArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
-    let loaded = if args.fix { fix::run(args.format, settings, printer)? } else { load::load(settings, Mode::Check)? };
+    let loaded = if args.fix {
+        fix::run(args, settings, printer)?
+    } else {
+        load::load_locked(settings, Mode::Check, args.locked)?
+    };
     report(args, &loaded, printer)?;
     Ok(if fails(&loaded.diagnostics, args.deny) { ExitCode::InvalidFile } else { ExitCode::Passed })
 }
@@ -34,7 +41,21 @@ fn report(args: &CheckArgs, loaded: &Loaded, printer: &Printer) -> Result<(), Fa
         let name = sources.iter().next().map_or("the file", |(_, source)| source.name.as_str());
         printer.note(&format!("{name}: no mistakes\n"));
     }
+    if args.format == CheckFormat::Full {
+        tell_unchecked(diagnostics, printer);
+    }
     Ok(())
+}
+
+/// What is not known yet is no remark on the file: a few lines at the end, that fail nothing.
+fn tell_unchecked(diagnostics: &Diagnostics, printer: &Printer) {
+    for what in diagnostics.unchecked().take(UNCHECKED_MAX) {
+        printer.note(&format!("not checked: {what}\n"));
+    }
+    let rest = diagnostics.unchecked().skip(UNCHECKED_MAX).count();
+    if rest > 0 {
+        printer.note(&format!("not checked: the same of {rest} more\n"));
+    }
 }
 
 fn fails(diagnostics: &Diagnostics, deny: Option<Deny>) -> bool {

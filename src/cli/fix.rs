@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use super::args::CheckFormat;
+use super::args::{CheckArgs, CheckFormat};
 use super::exit::{Class, Failure};
 use super::load;
 use super::printer::Printer;
@@ -30,11 +30,12 @@ enum FixError {
 }
 
 /// Mends the files that the settings name, and those that they include; what is left to say of it.
-pub(crate) fn run(format: CheckFormat, settings: &Settings, printer: &Printer) -> Result<Loaded, Failure> {
-    if settings.files.iter().any(|file| file.as_os_str() == "-") && format != CheckFormat::Full {
+pub(crate) fn run(args: &CheckArgs, settings: &Settings, printer: &Printer) -> Result<Loaded, Failure> {
+    if settings.files.iter().any(|file| file.as_os_str() == "-") && args.format != CheckFormat::Full {
         return Err(Failure::new(Class::Usage, FixError::TwoTexts).help("leave `--format` out"));
     }
-    let request = load::request(settings, Mode::Check)?;
+    let mut request = load::request(settings, Mode::Check)?;
+    request.is_locked = args.locked;
     let stdin = request.files.iter().find_map(|file| match file {
         FileRequest::Stdin { bytes, .. } => Some(bytes.clone()),
         FileRequest::Path(_) => None,

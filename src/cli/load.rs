@@ -39,7 +39,13 @@ enum LoadError {
 
 /// Loads what the settings name, or the file that is found from the current folder upwards.
 pub(crate) fn load(settings: &Settings, mode: Mode) -> Result<Loaded, Failure> {
-    Ok(config::load(request(settings, mode)?, &HostFiles::new()))
+    load_locked(settings, mode, false)
+}
+
+/// As [`load`]; with `is_locked` the images must be those of the lock file.
+pub(crate) fn load_locked(settings: &Settings, mode: Mode, is_locked: bool) -> Result<Loaded, Failure> {
+    let request = LoadRequest { is_locked, ..request(settings, mode)? };
+    Ok(config::load(request, &HostFiles::new()))
 }
 
 /// What is to be loaded, standard input read.

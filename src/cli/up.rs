@@ -55,7 +55,7 @@ enum Ready {
 }
 
 fn prepare(args: &UpArgs, settings: &Settings, printer: &Printer, mode: Mode) -> Result<Ready, Failure> {
-    let loaded = load::load(settings, config::Mode::Run)?;
+    let loaded = load::load_locked(settings, config::Mode::Run, args.locked)?;
     tell_remarks(&loaded, args, printer, mode)?;
     let project = match loaded.project {
         Some(project) if !loaded.diagnostics.has_errors() => project,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::accounts::HostIds;
 use super::host_facts::{HostPorts, HostResources};
+use super::model::Image;
 
 /// What a path names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,23 @@ pub struct Metadata {
     pub length: u64,
     /// Device and inode: the identity of the file, whatever its name.
     pub identity: (u64, u64),
+    /// Whether every user of this computer may read it (a folder: list and enter it); a link counts as such.
+    pub is_public: bool,
+}
+
+/// What a folder holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FolderContents {
+    /// Names in it, sorted.
+    pub names: Vec<String>,
+    /// How many there are, at most a few thousand.
+    pub entries: usize,
+    /// How many lie below it that are no folders.
+    pub files: usize,
+    /// Whether there are more, past the limit.
+    pub is_more: bool,
+    /// How many entries were looked at.
+    pub looked_at: usize,
 }
 
 /// Why a path could not be used.
@@ -121,6 +139,13 @@ pub trait Files {
     /// What the system said.
     fn list(&self, folder: &Path) -> Result<Vec<OsString>, FileError>;
 
+    /// What a folder holds; below it `limit` entries at most are looked at, and no links are followed. With
+    /// `is_public_only` what not every user of this computer may read is passed over.
+    ///
+    /// # Errors
+    /// What the system said.
+    fn contents(&self, folder: &Path, limit: usize, is_public_only: bool) -> Result<FolderContents, FileError>;
+
     /// Whether the invoking user may read it (a folder: list and enter it).
     fn is_readable(&self, path: &Path) -> bool;
 
@@ -130,6 +155,12 @@ pub trait Files {
     /// As [`Files::is_readable`], and with `is_written` also as [`Files::is_writable`], for another user of this host.
     /// Where this process may not act as others, the answer is the invoking user's.
     fn is_usable_by(&self, owner: &HostIds, path: &Path, is_written: bool) -> bool;
+
+    /// The folder of this computer that holds the unpacked root of an image, where it has one: what `pull` brought. What
+    /// `host` and `dir:` name is known without it.
+    fn image_root(&self, _image: &Image) -> Option<PathBuf> {
+        None
+    }
 
     /// Value of a variable of smolvm's own environment; bytes that are not UTF-8 count as unset.
     fn variable(&self, name: &str) -> Option<String>;

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 
 use super::accounts::HostIds;
-use super::files::{FileError, FileKind, Files, InvokerFacts, Metadata};
+use super::files::{FileError, FileKind, Files, FolderContents, InvokerFacts, Metadata};
 use super::host_facts::{HostPorts, HostResources};
+use super::model::Image;
 
 #[derive(Debug, Clone)]
 enum Entry {
@@ -26,6 +27,7 @@ pub struct MemoryFiles {
     variables: BTreeMap<String, String>,
     invoker: InvokerFacts,
     own_folders: Vec<PathBuf>,
+    image_roots: Vec<(String, PathBuf)>,
     resources: HostResources,
     ports: HostPorts,
 }
@@ -48,6 +50,7 @@ impl Default for MemoryFiles {
             variables: BTreeMap::new(),
             invoker,
             own_folders,
+            image_roots: Vec::new(),
             resources: HostResources { cpus: 16, memory_mib: 64 << 10 },
             ports: HostPorts { first_unprivileged: 1024, may_use_all: false, taken: Vec::new() },
         };
@@ -134,6 +137,13 @@ impl MemoryFiles {
         self
     }
 
+    /// Says where the unpacked root of an image is, by what the file calls it.
+    #[must_use]
+    pub fn image_root(mut self, image: impl Into<String>, root: impl Into<PathBuf>) -> Self {
+        self.image_roots.push((image.into(), root.into()));
+        self
+    }
+
     /// Lets the invoking user act as others.
     #[must_use]
     pub fn privileged(mut self) -> Self {
@@ -199,7 +209,12 @@ impl MemoryFiles {
             Entry::Link(_) => (FileKind::Link, 0),
             Entry::Other => (FileKind::Other, 0),
         };
-        Ok(Metadata { kind, length, identity: (1, index as u64) })
+        Ok(Metadata {
+            kind,
+            length,
+            identity: (1, index as u64),
+            is_public: !self.unreadable.iter().any(|taken| taken == path),
+        })
     }
 }
 
@@ -251,6 +266,37 @@ impl Files for MemoryFiles {
         let folder = self.resolve(folder, true)?;
         let names = self.entries.keys().filter(|path| path.parent() == Some(&folder));
         Ok(names.filter_map(|path| path.file_name().map(OsString::from)).collect())
+    }
+
+    fn contents(&self, folder: &Path, limit: usize, is_public_only: bool) -> Result<FolderContents, FileError> {
+        let folder = self.resolve(folder, true)?;
+        if !matches!(self.entries.get(&folder), Some(Entry::Folder)) {
+            return Err(FileError::Other("not a folder".to_owned()));
+        }
+        let is_seen = |path: &Path| {
+            let mut above = path.ancestors().take_while(|above| *above != folder);
+            !is_public_only || !above.any(|above| self.unreadable.iter().any(|taken| taken == above))
+        };
+        let mut found = FolderContents::default();
+        for (path, entry) in self.entries.iter().filter(|(path, _)| path.starts_with(&folder) && **path != folder) {
+            found.looked_at += 1;
+            if !is_seen(path) {
+                continue;
+            }
+            if path.parent() == Some(&folder) {
+                found.entries += 1;
+                found.names.extend(path.file_name().map(|name| name.to_string_lossy().into_owned()));
+            } else if found.looked_at > limit {
+                found.is_more = true;
+                continue;
+            }
+            found.files += usize::from(!matches!(entry, Entry::Folder));
+        }
+        Ok(found)
+    }
+
+    fn image_root(&self, image: &Image) -> Option<PathBuf> {
+        self.image_roots.iter().find(|(text, _)| *text == image.to_string()).map(|(_, root)| root.clone())
     }
 
     fn is_readable(&self, path: &Path) -> bool {

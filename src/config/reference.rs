@@ -38,6 +38,8 @@ pub(crate) struct ReferenceError {
     pub(crate) place: Range<usize>,
     /// The whole text as it was most likely meant.
     pub(crate) instead: Option<String>,
+    /// Whether nothing else can have been meant.
+    pub(crate) is_certain: bool,
 }
 
 impl Reference {
@@ -120,13 +122,19 @@ impl fmt::Display for Reference {
 }
 
 fn wrong(message: impl Into<String>, place: Range<usize>) -> ReferenceError {
-    ReferenceError { message: message.into(), place, instead: None }
+    ReferenceError { message: message.into(), place, instead: None, is_certain: false }
 }
 
 impl ReferenceError {
     /// Offers a text; the caller of the reader sees it only where it can be read.
     fn instead(mut self, text: String) -> Self {
         self.instead = Some(text);
+        self
+    }
+
+    /// Says that nothing else can have been meant.
+    fn certain(mut self) -> Self {
+        self.is_certain = true;
         self
     }
 }
@@ -141,9 +149,9 @@ fn check_foreign(text: &str) -> Result<(), ReferenceError> {
         let page = rest.strip_prefix("hub.docker.com/");
         let rest = page.and_then(|page| page.strip_prefix("_/").or_else(|| page.strip_prefix("r/"))).unwrap_or(rest);
         let scheme = &text[..at];
-        return Err(
-            wrong(format!("a reference has no scheme such as `{scheme}://`"), 0..at + 3).instead(rest.to_owned())
-        );
+        let message = format!("a reference has no scheme such as `{scheme}://`");
+        let error = wrong(message, 0..at + 3).instead(rest.to_owned());
+        return Err(if scheme == "docker" { error.certain() } else { error });
     }
     if let Some((at, blank)) = text.char_indices().find(|(_, character)| character.is_whitespace()) {
         let bare: String = text.split_whitespace().collect();
@@ -227,7 +235,7 @@ fn check_repository(text: &str, repository: &str, start: usize) -> Result<(), Re
     if let Some((at, _)) = repository.bytes().enumerate().find(|(_, byte)| byte.is_ascii_uppercase()) {
         let length = repository[at..].bytes().take_while(u8::is_ascii_uppercase).count();
         let place = start + at..start + at + length;
-        return Err(wrong("names of images have no upper-case letters", place).instead(lowered()));
+        return Err(wrong("names of images have no upper-case letters", place).instead(lowered()).certain());
     }
     let mut at = start;
     for part in repository.split('/') {
@@ -294,9 +302,12 @@ fn check_tag(text: &str, tag: &str, at: usize) -> Result<(), ReferenceError> {
 
 fn check_digest(text: &str, digest: &str, at: usize) -> Result<(), ReferenceError> {
     let whole = at..at + digest.len();
+    if digest.is_empty() {
+        return Err(wrong("the digest after `@` is empty", at - 1..at).instead(text[..at - 1].to_owned()));
+    }
     let Some((algorithm, digits)) = digest.split_once(':') else {
         let message = "a digest after `@` is an algorithm and hexadecimal digits, as `sha256:…`";
-        let is_tag = !digest.is_empty() && !text[..at - 1].contains(':');
+        let is_tag = !text[..at - 1].contains(':');
         let as_tag = format!("{}:{digest}", &text[..at - 1]);
         let bare = ALGORITHMS.iter().find(|(_, length)| *length == digest.len());
         let meant = bare.map_or(as_tag, |(algorithm, _)| format!("{}{algorithm}:{digest}", &text[..at]));
@@ -305,7 +316,9 @@ fn check_digest(text: &str, digest: &str, at: usize) -> Result<(), ReferenceErro
     };
     let Some((_, length)) = ALGORITHMS.iter().find(|(known, _)| *known == algorithm) else {
         let place = at..at + algorithm.len();
-        return Err(wrong(format!("`{algorithm}` is no algorithm of digests that is known: `sha256`"), place));
+        let lowered = format!("{}{}", &text[..at], digest.to_ascii_lowercase());
+        let message = format!("`{algorithm}` is no algorithm of digests that is known: `sha256`");
+        return Err(wrong(message, place).instead(lowered));
     };
     let start = at + algorithm.len() + 1;
     let is_digit = |character: char| character.is_ascii_digit() || ('a'..='f').contains(&character);
@@ -322,7 +335,6 @@ fn check_digest(text: &str, digest: &str, at: usize) -> Result<(), ReferenceErro
 }
 
 /// Whether a text is a digest.
-#[cfg(test)]
 pub(crate) fn is_digest(text: &str) -> bool {
     check_digest(&format!("@{text}"), text, 1).is_ok()
 }

@@ -126,12 +126,28 @@ const LABELS_MAX: usize = 20;
 #[derive(Debug, Clone, Default)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
+    unchecked: Vec<String>,
 }
 
 impl Diagnostics {
     /// Adds one.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         self.list.push(diagnostic);
+    }
+
+    /// Adds all of them.
+    pub fn extend(&mut self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
+        self.list.extend(diagnostics);
+    }
+
+    /// Says what could not be checked, without a mistake of the file: fits after "not checked: ".
+    pub fn push_unchecked(&mut self, what: String) {
+        self.unchecked.push(what);
+    }
+
+    /// What could not be checked.
+    pub fn unchecked(&self) -> impl Iterator<Item = &str> {
+        self.unchecked.iter().map(String::as_str)
     }
 
     /// All of them, in the order of [`Diagnostics::sort`] once that was called.

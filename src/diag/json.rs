@@ -13,6 +13,8 @@ struct Report<'a> {
     warnings: usize,
     notes: usize,
     diagnostics: Vec<JsonDiagnostic<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unchecked: Vec<&'a str>,
 }
 
 /// One diagnostic in the form for programs; serializes to the entry of `check --format json`.
@@ -97,6 +99,7 @@ pub fn render_json(diagnostics: &Diagnostics, sources: &Sources, max: usize) -> 
         warnings: diagnostics.count(Severity::Warning),
         notes: diagnostics.count(Severity::Note),
         diagnostics: select(diagnostics, max).into_iter().map(|one| JsonDiagnostic::new(one, sources)).collect(),
+        unchecked: diagnostics.unchecked().collect(),
     };
     let mut text = serde_json::to_string(&report).expect("texts and numbers always serialize");
     text.push('\n');

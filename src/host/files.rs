@@ -13,9 +13,12 @@ use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 
 use super::accounts::{self, Account};
 use super::askers::Askers;
+use super::contents::{contents, is_public};
 use super::memory::memory_mib;
 use super::{facts, ports};
-use crate::config::{FileError, FileKind, Files, HostIds, HostPorts, HostResources, InvokerFacts, Metadata};
+use crate::config::{
+    FileError, FileKind, Files, FolderContents, HostIds, HostPorts, HostResources, InvokerFacts, Metadata,
+};
 
 /// So many names of a folder are listed; more help nobody.
 const NAMES_MAX: usize = 4096;
@@ -156,6 +159,10 @@ impl Files for HostFiles {
         Ok(names)
     }
 
+    fn contents(&self, folder: &Path, limit: usize, is_public_only: bool) -> Result<FolderContents, FileError> {
+        self.ask(folder, move |folder| contents(folder, limit, is_public_only)).map_err(|error| explain(&error))
+    }
+
     fn is_readable(&self, path: &Path) -> bool {
         self.allows(&self.ids, path, Access::READ_OK)
     }
@@ -231,7 +238,7 @@ fn describe(found: &std::fs::Metadata) -> Metadata {
     } else {
         FileKind::Other
     };
-    Metadata { kind, length: found.len(), identity: (found.dev(), found.ino()) }
+    Metadata { kind, length: found.len(), identity: (found.dev(), found.ino()), is_public: is_public(found) }
 }
 
 fn explain(error: &io::Error) -> FileError {

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod askers;
+mod contents;
 mod distribution;
 mod facts;
 pub mod files;

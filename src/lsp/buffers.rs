@@ -10,7 +10,10 @@ use lsp_types::{TextDocumentContentChangeEvent, Uri};
 use super::outline::Outline;
 use super::position::{Encoding, Positions};
 use super::uri;
-use crate::config::{FileError, FileKind, Files, HostIds, HostPorts, HostResources, InvokerFacts, Metadata};
+use crate::config::model::Image;
+use crate::config::{
+    FileError, FileKind, Files, FolderContents, HostIds, HostPorts, HostResources, InvokerFacts, Metadata,
+};
 
 /// An open document.
 #[derive(Debug, Clone)]
@@ -76,7 +79,7 @@ impl WithTexts<'_> {
     fn unsaved(&self, path: &Path, answer: Result<Metadata, FileError>) -> Result<Metadata, FileError> {
         match (answer, self.text(path)) {
             (Err(FileError::Missing), Some(text)) => {
-                Ok(Metadata { kind: FileKind::File, length: text.len() as u64, identity: (0, 0) })
+                Ok(Metadata { kind: FileKind::File, length: text.len() as u64, identity: (0, 0), is_public: true })
             }
             (answer, _) => answer,
         }
@@ -130,6 +133,14 @@ impl Files for WithTexts<'_> {
 
     fn list(&self, folder: &Path) -> Result<Vec<OsString>, FileError> {
         self.files.list(folder)
+    }
+
+    fn contents(&self, folder: &Path, limit: usize, is_public_only: bool) -> Result<FolderContents, FileError> {
+        self.files.contents(folder, limit, is_public_only)
+    }
+
+    fn image_root(&self, image: &Image) -> Option<PathBuf> {
+        self.files.image_root(image)
     }
 
     fn is_readable(&self, path: &Path) -> bool {

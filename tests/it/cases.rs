@@ -46,6 +46,14 @@ pub(crate) fn world<'l>(lines: impl Iterator<Item = &'l str>) -> MemoryFiles {
             ("bzimage", path, _) => files.file(path, bz_image()),
             ("vmlinux", path, _) => files.file(path, vmlinux()),
             ("device", path, _) => files.device(path),
+            ("tar", path, names) => {
+                files.file(path, MemoryFiles::tar(&names.split(' ').map(|name| (name, 9)).collect::<Vec<_>>()))
+            }
+            ("gzip", path, _) => files.file(path, [0x1f, 0x8b, 8, 0]),
+            // Where an image is that was brought here.
+            ("brought", image, path) => files.image_root(image, path),
+            // `--locked`: of the request, not of the files.
+            ("locked", _, _) => files,
             ("unreadable", path, _) => files.unreadable(path),
             ("unwritable", path, _) => files.unwritable(path),
             ("variable", name, value) => files.variable(name, value),
@@ -81,6 +89,7 @@ pub(crate) fn run(path: &Path, mode: Mode) -> Loaded {
         files: vec![FileRequest::Path(PathBuf::from("/project/smolvm.yaml"))],
         current_folder: PathBuf::from("/project"),
         mode,
+        is_locked: lines.lines().any(|line| line == "locked"),
         ..LoadRequest::default()
     };
     let loaded = load(request, &files);

@@ -44,6 +44,7 @@ fn load_example(rule: &Rule, heading: &str) -> Loaded {
         files: vec![FileRequest::Path(PathBuf::from("/project").join(name))],
         current_folder: PathBuf::from("/project"),
         mode: Mode::Run,
+        is_locked: declared.contains(&"locked"),
         ..LoadRequest::default()
     };
     let loaded = load(request, &files);

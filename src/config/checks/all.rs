@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use super::repeats::Repeats;
 use super::world::World;
 use super::{
-    capacity, commands, links, machines, names, nesting, order, outputs, overlap, owners, ports, sources, targets,
-    volumes, writers,
+    capacity, commands, hidden, links, machines, names, nesting, order, outputs, overlap, owners, ports, sources,
+    targets, volumes, writers,
 };
 use crate::config::files::Files;
 use crate::config::model::Project;
@@ -17,6 +17,7 @@ pub(crate) fn check_all(project: &Project, files: &dyn Files, texts: &Sources, o
     let world = World::new(project, files, texts);
     let mut found = Diagnostics::default();
     targets::check_targets(&world, &mut found);
+    hidden::check_hidden(&world, &mut found);
     nesting::check_nesting(&world, &mut found);
     sources::check_sources(&world, &mut found);
     writers::check_writers(&world, &mut found);
@@ -32,6 +33,7 @@ pub(crate) fn check_all(project: &Project, files: &dyn Files, texts: &Sources, o
     outputs::check_outputs(&world, &mut found);
     owners::check_owners(&world, &mut found);
     commands::check_commands(&world, &mut found);
+    found.unchecked().for_each(|what| out.push_unchecked(what.to_owned()));
     let unread: HashSet<Span> = out.iter().filter(|found| is_about_form(found)).filter_map(primary).collect();
     let is_consequence = |found: &&Diagnostic| primary(found).is_some_and(|span| unread.contains(&span));
     let mut repeats = Repeats::new(&world);

@@ -106,10 +106,9 @@ fn unreadable(world: &World<'_>, image: &Image, path: &Path) -> Words {
 fn missing_help(world: &World<'_>, image: &Image, path: &Path) -> String {
     // The form of other programs names the image in the file after a colon.
     let text = path.to_str().unwrap_or_default();
-    if let Some((before, _)) = text.rsplit_once(':')
-        && !matches!(image, Image::Dir(_))
-        && world.files.metadata(Path::new(before)).is_ok()
-    {
+    let mut shorter = text.match_indices(':').map(|(at, _)| &text[..at]);
+    let before = shorter.find(|before| !before.ends_with('/') && world.files.metadata(Path::new(before)).is_ok());
+    if let Some(before) = before.filter(|_| !matches!(image, Image::Dir(_))) {
         return format!("write `{}{}`, without a name after it", image.prefix(), world.show(Path::new(before)));
     }
     let kinds: &[FileKind] = match image {

@@ -11,6 +11,8 @@
 mod all;
 mod capacity;
 mod commands;
+mod guest;
+mod hidden;
 mod images;
 mod kernel;
 mod links;
@@ -26,6 +28,7 @@ mod owners;
 mod places;
 mod ports;
 mod repeats;
+mod rounds;
 mod show;
 mod sources;
 mod system;

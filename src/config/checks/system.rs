@@ -1,12 +1,14 @@
 //! Which places of a guest belong to the system: the tables of 0103 and 0104.
 
+use std::borrow::Cow;
+
 use crate::config::model::GuestPath;
 
 /// What a mount at a place would do to the system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It hides what the guest needs (0103); why it needs it.
-    Needed(&'static str),
+    Needed(Cow<'static, str>),
     /// It lies where the image keeps its own (0104): what it does, as `lies in a home`.
     Disturbs(String),
     /// It disturbs nothing; whether the place is one that images set apart for others (`/opt`, `/mnt`, …).
@@ -58,10 +60,10 @@ const SYSTEM: [&str; 11] =
 pub(super) fn judge(path: &GuestPath) -> Verdict {
     let text = path.as_str();
     if let Some((_, why)) = NEEDED.iter().find(|(place, _)| *place == text) {
-        return Verdict::Needed(why);
+        return Verdict::Needed((*why).into());
     }
     if let Some((_, why)) = CLOSED.iter().find(|(place, _)| is_below(text, place)) {
-        return Verdict::Needed(why);
+        return Verdict::Needed((*why).into());
     }
     if is_below(text, "/run") || SET_APART.iter().any(|place| text == *place || is_below(text, place)) {
         return Verdict::Silent(true);

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::hidden;
 use super::mend::remove_repeat;
 use super::places::Places;
 use super::system::{self, Verdict};
@@ -96,40 +97,76 @@ fn check_same_target(
 fn check_system_place(world: &World<'_>, machine: &Machine, places: &Places, index: usize, out: &mut Diagnostics) {
     let mount = &machine.mounts[index];
     let (written, real) = (&mount.target.value, places.target(index));
-    if real.as_str() == "/dev/shm" && matches!(mount.kind, MountKind::Tmpfs { .. }) {
-        return;
-    }
     let reached = if written == real { String::new() } else { format!(" (here `{}`)", real.as_str()) };
-    match system::judge(real) {
-        Verdict::Needed(why) => out.push(
-            Diagnostic::new(
-                Code(103),
-                Severity::Error,
-                format!("a mount at `{}`{reached} would take away what the guest needs: {why}", written.as_str()),
-            )
-            .label(mount.target.span, "this place belongs to the system")
-            .help(format!("mount it elsewhere, for example at `{}`", suggest_instead(mount, written))),
-        ),
+    let label = |code, severity, message, label: String| {
+        Diagnostic::new(Code(code), severity, message).label(mount.target.span, label)
+    };
+    match judge_mount(world, machine, places, index) {
+        Verdict::Needed(why) => {
+            let message =
+                format!("a mount at `{}`{reached} would take away what the guest needs: {why}", written.as_str());
+            let diagnostic = label(103, Severity::Error, message, "this place belongs to the system".to_owned());
+            let instead = suggest_instead(mount, written);
+            out.push(diagnostic.help(format!("mount it elsewhere, for example at `{instead}`")));
+        }
         Verdict::Disturbs(what) => {
-            // What is missing (0109) may have been meant to be a file.
-            let is_missing = world.source(mount).is_some_and(|source| source.metadata.is_err()) && !mount.create;
-            let is_settings_file = real.as_str().starts_with("/etc/") && (mount.is_file() || is_missing);
-            let is_nested = places.above(real).is_some();
-            if is_settings_file || is_nested || system::judge(written) == Verdict::Silent(true) {
-                return;
-            }
-            out.push(
-                Diagnostic::new(
-                    Code(104),
-                    Severity::Warning,
-                    format!("the target `{}`{reached} {what}", written.as_str()),
-                )
-                .label(mount.target.span, "what the image has here may be hidden, or may expect to own this place")
-                .help(format!("a place of its own is safe, for example `{}`", suggest_target(mount, written))),
-            );
+            let message = format!("the target `{}`{reached} {what}", written.as_str());
+            let hidden = hidden::find(world, machine, places, index).map(|found| hidden::hides(&found));
+            let unknown = || "what the image has here may be hidden, or may expect to own this place".to_owned();
+            let diagnostic = label(104, Severity::Warning, message, hidden.unwrap_or_else(unknown));
+            let instead = suggest_target(mount, written);
+            out.push(diagnostic.help(format!("a place of its own is safe, for example `{instead}`")));
         }
         Verdict::Silent(_) => {}
     }
+}
+
+/// What is said of a mount's place: silent also where the mount itself is one that disturbs nothing.
+pub(super) fn judge_mount(world: &World<'_>, machine: &Machine, places: &Places, index: usize) -> Verdict {
+    let mount = &machine.mounts[index];
+    let (written, real) = (&mount.target.value, places.target(index));
+    if real.as_str() == "/dev/shm" && matches!(mount.kind, MountKind::Tmpfs { .. }) {
+        return Verdict::Silent(false);
+    }
+    let verdict = judge_in(world, machine, real);
+    if !matches!(verdict, Verdict::Disturbs(_)) {
+        return verdict;
+    }
+    // What is missing (0109) may have been meant to be a file.
+    let is_missing = world.source(mount).is_some_and(|source| source.metadata.is_err()) && !mount.create;
+    let is_settings_file = real.as_str().starts_with("/etc/") && (mount.is_file() || is_missing);
+    let is_nested = places.above(real).is_some();
+    if is_settings_file || is_nested || system::judge(written) == Verdict::Silent(true) {
+        return Verdict::Silent(true);
+    }
+    verdict
+}
+
+/// As [`system::judge`], with what the image itself says: where its system really lies, and whose homes it has.
+fn judge_in(world: &World<'_>, machine: &Machine, real: &GuestPath) -> Verdict {
+    let verdict = system::judge(real);
+    if !matches!(verdict, Verdict::Silent(_)) {
+        return verdict;
+    }
+    let guest = world.guest(&machine.image.value);
+    for (place, name) in guest.moved(world.files) {
+        if place.is_at_or_below(real) {
+            return Verdict::Needed(format!("`{name}` of the image leads to `{}`", place.as_str()).into());
+        }
+        if real.is_at_or_below(place) {
+            let place = place.as_str();
+            return Verdict::Disturbs(format!("lies in `{place}`, to which `{name}` of the image leads"));
+        }
+    }
+    if verdict == Verdict::Silent(true) {
+        return verdict;
+    }
+    let mut homes = guest.homes(world.files).iter();
+    let found = homes.find(|home| home.path.is_at_or_below(real) || real.is_at_or_below(&home.path));
+    found.map_or(verdict, |home| {
+        let what = if home.path.is_at_or_below(real) { "hides" } else { "lies in" };
+        Verdict::Disturbs(format!("{what} the home of `{}`", home.user))
+    })
 }
 
 /// For a file, a place in the folder that was named; else a top-level one.
@@ -145,7 +182,7 @@ fn source_name(mount: &Mount) -> Option<&str> {
 }
 
 /// A top-level place named as the target, else as the source, else `/data`.
-fn suggest_target(mount: &Mount, written: &GuestPath) -> String {
+pub(super) fn suggest_target(mount: &Mount, written: &GuestPath) -> String {
     let from_target = written.as_str().rsplit('/').next().map(str::to_owned);
     let from_source = source_name(mount).map(str::to_owned);
     [from_target, from_source]

@@ -2,20 +2,19 @@
 //!
 //! Deliberately not here: any diagnostic. Rules read this and never look at the disk for the same thing twice.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use super::guest::Guest;
 use super::places::Places;
 use super::words::Nearest;
-use crate::config::alias;
 use crate::config::files::{FileError, Files, Metadata};
 use crate::config::model::{Image, Machine, Mount, MountKind, Project, Spanned};
 use crate::diag::Sources;
 
-/// Places on this computer that `image: host` shows empty; nothing below them is in a guest.
-const HIDDEN_ON_HOST: [&str; 11] =
-    ["/home", "/root", "/tmp", "/var/tmp", "/run", "/mnt", "/media", "/srv", "/proc", "/sys", "/dev"];
+/// So many entries of folders of images are looked at for one file, whatever it mounts.
+const ENTRIES_MAX: usize = 30_000;
 
 /// A source as it is on the host.
 #[derive(Debug)]
@@ -68,7 +67,9 @@ pub(super) struct World<'a> {
     /// "Did you mean", for all rules together.
     pub(super) nearest: Nearest,
     sources: HashMap<&'a Path, Source>,
-    image_links: RefCell<HashMap<PathBuf, Link>>,
+    guests: HashMap<&'a Image, Guest>,
+    /// How many entries of folders of images may still be looked at.
+    pub(super) budget: Cell<usize>,
     /// Machines by name; the first one of a name.
     machines: HashMap<&'a str, usize>,
     volumes: HashSet<&'a str>,
@@ -80,16 +81,19 @@ impl<'a> World<'a> {
     pub(super) fn new(project: &'a Project, files: &'a dyn Files, texts: &'a Sources) -> Self {
         let mut sources = HashMap::new();
         let mut machines = HashMap::new();
+        let mut guests = HashMap::new();
         for (index, machine) in project.machines.iter().enumerate() {
             machines.entry(machine.name.value.as_str()).or_insert(index);
+            let image = &machine.image.value;
+            guests.entry(image).or_insert_with(|| Guest::new(image, files));
             for source in machine.mounts.iter().filter_map(Mount::source) {
                 let path = source.value.as_path();
                 sources.entry(path).or_insert_with(|| look_at(path, files));
             }
         }
-        let (nearest, image_links, places) = (Nearest::new(), RefCell::default(), Vec::new());
+        let (nearest, places, budget) = (Nearest::new(), Vec::new(), Cell::new(ENTRIES_MAX));
         let volumes = project.volumes.iter().map(|volume| volume.name.value.as_str()).collect();
-        let mut world = Self { project, files, texts, nearest, sources, image_links, machines, volumes, places };
+        let mut world = Self { project, files, texts, nearest, sources, guests, budget, machines, volumes, places };
         world.places = project.machines.iter().map(|machine| Places::new(machine, &world)).collect();
         world
     }
@@ -125,24 +129,14 @@ impl<'a> World<'a> {
         Some(Sourced { mount, source: mount.source()?, found: self.source(mount)? })
     }
 
+    /// An image of this project.
+    pub(super) fn guest(&self, image: &Image) -> &Guest {
+        &self.guests[image]
+    }
+
     /// What is at `path` of the machine's image.
     pub(super) fn image_link(&self, image: &Image, path: &str) -> Link {
-        let assumed = || alias::assumed_link(path).map_or(Link::No, Link::To);
-        let host_path = match image {
-            Image::Host if is_hidden(path) => return Link::Absent,
-            Image::Host => PathBuf::from(path),
-            Image::Dir(root) => root.join(path.trim_start_matches('/')),
-            _ => return assumed(),
-        };
-        if let Some(known) = self.image_links.borrow().get(&host_path) {
-            return known.clone();
-        }
-        let link = match image {
-            Image::Dir(root) if self.files.metadata(root).is_err() => assumed(),
-            _ => self.host_link(&host_path),
-        };
-        self.image_links.borrow_mut().insert(host_path, link.clone());
-        link
+        self.guest(image).link(path, self.files)
     }
 
     /// What is at a path on the host.
@@ -172,11 +166,6 @@ impl<'a> World<'a> {
             None => format!("the invoking user (uid {})", invoker.uid),
         }
     }
-}
-
-/// Whether a path lies below a place that `image: host` hides.
-fn is_hidden(path: &str) -> bool {
-    HIDDEN_ON_HOST.iter().any(|place| path.strip_prefix(place).is_some_and(|rest| rest.starts_with('/')))
 }
 
 fn look_at(path: &Path, files: &dyn Files) -> Source {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::include::{self, FILES_MAX, Link, circle, too_many};
+use super::locked::check_locked;
 use super::read::{Shelf, too_long};
 use super::request::{FileRequest, LoadRequest, Loaded, Mode};
 use super::variables::{Naming, ProjectVariables, read_dotenv};
@@ -21,7 +22,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Severity, Sources, Span
 
 /// Reads, merges, lowers and checks.
 pub fn load(request: LoadRequest, files: &dyn Files) -> Loaded {
-    let LoadRequest { files: requests, texts, env_files, current_folder, mode, name, is_locked: _ } = request;
+    let LoadRequest { files: requests, texts, env_files, current_folder, mode, name, is_locked } = request;
     let folder = requests.first().map_or_else(|| current_folder.clone(), folder_of);
     let mut loader = Loader {
         shelf: Shelf { files, texts, current_folder, sources: Sources::default() },
@@ -51,6 +52,9 @@ pub fn load(request: LoadRequest, files: &dyn Files) -> Loaded {
     if let Some(project) = &mut project {
         project.owners = accounts::resolve_owners(project, files);
         checks::check_all(project, files, &loader.shelf.sources, &mut loader.out);
+        if is_locked {
+            check_locked(project, &mut loader.shelf, &mut loader.out);
+        }
     }
     loader.out.sort();
     Loaded { project, diagnostics: loader.out, sources: loader.shelf.sources, read: loader.read }

@@ -12,6 +12,7 @@
 mod find;
 mod include;
 mod loader;
+mod locked;
 mod read;
 mod request;
 #[cfg(test)]

@@ -8,8 +8,13 @@ use super::super::reference::{Reference, ReferenceError};
 use super::reader::{Reader, Text, TextForm, Value, shown};
 
 /// How other programs say what ours says otherwise.
-const FOREIGN_PREFIXES: [(&str, &str); 4] =
-    [("oci-archive:", "oci:"), ("docker-tar:", "docker-archive:"), ("file:", "dir:"), ("directory:", "dir:")];
+const FOREIGN_PREFIXES: [(&str, &str); 5] = [
+    ("oci-archive:", "oci:"),
+    ("docker-daemon:", ""),
+    ("containers-storage:", ""),
+    ("file:", "dir:"),
+    ("directory:", "dir:"),
+];
 
 impl Reader<'_> {
     pub(super) fn image(&mut self, value: Value) -> Spanned<Image> {
@@ -30,7 +35,8 @@ impl Reader<'_> {
         if let Some(path) = text.strip_prefix("dir:") {
             return Some(Image::Dir(self.host_path(value, "the folder of `image`", path)?.value));
         }
-        if let Some(path) = text.strip_prefix("oci:") {
+        // `oci://` is how other programs begin the address of a registry.
+        if let Some(path) = text.strip_prefix("oci:").filter(|path| !path.starts_with("//")) {
             let path = self.host_path(value, "the path of `image`", path)?.value;
             self.image_not_run_yet(value, "images from files");
             return Some(Image::Oci(path));
@@ -100,7 +106,8 @@ impl Reader<'_> {
                 Some(Spanned { value: KernelSource::Reference(reference), span: value.span })
             }
             Err(error) if is_file => {
-                let error = ReferenceError { place: 0..text.value.len(), instead: Some(as_file), ..error };
+                let error =
+                    ReferenceError { place: 0..text.value.len(), instead: Some(as_file), is_certain: false, ..error };
                 self.unreadable_reference(value, &text.value, error, "a kernel");
                 None
             }
@@ -127,10 +134,13 @@ impl Reader<'_> {
         self.report(match error.instead {
             Some(instead) => {
                 let diagnostic = diagnostic.help(format!("write `{instead}`"));
-                self.replace_part(diagnostic, false, value, text, instead)
+                self.replace_part(diagnostic, error.is_certain, value, text, instead)
             }
             None if what == "a kernel" => {
                 diagnostic.help("write `auto`, the path of a kernel as `./vmlinux`, or `REGISTRY/NAME:TAG`")
+            }
+            None if text.contains('@') => {
+                diagnostic.help("write `NAME@sha256:` and all 64 hexadecimal digits, or a tag, as `alpine:3.20`")
             }
             None => diagnostic.help("write `NAME:TAG`, as `alpine:3.20`, or `REGISTRY/NAME:TAG`"),
         });

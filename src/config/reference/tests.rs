@@ -81,11 +81,19 @@ fn a_mistake_is_found_where_it_is_and_what_was_meant_is_offered() {
         ("alpine@md5:12", "md5", None),
         ("alpine@sha256:xyz", "x", None),
         ("a@b@c", "@", None),
+        ("alpine@", "@", Some("alpine")),
         ("größe", "ö", None),
     ] {
         let found = mistake(text);
         assert_eq!((found.0, found.2.as_deref()), (place, instead), "{text}: {}", found.1);
     }
+}
+
+#[test]
+fn only_what_cannot_mean_anything_else_is_certain() {
+    let is_certain = |text: &str| Reference::parse(text).expect_err(text).is_certain;
+    assert!(is_certain("Alpine:3.20") && is_certain("docker://alpine"));
+    assert!(!is_certain("https://registry.test/a") && !is_certain("alpine@3.20") && !is_certain("a//b"));
 }
 
 #[test]

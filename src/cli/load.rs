@@ -74,7 +74,8 @@ fn template(settings: &Settings, mode: Mode) -> Result<LoadRequest, Failure> {
             .help("write lower-case letters, digits, `-` and `_`, as `-p my-project`"));
     }
     let name = settings.project_name.clone();
-    Ok(LoadRequest { current_folder, mode, name, ..LoadRequest::default() })
+    let env_files = settings.env_files.iter().map(|file| current_folder.join(file)).collect();
+    Ok(LoadRequest { env_files, current_folder, mode, name, ..LoadRequest::default() })
 }
 
 fn usage(error: LoadError) -> Failure {

@@ -1,8 +1,8 @@
 //! A project as a file again: variables replaced, paths whole, anchors, merges and short forms written out.
 //!
 //! What is written can be read again and means the same; a dollar is written `$$` for that, and the machines of a matrix
-//! are machines with names of their own. Deliberately not here: how
-//! the two forms look (`written`).
+//! are machines with names of their own. What an `if` or a profile leaves out is left out. Deliberately not here: how the two
+//! forms look (`written`).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -49,6 +49,7 @@ impl Keys {
 
 /// The project as keys and values.
 pub(super) fn file(project: &Project) -> Node {
+    let project = &project.active();
     let mut keys = Keys::default();
     keys.put("name", text(&project.name));
     keys.put("env", environment(&project.env));
@@ -95,7 +96,6 @@ fn machine<'a>(machine: &'a Machine, names: &Names<'a>) -> Node {
     keys.put("cpus", machine.cpus.as_ref().map(|cpus| Node::Number(cpus.value.into())));
     keys.put("memory", size(machine.memory_mib.value));
     keys.put("env", environment(&machine.env));
-    keys.put("profiles", profiles(&machine.profiles));
     keys.put("working_dir", machine.working_dir.as_ref().map(|folder| text(folder.value.as_str())));
     keys.put("user", machine.user.as_ref().map(spanned));
     let is_said = machine.hostname.is_some() || machine.combination.is_some();
@@ -194,8 +194,6 @@ fn step<'a>(step: &'a Step, names: &Names<'a>, needs: Option<Node>, is_shell_sai
     let timeout = step.timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     keys.put("timeout", timeout.map(|ms| Node::Text(show_duration(ms))));
     keys.put_if(step.continue_on_error, "continue_on_error", Node::Flag(true));
-    keys.put("if", step.condition.as_ref().map(|condition| Node::Flag(condition.value.holds)));
-    keys.put("profiles", profiles(&step.profiles));
     keys.put(
         "chown",
         step.chown.as_ref().map(|chown| match &chown.value {
@@ -204,10 +202,6 @@ fn step<'a>(step: &'a Step, names: &Names<'a>, needs: Option<Node>, is_shell_sai
         }),
     );
     Node::Map(keys.0)
-}
-
-fn profiles(names: &[Spanned<String>]) -> Option<Node> {
-    (!names.is_empty()).then(|| Node::List(names.iter().map(spanned).collect()))
 }
 
 fn environment(env: &BTreeMap<String, String>) -> Option<Node> {

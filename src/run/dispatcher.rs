@@ -118,23 +118,6 @@ impl Dispatcher {
         std::mem::take(&mut self.actions)
     }
 
-    /// Tells of the steps that the plan leaves out; those of a profile nobody asked for are not mentioned.
-    fn pass_over(&mut self) {
-        let plan = Arc::clone(&self.facts.plan);
-        for skipped in plan.skipped.iter().filter(|skipped| !skipped.is_profile) {
-            self.emit(Event::StepFinished {
-                step: skipped.id.clone(),
-                machine: skipped.machine.clone(),
-                status: StepStatus::Skipped,
-                exit_code: None,
-                seconds: 0.0,
-                cause: Some(skipped.why.clone()),
-                is_allowed: false,
-                log: None,
-            });
-        }
-    }
-
     /// Takes one input, `now` after the start, and returns what must be done.
     pub(super) fn on(&mut self, now: Duration, input: RunInput) -> Vec<Action> {
         if self.is_finished {

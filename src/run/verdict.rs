@@ -1,9 +1,11 @@
 //! The totals of a run: how it ended, its exit code, and the cause in words.
 
+use std::sync::Arc;
+
 use super::dispatcher::Dispatcher;
 use super::options::{StepOutcome, Summary};
 use super::step::duration;
-use crate::event::{RunStatus, StepStatus};
+use crate::event::{Event, RunStatus, StepStatus};
 
 /// smolvm, a machine or an image failed.
 const EXIT_FAILED: u8 = 125;
@@ -34,6 +36,23 @@ impl Dispatcher {
             failed: count(&[StepStatus::Failed, StepStatus::TimedOut]),
             skipped: count(&[StepStatus::Skipped, StepStatus::Canceled]) + passed_over,
             steps,
+        }
+    }
+
+    /// Tells of the steps that the plan leaves out; those of a profile nobody asked for are not mentioned.
+    pub(super) fn pass_over(&mut self) {
+        let plan = Arc::clone(&self.facts.plan);
+        for skipped in plan.skipped.iter().filter(|skipped| !skipped.is_profile) {
+            self.emit(Event::StepFinished {
+                step: skipped.id.clone(),
+                machine: skipped.machine.clone(),
+                status: StepStatus::Skipped,
+                exit_code: None,
+                seconds: 0.0,
+                cause: Some(skipped.why.clone()),
+                is_allowed: false,
+                log: None,
+            });
         }
     }
 

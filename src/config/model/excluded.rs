@@ -132,6 +132,25 @@ impl Project {
         Self { steps: kept(&self.steps, steps), finally: kept(&self.finally, finally), ..self.clone() }
     }
 
+    /// The project with what is in now and nothing else: `if` and `profiles` have had their say.
+    #[must_use]
+    pub fn active(&self) -> Self {
+        let (steps, finally) = exclusions(self, &[]);
+        let mut active = self.without(&steps, &finally);
+        let asked = asked(self, &[]);
+        let is_in = |machine: &Machine| is_left_out(&machine.profiles, &asked).is_none();
+        // What a machine that is in waits for, or reaches, has to be there to be named.
+        let kept: Vec<&Machine> = self.machines.iter().filter(|machine| is_in(machine)).collect();
+        let waited = kept.iter().flat_map(|machine| &machine.depends_on).map(|other| other.machine.value.as_str());
+        let reached = kept.iter().flat_map(|machine| &machine.network.links).map(|link| link.machine.value.as_str());
+        let named: HashSet<&str> = waited.chain(reached).collect();
+        active.machines.retain(|machine| {
+            let names = [machine.declared_name(), machine.name.value.as_str()];
+            is_in(machine) || names.iter().any(|name| named.contains(name))
+        });
+        active
+    }
+
     /// Every profile that a machine or a step belongs to, sorted.
     pub fn known_profiles(&self) -> Vec<&str> {
         let steps = self.steps.iter().chain(&self.finally).flat_map(|step| &step.profiles);

@@ -157,7 +157,7 @@ impl Reader<'_> {
         }
         let variable = format!("MATRIX_{}", entry.key.to_ascii_uppercase().replace('-', "_"));
         let is_named = self.matrix_name(place, &entry.key, &variable, earlier);
-        let Some(items) = self.matrix_list(value, &what) else { return None };
+        let items = self.matrix_list(value, &what)?;
         if items.is_empty() {
             let diagnostic =
                 self.error(5, value, format!("{what} lists no value"), "an empty list combines to nothing");

@@ -193,6 +193,9 @@ pub(crate) struct ConfigArgs {
     /// Form of the file
     #[arg(long, value_enum, value_name = "FORM", default_value_t = ConfigFormat::Yaml)]
     pub(crate) format: ConfigFormat,
+    /// Print a hash of each machine as it is understood, a line each
+    #[arg(long, conflicts_with = "images")]
+    pub(crate) hash: bool,
     /// Print the images alone, a line each, sorted
     #[arg(long)]
     pub(crate) images: bool,

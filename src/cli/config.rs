@@ -7,7 +7,7 @@ use super::exit::{ExitCode, Failure};
 use super::printer::Printer;
 use super::settings::Settings;
 use super::{load, remarks};
-use crate::config::{Mode, Project, resolved_json, resolved_yaml};
+use crate::config::{Mode, Project, resolved_hashes, resolved_json, resolved_yaml};
 
 /// Prints the project with everything written out.
 pub(crate) fn run(args: &ConfigArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
@@ -20,6 +20,10 @@ pub(crate) fn run(args: &ConfigArgs, settings: &Settings, printer: &Printer) -> 
     };
     if args.images {
         printer.data(&images(&project, args.format))?;
+        return Ok(ExitCode::Passed);
+    }
+    if args.hash {
+        printer.data(&hashes(&project, args.format))?;
         return Ok(ExitCode::Passed);
     }
     printer.data(&match args.format {
@@ -38,6 +42,19 @@ fn images(project: &Project, format: ConfigFormat) -> String {
             let mut text = serde_json::to_string(&images).expect("texts always serialize");
             text.push('\n');
             text
+        }
+    }
+}
+
+/// `NAME HASH`, a line a machine, as compose prints its services; as JSON that of the whole project too.
+fn hashes(project: &Project, format: ConfigFormat) -> String {
+    let hashes = resolved_hashes(project);
+    match format {
+        ConfigFormat::Yaml => hashes.machines.iter().map(|(name, hash)| format!("{name} {hash}\n")).collect(),
+        ConfigFormat::Json => {
+            let machines: serde_json::Map<_, _> =
+                hashes.machines.into_iter().map(|(name, hash)| (name, hash.into())).collect();
+            format!("{}\n", serde_json::json!({ "version": 1, "project": hashes.project, "machines": machines }))
         }
     }
 }

@@ -237,3 +237,98 @@ pub(super) fn addresses_meet(one: IpAddr, other: IpAddr) -> bool {
     let (one, other) = (one.to_canonical(), other.to_canonical());
     one == other || one.is_unspecified() || other.is_unspecified()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn instead(text: &str) -> Option<(String, bool)> {
+        let error = parse_port(text).expect_err(text);
+        error.instead.map(|instead| (instead, error.is_certain))
+    }
+
+    #[test]
+    fn ports_are_read_with_addresses_of_both_families() {
+        let port =
+            |text| parse_port(text).map(|form| (form.address.map(|found| found.to_string()), form.host, form.guest));
+        assert_eq!(port("22:22"), Ok((None, 22, 22)));
+        assert_eq!(port("0:65535"), Ok((None, 0, 65535)));
+        assert_eq!(port("0.0.0.0:0:8080"), Ok((Some("0.0.0.0".to_owned()), 0, 8080)));
+        assert_eq!(port("[::1]:80:81"), Ok((Some("::1".to_owned()), 80, 81)));
+        for text in ["", ":", "a:1", "1:a", "65536:1", "1:0", "+1:1", "1:-1", "[::1]80:81", "[]:1:1", "1:2:3:4", "1::"]
+        {
+            assert!(parse_port(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ports_of_compose_are_refused_with_the_entry_to_write() {
+        for (text, meant, is_certain) in [
+            ("5432", "5432:5432", false),
+            ("80:80/tcp", "80:80", true),
+            ("127.0.0.1::80", "127.0.0.1:0:80", true),
+            ("[::1]::80", "[::1]:0:80", true),
+            ("::1:80:80", "[::1]:80:80", false),
+            ("8000-8009:80-89", "8000:80", false),
+            ("127.0.0.1:8000-8009:80-89", "127.0.0.1:8000:80", false),
+            ("*:80:80", "0.0.0.0:80:80", true),
+            ("localhost:80:80", "127.0.0.1:80:80", false),
+            ("80 : 80", "80:80", true),
+        ] {
+            assert_eq!(instead(text), Some((meant.to_owned(), is_certain)), "{text}");
+        }
+        assert_eq!([instead("80:80/udp"), instead("0"), instead("x/tcp")], [None, None, None]);
+    }
+
+    #[test]
+    fn destinations_are_names_addresses_and_whole_networks() {
+        let name = |text: &str| Ok(Destination::Name(text.to_owned()));
+        assert_eq!(parse_destination("Crates.Example"), name("crates.example"));
+        assert_eq!(parse_destination("localhost"), name("localhost"));
+        let first = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 0));
+        assert_eq!(parse_destination("10.0.0.0/8"), Ok(Destination::Addresses { first, bits: 8 }));
+        assert_eq!(parse_destination("10.0.0.0"), Ok(Destination::Addresses { first, bits: 32 }));
+        for text in ["0.0.0.0/0", "::/0", "::1/128", "fe80::/10", "1.2.3.4/32"] {
+            assert!(matches!(parse_destination(text), Ok(Destination::Addresses { .. })), "{text}");
+        }
+        for text in ["", "a..b", "-a", "a-", "1.2.3", "1.2.3.4/33", "::/129", "10.0.0.0/+8", "10.0.0.0/", "*", "a b"] {
+            assert!(parse_destination(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_address_meets_all_and_mapped_ones_are_those_of_the_old_family() {
+        let meet = |one: &str, other: &str| addresses_meet(one.parse().unwrap(), other.parse().unwrap());
+        assert!(meet("127.0.0.1", "127.0.0.1") && meet("0.0.0.0", "::1") && meet("127.0.0.1", "::"));
+        assert!(meet("::ffff:127.0.0.1", "127.0.0.1") && meet("::ffff:0.0.0.0", "10.0.0.1"));
+        assert!(!meet("127.0.0.1", "127.0.0.2") && !meet("127.0.0.1", "::1"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_and_what_is_suggested_is_accepted(text in "[0-9a-f:./\\[\\]*x -]{0,24}") {
+            if let Err(FormError { instead: Some(instead), .. }) = parse_port(&text) {
+                prop_assert!(parse_port(&instead).is_ok(), "{instead}");
+            }
+            if let Err(FormError { instead: Some(instead), .. }) = parse_destination(&text) {
+                prop_assert!(parse_destination(&instead).is_ok(), "{instead}");
+            }
+        }
+
+        #[test]
+        fn what_is_shown_is_read_again(bits in any::<u128>(), is_old in any::<bool>(), host in any::<u16>(), guest in 1..=u16::MAX) {
+            let address = if is_old {
+                IpAddr::V4(Ipv4Addr::from_bits((bits % (223 << 24)) as u32))
+            } else {
+                IpAddr::V6(Ipv6Addr::from_bits(bits & (u128::MAX >> 8)))
+            };
+            let span = crate::diag::Span { file: crate::diag::FileId(0), start: 0, end: 0 };
+            let port = Port { address, host, guest, span, via: None };
+            prop_assert_eq!(parse_port(&show_port(&port)), Ok(PortForm { address: Some(address), host, guest }));
+        }
+    }
+}

@@ -17,6 +17,7 @@ mod combinations;
 mod dotenv;
 mod entries;
 mod files;
+mod hashes;
 mod host_facts;
 mod interpolate;
 mod layout;
@@ -42,6 +43,7 @@ mod yaml;
 
 pub use accounts::HostIds;
 pub use files::{FileError, FileKind, Files, FolderContents, InvokerFacts, Metadata};
+pub use hashes::{Hashes, resolved_hashes};
 pub use host_facts::{HostPorts, HostResources};
 pub use load::{FileRequest, LoadRequest, Loaded, Mode, find, load};
 pub use memory_files::MemoryFiles;

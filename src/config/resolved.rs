@@ -9,8 +9,8 @@ use std::path::Path;
 
 use super::addresses::show_port;
 use super::model::{
-    Access, Cache, Chown, Command, Destination, KernelSource, Machine, Mount, MountKind, Network, NetworkMode, Owner,
-    Project, Spanned, Step, Volume, Workspace,
+    Access, Cache, Chown, Command, Destination, KernelSource, Link, Machine, Mount, MountKind, Network, NetworkMode,
+    Owner, Project, Spanned, Step, Volume, Workspace,
 };
 use super::resolved_names::Names;
 use super::scalars::show_duration;
@@ -47,7 +47,8 @@ impl Keys {
     }
 }
 
-fn file(project: &Project) -> Node {
+/// The project as keys and values.
+pub(super) fn file(project: &Project) -> Node {
     let mut keys = Keys::default();
     keys.put("name", text(&project.name));
     keys.put("env", environment(&project.env));
@@ -117,7 +118,8 @@ fn network<'a>(network: &'a Network, names: &Names<'a>, keys: &mut Keys) {
     keys.put("network", network.access.as_ref().map(access));
     let ports: Vec<Node> = network.ports.iter().map(|port| Node::Text(show_port(port))).collect();
     keys.put_if(!ports.is_empty(), "ports", Node::List(ports));
-    let links = network.links.iter().map(|link| text(&format!("{}:{}", names.machine(&link.machine.value), link.port)));
+    let named = |link: &'a Link| names.machines(&link.machine.value).into_iter().map(move |name| (name, link.port));
+    let links = network.links.iter().flat_map(named).map(|(name, port)| text(&format!("{name}:{port}")));
     let links: Vec<Node> = links.collect();
     keys.put_if(!links.is_empty(), "links", Node::List(links));
 }

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use smolvm::config::{FileRequest, LoadRequest, Loaded, Mode, load, resolved_json, resolved_yaml};
+use smolvm::config::{
+    FileRequest, Hashes, LoadRequest, Loaded, Mode, load, resolved_hashes, resolved_json, resolved_yaml,
+};
 use smolvm::diag::render_concise;
 
 use crate::cases::{cases, checked, run, world};
@@ -100,4 +102,49 @@ fn every_valid_file_is_written_so_that_it_is_read_the_same() {
             assert_eq!(resolved_yaml(&loaded.project.unwrap()), yaml, "{name}");
         }
     }
+}
+
+fn hashes(text: &str) -> Hashes {
+    resolved_hashes(&load_text("", text).project.unwrap())
+}
+
+#[test]
+fn a_hash_does_not_depend_on_how_the_file_is_written() {
+    let one = hashes("env: { CI: true }\nmachines:\n  a: { cpus: 1, memory: 2GiB, mounts: [./src:/code:ro] }\n  b:\n");
+    let other = hashes(
+        "machines:\n  a:\n    mounts:\n    - { target: /code, readonly: true, source: ./src } # the same\n    \
+         memory: \"${UNSET:-2048}\"\n    cpus: 1\n  b: {}\nenv: { CI: \"true\" }\n",
+    );
+    assert_eq!(one, other);
+    assert_eq!(one.machines.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn a_hash_changes_with_its_machine_and_the_environment_of_the_file_only() {
+    let before = hashes("machines: { a: { cpus: 1 }, b: }\nsteps: [{ machine: a, run: x }]");
+    let machine = hashes("machines: { a: { cpus: 2 }, b: }\nsteps: [{ machine: a, run: x }]");
+    assert_ne!(before.machines[0], machine.machines[0]);
+    assert_eq!(before.machines[1], machine.machines[1]);
+    assert_ne!(before.project, machine.project);
+    let step = hashes("machines: { a: { cpus: 1 }, b: }\nsteps: [{ machine: a, run: y }]");
+    assert_eq!(before.machines, step.machines);
+    assert_ne!(before.project, step.project);
+    let env = hashes("env: { A: b }\nmachines: { a: { cpus: 1 }, b: }\nsteps: [{ machine: a, run: x }]");
+    assert!(before.machines.iter().zip(&env.machines).all(|(before, after)| before != after));
+}
+
+#[test]
+fn hashes_are_printed_a_line_a_machine_or_as_an_object() {
+    let case = || {
+        Case::new()
+            .file("smolvm.yaml", "machines: { b: , a: }\nsteps: [{ machine: a, run: x }, { machine: b, run: x }]\n")
+    };
+    let text = String::from_utf8(case().args(["config", "--hash"]).run().stdout).unwrap();
+    let lines: Vec<_> = text.lines().map(|line| line.split_once(' ').unwrap()).collect();
+    assert_eq!(lines.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["b", "a"]);
+    assert!(lines.iter().all(|(_, hash)| hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())));
+    let output = case().args(["config", "--hash", "--format", "json"]).run();
+    let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&object["version"], &object["machines"]["b"]), (&1.into(), &lines[0].1.into()));
+    assert_eq!(object["project"].as_str().map(str::len), Some(64));
 }

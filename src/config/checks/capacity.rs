@@ -1,17 +1,14 @@
 //! Rules about what this host has: a machine that is larger than it (0801), and machines that are up at the same time
 //! and ask for more memory together (0802).
 //!
-//! For 0802 a run without limits is played through twice, in rounds: every step in the first round in which it can run,
-//! and every step in the last. Both are runs that can happen, so what they ask for is asked for; a machine is up from
-//! its first step to its last. The cost is one walk over the order of steps.
-
-use petgraph::algo::toposort;
+//! For 0802 two runs that can happen are played through (`rounds`), so what they ask for together is asked for.
 
 use super::order::Order;
+use super::rounds::{self, Life};
 use super::show::is_later_place;
 use super::world::World;
 use crate::config::HostResources;
-use crate::config::model::{Machine, Project};
+use crate::config::model::Machine;
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
 
 /// So many machines are labelled, and named; more are counted.
@@ -79,54 +76,18 @@ fn show_size(mib: u64) -> String {
 /// Those that are too large alone (0801 was said) are not counted.
 fn most_memory<'a>(world: &World<'a>, order: &Order, there: u64) -> Option<Vec<&'a Machine>> {
     let gaps = world.project.gaps;
-    if there == 0 || gaps.steps || gaps.machines {
+    let is_known = |machine: &Machine| !machine.gaps.purpose && !machine.gaps.service.depends_on;
+    if there == 0 || gaps.steps || gaps.machines || !world.project.machines.iter().all(is_known) {
         return None;
     }
-    let rounds = [rounds(order, false)?, rounds(order, true)?];
-    let peaks = rounds.iter().filter_map(|rounds| peak(world, &lives(world, rounds)));
+    let lives = rounds::lives(world, order)?;
+    let peaks = lives.iter().filter_map(|lives| peak(world, lives, there));
     let (memory, machines) = peaks.max_by_key(|(memory, _)| *memory)?;
     (memory > there).then_some(machines)
 }
 
-/// The round of each step: the first in which it can run, or the last. None where the order has a cycle.
-fn rounds(order: &Order, is_last: bool) -> Option<Vec<usize>> {
-    // Edges lead from the step that waits, which comes first in the sorted order.
-    let sorted = toposort(order, None).ok()?;
-    let mut rounds = vec![0; order.node_count()];
-    if is_last {
-        for node in &sorted {
-            for needed in order.neighbors(*node) {
-                rounds[needed.index()] = rounds[needed.index()].max(rounds[node.index()] + 1);
-            }
-        }
-        let most = rounds.iter().copied().max().unwrap_or(0);
-        rounds.iter_mut().for_each(|round| *round = most - *round);
-    } else {
-        for node in sorted.iter().rev() {
-            let above = order.neighbors(*node).map(|needed| rounds[needed.index()] + 1).max();
-            rounds[node.index()] = above.unwrap_or(0);
-        }
-    }
-    Some(rounds)
-}
-
-/// The first and the last round in which each machine is up; entries of `finally` run one after another at the end.
-fn lives(world: &World<'_>, rounds: &[usize]) -> Vec<Option<(usize, usize)>> {
-    let Project { steps, finally, machines, .. } = world.project;
-    let end = rounds.iter().copied().max().map_or(0, |last| last + 1);
-    let all = steps.iter().zip(rounds.iter().copied()).chain(finally.iter().zip(end..));
-    let mut lives = vec![None; machines.len()];
-    for (step, round) in all {
-        let Some(index) = world.machine_index(&step.machine.value) else { continue };
-        let (first, last) = lives[index].unwrap_or((round, round));
-        lives[index] = Some((round.min(first), round.max(last)));
-    }
-    lives
-}
-
 /// The most memory that is asked for in one round, and by which machines.
-fn peak<'a>(world: &World<'a>, lives: &[Option<(usize, usize)>]) -> Option<(u64, Vec<&'a Machine>)> {
-    let there = world.files.resources().memory_mib;
+fn peak<'a>(world: &World<'a>, lives: &[Life], there: u64) -> Option<(u64, Vec<&'a Machine>)> {
     let machines = || {
         let all = world.project.machines.iter().zip(lives);
         all.filter(|(machine, _)| !is_too_large(machine, there)).filter_map(|(machine, life)| Some((machine, (*life)?)))
@@ -152,18 +113,9 @@ fn peak<'a>(world: &World<'a>, lives: &[Option<(usize, usize)>]) -> Option<(u64,
 
 fn ask_together(machines: &[&Machine], there: u64) -> Option<Diagnostic> {
     let asked: u64 = machines.iter().map(|machine| machine.memory_mib.value).sum();
-    let names: Vec<String> =
-        machines.iter().take(SHOWN_MAX).map(|machine| format!("`{}`", machine.name.value)).collect();
-    let more = machines.len() - names.len();
-    let mut names = match names.split_last()? {
-        (last, rest) if more == 0 && !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
-        _ => names.join(", "),
-    };
-    if more > 0 {
-        names.push_str(&format!(" and {more} more"));
-    }
+    let names = names_of(machines)?;
     let message = format!(
-        "machines {names} may be up at the same time and ask for {} of memory together, and this host gives {}",
+        "{names} may be up at the same time and ask for {} of memory together, and this host gives {}",
         show_size(asked),
         show_size(there),
     );
@@ -192,4 +144,22 @@ fn ask_together(machines: &[&Machine], there: u64) -> Option<Diagnostic> {
     Some(diagnostic.help(
         "as many boot as there is memory for, and the others wait: write less `memory:`, or let steps wait, with `needs:`",
     ))
+}
+
+/// The machines in a sentence, those of a matrix together.
+fn names_of(machines: &[&Machine]) -> Option<String> {
+    let kinds: Vec<&[&Machine]> =
+        machines.chunk_by(|one, other| one.declared_name() == other.declared_name()).collect();
+    let shown = kinds.iter().take(SHOWN_MAX).map(|kind| match kind {
+        [one] => format!("`{}`", one.declared_name()),
+        many => format!("`{}` ({} of its matrix)", many[0].declared_name(), many.len()),
+    });
+    let shown: Vec<String> = shown.collect();
+    let more = kinds.len() - shown.len();
+    let word = if machines.len() == 1 { "machine" } else { "machines" };
+    Some(match shown.split_last()? {
+        (last, rest) if more == 0 && !rest.is_empty() => format!("{word} {} and {last}", rest.join(", ")),
+        _ if more == 0 => format!("{word} {}", shown.join(", ")),
+        _ => format!("{word} {} and {more} more", shown.join(", ")),
+    })
 }

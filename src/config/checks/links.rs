@@ -2,19 +2,21 @@
 
 use super::words::list_names;
 use super::world::World;
-use crate::config::model::{Link, Machine};
+use crate::config::model::{Link, Machine, MachineNames};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
 /// Checks every link.
 pub(super) fn check_links(world: &World<'_>, out: &mut Diagnostics) {
+    let names = MachineNames::new(&world.project.machines);
     for machine in &world.project.machines {
         for link in &machine.network.links {
             let name = link.machine.value.as_str();
-            if name == machine.name.value {
+            if name == machine.name.value || name == machine.declared_name() {
                 out.push(to_itself(machine, link));
                 continue;
             }
-            match find(world, name) {
+            let found = names.find(name).and_then(|found| world.project.machines.get(found.start));
+            match found {
                 Some(other) if is_service(other) => {}
                 Some(other) => out.push(no_service(machine, link, other)),
                 None if world.project.gaps.machines => {}
@@ -24,14 +26,9 @@ pub(super) fn check_links(world: &World<'_>, out: &mut Diagnostics) {
     }
 }
 
-/// The machine of this name; of a matrix, any of them.
-fn find<'a>(world: &World<'a>, name: &str) -> Option<&'a Machine> {
-    world.machine(name).map(|(machine, _)| machine)
-}
-
 /// Whether something is started in it, or may be.
 fn is_service(machine: &Machine) -> bool {
-    machine.gaps.purpose
+    machine.gaps.purpose || machine.gaps.service.command || machine.service.command.is_some()
 }
 
 fn error(link: &Link, message: String, label: &str) -> Diagnostic {
@@ -45,7 +42,7 @@ fn to_itself(machine: &Machine, link: &Link) -> Diagnostic {
 }
 
 fn no_service(machine: &Machine, link: &Link, other: &Machine) -> Diagnostic {
-    let name = &other.name.value;
+    let name = other.declared_name();
     let message = format!("machine `{}` is linked to `{name}`, which is not a service", machine.name.value);
     error(link, message, "nothing is started there that could listen")
         .label(other.name.span, "declared without `command`")
@@ -54,10 +51,13 @@ fn no_service(machine: &Machine, link: &Link, other: &Machine) -> Diagnostic {
 
 fn unknown(world: &World<'_>, machine: &Machine, link: &Link) -> Diagnostic {
     let name = &link.machine.value;
-    let others = || world.project.machines.iter().filter(|other| other.name.value != machine.name.value);
+    let machines = world.project.machines.iter();
+    let mut others: Vec<&Machine> = machines.filter(|other| other.declared_name() != machine.declared_name()).collect();
+    // Of a matrix one is enough: they stand together, and have one name.
+    others.dedup_by_key(|other| other.declared_name());
     let services: Vec<&str> =
-        others().filter(|other| is_service(other)).map(|other| other.name.value.as_str()).collect();
-    let near = world.nearest.find(name, others().map(|other| other.name.value.as_str()));
+        others.iter().filter(|other| is_service(other)).map(|other| other.declared_name()).collect();
+    let near = world.nearest.find(name, others.iter().map(|other| other.declared_name()));
     let help = match near {
         Some(near) => format!("did you mean `{near}:{}`?", link.port),
         None if services.is_empty() => {

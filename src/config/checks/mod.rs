@@ -28,6 +28,7 @@ mod owners;
 mod places;
 mod ports;
 mod repeats;
+mod rounds;
 mod show;
 mod sources;
 mod system;

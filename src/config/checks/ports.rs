@@ -127,7 +127,11 @@ fn published_twice(world: &World<'_>, free: &Free, earlier: Published<'_>, later
     let (a, b) = (&first.machine.name, &second.machine.name);
     let number = second.port.host;
     let is_one_machine = std::ptr::eq(first.machine, second.machine);
-    let mut message = if is_one_machine {
+    let is_one_matrix = a.span == b.span && !is_one_machine;
+    let mut message = if is_one_matrix {
+        let name = first.machine.declared_name();
+        format!("the machines of the matrix of `{name}` all publish port {number} of this host")
+    } else if is_one_machine {
         format!("machine `{}` publishes port {number} of this host twice", b.value)
     } else {
         format!("machines `{}` and `{}` both publish port {number} of this host", a.value, b.value)
@@ -152,7 +156,7 @@ fn published_twice(world: &World<'_>, free: &Free, earlier: Published<'_>, later
             None => diagnostic.help(free.help(second.port)),
         };
     }
-    if a.span == b.span {
+    if is_one_matrix {
         let any = show(second.port, 0);
         let help = format!("write `{any}` for any free port, or a variable of the matrix in the place of {number}");
         return diagnostic.label(second.port.span, "each machine of the matrix would publish it").help(help);

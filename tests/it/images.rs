@@ -139,9 +139,9 @@ fn walk(root: &Path, path: &str) -> Option<String> {
             }
             let target = target.to_str().unwrap().to_owned();
             if target.starts_with('/') {
-                done.clear()
+                done.clear();
             } else {
-                drop(done.pop())
+                drop(done.pop());
             }
             pending.extend(target.split('/').rev().map(str::to_owned));
         }

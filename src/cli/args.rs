@@ -37,6 +37,9 @@ pub(crate) struct GlobalArgs {
     /// Folder of the project where the file comes from standard input
     #[arg(long, value_name = "FOLDER")]
     pub(crate) project_directory: Option<PathBuf>,
+    /// File of `NAME=value` lines instead of `.env` beside the first file; repeat to override
+    #[arg(long = "env-file", value_name = "FILE")]
+    pub(crate) env_files: Vec<PathBuf>,
     /// How progress is shown
     #[arg(long, value_enum, value_name = "HOW")]
     pub(crate) progress: Option<Progress>,
@@ -56,10 +59,13 @@ impl GlobalArgs {
     pub(crate) fn or(self, before: Self) -> Self {
         let mut files = before.files;
         files.extend(self.files);
+        let mut env_files = before.env_files;
+        env_files.extend(self.env_files);
         Self {
             files,
             project_name: self.project_name.or(before.project_name),
             project_directory: self.project_directory.or(before.project_directory),
+            env_files,
             progress: self.progress.or(before.progress),
             color: self.color.or(before.color),
             quiet: self.quiet || (before.quiet && !self.verbose),

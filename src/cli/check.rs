@@ -39,7 +39,12 @@ fn report(args: &CheckArgs, loaded: &Loaded, printer: &Printer) -> Result<(), Fa
     }
     if args.format == CheckFormat::Full && diagnostics.iter().next().is_none() {
         let name = sources.iter().next().map_or("the file", |(_, source)| source.name.as_str());
-        printer.note(&format!("{name}: no mistakes\n"));
+        let others = match loaded.read.saturating_sub(1) {
+            0 => String::new(),
+            1 => " and 1 other file".to_owned(),
+            count => format!(" and {count} other files"),
+        };
+        printer.note(&format!("{name}{others}: no mistakes\n"));
     }
     if args.format == CheckFormat::Full {
         tell_unchecked(diagnostics, printer);

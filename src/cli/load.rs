@@ -56,7 +56,8 @@ pub(crate) fn request(settings: &Settings, mode: Mode) -> Result<LoadRequest, Fa
     }
     let files = requests(settings, &current_folder)?;
     let name = settings.project_name.clone();
-    Ok(LoadRequest { files, current_folder, mode, name, ..LoadRequest::default() })
+    let env_files = settings.env_files.iter().map(|file| current_folder.join(file)).collect();
+    Ok(LoadRequest { files, env_files, current_folder, mode, name, ..LoadRequest::default() })
 }
 
 fn usage(error: LoadError) -> Failure {

@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) project_name: Option<String>,
     /// Folder of a project that comes from standard input.
     pub(crate) project_directory: Option<PathBuf>,
+    /// Env files in the place of `.env`.
+    pub(crate) env_files: Vec<PathBuf>,
     /// How progress is shown.
     pub(crate) progress: Progress,
     /// When colours are used.
@@ -110,6 +112,7 @@ impl Settings {
             files,
             project_name: flags.project_name.or(name.map(|name| name.to_string_lossy().into_owned())),
             project_directory: flags.project_directory,
+            env_files: flags.env_files,
             progress: progress.unwrap_or(Progress::Auto),
             color: color_choice(color.unwrap_or(Color::Auto), environment),
             volume,

@@ -198,10 +198,11 @@ impl<'a> Report<'a> {
                 others.entry(label.span.file).or_default().push(file.labeled(label, false));
             }
         }
+        let words = if others.len() == 1 { "the other place" } else { "another place" };
         let related = others.into_iter().map(|(id, labels)| Self {
             code: None,
             severity: miette::Severity::Advice,
-            message: "the other place".to_owned(),
+            message: words.to_owned(),
             help: None,
             file: files.get(&id),
             labels,

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::Project;
 use crate::config::model::{
-    Cache, Command, GuestPath, Image, KernelSource, Machine, MachineGaps, Mount, MountKind, Needs, Network, Origins,
-    Owner, ProjectGaps, Service, Spanned, Step, StepGaps, Workspace,
+    Cache, Combination, Command, GuestPath, Image, KernelSource, Machine, MachineGaps, Mount, MountKind, Needs,
+    Network, Origins, Owner, ProjectGaps, Service, Spanned, Step, StepGaps, Workspace,
 };
 use crate::diag::{FileId, Span};
 
@@ -212,6 +212,59 @@ fn json_names_operations_and_what_comes_before_them() {
             "after": ["prepare:build"], "why": "first step `compile`",
         })
     );
+}
+
+/// `unit` and `check` in the two machines of a matrix, and `report` in another one.
+fn matrix() -> Project {
+    let combination = |declared: &str, number: usize| {
+        Some(Combination { declared: declared.to_owned(), id: format!("1.{number}"), number, count: 2, span: SPAN })
+    };
+    let of_matrix = |number: usize| {
+        let mut machine = machine(&format!("test[1.{number}]"), &[]);
+        machine.combination = combination("test", number);
+        machine
+    };
+    let mut project = project(
+        vec![of_matrix(0), of_matrix(1), machine("report", &[])],
+        vec![
+            step("unit[1.0]", "test[1.0]", None),
+            step("unit[1.1]", "test[1.1]", None),
+            step("check[1.0]", "test[1.0]", None),
+            step("check[1.1]", "test[1.1]", Some(&["unit[1.1]"])),
+            step("report", "report", Some(&["check", "unit[1.0]"])),
+        ],
+        vec![],
+    );
+    for (index, (declared, place)) in [("unit", 1), ("unit", 1), ("check", 2), ("check", 2)].into_iter().enumerate() {
+        project.steps[index].place = place;
+        project.steps[index].combination = combination(declared, index % 2);
+    }
+    project
+}
+
+#[test]
+fn a_need_of_a_step_of_a_matrix_means_all_that_it_is_and_one_in_brackets_that_one() {
+    let plan = build(&matrix(), &host(4), &Selection::all()).unwrap();
+    let needs: Vec<String> = plan.steps.iter().map(|step| step.needs.join(" ")).collect();
+    assert_eq!(needs, ["", "", "unit[1.0] unit[1.1]", "unit[1.1]", "check[1.0] check[1.1] unit[1.0]"]);
+}
+
+#[test]
+fn a_name_without_brackets_selects_all_of_a_matrix() {
+    let select = |name: &str| build(&matrix(), &host(4), &Selection::of([name])).map(|plan| ids(&plan).join(" "));
+    assert_eq!(select("unit").unwrap(), "unit[1.0] unit[1.1]");
+    assert_eq!(select("check[1.1]").unwrap(), "unit[1.1] check[1.1]");
+    assert_eq!(select("test").unwrap(), "unit[1.0] unit[1.1] check[1.0] check[1.1]");
+    assert_eq!(select("test[1.1]").unwrap(), "unit[1.1] check[1.1]");
+    let error = select("unit[1.2]").unwrap_err().to_string();
+    assert!(error.contains("did you mean `unit[1."), "{error}");
+}
+
+#[test]
+fn machines_of_a_matrix_have_names_that_a_host_may_have() {
+    let plan = build(&matrix(), &host(4), &Selection::all()).unwrap();
+    let names: Vec<&str> = plan.machines.iter().map(|machine| machine.hostname.as_str()).collect();
+    assert_eq!(names, ["test-1-0", "test-1-1", "report"]);
 }
 
 proptest! {

@@ -93,10 +93,15 @@ impl Failures {
             if let Some(log) = &failed.log {
                 let _ = writeln!(out, "  log:   {log}");
             }
-            let _ = writeln!(out, "  again: {again} {}", failed.again);
+            let _ = writeln!(out, "  again: {again} {}", shell_word(&failed.again));
         }
         out
     }
+}
+
+/// A name as a shell takes it: brackets are a pattern of its.
+fn shell_word(name: &str) -> String {
+    if name.contains('[') { format!("'{name}'") } else { name.to_owned() }
 }
 
 #[cfg(test)]

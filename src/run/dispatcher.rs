@@ -3,6 +3,7 @@
 //!
 //! Inputs are routed here; what to start, skip and stop next is in `schedule`, the totals are in `verdict`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,14 @@ pub(super) struct DispatcherFacts {
     pub(super) engine: String,
 }
 
+/// Places of the steps that each step needs. One that is not in the plan cannot be waited for.
+fn needs(plan: &Plan) -> Vec<Vec<usize>> {
+    let steps = plan.steps.iter().enumerate().filter(|(_, step)| !step.is_finally);
+    let places: HashMap<&str, usize> = steps.map(|(place, step)| (step.id.as_str(), place)).collect();
+    let of = |needs: &[String]| needs.iter().filter_map(|id| places.get(id.as_str()).copied()).collect();
+    plan.steps.iter().map(|step| of(&step.needs)).collect()
+}
+
 /// All state of a run.
 #[derive(Debug)]
 pub(super) struct Dispatcher {
@@ -37,6 +46,8 @@ pub(super) struct Dispatcher {
     pub(super) steps: Vec<Step>,
     /// Machine of each step, by place.
     pub(super) machine_of: Vec<usize>,
+    /// Places of the steps that each step needs.
+    pub(super) needs: Vec<Vec<usize>>,
     /// The first signal.
     pub(super) interrupt: Option<Signal>,
     /// Whether a second signal came.
@@ -92,6 +103,7 @@ impl Dispatcher {
             phase_at: vec![Duration::ZERO; plan.machines.len()],
             step_chunks: plan.steps.iter().map(|_| Default::default()).collect(),
             machine_chunks: plan.machines.iter().map(|_| Default::default()).collect(),
+            needs: needs(&plan),
             machine_of,
             facts,
         }

@@ -189,7 +189,8 @@ pub(super) async fn check_sources(shares: &Arc<dyn Shares>) -> Result<(), StartF
 pub(super) async fn start(session: &Session, step: &StepPlan, id: u64) -> Result<(), StartFailure> {
     let command = match &step.command {
         Command::Script { text, shell } => {
-            GuestCommand::Script { name: step.id.clone(), text: text.clone(), shell: shell.clone() }
+            // Of the machines of a matrix each has one step of an id, so that no other has this name.
+            GuestCommand::Script { name: step.id.replace('/', "-"), text: text.clone(), shell: shell.clone() }
         }
         Command::List(words) => GuestCommand::List(words.clone()),
     };

@@ -67,15 +67,8 @@ impl Dispatcher {
         status == Some(StepStatus::Passed) || (self.is_failed(step) && self.facts.plan.steps[step].continue_on_error)
     }
 
-    /// Places of the steps that a step needs. One that is not in the plan cannot be waited for.
-    fn needs(&self, step: usize) -> Vec<usize> {
-        let steps = &self.facts.plan.steps;
-        let place = |id: &String| steps.iter().position(|other| other.id == *id && !other.is_finally);
-        steps[step].needs.iter().filter_map(place).collect()
-    }
-
     fn is_free_to_run(&self, step: usize) -> bool {
-        self.is_waiting(step) && self.needs(step).into_iter().all(|need| self.is_good(need))
+        self.is_waiting(step) && self.needs[step].iter().all(|need| self.is_good(*need))
     }
 
     fn skip_steps(&mut self) {
@@ -92,7 +85,7 @@ impl Dispatcher {
     fn skip_if_hopeless(&mut self, step: usize) {
         let machine = self.machine_of[step];
         let machine_name = &self.facts.plan.machines[machine].name;
-        let bad = self.needs(step).into_iter().find(|need| self.steps[*need].is_done() && !self.is_good(*need));
+        let bad = self.needs[step].iter().copied().find(|need| self.steps[*need].is_done() && !self.is_good(*need));
         if let Some(signal) = self.interrupt {
             self.skip(step, format!("interrupted by {}", signal.name()));
         } else if self.machines[machine].death().is_some() {

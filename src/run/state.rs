@@ -192,10 +192,17 @@ impl RunFolder {
     }
 }
 
-/// A name as a file name: ids of a matrix hold brackets and slashes.
+/// A name as a file name that no other name has: `unit.debian:12` for `unit[debian:12]`. A name that holds more than a
+/// file name should, as the slashes of an image do, is told apart by a hash.
 fn file_name(name: &str) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
-    name.chars().map(|letter| if is_plain(letter) { letter } else { '-' }).collect()
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._-:,@=+".contains(letter);
+    let short = name.strip_suffix(']').map_or_else(|| name.to_owned(), |start| start.replacen('[', ".", 1));
+    if short.chars().all(is_plain) {
+        return short;
+    }
+    let kept: String = short.chars().map(|letter| if is_plain(letter) { letter } else { '-' }).collect();
+    let digest = Sha256::digest(name.as_bytes());
+    format!("{kept}-{}", digest[..4].iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
 fn create_run(runs: &Path, actor: &Actor) -> Result<RunFolder, StateError> {
@@ -331,6 +338,8 @@ mod tests {
     #[test]
     fn names_of_logs_stay_in_the_folder_of_the_run() {
         let folder = RunFolder::fake("1", Path::new("/runs/1"));
-        assert_eq!(folder.step_log("unit[debian:12/../x]"), Path::new("/runs/1/unit-debian-12-..-x-.log"));
+        assert_eq!(folder.step_log("unit[debian:12]"), Path::new("/runs/1/unit.debian:12.log"));
+        assert_eq!(folder.step_log("unit[debian:12/../x]"), Path::new("/runs/1/unit.debian:12-..-x-7fb1aa40.log"));
+        assert_ne!(folder.step_log("unit[a/b]"), folder.step_log("unit[a-b]"));
     }
 }

@@ -1,7 +1,9 @@
 //! The corpus of good and bad files: `tests/cases/{valid,invalid}/NAME.yaml`, run through the library.
 //!
-//! What a bad file is told stands in `NAME.expected`; that a key is not run yet (0011) only where the name begins with it. A case sees the small world of [`world`], and what the
-//! lines of `NAME.world` add to it. A bug report becomes a file here.
+//! What a bad file is told stands in `NAME.expected`. A case sees the small world of [`world`], what the lines of
+//! `NAME.world` add to it, and the files of the folder `NAME.files`; a line `also FILE` of the world gives that file with
+//! a further `-f`, `env-file FILE` with `--env-file`. That a form is not run yet (0011) is told apart, by the cases of
+//! 0011. A bug report becomes a file here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -81,17 +83,45 @@ fn vmlinux() -> Vec<u8> {
     bytes
 }
 
-pub(crate) fn run(path: &Path, mode: Mode) -> Loaded {
-    let text = fs::read(path).expect("readable");
+/// The world of a case, and what is to be loaded of it.
+pub(crate) fn case(path: &Path, mode: Mode) -> (MemoryFiles, LoadRequest) {
+    let project = Path::new("/project");
     let lines = fs::read_to_string(path.with_extension("world")).unwrap_or_default();
-    let files = world(lines.lines()).file("/project/smolvm.yaml", text);
-    let request = LoadRequest {
-        files: vec![FileRequest::Path(PathBuf::from("/project/smolvm.yaml"))],
-        current_folder: PathBuf::from("/project"),
+    let mut request = LoadRequest {
+        files: vec![FileRequest::Path(project.join("smolvm.yaml"))],
+        current_folder: project.to_path_buf(),
         mode,
         is_locked: lines.lines().any(|line| line == "locked"),
         ..LoadRequest::default()
     };
+    let (options, lines): (Vec<&str>, Vec<&str>) =
+        lines.lines().partition(|line| line.starts_with("also ") || line.starts_with("env-file "));
+    for line in options {
+        match line.split_once(' ').expect("a word and a file") {
+            ("also", file) => request.files.push(FileRequest::Path(project.join(file))),
+            (_, file) => request.env_files.push(project.join(file)),
+        }
+    }
+    // A test that gives a text of its own needs no case.
+    let text = fs::read(path).unwrap_or_default();
+    let mut files = world(lines.into_iter()).file("/project/smolvm.yaml", text);
+    let companions = path.with_extension("files");
+    for found in walk(&companions) {
+        let name = found.strip_prefix(&companions).expect("below it");
+        files = files.file(project.join(name), fs::read(&found).expect("readable"));
+    }
+    (files, request)
+}
+
+/// The files below a folder; none where there is no such folder.
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let paths = entries.map(|entry| entry.expect("readable").path());
+    paths.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
+
+pub(crate) fn run(path: &Path, mode: Mode) -> Loaded {
+    let (files, request) = case(path, mode);
     let loaded = load(request, &files);
     let is_about_running = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("0011"));
     if is_about_running { loaded } else { checked(loaded) }

@@ -1,13 +1,11 @@
 //! `smolvm config`: what it prints, and that it can be read again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use smolvm::config::{
-    FileRequest, Hashes, LoadRequest, Loaded, Mode, load, resolved_hashes, resolved_json, resolved_yaml,
-};
+use smolvm::config::{Hashes, Loaded, Mode, load, resolved_hashes, resolved_json, resolved_yaml};
 use smolvm::diag::render_concise;
 
-use crate::cases::{cases, checked, run, world};
+use crate::cases::{case, cases, checked, run};
 use crate::support::Case;
 
 const FILE: &str = "name: acme
@@ -77,26 +75,22 @@ fn a_file_that_is_wrong_gives_the_mistakes_only() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("SMOL0003"));
 }
 
-fn load_text(lines: &str, text: &str) -> Loaded {
-    let files = world(lines.lines()).file("/project/smolvm.yaml", text);
-    let request = LoadRequest {
-        files: vec![FileRequest::Path(PathBuf::from("/project/smolvm.yaml"))],
-        current_folder: PathBuf::from("/project"),
-        mode: Mode::Run,
-        ..LoadRequest::default()
-    };
-    load(request, &files)
+/// Loads `text` in the place of all files of a case.
+fn load_text(path: &Path, text: &str) -> Loaded {
+    let (files, mut request) = case(path, Mode::Run);
+    request.files.truncate(1);
+    request.texts.insert(PathBuf::from("/project/smolvm.yaml"), text.as_bytes().to_vec());
+    checked(load(request, &files))
 }
 
 #[test]
 fn every_valid_file_is_written_so_that_it_is_read_the_same() {
     for path in cases("valid") {
         let name = path.display();
-        let lines = std::fs::read_to_string(path.with_extension("world")).unwrap_or_default();
         let project = run(&path, Mode::Run).project.unwrap();
         let yaml = resolved_yaml(&project);
         for text in [&yaml, &resolved_json(&project)] {
-            let loaded = checked(load_text(&lines, text));
+            let loaded = load_text(&path, text);
             let words = render_concise(&loaded.diagnostics, &loaded.sources, 0);
             assert!(loaded.diagnostics.is_empty(), "{name}:\n{words}\n{text}");
             assert_eq!(resolved_yaml(&loaded.project.unwrap()), yaml, "{name}");
@@ -105,7 +99,7 @@ fn every_valid_file_is_written_so_that_it_is_read_the_same() {
 }
 
 fn hashes(text: &str) -> Hashes {
-    resolved_hashes(&load_text("", text).project.unwrap())
+    resolved_hashes(&load_text(Path::new("text.yaml"), text).project.unwrap())
 }
 
 #[test]

@@ -131,6 +131,19 @@ fn single_file() {
 }
 
 #[test]
+fn matrix() {
+    let Some(_machines) = machines() else { return };
+    let (case, output) = up(example("matrix"));
+    passed(&output);
+    for name in ["out/1", "out/1/numbers.gz", "out/9", "out/9/numbers.gz", "out/report.txt"] {
+        is_ours(&case.project().join(name));
+    }
+    let report = read(&case, "out/report.txt");
+    let sizes: Vec<u64> = report.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
+    assert!(matches!(sizes[..], [one, nine, both] if one != nine && both == one + nine), "{report}");
+}
+
+#[test]
 fn every_example_has_a_test() {
     let tests = std::fs::read_to_string(repository().join("tests/it/examples.rs")).unwrap();
     for entry in std::fs::read_dir(repository().join("examples")).unwrap() {

@@ -1,33 +1,36 @@
 //! What `check --fix` makes of a file: `tests/cases/fix/NAME.yaml` becomes `NAME.fixed`, and the bad files of the corpus
 //! never become worse.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use smolvm::config::{FileRequest, LoadRequest, Mended, MendedText, Mode, mend};
+use smolvm::config::{Mended, MendedText, Mode, mend};
 use smolvm::diag::{Severity, render_concise};
 
-use crate::cases::{cases, world};
+use crate::cases::{case, cases};
 
-fn mend_text(path: &Path, text: Vec<u8>) -> Mended {
-    let lines = fs::read_to_string(path.with_extension("world")).unwrap_or_default();
-    let files = world(lines.lines()).file("/project/smolvm.yaml", text);
-    let request = LoadRequest {
-        files: vec![FileRequest::Path(PathBuf::from("/project/smolvm.yaml"))],
-        current_folder: PathBuf::from("/project"),
-        mode: Mode::Check,
-        ..LoadRequest::default()
-    };
+fn mend_case(path: &Path, texts: BTreeMap<PathBuf, Vec<u8>>) -> Mended {
+    let (files, mut request) = case(path, Mode::Check);
+    request.texts = texts;
     mend(request, &files)
 }
 
-/// The mended text, then what was mended and what is left, as comments.
+/// The mended text of the first file, then those of others, what was mended and what is left, as comments.
 fn render(before: &[u8], mended: &Mended) -> String {
-    let text = mended.texts.first().map_or(before, |text| &text.after);
+    let main = Path::new("/project/smolvm.yaml");
+    let (first, others): (Vec<&MendedText>, _) =
+        mended.texts.iter().partition(|text| text.path.as_deref() == Some(main));
+    let text = first.first().map_or(before, |text| &text.after);
     let mut out = String::from_utf8_lossy(text).into_owned();
+    for other in others {
+        let name = other.path.as_deref().and_then(|path| path.strip_prefix("/project").ok()).expect("a file");
+        out.push_str(&format!("# file {}\n{}", name.display(), String::from_utf8_lossy(&other.after)));
+    }
     for fixed in &mended.fixed {
+        let place = format!("{}:{}:{}", fixed.file, fixed.line, fixed.column);
         let (code, message) = (fixed.diagnostic.code, &fixed.diagnostic.message);
-        out.push_str(&format!("# fixed {}:{}: {code}: {message}\n", fixed.line, fixed.column));
+        out.push_str(&format!("# fixed {}: {code}: {message}\n", place.trim_start_matches("smolvm.yaml:")));
     }
     for line in render_concise(&mended.loaded.diagnostics, &mended.loaded.sources, 0).lines() {
         out.push_str(&format!("# left {}\n", line.trim_start_matches("smolvm.yaml:")));
@@ -40,7 +43,7 @@ fn files_are_mended_with_their_comments_and_layout() {
     let mut stale = Vec::new();
     for path in cases("fix") {
         let before = fs::read(&path).unwrap();
-        let mended = mend_text(&path, before.clone());
+        let mended = mend_case(&path, BTreeMap::new());
         let actual = render(&before, &mended);
         let expected_path = path.with_extension("fixed");
         if std::env::var_os("UPDATE").is_some() {
@@ -57,15 +60,15 @@ fn files_are_mended_with_their_comments_and_layout() {
 #[test]
 fn mending_twice_is_mending_once_and_nothing_becomes_worse() {
     for path in cases("fix").into_iter().chain(cases("invalid")).chain(cases("valid")) {
-        let before = fs::read(&path).unwrap();
         let name = path.display();
-        let mended = mend_text(&path, before.clone());
-        let Some(MendedText { before: old, after, .. }) = mended.texts.first() else {
+        let mended = mend_case(&path, BTreeMap::new());
+        if mended.texts.is_empty() {
             assert!(mended.fixed.is_empty(), "{name}");
             continue;
-        };
-        assert_eq!((old, old != after), (&before, true), "{name}");
-        let again = mend_text(&path, after.clone());
+        }
+        assert!(mended.texts.iter().all(|text| text.before != text.after), "{name}");
+        let after = mended.texts.iter().map(|text| (text.path.clone().expect("a file"), text.after.clone()));
+        let again = mend_case(&path, after.collect());
         assert!(again.texts.is_empty(), "{name}: {:?}", again.fixed);
         let left: Vec<_> = again.loaded.diagnostics.iter().collect();
         for fixed in &mended.fixed {
@@ -77,7 +80,7 @@ fn mending_twice_is_mending_once_and_nothing_becomes_worse() {
             assert!(!left.iter().any(is_left), "{name}: {fixed:?} is left");
         }
         let errors = |mended: &Mended| mended.loaded.diagnostics.count(Severity::Error);
-        let first = mend_text(&path, before).fixed.len() + errors(&mended);
+        let first = mended.fixed.len() + errors(&mended);
         assert!(errors(&again) == errors(&mended) && errors(&again) <= first, "{name}");
     }
 }

@@ -47,6 +47,7 @@ mod sarif;
 mod scale;
 mod schema;
 mod schema_keys;
+mod several_files;
 mod share;
 mod share_guest;
 mod signals;

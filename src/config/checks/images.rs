@@ -8,23 +8,24 @@ use super::world::World;
 use crate::config::archive::{Contents, look, prefix_of};
 use crate::config::files::{FileError, FileKind};
 use crate::config::model::{Image, Machine};
-use crate::diag::{Code, Diagnostic, Severity};
+use crate::diag::{Code, Diagnostic, Severity, Span};
 
 /// What is wrong with the path of a machine's image, if anything.
 pub(super) fn check(world: &World<'_>, machine: &Machine) -> Option<Diagnostic> {
     let image = &machine.image.value;
     let path = image.path()?;
-    let shown = world.show(path);
+    let span = machine.image.span;
+    let shown = world.show_in(span, path);
     let (message, label, help) = match look(path, world.files) {
         Ok(contents) => match wrong_contents(image, &contents, &shown) {
             Some(words) => words,
             None if world.files.is_readable(path) => return None,
-            None => unreadable(world, image, path),
+            None => unreadable(world, (image, span), path),
         },
-        Err(FileError::Denied) => unreadable(world, image, path),
+        Err(FileError::Denied) => unreadable(world, (image, span), path),
         Err(FileError::Missing) => {
             let label = if matches!(image, Image::Dir(_)) { "no such folder" } else { "nothing is there" };
-            (format!("image {} `{shown}` does not exist", noun(image)), label, missing_help(world, image, path))
+            (format!("image {} `{shown}` does not exist", noun(image)), label, missing_help(world, (image, span), path))
         }
         Err(error) => (
             format!("image {} `{shown}` cannot be used: {error}", noun(image)),
@@ -94,8 +95,9 @@ fn wrong_contents(image: &Image, contents: &Contents, shown: &str) -> Option<Wor
     Some((format!("image `{shown}` is not {asked}, as `{prefix}` says"), label, help))
 }
 
-fn unreadable(world: &World<'_>, image: &Image, path: &Path) -> Words {
-    let message = format!("image {} `{}` cannot be read by {}", noun(image), world.show(path), world.invoker_words());
+fn unreadable(world: &World<'_>, (image, span): (&Image, Span), path: &Path) -> Words {
+    let message =
+        format!("image {} `{}` cannot be read by {}", noun(image), world.show_in(span, path), world.invoker_words());
     let is_folder = world.files.metadata(path).is_ok_and(|found| found.kind == FileKind::Folder);
     if is_folder {
         return (message, "no right to list and enter this folder", give(world, path, "rx"));
@@ -103,20 +105,24 @@ fn unreadable(world: &World<'_>, image: &Image, path: &Path) -> Words {
     (message, "no right to read this", give(world, path, "r"))
 }
 
-fn missing_help(world: &World<'_>, image: &Image, path: &Path) -> String {
+fn missing_help(world: &World<'_>, (image, span): (&Image, Span), path: &Path) -> String {
     // The form of other programs names the image in the file after a colon.
     let text = path.to_str().unwrap_or_default();
     let mut shorter = text.match_indices(':').map(|(at, _)| &text[..at]);
     let before = shorter.find(|before| !before.ends_with('/') && world.files.metadata(Path::new(before)).is_ok());
     if let Some(before) = before.filter(|_| !matches!(image, Image::Dir(_))) {
-        return format!("write `{}{}`, without a name after it", image.prefix(), world.show(Path::new(before)));
+        return format!(
+            "write `{}{}`, without a name after it",
+            image.prefix(),
+            world.show_in(span, Path::new(before))
+        );
     }
     let kinds: &[FileKind] = match image {
         Image::Dir(_) => &[FileKind::Folder],
         Image::DockerArchive(_) => &[FileKind::File],
         _ => &[FileKind::Folder, FileKind::File],
     };
-    match nearest_path(world, path, kinds) {
+    match nearest_path(world, span, path, kinds) {
         Some(near) => format!("did you mean `{}{near}`?", image.prefix()),
         None => match image {
             Image::Dir(_) => "name a folder that is there".to_owned(),

@@ -11,7 +11,7 @@ const HEADER_BYTES: usize = 0x206;
 
 /// What is wrong with the kernel at `path`, if anything.
 pub(super) fn check(world: &World<'_>, path: &Path, span: Span) -> Option<Diagnostic> {
-    let shown = world.show(path);
+    let shown = world.show_in(span, path);
     let refuse = |message: String, label: &str, help: String| {
         Some(Diagnostic::new(Code(403), Severity::Error, message).label(span, label).help(help))
     };

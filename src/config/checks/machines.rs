@@ -65,7 +65,7 @@ fn check_memory(machine: &Machine, out: &mut Diagnostics) {
 
 /// The modules of a kernel are a folder.
 fn check_modules(world: &World<'_>, path: &Path, span: Span, out: &mut Diagnostics) {
-    let shown = world.show(path);
+    let shown = world.show_in(span, path);
     let what = "kernel modules";
     let (message, label, help) = match world.files.metadata(path) {
         Ok(found) if found.kind == FileKind::Folder && world.files.is_readable(path) => return,
@@ -76,7 +76,7 @@ fn check_modules(world: &World<'_>, path: &Path, span: Span, out: &mut Diagnosti
         ),
         Ok(_) => (format!("{what} path `{shown}` is not a folder"), "this is a file", "name a folder".to_owned()),
         Err(FileError::Missing) => {
-            let help = super::sources::nearest_path(world, path, &[FileKind::Folder])
+            let help = super::sources::nearest_path(world, span, path, &[FileKind::Folder])
                 .map_or_else(|| "name a folder that is there".to_owned(), |near| format!("did you mean `{near}`?"));
             (format!("{what} folder `{shown}` does not exist"), "no such folder", help)
         }

@@ -24,6 +24,7 @@ mod order;
 mod outputs;
 mod overlap;
 mod overlap_matrix;
+mod overridden;
 mod owners;
 mod places;
 mod ports;
@@ -40,4 +41,5 @@ mod world;
 mod writers;
 
 pub(crate) use all::check_all;
+pub(crate) use overridden::find_overridden;
 use show::{in_order, is_later, long_form, shell_word};

@@ -50,9 +50,9 @@ pub(super) fn check_nesting(world: &World<'_>, out: &mut Diagnostics) {
             }
             let nested = Nested { machine, inner, outer };
             if let Some(problem) = find_problem(world, places, &nested) {
-                out.push(refuse(&nested, problem));
+                out.push(refuse(world, &nested, problem));
             }
-            if let Some(note) = note_order(&nested) {
+            if let Some(note) = note_order(world, &nested) {
                 out.push(note);
             }
         }
@@ -99,7 +99,7 @@ fn is_missing(source: &Source) -> bool {
 
 fn outer_is_file(world: &World<'_>, outer: &Sourced<'_>) -> Problem {
     Problem {
-        what: format!("its source `{}` is a file, and nothing lies in a file", world.show(&outer.source.value)),
+        what: format!("its source `{}` is a file, and nothing lies in a file", world.show_source(outer.source)),
         help: "choose a target that is not below the file".to_owned(),
         fix: None,
     }
@@ -145,7 +145,7 @@ fn make_command(shown: &str, is_file: bool) -> String {
     if is_file { format!("touch {word}") } else { format!("mkdir -p {word}") }
 }
 
-fn refuse(nested: &Nested<'_>, problem: Problem) -> Diagnostic {
+fn refuse(world: &World<'_>, nested: &Nested<'_>, problem: Problem) -> Diagnostic {
     let (inner, outer) = (nested.inner(), nested.outer());
     let message = format!(
         "`{}` cannot be mounted inside `{}`: {}",
@@ -155,7 +155,7 @@ fn refuse(nested: &Nested<'_>, problem: Problem) -> Diagnostic {
     );
     let outer_text = if outer.is_readonly() { "the outer mount, read-only" } else { "the outer mount" };
     let mut labels = [(inner, "the inner mount"), (outer, outer_text)];
-    if super::is_later((outer, nested.outer), (inner, nested.inner)) {
+    if super::is_later(world, (outer, nested.outer), (inner, nested.inner)) {
         labels.reverse();
     }
     let [primary, other] = labels;
@@ -169,10 +169,11 @@ fn refuse(nested: &Nested<'_>, problem: Problem) -> Diagnostic {
     }
 }
 
-/// The outer mount stands below the inner one in the file.
-fn note_order(nested: &Nested<'_>) -> Option<Diagnostic> {
+/// The outer mount stands below the inner one in its file. Where they stand in two, nobody can change the order.
+fn note_order(world: &World<'_>, nested: &Nested<'_>) -> Option<Diagnostic> {
     let (inner, outer) = (nested.inner(), nested.outer());
-    if !super::is_later((outer, nested.outer), (inner, nested.inner)) {
+    let is_one_file = inner.target.span.file == outer.target.span.file;
+    if !is_one_file || !super::is_later(world, (outer, nested.outer), (inner, nested.inner)) {
         return None;
     }
     let (inner_text, outer_text) = (inner.target.value.as_str(), outer.target.value.as_str());

@@ -11,7 +11,6 @@ use petgraph::algo::toposort;
 
 use super::order::Order;
 use super::overlap_matrix;
-use super::show::is_later_place;
 use super::world::{Sourced, World};
 use crate::config::model::{Machine, Mount, Needs, Step, StepNames};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
@@ -118,7 +117,7 @@ fn collect<'a>(world: &'a World<'a>, steps: &HashMap<usize, Vec<usize>>) -> Vec<
 /// `uses` are the inner one and the writer that holds it, `steps` a step of each.
 fn report(world: &World<'_>, uses: (&Use<'_>, &Use<'_>), steps: (usize, usize)) -> Diagnostic {
     let (mut first, mut second, mut steps) = (uses.1, uses.0, (steps.1, steps.0));
-    if is_later_place(first.mount.source.span, second.mount.source.span) {
+    if world.project.origins.is_later(first.mount.source.span, second.mount.source.span) {
         (first, second, steps) = (second, first, (steps.1, steps.0));
     }
     let is_of_one_matrix = overlap_matrix::of_one_matrix(first.machine, second.machine).is_some();
@@ -126,7 +125,7 @@ fn report(world: &World<'_>, uses: (&Use<'_>, &Use<'_>), steps: (usize, usize)) 
         if is_of_one_matrix { machine.name.value.clone() } else { machine.declared_name().to_owned() }
     };
     let (a, b) = (name(first.machine), name(second.machine));
-    let shown = world.show(&uses.0.mount.source.value);
+    let shown = world.show_source(uses.0.mount.source);
     let severity = if uses.0.mount.is_written() { Severity::Error } else { Severity::Warning };
     let what = match severity {
         Severity::Error => format!("machines `{a}` and `{b}` may write `{shown}` at the same time"),

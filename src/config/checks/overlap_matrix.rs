@@ -20,7 +20,7 @@ pub(super) fn report(world: &World<'_>, machine: &Machine, mount: Sourced<'_>) -
         .filter(|other| other.mounts.iter().any(|other| is_shared(world, mount, other)))
         .collect();
     let (some, all) = (sharing.len(), machine.combination.as_ref()?.count);
-    let shown = world.show(&mount.source.value);
+    let shown = world.show_source(mount.source);
     let (who, label) = if some == all {
         let label = match all {
             2 => "written by both machines of the matrix".to_owned(),

@@ -6,7 +6,6 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::mend::remove_repeated_item;
-use super::show::is_later_place;
 use super::world::World;
 use crate::config::HostPorts;
 use crate::config::addresses::addresses_meet;
@@ -121,7 +120,7 @@ fn show(port: &Port, host: u16) -> String {
 
 fn published_twice(world: &World<'_>, free: &Free, earlier: Published<'_>, later: Published<'_>) -> Diagnostic {
     let (mut first, mut second) = (earlier, later);
-    if is_later_place(first.port.span, second.port.span) {
+    if world.project.origins.is_later(first.port.span, second.port.span) {
         (first, second) = (second, first);
     }
     let (a, b) = (&first.machine.name, &second.machine.name);

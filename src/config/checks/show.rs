@@ -2,25 +2,20 @@
 
 use super::world::World;
 use crate::config::model::{Cache, Mount, MountKind, Owner, Spanned};
-use crate::diag::Span;
 
 /// A mount and its place in the machine's list.
 type Placed<'m> = (&'m Mount, usize);
 
-/// Whether `a` stands later than `b` in the text, or in a file read later.
-pub(super) fn is_later_place(a: Span, b: Span) -> bool {
-    (a.file, a.start) > (b.file, b.start)
-}
-
-/// Whether `a` stands later than `b`: further down in one file, else later in the list (files merge in order).
-pub(super) fn is_later(a: Placed<'_>, b: Placed<'_>) -> bool {
-    let (a_span, b_span) = (a.0.target.span, b.0.target.span);
-    if a_span.file == b_span.file && a_span.start != b_span.start { a_span.start > b_span.start } else { a.1 > b.1 }
+/// Whether `a` stands later than `b`: further down, all files taken together, or later in the list where one anchor
+/// says both.
+pub(super) fn is_later(world: &World<'_>, a: Placed<'_>, b: Placed<'_>) -> bool {
+    let place = |one: Placed<'_>| (world.project.origins.place(one.0.target.span), one.1);
+    place(a) > place(b)
 }
 
 /// Both, the earlier one first.
-pub(super) fn in_order<'m>(a: Placed<'m>, b: Placed<'m>) -> (&'m Mount, &'m Mount) {
-    if is_later(a, b) { (b.0, a.0) } else { (a.0, b.0) }
+pub(super) fn in_order<'m>(world: &World<'_>, a: Placed<'m>, b: Placed<'m>) -> (&'m Mount, &'m Mount) {
+    if is_later(world, a, b) { (b.0, a.0) } else { (a.0, b.0) }
 }
 
 /// The mount in its long form with one more key, to be pasted.
@@ -30,7 +25,7 @@ pub(super) fn long_form(world: &World<'_>, mount: &Mount, extra: &str) -> String
         keys.push(format!("type: {}", mount.kind_word()));
     }
     if let Some(source) = mount.source() {
-        keys.push(format!("source: {}", quote(&world.show(&source.value))));
+        keys.push(format!("source: {}", quote(&world.show_source(source))));
     }
     keys.extend(mount.volume().map(|name| format!("source: {}", name.value)));
     keys.push(format!("target: {}", quote(mount.target.value.as_str())));

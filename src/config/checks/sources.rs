@@ -10,7 +10,7 @@ use super::wide;
 use super::world::{Sourced, World, deepest_existing};
 use crate::config::files::{FileError, FileKind};
 use crate::config::model::{MountKind, Owner};
-use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
+use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
 
 /// Checks the source of every mount.
 pub(super) fn check_sources(world: &World<'_>, out: &mut Diagnostics) {
@@ -50,7 +50,7 @@ fn check_usable(world: &World<'_>, mount: &Sourced<'_>) -> Option<Diagnostic> {
         Err(FileError::Missing) => Some(missing(world, mount)),
         Err(FileError::Loop) => Some(refuse(
             mount,
-            format!("source `{}` leads through links that lead to themselves", world.show(path)),
+            format!("source `{}` leads through links that lead to themselves", world.show_source(mount.source)),
             "this is no folder in the end",
             "name the folder itself",
         )),
@@ -69,7 +69,7 @@ fn check_rights(world: &World<'_>, mount: &Sourced<'_>) -> Option<Diagnostic> {
         return check_rights_of(world, mount, &owner.value);
     }
     let path = mount.source.value.as_path();
-    let words = || (world.show(path), world.invoker_words());
+    let words = || (world.show_source(mount.source), world.invoker_words());
     let is_file = mount.mount.is_file();
     if !world.files.is_readable(path) {
         let (shown, who) = words();
@@ -112,14 +112,18 @@ fn check_rights_of(world: &World<'_>, mount: &Sourced<'_>, owner: &Owner) -> Opt
     let what = if mount.is_written() { "read and written" } else { "read" };
     Some(refuse(
         mount,
-        format!("source `{}` cannot be {what} by its owner `{name}` (uid {})", world.show(path), ids.uid),
+        format!(
+            "source `{}` cannot be {what} by its owner `{name}` (uid {})",
+            world.show_source(mount.source),
+            ids.uid
+        ),
         "no right to use this folder",
         format!("give uid {} the right, or write another `owner`", ids.uid),
     ))
 }
 
 fn not_for_overlay(world: &World<'_>, mount: &Sourced<'_>) -> Diagnostic {
-    let shown = world.show(&mount.source.value);
+    let shown = world.show_source(mount.source);
     let what = mount.mount.kind_word();
     refuse(
         mount,
@@ -132,7 +136,7 @@ fn not_for_overlay(world: &World<'_>, mount: &Sourced<'_>) -> Diagnostic {
 fn not_a_folder(world: &World<'_>, mount: &Sourced<'_>) -> Diagnostic {
     refuse(
         mount,
-        format!("source `{}` is neither a folder nor a file", world.show(&mount.source.value)),
+        format!("source `{}` is neither a folder nor a file", world.show_source(mount.source)),
         "this is a device, a socket or a pipe",
         "name a folder",
     )
@@ -149,11 +153,16 @@ fn dangling(world: &World<'_>, mount: &Sourced<'_>) -> Diagnostic {
     let path = mount.source.value.as_path();
     let link = path.ancestors().find(|part| world.files.link_metadata(part).is_ok()).unwrap_or(path);
     let leads = world.files.read_link(link).map(|target| target.display().to_string()).unwrap_or_default();
-    let end = link.parent().map_or_else(|| leads.clone(), |folder| world.show(&folder.join(&leads)));
-    let through = if link == path { String::new() } else { format!("lies below `{}`, which ", world.show(link)) };
+    let end =
+        link.parent().map_or_else(|| leads.clone(), |folder| world.show_in(mount.source.span, &folder.join(&leads)));
+    let through = if link == path {
+        String::new()
+    } else {
+        format!("lies below `{}`, which ", world.show_in(mount.source.span, link))
+    };
     refuse(
         mount,
-        format!("source `{}` {through}is a link to `{leads}`, which does not exist", world.show(path)),
+        format!("source `{}` {through}is a link to `{leads}`, which does not exist", world.show_source(mount.source)),
         "this link leads nowhere",
         format!("make `{end}`, or name the folder itself"),
     )
@@ -161,16 +170,17 @@ fn dangling(world: &World<'_>, mount: &Sourced<'_>) -> Diagnostic {
 
 fn missing(world: &World<'_>, mount: &Sourced<'_>) -> Diagnostic {
     let path = mount.source.value.as_path();
-    let shown = world.show(path);
+    let shown = world.show_source(mount.source);
+    let command = format!("mkdir -p {}", super::shell_word(&world.show(path)));
     let create = super::long_form(world, mount.mount, "create: true");
     let is_bind = matches!(mount.mount.kind, MountKind::Bind { .. });
-    let near = nearest_path(world, path, &[FileKind::Folder, FileKind::File]);
+    let near = nearest_path(world, mount.source.span, path, &[FileKind::Folder, FileKind::File]);
     let fix = if near.is_none() && is_bind { add_create(world, mount.mount) } else { None };
     let help = match near {
         Some(near) if !mount.is_written() => format!("did you mean `{near}`?"),
         Some(near) => format!("did you mean `{near}`? To have smolvm make it:\n`{create}`"),
-        None if !is_bind => format!("make it with `mkdir -p {}`", super::shell_word(&shown)),
-        None => format!("make it with `mkdir -p {}`, or let smolvm make it:\n`{create}`", super::shell_word(&shown)),
+        None if !is_bind => format!("make it with `{command}`"),
+        None => format!("make it with `{command}`, or let smolvm make it:\n`{create}`"),
     };
     let diagnostic = refuse(mount, format!("source `{shown}` does not exist"), "no such file or folder", help);
     match fix {
@@ -181,7 +191,7 @@ fn missing(world: &World<'_>, mount: &Sourced<'_>) -> Diagnostic {
 }
 
 /// The path with its first missing name replaced by the nearest one that is there.
-pub(super) fn nearest_path(world: &World<'_>, path: &Path, kinds: &[FileKind]) -> Option<String> {
+pub(super) fn nearest_path(world: &World<'_>, span: Span, path: &Path, kinds: &[FileKind]) -> Option<String> {
     let folder = deepest_existing(path, world.files);
     let mut rest = path.strip_prefix(folder).ok()?.components();
     let name = rest.next()?.as_os_str().to_str()?;
@@ -194,7 +204,7 @@ pub(super) fn nearest_path(world: &World<'_>, path: &Path, kinds: &[FileKind]) -
     let near = world.nearest.find(name, fitting)?;
     let whole = folder.join(near).join(rest.as_path());
     let near_path = if world.files.metadata(&whole).is_ok() { whole } else { folder.join(near) };
-    Some(world.show(&near_path))
+    Some(world.show_in(span, &near_path))
 }
 
 /// A missing source with `create: true`: the folder in which it would be made must take it.
@@ -204,7 +214,7 @@ fn check_can_be_made(world: &World<'_>, mount: &Sourced<'_>) -> Option<Diagnosti
     if world.files.is_writable(there) {
         return None;
     }
-    let (shown, there_shown) = (world.show(path), world.show(there));
+    let (shown, there_shown) = (world.show_source(mount.source), world.show_in(mount.source.span, there));
     Some(refuse(
         mount,
         format!("source `{shown}` cannot be made: {} may not write `{there_shown}`", world.invoker_words()),
@@ -229,7 +239,7 @@ fn blocked_by<'p>(world: &World<'_>, path: &'p Path) -> Option<&'p Path> {
 }
 
 fn below_a_file(world: &World<'_>, mount: &Sourced<'_>, there: &Path) -> Diagnostic {
-    let (shown, there) = (world.show(&mount.source.value), world.show(there));
+    let (shown, there) = (world.show_source(mount.source), world.show_in(mount.source.span, there));
     let message = format!("source `{shown}` cannot be there: `{there}` is not a folder");
     refuse(mount, message, "no such folder", format!("mount a folder beside `{there}`"))
 }
@@ -237,12 +247,13 @@ fn below_a_file(world: &World<'_>, mount: &Sourced<'_>, there: &Path) -> Diagnos
 /// The path exists in part, and the rest cannot be looked at.
 fn out_of_reach(world: &World<'_>, mount: &Sourced<'_>, error: &FileError) -> Diagnostic {
     let path = mount.source.value.as_path();
-    let shown = world.show(path);
+    let shown = world.show_source(mount.source);
     let there = deepest_existing(path, world.files);
     let message = match error {
         FileError::Denied => format!("source `{shown}` cannot be reached by {}: {error}", world.invoker_words()),
         _ => format!("source `{shown}` cannot be used: {error}"),
     };
-    let help = format!("give the right to enter `{}`, or choose another folder", world.show(there));
+    let help =
+        format!("give the right to enter `{}`, or choose another folder", world.show_in(mount.source.span, there));
     refuse(mount, message, "cannot be looked at", help)
 }

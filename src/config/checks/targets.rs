@@ -66,7 +66,7 @@ fn check_same_target(
     let told = doubles.entry(first).or_default();
     *told += 1;
     let rank = if *told == 1 { "this one comes second" } else { "this one comes later" };
-    let (earlier, later) = super::in_order((&machine.mounts[first], first), (&machine.mounts[index], index));
+    let (earlier, later) = super::in_order(world, (&machine.mounts[first], first), (&machine.mounts[index], index));
     let (name, real) = (&machine.name.value, places.target(index).as_str());
     let message = if earlier.target.value == later.target.value {
         format!("two mounts of machine `{name}` have the target `{}`", later.target.value.as_str())

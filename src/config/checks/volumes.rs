@@ -65,7 +65,7 @@ fn unprotected(world: &World<'_>, machine: &Machine, reads: &Mount, writes: &Mou
         writes.target.value.as_str(),
     );
     let mut labels = [(name.span, "read-only here"), (writes.volume()?.span, "writable here")];
-    if super::show::is_later_place(labels[1].0, labels[0].0) {
+    if world.project.origins.is_later(labels[1].0, labels[0].0) {
         labels.reverse();
     }
     let [(later, later_text), (earlier, earlier_text)] = labels;

@@ -38,7 +38,7 @@ impl Wide {
     /// not be there yet.
     pub(super) fn refuse(&self, world: &World<'_>, mount: &Sourced<'_>) -> Option<Diagnostic> {
         let real = mount.found.real.as_path();
-        let shown = || world.show(&mount.source.value);
+        let shown = || world.show_source(mount.source);
         if real == Path::new("/") {
             return mount.is_written().then(|| whole_root(mount, &shown()));
         }
@@ -49,7 +49,7 @@ impl Wide {
     /// Checks a source that exists, or can be made, and is not refused.
     pub(super) fn check(&self, world: &World<'_>, mount: &Sourced<'_>, out: &mut Diagnostics) {
         let real = mount.found.real.as_path();
-        let shown = || world.show(&mount.source.value);
+        let shown = || world.show_source(mount.source);
         if real == Path::new("/") {
             out.push(whole_root(mount, &shown()));
         } else if self.is_home(real) {
@@ -75,11 +75,16 @@ impl Wide {
         self.homes.iter().any(|home| home == real) || real.parent() == self.homes.first().map(PathBuf::as_path)
     }
 
+    /// The folder of the file that names a source, without links: an included one may lie outside the project.
+    fn folder_of(&self, world: &World<'_>, mount: &Sourced<'_>) -> PathBuf {
+        real_path(world.project.origins.folder(mount.source.span.file), world.files)
+    }
+
     fn leads_out(&self, world: &World<'_>, mount: &Sourced<'_>, real: &Path) -> bool {
-        let written = mount.source.value.strip_prefix(&world.project.folder);
+        let written = mount.source.value.strip_prefix(world.project.origins.folder(mount.source.span.file));
         // `..` says openly that it leads out.
         let is_inside = written.is_ok_and(|rest| !rest.components().any(|part| part == Component::ParentDir));
-        is_inside && !real.starts_with(&self.project)
+        is_inside && !real.starts_with(&self.project) && !real.starts_with(self.folder_of(world, mount))
     }
 }
 

@@ -11,7 +11,7 @@ use super::places::Places;
 use super::words::Nearest;
 use crate::config::files::{FileError, Files, Metadata};
 use crate::config::model::{Image, Machine, Mount, MountKind, Project, Spanned};
-use crate::diag::Sources;
+use crate::diag::{Sources, Span};
 
 /// So many entries of folders of images are looked at for one file, whatever it mounts.
 const ENTRIES_MAX: usize = 30_000;
@@ -148,14 +148,19 @@ impl<'a> World<'a> {
         }
     }
 
-    /// A host path as people write it in this file: `./x` for what lies in the project's folder.
+    /// A host path as people write it in a command: `./x` for what lies in the project's folder.
     pub(super) fn show(&self, path: &Path) -> String {
-        match path.strip_prefix(&self.project.folder) {
-            Ok(rest) if rest.as_os_str().is_empty() => ".".to_owned(),
-            Ok(rest) if rest.starts_with("..") => rest.display().to_string(),
-            Ok(rest) => format!("./{}", rest.display()),
-            Err(_) => path.display().to_string(),
-        }
+        show_from(&self.project.folder, path)
+    }
+
+    /// A host path as people write it in the file that says `span`.
+    pub(super) fn show_in(&self, span: Span, path: &Path) -> String {
+        show_from(self.project.origins.folder(span.file), path)
+    }
+
+    /// A source as people write it in its file.
+    pub(super) fn show_source(&self, source: &Spanned<PathBuf>) -> String {
+        self.show_in(source.span, &source.value)
     }
 
     /// The invoking user in words.
@@ -165,6 +170,16 @@ impl<'a> World<'a> {
             Some(name) => format!("the invoking user (`{name}`, uid {})", invoker.uid),
             None => format!("the invoking user (uid {})", invoker.uid),
         }
+    }
+}
+
+/// `./x` for what lies in a folder.
+fn show_from(folder: &Path, path: &Path) -> String {
+    match path.strip_prefix(folder) {
+        Ok(rest) if rest.as_os_str().is_empty() => ".".to_owned(),
+        Ok(rest) if rest.starts_with("..") => rest.display().to_string(),
+        Ok(rest) => format!("./{}", rest.display()),
+        Err(_) => path.display().to_string(),
     }
 }
 

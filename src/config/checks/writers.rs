@@ -90,7 +90,7 @@ const SMALL: usize = 64;
 
 fn unprotected(world: &World<'_>, machine: &Machine, reader: usize, writer: usize) -> Option<Diagnostic> {
     let (reads, writes) = (world.sourced(&machine.mounts[reader])?, world.sourced(&machine.mounts[writer])?);
-    let (read_shown, write_shown) = (world.show(&reads.source.value), world.show(&writes.source.value));
+    let (read_shown, write_shown) = (world.show_source(reads.source), world.show_source(writes.source));
     let is_same = reads.found.real == writes.found.real;
     let what = what_is_there(reads.mount);
     let relation = match (read_shown == write_shown, is_same) {
@@ -107,7 +107,7 @@ fn unprotected(world: &World<'_>, machine: &Machine, reader: usize, writer: usiz
     );
     let read_text = if is_overlay { "an overlay, which leaves it unchanged, here" } else { "read-only here" };
     let mut labels = [(reads, read_text), (writes, "writable here")];
-    if is_later((writes.mount, writer), (reads.mount, reader)) {
+    if is_later(world, (writes.mount, writer), (reads.mount, reader)) {
         labels.reverse();
     }
     let readonly = super::long_form(world, writes.mount, "readonly: true");
@@ -132,17 +132,17 @@ fn what_is_there(mount: &Mount) -> &'static str {
 }
 
 fn same_folder(world: &World<'_>, machine: &Machine, a: usize, b: usize) -> Option<Diagnostic> {
-    let (earlier, later) = in_order((&machine.mounts[a], a), (&machine.mounts[b], b));
+    let (earlier, later) = in_order(world, (&machine.mounts[a], a), (&machine.mounts[b], b));
     let what = what_is_there(later);
     let (earlier, later) = (world.sourced(earlier)?, world.sourced(later)?);
-    let (earlier_shown, later_shown) = (world.show(&earlier.source.value), world.show(&later.source.value));
+    let (earlier_shown, later_shown) = (world.show_source(earlier.source), world.show_source(later.source));
     let message = format!(
         "`{earlier_shown}` and `{later_shown}` are the same {what} through links, and machine `{}` writes both",
         machine.name.value,
     );
     Some(
         Diagnostic::new(Code(112), Severity::Warning, message)
-            .label(later.source.span, format!("this is `{}` too", world.show(&later.found.real)))
+            .label(later.source.span, format!("this is `{}` too", world.show_in(later.source.span, &later.found.real)))
             .label(earlier.source.span, "the first is here")
             .help(format!("mount it once, or name it `{earlier_shown}` in both places if this is meant")),
     )

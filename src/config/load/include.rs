@@ -44,6 +44,7 @@ pub(super) fn unreadable(
 ) -> Diagnostic {
     let what = shelf.unreadable(&shelf.display(path), path, error);
     let label = match error {
+        FileError::Missing if shelf.is_link(path) => "nothing is where it leads",
         FileError::Missing => "there is no such file",
         FileError::NotRegular => "this is no file",
         _ => "it was to be read here",
@@ -55,6 +56,8 @@ pub(super) fn unreadable(
             reader.replace_part(diagnostic, false, entry.value, &entry.text, instead)
         }
         None => diagnostic.help(match error {
+            FileError::Missing if shelf.is_link(path) => "make what it leads to, or take it out",
+            FileError::Loop => "let one of the links lead to a file, or take it out",
             FileError::Missing => "paths of `include` start at the folder of the file that says them",
             FileError::NotRegular => "name a file; a folder is not searched",
             _ => "give the right to read it, or take it out",

@@ -32,6 +32,7 @@ pub fn load(request: LoadRequest, files: &dyn Files) -> Loaded {
         out: Diagnostics::default(),
         tree: Tree::default(),
         roots: Vec::new(),
+        named: Vec::new(),
         chain: Vec::new(),
         known: HashSet::new(),
         count: 0,
@@ -50,6 +51,9 @@ pub fn load(request: LoadRequest, files: &dyn Files) -> Loaded {
     }
     let mut project = loader.project(name, &folder);
     if let Some(project) = &mut project {
+        for (machine, mount) in checks::find_overridden(project, files, &loader.shelf.sources).into_iter().rev() {
+            project.machines[machine].mounts.remove(mount);
+        }
         project.owners = accounts::resolve_owners(project, files);
         checks::check_all(project, files, &loader.shelf.sources, &mut loader.out);
         if is_locked {
@@ -81,6 +85,8 @@ struct Loader<'a> {
     tree: Tree,
     /// In the order in which they count.
     roots: Vec<(NodeId, FileId)>,
+    /// Those of `-f`, in their order.
+    named: Vec<(NodeId, FileId)>,
     /// The file that is being read, and those that include it.
     chain: Vec<Link>,
     /// Files that were met, without links.
@@ -223,6 +229,9 @@ impl<'a> Loader<'a> {
         self.chain.pop();
         self.origins.rank_next(file);
         self.roots.push((root, file));
+        if self.chain.is_empty() {
+            self.named.push((root, file));
+        }
     }
 
     /// The root of a file, where it has one; `None` where it cannot be parsed.
@@ -245,15 +254,19 @@ impl<'a> Loader<'a> {
             }
             return None;
         };
-        let roots = self.roots.clone();
+        let (roots, named) = (self.roots.clone(), self.named.clone());
         let mut reader = self.reader();
         for (root, file) in &roots {
             let value = reader.root(*root, *file);
             reader.check_requires_of(value);
         }
+        // An included file may be a project of its own: its name is not this one's.
+        let mut values = named.iter().rev().map(|(root, file)| reader.root(*root, *file));
+        let own = values.find(|root| reader.value_of(*root, "name").is_some());
+        let own = own.and_then(|root| reader.project_name_of(root));
         let last = roots.last().map_or(FileId(0), |(_, file)| *file);
         let value = reader.root(root, last);
-        lower(&mut reader, value, name, folder)
+        lower(&mut reader, value, name.or(own), folder)
     }
 
     /// Every file is empty.

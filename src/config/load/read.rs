@@ -53,7 +53,7 @@ impl Shelf<'_> {
     }
 
     /// Whether a path is a link that leads nowhere, or not on.
-    fn is_link(&self, path: &Path) -> bool {
+    pub(super) fn is_link(&self, path: &Path) -> bool {
         self.files.link_metadata(path).is_ok_and(|found| found.kind == FileKind::Link)
     }
 

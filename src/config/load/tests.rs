@@ -9,7 +9,7 @@ use super::super::MemoryFiles;
 use super::super::model::{Command, Image, KernelSource, Needs, Project};
 use super::super::text::FILE_MAX_BYTES;
 use super::*;
-use crate::diag::{Code, RenderOptions, Severity, render_concise, render_full, render_json};
+use crate::diag::{Code, FileId, RenderOptions, Severity, render_concise, render_full, render_json};
 
 /// Much of the language, for texts to be broken.
 const WHOLE: &str = "\u{feff}name: acme # größe\r\nenv: { CI: \"${CI:-false}\" }\nx-rust: &rust\n  image: host\n  \
@@ -191,4 +191,89 @@ proptest! {
         }
         check_any(bytes)?;
     }
+}
+
+/// A project of several files in `/project`; the first of them is `smolvm.yaml`.
+fn several(files: &[(&str, &str)], named: &[&str]) -> Loaded {
+    let mut world = MemoryFiles::new().folder("/project/src").folder("/project/out");
+    for (name, text) in files {
+        world = world.file(Path::new("/project").join(name), *text);
+    }
+    let request = LoadRequest {
+        files: named.iter().map(|name| FileRequest::Path(Path::new("/project").join(name))).collect(),
+        current_folder: PathBuf::from("/project"),
+        mode: Mode::Check,
+        ..LoadRequest::default()
+    };
+    load(request, &world)
+}
+
+fn merged(files: &[(&str, &str)], named: &[&str]) -> Project {
+    let loaded = several(files, named);
+    assert!(!loaded.diagnostics.has_errors(), "{}", render_concise(&loaded.diagnostics, &loaded.sources, 0));
+    loaded.project.expect("without mistakes")
+}
+
+#[test]
+fn what_is_included_counts_before_its_file_and_that_before_the_next_one() {
+    let env = |name: &str| format!("env: {{ LAST: {name}, {name}: set }}\n");
+    let files = [
+        ("smolvm.yaml", format!("include: [a.yaml, b.yaml]\n{}machines: {{ m: }}\n", env("MAIN"))),
+        ("a.yaml", format!("include: [c.yaml]\n{}", env("A"))),
+        ("b.yaml", format!("include: [c.yaml, a.yaml]\n{}", env("B"))),
+        ("c.yaml", env("C")),
+        ("d.yaml", env("D")),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let loaded = several(&files, &["smolvm.yaml", "d.yaml"]);
+    let project = loaded.project.expect("lowered");
+    assert_eq!(project.env["LAST"], "D");
+    assert_eq!(project.env.len(), 6);
+    let name = |file: &FileId| loaded.sources.get(*file).name.clone();
+    let order: Vec<String> = project.origins.files().iter().map(name).collect();
+    assert_eq!(order, ["c.yaml", "a.yaml", "b.yaml", "smolvm.yaml", "d.yaml"]);
+}
+
+#[test]
+fn maps_merge_and_steps_and_commands_are_replaced_as_a_whole() {
+    let base = "name: base\nmachines:\n  m: { cpus: 1, memory: 2GiB, env: { A: 1, B: 1 } }\n  n: { hostname: kept }\n\
+        steps: [{ machine: m, run: one }, { machine: m, run: two }]\nfinally: [{ machine: m, run: last }]\n";
+    let main = "machines: { m: { cpus: 4, env: { B: 2 } }, n: }\nsteps: [{ machine: n, run: [three] }]\n";
+    let project = merged(&[("smolvm.yaml", base), ("more.yaml", main)], &["smolvm.yaml", "more.yaml"]);
+    let machine = &project.machines[0];
+    assert_eq!((project.name.as_str(), machine.cpus.as_ref().map(|cpus| cpus.value)), ("base", Some(4)));
+    assert_eq!((machine.memory_mib.value, machine.env["A"].as_str(), machine.env["B"].as_str()), (2048, "1", "2"));
+    assert_eq!(project.machines[1].hostname.as_deref(), Some("kept"), "null adds nothing");
+    assert_eq!((project.steps.len(), project.finally.len()), (1, 1));
+    assert_eq!(machine.cpus.as_ref().map(|cpus| cpus.span.file), Some(FileId(1)));
+}
+
+#[test]
+fn mounts_of_a_later_file_take_the_place_of_those_with_their_target() {
+    let base = "machines: { m: { mounts: ['./src:/a:ro', './src:/b:ro', './src:/c:ro'] } }\nsteps: [{ run: x }]\n";
+    let main = "machines:\n  m:\n    mounts:\n      - { type: tmpfs, target: '/${NAME:-b}/.' }\n      - ./out:/d\n";
+    let project = merged(&[("smolvm.yaml", base), ("more.yaml", main)], &["smolvm.yaml", "more.yaml"]);
+    let mounts: Vec<(&str, &str)> =
+        project.machines[0].mounts.iter().map(|mount| (mount.target.value.as_str(), mount.kind_word())).collect();
+    assert_eq!(mounts, [("/a", "bind"), ("/b", "tmpfs"), ("/c", "bind"), ("/d", "bind")]);
+}
+
+#[test]
+fn the_name_of_an_included_file_is_not_the_projects() {
+    let base = ("base.yaml", "name: base\n");
+    let main = ("smolvm.yaml", "include: [base.yaml]\nmachines: { m: }\nsteps: [{ run: x }]\n");
+    assert_eq!(merged(&[main, base], &["smolvm.yaml"]).name, "project");
+    assert_eq!(merged(&[main, base], &["smolvm.yaml", "base.yaml"]).name, "project", "it was met before");
+    let more = ("more.yaml", "name: more\n");
+    assert_eq!(merged(&[main, base, more], &["smolvm.yaml", "more.yaml"]).name, "more");
+}
+
+#[test]
+fn of_a_part_that_cannot_be_read_only_itself_is_told() {
+    let main = "include: [broken.yaml]\nmachines: { m: { healthcheck: { interval: 1s } } }\n\
+        steps: [{ machine: other, run: x, needs: [y], outputs: [/out] }, { machine: m, run: x, outputs: [/out] }]\n";
+    let loaded = several(&[("smolvm.yaml", main), ("broken.yaml", "machines: {")], &["smolvm.yaml"]);
+    let errors = loaded.diagnostics.iter().filter(|one| one.severity == Severity::Error);
+    assert_eq!(errors.map(|one| one.code.0).collect::<Vec<_>>(), [1]);
+    assert_eq!(loaded.read, 1);
 }

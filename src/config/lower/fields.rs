@@ -4,7 +4,7 @@ use super::super::tree::{Content, Entry};
 use super::guess::{Guess, Shape, guess, shape};
 use super::keys::KeyTable;
 use super::reader::{Reader, Value};
-use crate::diag::{Code, Diagnostic, Edit, Severity, Span};
+use crate::diag::{Code, Diagnostic, Edit, FileId, Severity, Span};
 
 /// A map whose keys were looked at.
 #[derive(Debug)]
@@ -22,11 +22,20 @@ pub(super) struct Fields {
     pub(super) value: Value,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Field {
     key: &'static str,
     key_span: Span,
+    /// The key in earlier files.
+    earlier: Vec<Span>,
     value: Value,
+}
+
+impl Field {
+    /// Whether a file has this key.
+    fn is_in(&self, file: FileId) -> bool {
+        self.earlier.iter().chain([&self.key_span]).any(|span| span.file == file)
+    }
 }
 
 impl Fields {
@@ -137,25 +146,29 @@ impl Reader<'_> {
     }
 
     fn field(&self, key: &'static str, entry: &Entry, via: Option<Span>) -> Field {
-        Field { key, key_span: entry.key_span, value: self.value(entry.value, entry.key_span, via) }
+        Field {
+            key,
+            key_span: entry.key_span,
+            earlier: entry.earlier.clone(),
+            value: self.value(entry.value, entry.key_span, via),
+        }
     }
 
     fn unknown_key(&mut self, entry: &Entry, via: Option<Span>, table: &KeyTable, fields: &mut Fields) {
         let key = entry.key.as_str();
         let Guess { ours, is_same_form, is_certain, help } = guess(key, table);
+        let known = ours.and_then(|ours| fields.fields.iter().find(|field| field.key == ours)).cloned();
         let mut fix = None;
         if let Some(ours) = ours {
             let field = self.field(ours, entry, via);
             let has_shape = self.has_shape_of(ours, field.value);
-            if !entry.earlier.is_empty() || fields.get(ours).is_some() {
+            if !entry.earlier.is_empty() || known.is_some() {
                 fields.shadowed.push(ours);
             }
-            if is_same_form && fields.get(ours).is_none() {
-                fix = Some((is_certain && has_shape, ours));
-                // Read what was meant: mistakes inside it are told in the same run.
-                if has_shape {
-                    fields.fields.push(field);
-                }
+            fix = is_same_form.then_some((is_certain && has_shape, ours));
+            // Read what was meant: mistakes inside it are told in the same run.
+            if is_same_form && known.is_none() && has_shape {
+                fields.fields.push(field);
             }
             fields.meant.push(ours);
         } else {
@@ -169,7 +182,8 @@ impl Reader<'_> {
                 diagnostic = diagnostic.label(via, "used here");
             }
             diagnostic = diagnostic.help(help.as_str());
-            if let Some((is_safe, ours)) = fix {
+            let is_free = known.as_ref().is_none_or(|known| !known.is_in(span.file));
+            if let Some((is_safe, ours)) = fix.filter(|_| is_free) {
                 diagnostic = diagnostic.fix(is_safe, vec![Edit { span, text: ours.to_owned() }]);
             }
             self.report(diagnostic);

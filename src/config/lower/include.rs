@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::super::tree::Content;
+use super::super::tree::{Content, ScalarForm};
 use super::reader::{Reader, TextForm, Value};
 
 /// One entry of `include`.
@@ -31,12 +31,20 @@ impl<'a> Reader<'a> {
             return None;
         }
         let text = self.text(value, "an entry of `include`", TextForm::Strict)?.value;
+        // That no file has the name of a number would only follow.
+        if !self.is_text(value) {
+            return None;
+        }
         let path = self.host_path(value, "an entry of `include`", &text)?.value;
         Some(Included { path, text, value })
     }
 
+    fn is_text(&self, value: Value) -> bool {
+        matches!(self.content(value), Content::Scalar(scalar) if scalar.form() == ScalarForm::Text)
+    }
+
     /// The value of a key of a map, without a look at the others.
-    pub(super) fn value_of(&self, map: Value, key: &str) -> Option<Value> {
+    pub(in crate::config) fn value_of(&self, map: Value, key: &str) -> Option<Value> {
         let Content::Map(content) = self.content(map) else { return None };
         let entry = content.entries.iter().find(|entry| entry.key == key)?;
         Some(self.value(entry.value, entry.key_span, map.via.or(entry.via)))

@@ -24,7 +24,6 @@ pub(in crate::config) fn lower(
 ) -> Option<Project> {
     let fields = reader.fields(root, &FILE)?;
     let mut gaps = ProjectGaps::default();
-    let own_name = reader.project_name(&fields);
     let env = reader.environment(&fields);
     let volumes = reader.volumes(&fields);
     // Files that were not read may bring machines and steps, and an unknown key may have been meant to.
@@ -37,7 +36,7 @@ pub(in crate::config) fn lower(
     let steps = reader.steps(&fields, false, &machines, (&mut gaps, &mut budget));
     let finally = reader.steps(&fields, true, &machines, (&mut gaps, &mut budget));
     Some(Project {
-        name: name.or(own_name).unwrap_or_else(|| default_name(folder)),
+        name: name.unwrap_or_else(|| default_name(folder)),
         folder: folder.to_path_buf(),
         origins: reader.origins.clone(),
         env,
@@ -61,8 +60,9 @@ impl Reader<'_> {
         self.value(root, Span { file, start: 0, end: 0 }, None)
     }
 
-    fn project_name(&mut self, fields: &Fields) -> Option<String> {
-        let value = fields.get("name")?;
+    /// The `name` that the root of one file says; `None` where it cannot be read.
+    pub(in crate::config) fn project_name_of(&mut self, root: Value) -> Option<String> {
+        let value = self.value_of(root, "name")?;
         let text = self.text(value, "`name`", TextForm::Strict)?;
         if !is_name(&text.value) {
             let diagnostic =

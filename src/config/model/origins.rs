@@ -51,6 +51,12 @@ impl Origins {
         (self.files.get(&span.file).map_or(0, |origin| origin.rank), span.start)
     }
 
+    /// Whether file `a` counts after file `b`.
+    pub fn is_later_file(&self, a: FileId, b: FileId) -> bool {
+        let rank = |file| self.files.get(&file).map_or(0, |origin| origin.rank);
+        rank(a) > rank(b)
+    }
+
     /// Whether `a` stands later than `b`: further down in one file, or in a file that counts later.
     pub fn is_later(&self, a: Span, b: Span) -> bool {
         self.place(a) > self.place(b)

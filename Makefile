@@ -5,7 +5,7 @@ CARGO ?= cargo
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 # Areas of tests/it that boot no machine.
-QUICK := cases:: cli_ docs:: editor:: fixes:: layers:: plans:: rules:: sarif:: scale:: schema:: schema_keys:: tidy::
+QUICK := cases:: cli_ docs:: editor:: fixes:: layers:: lsp:: plans:: rules:: sarif:: scale:: schema:: schema_keys:: tidy::
 
 .PHONY: help setup setup-test build up test test-all check schema bench deny fuzz
 

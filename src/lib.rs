@@ -20,6 +20,7 @@ pub mod event;
 pub mod guest;
 pub mod host;
 pub mod image;
+pub mod lsp;
 pub mod plan;
 pub mod report;
 pub mod run;

@@ -92,6 +92,8 @@ pub(crate) enum Verb {
     Init(InitArgs),
     /// Print the JSON Schema of smolvm.yaml
     Schema(SchemaArgs),
+    /// Serve an editor: remarks, completion, hover and more while a file is written
+    Lsp(LspArgs),
     /// Say whether this host can run machines, which engine serves, and what to install
     Doctor(DoctorArgs),
     /// Print the version
@@ -109,6 +111,7 @@ impl Verb {
             Self::Explain(args) => &args.global,
             Self::Init(args) => &args.global,
             Self::Schema(args) => &args.global,
+            Self::Lsp(args) => &args.global,
             Self::Doctor(args) => &args.global,
             Self::Version(args) => &args.global,
         }
@@ -241,6 +244,19 @@ pub(crate) struct InitArgs {
 /// Options of `schema`.
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArgs {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+}
+
+/// Options of `lsp`.
+#[derive(Debug, Args)]
+pub(crate) struct LspArgs {
+    /// Speak over standard input and output; many editors say so, and there is no other way
+    #[arg(long)]
+    pub(crate) stdio: bool,
+    /// The editor's process, which it also names when it begins to speak
+    #[arg(long = "clientProcessId", value_name = "PID", hide = true)]
+    pub(crate) client_process_id: Option<u32>,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
 }

@@ -10,7 +10,7 @@ use super::exit::{ExitCode, Failure};
 use super::places::Places;
 use super::printer::Printer;
 use super::settings::Settings;
-use super::{check, config, doctor, explain, init, plan, schema, up, version};
+use super::{check, config, doctor, explain, init, lsp, plan, schema, up, version};
 use crate::image::Cache;
 use crate::share;
 use crate::sys::signal;
@@ -55,6 +55,7 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
         Verb::Explain(args) => explain::run(args, printer),
         Verb::Init(args) => init::run(args, settings, printer),
         Verb::Schema(_) => schema::run(printer),
+        Verb::Lsp(args) => lsp::run(args, settings, printer),
         Verb::Doctor(args) => doctor::run(args, printer),
         Verb::Version(_) => version::run(printer),
     }

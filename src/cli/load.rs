@@ -27,6 +27,8 @@ enum LoadError {
     StdinWithoutFolder,
     #[error("`-f -` is given twice")]
     StdinTwice,
+    #[error("standard input belongs to the editor: `lsp` takes no `-f -`")]
+    StdinForEditor,
     #[error("`--project-directory {}` is not a folder", folder.display())]
     NotFolder { folder: PathBuf },
     #[error("`--project-directory` goes with `-f -` only: paths of a file start at the folder that holds it")]
@@ -48,16 +50,32 @@ pub(crate) fn load_locked(settings: &Settings, mode: Mode, is_locked: bool) -> R
 
 /// What is to be loaded, standard input read.
 pub(crate) fn request(settings: &Settings, mode: Mode) -> Result<LoadRequest, Failure> {
+    let mut request = template(settings, mode)?;
+    request.files = requests(settings, &request.current_folder)?;
+    Ok(request)
+}
+
+/// What every check for an editor has in common; its files are those that are named, and may be none.
+pub(crate) fn for_editor(settings: &Settings) -> Result<LoadRequest, Failure> {
+    let mut request = template(settings, Mode::Check)?;
+    if settings.files.iter().any(|file| file.as_os_str() == "-") {
+        return Err(usage(LoadError::StdinForEditor));
+    }
+    request.files = settings.files.iter().map(|file| named(file, &request.current_folder)).collect();
+    Ok(request)
+}
+
+/// A request without files.
+fn template(settings: &Settings, mode: Mode) -> Result<LoadRequest, Failure> {
     let current_folder =
         std::env::current_dir().map_err(|error| Failure::new(Class::World, LoadError::CurrentFolder(error)))?;
     if let Some(name) = settings.project_name.as_ref().filter(|name| !config::is_name(name)) {
         return Err(usage(LoadError::Name { name: name.clone() })
             .help("write lower-case letters, digits, `-` and `_`, as `-p my-project`"));
     }
-    let files = requests(settings, &current_folder)?;
     let name = settings.project_name.clone();
     let env_files = settings.env_files.iter().map(|file| current_folder.join(file)).collect();
-    Ok(LoadRequest { files, env_files, current_folder, mode, name, ..LoadRequest::default() })
+    Ok(LoadRequest { env_files, current_folder, mode, name, ..LoadRequest::default() })
 }
 
 fn usage(error: LoadError) -> Failure {

@@ -20,6 +20,7 @@ mod fix;
 mod init;
 mod interrupts;
 mod load;
+mod lsp;
 mod places;
 mod plan;
 mod printer;

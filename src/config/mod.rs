@@ -17,6 +17,7 @@ mod combinations;
 mod dotenv;
 mod entries;
 mod files;
+mod forms;
 mod hashes;
 mod host_facts;
 mod interpolate;
@@ -43,6 +44,7 @@ mod yaml;
 
 pub use accounts::HostIds;
 pub use files::{FileError, FileKind, Files, FolderContents, InvokerFacts, Metadata};
+pub use forms::{env_file_variables, exact_duration, exact_size};
 pub use hashes::{Hashes, resolved_hashes};
 pub use host_facts::{HostPorts, HostResources};
 pub use load::{FileRequest, LoadRequest, Loaded, Mode, find, load};

@@ -98,7 +98,7 @@ fn the_readme_has_every_exit_code_of_ours() {
 fn the_help_is_as_in_its_snapshot() {
     let snapshot = repository().join("tests/cases/help.txt");
     let mut help = String::new();
-    for verb in ["", "up", "check", "plan", "config", "explain", "init", "schema", "doctor", "version"] {
+    for verb in ["", "up", "check", "plan", "config", "explain", "init", "schema", "lsp", "doctor", "version"] {
         let args = [verb, "--help"].into_iter().filter(|word| !word.is_empty());
         let output = Case::new().args(args).run();
         assert!(output.status.success());

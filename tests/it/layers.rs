@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["diag"]),
     ("plan", &["config", "diag"]),
     ("event", &["plan", "diag"]),
+    ("lsp", &["config", "diag"]),
     ("host", &["config", "plan", "sys"]),
     ("image", &["sys"]),
     ("guest", &["sys"]),

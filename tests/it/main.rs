@@ -33,6 +33,7 @@ mod killed;
 mod language_server;
 mod layers;
 mod leftovers;
+mod lsp;
 mod machine;
 mod mount_kinds;
 mod ownership;

@@ -109,3 +109,24 @@ fn ten_thousand_unknown_keys_and_missing_folders_are_told_at_once() {
     let loaded = load_text(&text);
     assert_eq!(loaded.diagnostics.iter().filter(|found| found.code.0 == 3).count(), 5000);
 }
+
+#[test]
+fn ten_thousand_ports_links_and_volumes_are_checked_at_once() {
+    let mut text = "machines:\n".to_owned();
+    for machine in 0..1000 {
+        let _ = writeln!(text, "  m{machine}:\n    command: [x]\n    links: [\"m{}:1\"]", (machine + 1) % 1000);
+        let _ = writeln!(text, "    depends_on: [m{}]\n    mounts: [\"cache:/a:ro\"]\n    ports:", machine / 2);
+        for port in 0..10 {
+            let _ = writeln!(text, "      - \"127.0.{}.{}:20000:1\"", machine % 256, port + 10 * (machine / 256));
+        }
+    }
+    text.push_str("volumes: { cache: }\nsteps: [{ machine: m0, run: x }]\n");
+    let loaded = load_text(&text);
+    let told: Vec<u16> = loaded.diagnostics.iter().map(|found| found.code.0).filter(|code| *code >= 700).collect();
+    assert!(told.is_empty(), "{told:?}");
+    let loaded = load_text(&text.replace("127.0.", "0.0.").replace("cache:/a:ro", "cash:/a"));
+    assert_eq!(loaded.diagnostics.iter().filter(|found| found.code.0 == 203).count(), 1000);
+    let one_place = text.replace("20000:1", "20000:1\"\n      - \"0.0.0.0:20000:1");
+    let loaded = load_text(&one_place);
+    assert!(loaded.diagnostics.iter().filter(|found| found.code.0 == 701).count() > 9_999);
+}

@@ -108,7 +108,7 @@ fn with_protocol(before: &str, protocol: &str) -> FormError {
     if protocol.eq_ignore_ascii_case("tcp") {
         return match parse_port(before) {
             Err(error) => FormError { is_certain: false, ..error },
-            Ok(_) => instead("ports are of TCP, and nothing says so", before.to_owned(), true),
+            Ok(_) => instead("a port is always TCP, and is written without `/tcp`", before.to_owned(), true),
         };
     }
     bare("only TCP can be published")

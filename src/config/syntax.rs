@@ -109,10 +109,11 @@ fn bracket_words(kind: &ErrorKind) -> Option<Words> {
         ErrorKind::UnclosedFlowCollection { open } => words(
             &format!("a `{open}` is not closed"),
             &format!("opened here; expected `{}` further on", closing(*open)),
-            None,
+            Some(if *open == '{' { "close it with `}`" } else { "close it with `]`" }),
         ),
         ErrorKind::MismatchedFlowCollectionEnd { open, close } => {
-            words(&format!("a `{close}` closes a `{open}`"), &format!("expected `{}`", closing(*open)), None)
+            let help = "each `{` is closed by a `}`, and each `[` by a `]`";
+            words(&format!("a `{close}` closes a `{open}`"), &format!("expected `{}`", closing(*open)), Some(help))
         }
         ErrorKind::MisplacedFlowCollectionEnd => {
             let help = "take it out; or a `:` before it lacks the space that belongs after it";
@@ -122,10 +123,12 @@ fn bracket_words(kind: &ErrorKind) -> Option<Words> {
             words("a key without a space after its `:`", "expected a space before this", Some("write `key: [value]`"))
         }
         ErrorKind::ExpectedFlowMappingSeparator => {
-            words("the map in braces goes on without `,`", "expected `,` or `}`", None)
+            let help = "close the map with `}` where it ends, or put `,` between its entries";
+            words("the map in braces goes on without `,`", "expected `,` or `}`", Some(help))
         }
         ErrorKind::ExpectedFlowSequenceSeparator => {
-            words("the list in brackets goes on without `,`", "expected `,` or `]`", None)
+            let help = "close the list with `]` where it ends, or put `,` between its entries";
+            words("the list in brackets goes on without `,`", "expected `,` or `]`", Some(help))
         }
         _ => return None,
     })
@@ -135,7 +138,9 @@ fn bracket_words(kind: &ErrorKind) -> Option<Words> {
 fn scalar_words(kind: &ErrorKind) -> Option<Words> {
     Some(match kind {
         ErrorKind::UnclosedQuotedScalar => {
-            words("a quote is not closed", "opened here; expected the same quote before the end of the file", None)
+            let help = "write the same quote where the text ends";
+            let label = "opened here; expected the same quote before the end of the file";
+            words("a quote is not closed", label, Some(help))
         }
         ErrorKind::UnexpectedCharacter { character } => words(
             &format!("a value cannot begin with `{character}`"),
@@ -158,7 +163,8 @@ fn scalar_words(kind: &ErrorKind) -> Option<Words> {
             Some("put text that begins with `*` or `&` in quotes"),
         ),
         ErrorKind::CommentNotSeparated | ErrorKind::CommentInterceptedScalar => {
-            words("a comment inside a value", "expected a space before `#`", None)
+            let help = "write a space before `#`, or put text that holds `#` in quotes";
+            words("a comment inside a value", "expected a space before `#`", Some(help))
         }
         _ => return None,
     })

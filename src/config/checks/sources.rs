@@ -138,7 +138,7 @@ fn not_a_folder(world: &World<'_>, mount: &Sourced<'_>) -> Diagnostic {
         mount,
         format!("source `{}` is neither a folder nor a file", world.show_source(mount.source)),
         "this is a device, a socket or a pipe",
-        "name a folder",
+        "name a folder or a file",
     )
 }
 

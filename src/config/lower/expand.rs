@@ -168,7 +168,7 @@ impl Reader<'_> {
         let differing = steps.iter().find(|step| step.declared_id() != steps[0].declared_id());
         if let Some(step) = differing {
             let place = Value { span: step.id.span, ..value };
-            let message = "the id of a step is one for all machines of a matrix";
+            let message = "`id` holds a variable of the matrix, and one id stands for all of its machines";
             let diagnostic = self.error(5, place, message, "this differs from machine to machine");
             let example = matrix.name("unit", 0);
             self.report(

@@ -49,7 +49,7 @@ pub(super) fn guess(key: &str, table: &KeyTable) -> Guess {
     let help = match places_of(key).first() {
         _ if key == "<<" => "to merge a map, write `<<` without quotes".to_owned(),
         _ if key.starts_with('-') => format!("an entry of a list has a space after the dash: `- {}`", &key[1..]),
-        Some(place) => format!("`{key}` is a key of {place}"),
+        Some(place) => format!("`{key}` is a key of {place}: write it there"),
         None => {
             let keys: Vec<String> = table.keys.iter().map(|key| format!("`{key}`")).collect();
             format!("known keys here: {}; keys that begin with `x-` are ignored", keys.join(", "))
@@ -111,7 +111,7 @@ mod tests {
         ] {
             assert_eq!(guess(key, table).ours, ours, "{key}");
         }
-        assert_eq!(guess("inputs", &FINALLY).help, "`inputs` is a key of a step");
+        assert_eq!(guess("inputs", &FINALLY).help, "`inputs` is a key of a step: write it there");
         assert_eq!(guess("-run", &FILE).help, "an entry of a list has a space after the dash: `- run`");
     }
 

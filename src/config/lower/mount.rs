@@ -115,7 +115,7 @@ impl Reader<'_> {
         let help = match mode {
             // SELinux labels and consistency hints of compose.
             "z" | "Z" | "cached" | "delegated" | "consistent" => {
-                format!("take `:{mode}` out: nothing of its kind is needed")
+                format!("take `:{mode}` out: smolvm needs no labels or modes of this kind")
             }
             _ => "a mode is `ro` or `rw`".to_owned(),
         };

@@ -132,7 +132,8 @@ impl Reader<'_> {
         let bare = text.strip_suffix("/tcp").filter(|bare| bare.rsplit_once(':').is_some());
         let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let diagnostic = if let Some(bare) = bare {
-            let diagnostic = error(self, "links are of TCP, and nothing says so").help(format!("write `{bare}`"));
+            let diagnostic =
+                error(self, "a link is always TCP, and is written without `/tcp`").help(format!("write `{bare}`"));
             self.replace_part(diagnostic, true, value, text, bare.to_owned())
         } else if let Some((name, port)) = split.filter(|(_, port)| !port.is_empty()) {
             let label = if is_number(port) {

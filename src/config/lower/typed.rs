@@ -44,7 +44,7 @@ impl<'a> Reader<'a> {
         if is_number && number.is_none() {
             let (low, high) = (range.start(), range.end());
             let message = format!("{what} must be a whole number from {low} to {high}");
-            let mut diagnostic = self.error(5, value, message, format!("`{text}` is not"));
+            let mut diagnostic = self.error(5, value, message, format!("`{text}` is not such a number"));
             if let Some(next) = next_whole(&text, range) {
                 diagnostic = diagnostic.help(format!("write `{next}`"));
                 diagnostic = self.replace(diagnostic, false, value, next.to_string());

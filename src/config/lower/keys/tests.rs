@@ -21,6 +21,10 @@ fn every_key_that_is_read_is_in_the_schema_and_no_other() {
         (&MOUNT, &shapes["MountOfAnyType"]),
         (&STEP, &shapes["Step"]),
         (&FINALLY, &shapes["FinallyStep"]),
+        (&VOLUME, &shapes["Volume"]),
+        (&HEALTHCHECK, &shapes["Healthcheck"]),
+        (&DEPENDENCY, &shapes["Dependency"]),
+        (&NETWORK, &shapes["NetworkLong"]),
     ] {
         let read: BTreeSet<String> = table.keys.iter().chain(table.later).map(|key| (*key).to_owned()).collect();
         assert_eq!(read, keys_of(shape), "keys of {}", table.place);

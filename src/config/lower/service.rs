@@ -173,6 +173,11 @@ impl Reader<'_> {
         let mut read = Vec::new();
         for entry in entries {
             let held = self.value(entry.value, entry.key_span, value.via.or(entry.via));
+            if self.tree.bare_names.contains(&held.id) {
+                let machine = Spanned { value: entry.key, span: entry.key_span };
+                read.push(Some(Dependency { machine, condition: None }));
+                continue;
+            }
             let condition = self.condition(held, &entry.key);
             let machine = Spanned { value: entry.key, span: entry.key_span };
             read.push(condition.ok().map(|condition| Dependency { machine, condition: Some(condition) }));

@@ -119,6 +119,10 @@ impl Session {
             }
             let is_busy = !batch.is_empty();
             let (said, next) = self.server.receive(batch, &self.files);
+            // Before the editor hears that all has begun: once it is gone, it cannot be told from one that is elsewhere.
+            if let Some(process) = self.server.editor() {
+                self.watch(process);
+            }
             self.send(&said)?;
             match (next, end) {
                 (Next::End { is_clean: true }, _) => return Ok(ExitCode::Passed),
@@ -128,9 +132,6 @@ impl Session {
             }
             if is_busy {
                 self.note_change();
-            }
-            if let Some(process) = self.server.editor() {
-                self.watch(process);
             }
         }
     }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 use super::interpolate::Variables;
 use super::merge_mounts::merge_mounts;
-use super::tree::{Content, Entry, Map, NodeId, Stray, Tree};
+use super::tree::{Content, Entry, Map, NodeId, Scalar, Stray, Style, Tree};
 use crate::diag::Span;
 
 /// How values of one place are joined.
@@ -194,7 +194,7 @@ impl Merger<'_> {
     fn merge_dependencies(&mut self, sides: &[Side]) -> NodeId {
         if sides.iter().any(|side| self.is_map(side)) {
             let maps: Vec<Side> = sides.iter().map(|side| self.as_map(side)).collect();
-            return self.merge_maps(&maps, |_| Form::Keys(&[]));
+            return self.merge_maps(&maps, |_| Form::Optional(&[]));
         }
         let node = self.merge_lists(sides, false);
         let Content::List(items) = &self.tree.node(node).content else { return node };
@@ -231,7 +231,9 @@ impl Merger<'_> {
                 is_incomplete = true;
                 continue;
             };
-            let value = self.add_map(key_span, Vec::new(), Vec::new(), false);
+            let nothing = Scalar { text: String::new(), style: Style::Plain, inset: None };
+            let value = self.tree.add(key_span, Content::Scalar(nothing), 1, 0);
+            self.tree.bare_names.insert(value);
             entries.push(Entry { key, key_span, value, via: via.or(item_via), earlier: Vec::new() });
         }
         let node = self.add_map(span, entries, Vec::new(), is_incomplete);

@@ -71,7 +71,7 @@ impl<'a> Names<'a> {
 }
 
 /// Names as a file may say them; those that it says itself stay.
-fn unique<'a>(names: Vec<(&'a str, Option<String>)>) -> HashMap<&'a str, String> {
+fn unique(names: Vec<(&str, Option<String>)>) -> HashMap<&str, String> {
     let own = names.iter().filter(|(_, longer)| longer.is_none());
     let mut taken: HashSet<String> = own.map(|(name, _)| (*name).to_owned()).collect();
     let mut unique = HashMap::new();

@@ -3,7 +3,7 @@
 //! Aliases stay references, so that a tree takes no more memory than its text however far it would expand.
 //! Merge keys are resolved when a map ends: its entries are its own and those that `<<` brings.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::diag::{Diagnostic, Span};
 
@@ -29,6 +29,8 @@ pub(super) struct Tree {
     pub(super) nodes: Vec<Node>,
     /// Values of a wrong type that could not be merged with the others, by the node that came of those.
     pub(super) strays: HashMap<NodeId, Vec<Stray>>,
+    /// Names of a list that became keys of a map: of each nothing is said, which stands as null.
+    pub(super) bare_names: HashSet<NodeId>,
 }
 
 /// One node.

@@ -1,21 +1,26 @@
 //! What a folder holds: the names in it, and how many files lie below it, up to a limit.
 //!
 //! Folders are walked without following links, the shallow ones first, so that what is counted before the limit is what
-//! one sees first.
+//! one sees first. A disk that is slow to answer ends the walk as the limit does: the count is a help, no result.
 
 use std::collections::VecDeque;
 use std::fs::{DirEntry, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::config::FolderContents;
 
 /// So many names of the folder itself are kept and sorted.
 const NAMES_MAX: usize = 4096;
 
+/// So long a walk may take.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// Looks at a folder and below it, at `limit` entries at most beside those of the folder itself.
 pub(super) fn contents(folder: &Path, limit: usize, is_public_only: bool) -> io::Result<FolderContents> {
+    let started = Instant::now();
     let mut found = FolderContents::default();
     let mut waiting: VecDeque<PathBuf> = VecDeque::new();
     for entry in std::fs::read_dir(folder)?.flatten().take(NAMES_MAX) {
@@ -30,12 +35,14 @@ pub(super) fn contents(folder: &Path, limit: usize, is_public_only: bool) -> io:
     while let Some(folder) = waiting.pop_front() {
         let Ok(entries) = std::fs::read_dir(&folder) else { continue };
         for entry in entries.flatten() {
-            if found.looked_at >= limit {
+            if found.looked_at >= limit || started.elapsed() > PATIENCE {
                 found.is_more = true;
                 return Ok(found);
             }
             found.looked_at += 1;
-            match kind(&entry, is_public_only) {
+            // Each file asked for its mode would be a read of the disk: a folder that all may enter stands for them.
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            match kind(&entry, is_public_only && is_folder) {
                 Some(true) => waiting.push_back(entry.path()),
                 Some(false) => found.files += 1,
                 None => {}
@@ -99,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_may_not_read_is_not_counted_where_only_public_things_are() {
+    fn what_others_may_not_see_is_not_counted_where_only_public_things_are() {
         let folder = tree();
         let path = |name: &str| folder.path().join(name);
         std::fs::set_permissions(path("a"), std::fs::Permissions::from_mode(0o640)).unwrap();

@@ -133,7 +133,8 @@ fn every_key_shows_what_it_means() {
     let mount = |key: &str, value: &Value| format!("machines:\n  a:\n    mounts:\n    - {key}: {value}\n");
     let step = |key: &str, value: &Value| format!("machines: {{ a: }}\nsteps:\n- {key}: {value}\n");
     let check = |key: &str, value: &Value| format!("machines:\n  a:\n    healthcheck:\n      {key}: {value}\n");
-    let shapes: [(&Value, &dyn Fn(&str, &Value) -> String); 5] = [
+    type File<'f> = &'f dyn Fn(&str, &Value) -> String;
+    let shapes: [(&Value, File<'_>); 5] = [
         (&schema, &file),
         (&schema["$defs"]["Machine"], &machine),
         (&schema["$defs"]["Bind"], &mount),

@@ -26,6 +26,7 @@ mod full;
 mod guest;
 mod hostile_fuse;
 mod hurt;
+mod images;
 mod init;
 mod invoker;
 mod isolation;

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
+use super::order::Order;
 use super::repeats::Repeats;
 use super::world::World;
 use super::{
-    capacity, commands, hidden, links, machines, names, nesting, never, order, outputs, overlap, owners, ports,
-    sources, targets, volumes, writers,
+    capacity, commands, cycles, hidden, links, machines, names, nesting, never, outputs, overlap, owners, ports,
+    sources, targets, volumes, waits, writers,
 };
 use crate::config::files::Files;
 use crate::config::model::Project;
@@ -26,10 +27,14 @@ pub(crate) fn check_all(project: &Project, files: &dyn Files, texts: &Sources, o
     ports::check_ports(&world, &mut found);
     links::check_links(&world, &mut found);
     names::check_names(&world, &mut found);
-    let order = order::build(project);
-    overlap::check_overlap(&world, &order, &mut found);
+    waits::check_waits(&world, &mut found);
+    let cut = cycles::check_dependencies(&world, &mut found);
+    let order = Order::new(project, &cut);
+    if cut.is_empty() {
+        overlap::check_overlap(&world, &order, &mut found);
+    }
     capacity::check_capacity(&world, &order, &mut found);
-    order::check_order(&world, order, &mut found);
+    cycles::check_order(&world, &order, &mut found);
     never::check_never(&world, &mut found);
     outputs::check_outputs(&world, &mut found);
     owners::check_owners(&world, &mut found);

@@ -90,8 +90,8 @@ fn how_much(found: &FolderContents) -> String {
         (0, false) if found.entries == 1 => "a folder".to_owned(),
         (0, _) => "folders".to_owned(),
         (1, false) => "a file".to_owned(),
-        (files, false) => format!("{files} files"),
-        (files, true) => format!("more than {} files", thousands(files)),
+        (files, false) => format!("{} files", thousands(files)),
+        (files, true) => format!("more than {} files", thousands(rounded(files))),
     }
 }
 
@@ -105,12 +105,18 @@ fn names(found: &FolderContents) -> String {
     }
 }
 
+/// Down to one digit and zeros: where a count ended says nothing more.
+fn rounded(number: usize) -> usize {
+    let unit = 10_usize.pow(number.max(1).ilog10());
+    number / unit * unit
+}
+
 /// A number with commas between its thousands.
 fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -150,6 +156,7 @@ mod tests {
         assert_eq!((how_much(&two), names(&two)), ("folders".to_owned(), "`a` and `b`".to_owned()));
         let many = found(&["a", "b", "c", "d"], 4096, 10_000, true);
         assert_eq!(how_much(&many), "more than 10,000 files");
+        assert_eq!([0, 7, 8523, 10_000].map(rounded), [0, 7, 8000, 10_000]);
         assert_eq!(names(&many), "`a`, `b`, `c` and 4,093 more");
     }
 

@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! Project ─► World (sources looked up, targets resolved, once) ─► targets, nesting, sources, writers,
-//!                                                                   overlap, names, order, outputs, owners, commands, machines
+//!                                                                   overlap, names, waits, cycles, outputs, owners, commands, machines
 //! ```
 //!
 //! What only follows from another mistake is left out: each family asks the project's gaps and the verdicts of
 //! others before it speaks. What several machines say through one anchor is said once.
 
 mod all;
+mod apart;
 mod capacity;
 mod commands;
+mod cycles;
 mod guest;
 mod hidden;
 mod images;
@@ -22,6 +24,8 @@ mod names;
 mod nesting;
 mod never;
 mod order;
+#[cfg(test)]
+mod order_tests;
 mod outputs;
 mod overlap;
 mod overlap_matrix;
@@ -29,13 +33,16 @@ mod overridden;
 mod owners;
 mod places;
 mod ports;
+mod reach;
 mod repeats;
 mod rounds;
+mod runs;
 mod show;
 mod sources;
 mod system;
 mod targets;
 mod volumes;
+mod waits;
 mod wide;
 mod words;
 mod world;

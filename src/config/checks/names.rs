@@ -114,6 +114,12 @@ fn check_unused(world: &World<'_>, usage: &Usage<'_>, out: &mut Diagnostics) {
     });
     // What is waited for and does nothing is told there (0209), and what is linked to (0703).
     let named: HashSet<&str> = named.collect();
+    if named
+        .iter()
+        .any(|name| world.machine(name).is_none() && !machines.iter().any(|one| one.declared_name() == *name))
+    {
+        return;
+    }
     for machine in machines.iter().filter(|machine| !machine.gaps.purpose && machine.service.command.is_none()) {
         let name = machine.declared_name();
         if usage.machines.contains(name) || named.contains(name) || named.contains(machine.name.value.as_str()) {

@@ -1,177 +1,154 @@
-//! The order of steps: what each waits for, and cycles in it (0205).
+//! The order in which everything runs: what each step, command and boot of a machine waits for. The one graph that rules
+//! about order look at. Deliberately not here: cycles in it (`cycles`), who runs beside whom (`reach`, `overlap`).
 //!
-//! Every cycle holds a need that points down the file, because the implied need always points up. After a cycle is
-//! reported that need is taken out and the search goes on, so that independent mistakes are all reported.
+//! ```text
+//! step ─needs, above─► step      boot ─started, healthy─► boot of the other machine
+//! step ─► boot of its machine    boot ─completed─► completed of the other machine ─► all its steps
+//! command ─► boot of its machine                                (without steps: ─► its command)
+//! ```
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashSet;
 
-use petgraph::algo::tarjan_scc;
-use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
-use petgraph::visit::EdgeRef;
+use petgraph::graph::{DiGraph, NodeIndex};
 
-use super::world::World;
-use crate::config::model::{Needs, Project, Step, StepNames};
-use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
+use crate::config::model::{Condition, MachineNames, Needs, Project, StepNames};
+use crate::diag::Span;
 
-/// Past so many cycles nobody reads on.
-const CYCLES_MAX: usize = 50;
-
-/// Why a step waits for another.
-#[derive(Debug, Clone, Copy)]
+/// Why one waits for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
     /// An entry of `needs`.
     Need(Span),
     /// Nothing was said, so it waits for the step above; the span is the step's id.
     Above(Span),
+    /// It runs in this machine; the span is where it says so.
+    Runs(Span),
+    /// An entry of `depends_on`.
+    Depends(Span, Condition),
+    /// A step is one of those that a machine completes with; the span is the step's id.
+    Part(Span),
+    /// The command of a machine is what it completes with.
+    Ends,
+    /// A command starts when its machine is up.
+    Starts,
 }
 
 impl Reason {
-    fn span(self) -> Span {
+    pub(super) fn span(self) -> Option<Span> {
         match self {
-            Self::Need(span) | Self::Above(span) => span,
+            Self::Need(span) | Self::Above(span) | Self::Runs(span) | Self::Depends(span, _) | Self::Part(span) => {
+                Some(span)
+            }
+            Self::Ends | Self::Starts => None,
         }
     }
 }
 
-/// An edge leads from the step that waits to the step it waits for.
-pub(super) type Order = DiGraph<usize, Reason>;
-
-/// Reports every cycle in the order of steps.
-pub(super) fn check_order(world: &World<'_>, mut order: Order, out: &mut Diagnostics) {
-    let steps = &world.project.steps;
-    for _ in 0..CYCLES_MAX {
-        let Some(cycle) = find_cycle(&order) else { return };
-        out.push(report(steps, &order, &cycle));
-        let down = cycle.iter().copied().find(|edge| points_down(&order, *edge)).unwrap_or(cycle[0]);
-        remove(steps, &mut order, down);
-    }
+/// What waits, and is waited for; the numbers are those of the project's steps and machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Stage {
+    Step(usize),
+    Boot(usize),
+    /// The command of a machine, from its start to its end.
+    Command(usize),
+    /// All steps of a machine have passed.
+    Completed(usize),
 }
 
-/// The order of the project's steps, by their numbers.
-pub(super) fn build(project: &Project) -> Order {
-    let mut order = Order::with_capacity(project.steps.len(), project.steps.len());
-    let nodes: Vec<NodeIndex> = (0..project.steps.len()).map(|index| order.add_node(index)).collect();
-    let names = StepNames::new(&project.steps);
-    for (index, step) in project.steps.iter().enumerate() {
-        match &step.needs {
-            Needs::Above => {
-                for above in names.above(index) {
-                    order.add_edge(nodes[index], nodes[above], Reason::Above(step.id.span));
+/// An edge leads from what waits to what it waits for. Steps have the numbers of the project's steps.
+pub(super) type Graph = DiGraph<Stage, Reason>;
+
+/// The order of a project.
+#[derive(Debug, Clone)]
+pub(super) struct Order {
+    pub(super) graph: Graph,
+    steps: usize,
+    /// The machine of each step, where it is known.
+    pub(super) machine_of: Vec<Option<usize>>,
+}
+
+impl Order {
+    /// The order that a project says, without the dependencies in `cut`: the spans of entries of `depends_on`.
+    pub(super) fn new(project: &Project, cut: &HashSet<Span>) -> Self {
+        let (steps, machines) = (project.steps.len(), project.machines.len());
+        let mut graph = Graph::with_capacity(steps + 3 * machines, 3 * steps + 2 * machines);
+        for index in 0..steps {
+            graph.add_node(Stage::Step(index));
+        }
+        for index in 0..machines {
+            graph.add_node(Stage::Boot(index));
+            graph.add_node(Stage::Command(index));
+            graph.add_node(Stage::Completed(index));
+        }
+        let names = MachineNames::new(&project.machines);
+        // A name that several machines have is a matrix's, whose steps are already one for each.
+        let one = |name: &str| names.find(name).filter(|found| found.len() == 1).map(|found| found.start);
+        let machine_of = project.steps.iter().map(|step| one(&step.machine.value)).collect();
+        let mut order = Self { graph, steps, machine_of };
+        order.add_steps(project);
+        order.add_machines(project, &names, cut);
+        order
+    }
+
+    pub(super) fn step(&self, step: usize) -> NodeIndex {
+        NodeIndex::new(step)
+    }
+
+    pub(super) fn boot(&self, machine: usize) -> NodeIndex {
+        NodeIndex::new(self.steps + 3 * machine)
+    }
+
+    pub(super) fn command(&self, machine: usize) -> NodeIndex {
+        NodeIndex::new(self.steps + 3 * machine + 1)
+    }
+
+    pub(super) fn completed(&self, machine: usize) -> NodeIndex {
+        NodeIndex::new(self.steps + 3 * machine + 2)
+    }
+
+    fn add_steps(&mut self, project: &Project) {
+        let names = StepNames::new(&project.steps);
+        for (index, step) in project.steps.iter().enumerate() {
+            let node = self.step(index);
+            match &step.needs {
+                Needs::Above => {
+                    for above in names.above(index) {
+                        self.graph.add_edge(node, self.step(above), Reason::Above(step.id.span));
+                    }
                 }
-            }
-            Needs::Explicit(needs) => {
-                for need in needs {
-                    for other in names.find(&need.value).into_iter().flatten() {
-                        order.update_edge(nodes[index], nodes[other], Reason::Need(need.span));
+                Needs::Explicit(needs) => {
+                    for need in needs {
+                        for other in names.find(&need.value).into_iter().flatten() {
+                            self.graph.add_edge(node, self.step(other), Reason::Need(need.span));
+                        }
                     }
                 }
             }
         }
     }
-    order
-}
 
-/// Takes out an edge, and with it those that the same need is between other machines of a matrix.
-fn remove(steps: &[Step], order: &mut Order, edge: EdgeIndex) {
-    let key = |order: &Order, edge: EdgeIndex| {
-        let from = order.edge_endpoints(edge).and_then(|(from, _)| order.node_weight(from));
-        (order.edge_weight(edge).map(|reason| reason.span()), from.map(|from| steps[*from].place))
-    };
-    let removed = key(order, edge);
-    order.retain_edges(|order, edge| key(&order, edge) != removed);
-}
-
-fn points_down(order: &Order, edge: EdgeIndex) -> bool {
-    order.edge_endpoints(edge).is_some_and(|(from, to)| from <= to)
-}
-
-/// The shortest cycle through the first step that lies on one.
-fn find_cycle(order: &Order) -> Option<Vec<EdgeIndex>> {
-    let parts = tarjan_scc(order);
-    let on_cycle = |part: &&Vec<NodeIndex>| part.len() > 1 || order.contains_edge(part[0], part[0]);
-    let start = parts.iter().filter(on_cycle).filter_map(|part| part.iter().min()).min()?;
-    let mut reached_by: HashMap<NodeIndex, EdgeIndex> = HashMap::new();
-    let mut queue = VecDeque::from([*start]);
-    while let Some(at) = queue.pop_front() {
-        let mut edges: Vec<_> = order.edges(at).collect();
-        edges.sort_by_key(|edge| edge.target());
-        for edge in edges {
-            reached_by.entry(edge.target()).or_insert_with(|| {
-                queue.push_back(edge.target());
-                edge.id()
-            });
+    fn add_machines(&mut self, project: &Project, names: &MachineNames<'_>, cut: &HashSet<Span>) {
+        let mut has_steps = vec![false; project.machines.len()];
+        for (index, step) in project.steps.iter().enumerate() {
+            let Some(machine) = self.machine_of[index] else { continue };
+            has_steps[machine] = true;
+            self.graph.add_edge(self.step(index), self.boot(machine), Reason::Runs(step.machine.span));
+            self.graph.add_edge(self.completed(machine), self.step(index), Reason::Part(step.id.span));
         }
-        if reached_by.contains_key(start) {
-            return Some(walk_back(order, *start, &reached_by));
+        for (index, machine) in project.machines.iter().enumerate() {
+            self.graph.add_edge(self.command(index), self.boot(index), Reason::Starts);
+            if !has_steps[index] {
+                self.graph.add_edge(self.completed(index), self.command(index), Reason::Ends);
+            }
+            for dependency in machine.depends_on.iter().filter(|dependency| !cut.contains(&dependency.machine.span)) {
+                for other in names.find(&dependency.machine.value).into_iter().flatten() {
+                    let condition = dependency.condition_of(&project.machines[other].service);
+                    let target =
+                        if condition == Condition::Completed { self.completed(other) } else { self.boot(other) };
+                    let reason = Reason::Depends(dependency.machine.span, condition);
+                    self.graph.add_edge(self.boot(index), target, reason);
+                }
+            }
         }
     }
-    None
-}
-
-fn walk_back(order: &Order, start: NodeIndex, reached_by: &HashMap<NodeIndex, EdgeIndex>) -> Vec<EdgeIndex> {
-    let mut cycle = Vec::new();
-    let mut at = start;
-    while let Some(edge) = reached_by.get(&at) {
-        cycle.push(*edge);
-        let Some((from, _)) = order.edge_endpoints(*edge) else { break };
-        at = from;
-        if at == start {
-            break;
-        }
-    }
-    cycle.reverse();
-    cycle
-}
-
-/// The primary label is the edge that closes the cycle: the last one in the file.
-fn report(steps: &[Step], order: &Order, cycle: &[EdgeIndex]) -> Diagnostic {
-    let closing = (0..cycle.len()).max_by_key(|at| place(order, cycle[*at])).unwrap_or(0);
-    let in_order: Vec<EdgeIndex> = cycle[closing..].iter().chain(&cycle[..closing]).copied().collect();
-    let ids: Vec<String> = cycle.iter().map(|edge| format!("`{}`", ids_of(steps, order, *edge).0)).collect();
-    let message = match ids.as_slice() {
-        [one] => format!("step {one} needs itself"),
-        _ => format!("the order of steps is a cycle: {} → {}", shorten(&ids).join(" → "), ids[0]),
-    };
-    let has_implied = cycle.iter().any(|edge| matches!(order.edge_weight(*edge), Some(Reason::Above(_))));
-    let mut diagnostic = Diagnostic::new(Code(205), Severity::Error, message);
-    for edge in &in_order {
-        let Some(reason) = order.edge_weight(*edge) else { continue };
-        diagnostic = diagnostic.label(reason.span(), edge_text(steps, order, *edge, *reason));
-    }
-    diagnostic.help(match ids.len() {
-        1 => "remove this need".to_owned(),
-        _ if has_implied => {
-            "a step without `needs` waits for the step above: write `needs: []` where it should start at once, \
-             or move the steps into the order in which they run"
-                .to_owned()
-        }
-        _ => "remove one of these needs".to_owned(),
-    })
-}
-
-/// Where an edge stands in the file; among implied ones of one anchor, the order of steps.
-fn place(order: &Order, edge: EdgeIndex) -> (Option<Span>, Option<NodeIndex>) {
-    (order.edge_weight(edge).map(|reason| reason.span()), order.edge_endpoints(edge).map(|(from, _)| from))
-}
-
-fn ids_of<'s>(steps: &'s [Step], order: &Order, edge: EdgeIndex) -> (&'s str, &'s str) {
-    let id = |node: NodeIndex| order.node_weight(node).map_or("", |index| steps[*index].declared_id());
-    order.edge_endpoints(edge).map_or(("", ""), |(from, to)| (id(from), id(to)))
-}
-
-fn edge_text(steps: &[Step], order: &Order, edge: EdgeIndex, reason: Reason) -> String {
-    let (from, to) = ids_of(steps, order, edge);
-    match reason {
-        Reason::Need(_) => format!("`{from}` needs `{to}`"),
-        Reason::Above(_) => format!("`{from}` has no `needs`, so it waits for the step above, `{to}`"),
-    }
-}
-
-/// At most eight names of a long cycle.
-fn shorten(ids: &[String]) -> Vec<String> {
-    if ids.len() <= 8 {
-        return ids.to_vec();
-    }
-    let (head, tail) = (&ids[..4], &ids[ids.len() - 3..]);
-    head.iter().cloned().chain([format!("… {} more …", ids.len() - 7)]).chain(tail.iter().cloned()).collect()
 }

@@ -1,24 +1,28 @@
 //! The rule about two machines that write the same host folders at the same time (0108).
 //!
-//! Two steps may run at the same time where neither waits for the other, directly or through others. Each mount walks
-//! up its own path to find the writable mounts that hold it; only for those pairs are steps compared. A reader above a
-//! writer is silent: a whole project that is read while a part of it is written is what pipelines do.
+//! Two steps may run at the same time where neither waits for the other, directly or through others; a command runs
+//! beside all that its machine's boot does not wait for. Each mount walks up its own path to find the writable mounts
+//! that hold it; only for those pairs are runs compared. A reader above a writer is silent: a whole project that is read
+//! while a part of it is written is what pipelines do.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use petgraph::algo::toposort;
+use petgraph::graph::NodeIndex;
 
-use super::order::Order;
+use super::apart::Apart;
+use super::order::{Order, Stage};
 use super::overlap_matrix;
+use super::reach::Reach;
+use super::runs::{Runs, beside, is_one_row, runs};
 use super::world::{Sourced, World};
-use crate::config::model::{Machine, Mount, Needs, Step, StepNames};
+use crate::config::model::{Machine, MachineNames, Mount, Needs, Step, StepNames};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
-/// So many pairs of steps are compared for one file: past that the rule is silent rather than slow.
+/// So many pairs of runs are compared for one file: past that the rule is silent rather than slow.
 const COMPARISONS_MAX: u32 = 2_000_000;
 
-/// A mount of a machine that has steps.
+/// A mount of a machine in which something runs.
 #[derive(Clone, Copy)]
 struct Use<'a> {
     machine: &'a Machine,
@@ -27,14 +31,16 @@ struct Use<'a> {
     real: &'a Path,
 }
 
-/// Compares the mounts of machines whose steps may run at the same time.
+/// Compares the mounts of machines whose steps or commands may run at the same time.
 pub(super) fn check_overlap(world: &World<'_>, order: &Order, out: &mut Diagnostics) {
-    let Some(reach) = Reach::new(order).filter(|_| is_order_known(world)) else { return };
-    if reach.is_chain {
+    let known = Some(()).filter(|()| is_order_known(world));
+    let Some(reach) = known.and_then(|()| Reach::new(&order.graph)) else { return };
+    let runs = runs(world, order, &reach);
+    if is_one_row(order, &reach, &runs) {
         return;
     }
-    let steps = steps_by_machine(world);
-    let uses = collect(world, &steps);
+    let apart = Apart::new(world, order, &reach, &runs);
+    let uses = collect(world, &runs);
     let mut writers: HashMap<&Path, Vec<usize>> = HashMap::new();
     for (index, found) in uses.iter().enumerate().filter(|(_, found)| found.mount.is_written()) {
         writers.entry(found.real).or_default().push(index);
@@ -48,13 +54,15 @@ pub(super) fn check_overlap(world: &World<'_>, order: &Order, out: &mut Diagnost
             let mut others = others
                 .map(|other| &uses[other])
                 .filter(|outer| outer.machine_index != inner.machine_index && !is_told_otherwise(world, inner, outer));
-            let conflict =
-                others.find_map(|outer| Some((outer, reach.unordered_pair(&steps, inner, outer, &mut budget)?)));
+            let conflict = others.find_map(|outer| {
+                let (a, b) = (&runs[inner.machine_index], &runs[outer.machine_index]);
+                Some((outer, beside(&reach, a, b, &mut budget)?))
+            });
             if let Some((outer, pair)) = conflict {
                 let of_matrix = is_one_of_matrix(inner, outer)
                     .then(|| overlap_matrix::report(world, inner.machine, inner.mount))
                     .flatten();
-                out.push(of_matrix.unwrap_or_else(|| report(world, (inner, outer), pair)));
+                out.push(of_matrix.unwrap_or_else(|| report(world, (inner, outer), stages(order, pair), &apart)));
                 break;
             }
         }
@@ -89,22 +97,18 @@ fn is_order_known(world: &World<'_>) -> bool {
         Needs::Explicit(needs) => needs.iter().all(|need| names.find(&need.value).is_some()),
     };
     let is_each_known = ids.len() == steps.len() && !world.project.gaps.steps;
-    is_each_known && steps.iter().all(|step| !step.gaps.needs && is_met(step))
+    let machines = MachineNames::new(&world.project.machines);
+    let is_waited_for = |machine: &Machine| {
+        let mut waits = machine.depends_on.iter();
+        !machine.gaps.service.depends_on && waits.all(|wait| machines.find(&wait.machine.value).is_some())
+    };
+    is_each_known
+        && steps.iter().all(|step| !step.gaps.needs && is_met(step))
+        && world.project.machines.iter().all(is_waited_for)
 }
 
-/// Steps of each machine, by number.
-fn steps_by_machine(world: &World<'_>) -> HashMap<usize, Vec<usize>> {
-    let mut steps: HashMap<usize, Vec<usize>> = HashMap::new();
-    for (index, step) in world.project.steps.iter().enumerate() {
-        if let Some(machine) = world.machine_index(&step.machine.value) {
-            steps.entry(machine).or_default().push(index);
-        }
-    }
-    steps
-}
-
-fn collect<'a>(world: &'a World<'a>, steps: &HashMap<usize, Vec<usize>>) -> Vec<Use<'a>> {
-    let machines = world.project.machines.iter().enumerate().filter(|(index, _)| steps.contains_key(index));
+fn collect<'a>(world: &'a World<'a>, runs: &[Runs]) -> Vec<Use<'a>> {
+    let machines = world.project.machines.iter().enumerate().filter(|(index, _)| !runs[*index].is_empty());
     machines
         .flat_map(|(machine_index, machine)| machine.mounts.iter().map(move |mount| (machine_index, machine, mount)))
         .filter_map(|(machine_index, machine, mount)| {
@@ -114,11 +118,15 @@ fn collect<'a>(world: &'a World<'a>, steps: &HashMap<usize, Vec<usize>>) -> Vec<
         .collect()
 }
 
-/// `uses` are the inner one and the writer that holds it, `steps` a step of each.
-fn report(world: &World<'_>, uses: (&Use<'_>, &Use<'_>), steps: (usize, usize)) -> Diagnostic {
-    let (mut first, mut second, mut steps) = (uses.1, uses.0, (steps.1, steps.0));
+fn stages(order: &Order, pair: (NodeIndex, NodeIndex)) -> (Stage, Stage) {
+    (order.graph[pair.0], order.graph[pair.1])
+}
+
+/// `uses` are the inner one and the writer that holds it, `pair` a run of each.
+fn report(world: &World<'_>, uses: (&Use<'_>, &Use<'_>), pair: (Stage, Stage), apart: &Apart<'_>) -> Diagnostic {
+    let (mut first, mut second, mut pair) = (uses.1, uses.0, (pair.1, pair.0));
     if world.project.origins.is_later(first.mount.source.span, second.mount.source.span) {
-        (first, second, steps) = (second, first, (steps.1, steps.0));
+        (first, second, pair) = (second, first, (pair.1, pair.0));
     }
     let is_of_one_matrix = overlap_matrix::of_one_matrix(first.machine, second.machine).is_some();
     let name = |machine: &'_ Machine| {
@@ -126,77 +134,37 @@ fn report(world: &World<'_>, uses: (&Use<'_>, &Use<'_>), steps: (usize, usize)) 
     };
     let (a, b) = (name(first.machine), name(second.machine));
     let shown = world.show_source(uses.0.mount.source);
-    let severity = if uses.0.mount.is_written() { Severity::Error } else { Severity::Warning };
-    let what = match severity {
-        Severity::Error => format!("machines `{a}` and `{b}` may write `{shown}` at the same time"),
-        _ => format!("one of the machines `{a}` and `{b}` may read `{shown}` while the other writes it"),
+    let is_read = !uses.0.mount.is_written();
+    let what = if is_read {
+        format!("one of the machines `{a}` and `{b}` may read `{shown}` while the other writes it")
+    } else {
+        format!("machines `{a}` and `{b}` may write `{shown}` at the same time")
     };
-    let id = |step: usize| world.project.steps[step].declared_id();
-    let (x, y) = (id(steps.0), id(steps.1));
     let text = |found: &Use<'_>| {
         let verb = if found.mount.is_written() { "written" } else { "read" };
         format!("{verb} by machine `{}` here", name(found.machine))
     };
-    let (earlier, later) = if steps.0 < steps.1 { (x, y) } else { (y, x) };
-    Diagnostic::new(Code(108), severity, format!("{what}: neither of the steps `{x}` and `{y}` waits for the other"))
+    let severity = if is_read { Severity::Warning } else { Severity::Error };
+    let machines = (first.machine_index, second.machine_index);
+    Diagnostic::new(Code(108), severity, format!("{what}: {}", why(world, pair)))
         .label(second.mount.source.span, text(second))
         .label(first.mount.source.span, text(first))
-        .help(format!("let step `{later}` wait, with `needs: [{earlier}]`, or give each machine a folder of its own"))
+        .help(apart.help(machines, pair))
 }
 
-/// Which steps wait for which, through others too.
-struct Reach {
-    /// A row of bits a step: the steps it waits for.
-    rows: Vec<Vec<u64>>,
-    /// Whether every two steps are ordered.
-    is_chain: bool,
-}
-
-impl Reach {
-    /// None where the order has a cycle.
-    fn new(order: &Order) -> Option<Self> {
-        let sorted = toposort(order, None).ok()?;
-        let width = order.node_count().div_ceil(64);
-        // Edges lead to what is waited for, so the first in the sorted order waits the most.
-        let is_chain = sorted.windows(2).all(|pair| order.contains_edge(pair[0], pair[1]));
-        if is_chain {
-            return Some(Self { rows: Vec::new(), is_chain });
+/// What of the two runs at the same time.
+fn why(world: &World<'_>, pair: (Stage, Stage)) -> String {
+    let project = world.project;
+    let name = |machine: usize| project.machines[machine].declared_name();
+    match pair {
+        (Stage::Step(x), Stage::Step(y)) => format!(
+            "neither of the steps `{}` and `{}` waits for the other",
+            project.steps[x].declared_id(),
+            project.steps[y].declared_id()
+        ),
+        (Stage::Step(step), Stage::Command(machine)) | (Stage::Command(machine), Stage::Step(step)) => {
+            format!("the command of `{}` runs beside the step `{}`", name(machine), project.steps[step].declared_id())
         }
-        let mut rows = vec![vec![0_u64; width]; order.node_count()];
-        for node in sorted.into_iter().rev() {
-            for needed in order.neighbors(node) {
-                let (at, needed_at) = (node.index(), needed.index());
-                rows[at][needed_at / 64] |= 1 << (needed_at % 64);
-                let needed_row = rows[needed_at].clone();
-                for (word, other) in rows[at].iter_mut().zip(needed_row) {
-                    *word |= other;
-                }
-            }
-        }
-        Some(Self { rows, is_chain })
-    }
-
-    fn is_ordered(&self, a: usize, b: usize) -> bool {
-        let waits = |from: usize, to: usize| self.rows[from][to / 64] & (1 << (to % 64)) != 0;
-        a == b || waits(a, b) || waits(b, a)
-    }
-
-    /// A step of each machine, such that neither waits for the other.
-    fn unordered_pair(
-        &self,
-        steps: &HashMap<usize, Vec<usize>>,
-        a: &Use<'_>,
-        b: &Use<'_>,
-        budget: &mut u32,
-    ) -> Option<(usize, usize)> {
-        for x in &steps[&a.machine_index] {
-            for y in &steps[&b.machine_index] {
-                *budget = budget.checked_sub(1)?;
-                if !self.is_ordered(*x, *y) {
-                    return Some((*x, *y));
-                }
-            }
-        }
-        None
+        _ => "their commands run side by side".to_owned(),
     }
 }

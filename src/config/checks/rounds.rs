@@ -23,8 +23,8 @@ impl Waits {
         let project = world.project;
         let (steps, machines) = (project.steps.len(), project.machines.len());
         let mut waits = Self { steps, machines, waits_for: vec![Vec::new(); steps + 2 * machines] };
-        for edge in order.edge_indices() {
-            let Some((from, to)) = order.edge_endpoints(edge) else { continue };
+        for edge in order.graph.edge_indices() {
+            let Some((from, to)) = order.graph.edge_endpoints(edge) else { continue };
             if from.index() < steps && to.index() < steps {
                 waits.waits_for[from.index()].push(to.index());
             }

@@ -1,12 +1,12 @@
 //! Whether the images of a project are those of its lock file (0404), which only `--locked` asks.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::read::Shelf;
 use crate::config::files::FileError;
 use crate::config::lock::Lock;
 use crate::config::model::{Image, KernelSource, Project, Reference};
-use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
+use crate::diag::{Code, Diagnostic, Diagnostics, Label, Severity, Span};
 
 /// The lock file, beside the first file of the project.
 const NAME: &str = "smolvm.lock";
@@ -14,6 +14,9 @@ const NAME: &str = "smolvm.lock";
 const PLATFORM: &str = "linux/amd64";
 /// The command that writes the lock file.
 const HELP: &str = "write it into the lock file: `smolvm lock`";
+
+/// So many places of one image are labelled.
+const PLACES_MAX: usize = 10;
 
 /// A reference of the project, and where it stands.
 type Used<'p> = (&'p Reference, Span);
@@ -46,9 +49,19 @@ pub(super) fn check_locked(project: &Project, shelf: &mut Shelf<'_>, out: &mut D
     };
     let file = shelf.add(&path, bytes);
     let lock = Lock::read(file, &shelf.sources.get(file).bytes, out);
+    let mut told: HashMap<String, Diagnostic> = HashMap::new();
     for (reference, span) in used {
-        out.extend(check(reference, span, &lock, &shown));
+        let Some(diagnostic) = check(reference, span, &lock, &shown) else { continue };
+        // An image that is named in several places is written into the lock file once.
+        told.entry(reference.to_string())
+            .and_modify(|told| {
+                if told.labels.len() < PLACES_MAX {
+                    told.labels.push(Label { span, text: "and here".to_owned() });
+                }
+            })
+            .or_insert(diagnostic);
     }
+    out.extend(told.into_values());
 }
 
 /// Each reference once a place, in file order: kernels too.

@@ -277,3 +277,64 @@ fn of_a_part_that_cannot_be_read_only_itself_is_told() {
     assert_eq!(errors.map(|one| one.code.0).collect::<Vec<_>>(), [1]);
     assert_eq!(loaded.read, 1);
 }
+
+#[test]
+fn a_list_of_dependencies_says_nothing_of_each_and_a_map_of_another_file_may() {
+    let machines = |depends_on: &str| format!("machines:\n  m: {{ depends_on: {depends_on} }}\n");
+    let services = "  db: { command: [x] }\n  cache: { command: [x] }\nsteps: [{ machine: m, run: x }]\n";
+    let conditions = |base: &str, more: &str| {
+        let base = format!("{}{services}", machines(base));
+        let project = merged(&[("smolvm.yaml", &base), ("more.yaml", &machines(more))], &["smolvm.yaml", "more.yaml"]);
+        let one = |dependency: &crate::config::model::Dependency| {
+            format!("{}:{}", dependency.machine.value, dependency.condition.is_some())
+        };
+        project.machines[0].depends_on.iter().map(one).collect::<Vec<_>>()
+    };
+    assert_eq!(conditions("[db]", "[cache, db]"), ["db:false", "cache:false"]);
+    assert_eq!(conditions("[db, cache]", "{ db: { condition: started } }"), ["db:true", "cache:false"]);
+    assert_eq!(conditions("{ db: { condition: started } }", "[db, cache]"), ["db:true", "cache:false"]);
+}
+
+#[test]
+fn a_word_for_the_network_replaces_a_map_and_maps_are_joined() {
+    let network = |value: &str| format!("machines: {{ m: {{ network: {value} }} }}\nsteps: [{{ run: x }}]\n");
+    let read = |base: &str, more: &str| {
+        let (base, more) = (network(base), network(more));
+        let project = merged(&[("smolvm.yaml", &base), ("more.yaml", &more)], &["smolvm.yaml", "more.yaml"]);
+        format!("{:?}", project.machines[0].network)
+    };
+    let joined = read("{ mode: nat, allow: [10.0.0.0/8] }", "{ allow: [192.0.2.1] }");
+    assert!(joined.contains("10.0.0.0") && joined.contains("192.0.2.1"), "{joined}");
+    let replaced = read("{ mode: nat, allow: [10.0.0.0/8] }", "nat");
+    assert!(!replaced.contains("10.0.0.0"), "{replaced}");
+}
+
+proptest! {
+    #[test]
+    fn no_two_broken_files_panic_and_every_place_is_in_its_own(edits in proptest::collection::vec((any::<bool>(), 0usize..WHOLE.len(), 0usize..6, "[a-z:{}\\[\\]$&*\"' \n\r\té-]{0,3}"), 0..8)) {
+        let mut texts = [WHOLE.as_bytes().to_vec(), format!("{WHOLE}include: [more.yaml]\n").into_bytes()];
+        for (is_first, at, removed, added) in edits {
+            let bytes = &mut texts[usize::from(is_first)];
+            let at = at.min(bytes.len());
+            let end = (at + removed).min(bytes.len());
+            bytes.splice(at..end, added.into_bytes());
+        }
+        let [more, main] = texts;
+        let files = MemoryFiles::new().folder("/project/src").file("/project/more.yaml", more);
+        let files = files.file("/project/smolvm.yaml", main);
+        let request = LoadRequest {
+            files: vec![FileRequest::Path(PathBuf::from("/project/smolvm.yaml"))],
+            current_folder: PathBuf::from("/project"),
+            ..LoadRequest::default()
+        };
+        let loaded = load(request, &files);
+        for diagnostic in loaded.diagnostics.iter() {
+            let edits = diagnostic.fix.iter().flat_map(|fix| &fix.edits).map(|edit| edit.span);
+            for span in diagnostic.labels.iter().map(|label| label.span).chain(edits) {
+                let length = loaded.sources.get(span.file).bytes.len();
+                prop_assert!(span.start <= span.end && span.end <= length, "{diagnostic:?}");
+            }
+        }
+        render_full(&loaded.diagnostics, &loaded.sources, &RenderOptions::default());
+    }
+}

@@ -30,11 +30,13 @@ pub(super) struct Budget {
     machines: usize,
     steps: usize,
     nodes: u64,
+    /// Whether it was told that nodes or steps do not suffice: from there on nothing is said.
+    is_told: bool,
 }
 
 impl Budget {
     pub(super) fn new() -> Self {
-        Self { machines: MACHINES_MAX, steps: STEPS_MAX, nodes: NODES_MAX }
+        Self { machines: MACHINES_MAX, steps: STEPS_MAX, nodes: NODES_MAX, is_told: false }
     }
 }
 
@@ -155,7 +157,7 @@ impl Reader<'_> {
         }
         let variable = format!("MATRIX_{}", entry.key.to_ascii_uppercase().replace('-', "_"));
         let is_named = self.matrix_name(place, &entry.key, &variable, earlier);
-        let Some(items) = self.matrix_list(value, &what) else { return None };
+        let items = self.matrix_list(value, &what)?;
         if items.is_empty() {
             let diagnostic =
                 self.error(5, value, format!("{what} lists no value"), "an empty list combines to nothing");
@@ -309,6 +311,9 @@ impl Reader<'_> {
             budget.steps = left;
             return self.afford(value, count, what, budget);
         }
+        if std::mem::replace(&mut budget.is_told, true) {
+            return false;
+        }
         let message = format!("the matrices of this file give too many steps, from {} on", what.value);
         let label = format!("{count} times this: more than {STEPS_MAX} steps in all");
         let diagnostic = self.error(5, Value { span: what.span, ..value }, message, label);
@@ -318,10 +323,19 @@ impl Reader<'_> {
 
     /// Takes what it costs to read a value in `count` combinations; tells where it is too much.
     pub(super) fn afford(&mut self, value: Value, count: usize, what: &Spanned<String>, budget: &mut Budget) -> bool {
-        let nodes = self.tree.node(value.id).expanded.saturating_mul(count as u64);
+        // The matrix itself is read once.
+        let matrix = match self.content(value) {
+            Content::Map(map) => map.entries.iter().find(|entry| entry.key == "matrix"),
+            _ => None,
+        };
+        let once = matrix.map_or(0, |entry| self.tree.node(entry.value).expanded);
+        let nodes = self.tree.node(value.id).expanded.saturating_sub(once).saturating_mul(count as u64);
         if let Some(left) = budget.nodes.checked_sub(nodes) {
             budget.nodes = left;
             return true;
+        }
+        if std::mem::replace(&mut budget.is_told, true) {
+            return false;
         }
         let message = format!("the matrices of this file are too large from {} on", what.value);
         let label = format!("{count} times this: more than {NODES_MAX} values in all");

@@ -53,35 +53,33 @@ impl Reader<'_> {
         gaps.command = service.command.is_none() && fields.has("command");
         gaps.healthcheck = service.healthcheck.is_none() && fields.has("healthcheck");
         let is_restarted = service.restart.as_ref().is_some_and(|restart| restart.value != Restart::No);
-        let spoken = [
+        let said = [
             ("healthcheck", service.healthcheck.is_some()),
             ("restart", is_restarted),
             ("stop_signal", service.stop_signal.is_some()),
         ];
+        let said: Vec<&str> = said.into_iter().filter(|(_, is_said)| *is_said).map(|(key, _)| key).collect();
         if !fields.has("command") {
-            for (key, _) in spoken.iter().filter(|(_, is_said)| *is_said) {
-                self.needs_command(fields, key, &machine.name.value);
-            }
+            self.needs_command(fields, &said, &machine.name.value);
         }
         self.depends_on(fields, machine);
     }
 
-    /// Tells of a key that means nothing without `command`.
-    fn needs_command(&mut self, fields: &Fields, key: &str, machine: &str) {
-        let (Some(span), Some(value)) = (fields.key_span(key), fields.get(key)) else { return };
-        let what = match key {
-            "healthcheck" => "nothing to test",
-            "restart" => "nothing to start again",
-            _ => "nothing to send the signal to",
-        };
-        let message = format!("machine `{machine}` has `{key}` and no `command`, so there is {what}");
-        let mut diagnostic = Diagnostic::new(Code(6), Severity::Error, message).label(span, "this needs a `command`");
+    /// Tells of keys that mean nothing without `command`.
+    fn needs_command(&mut self, fields: &Fields, keys: &[&str], machine: &str) {
+        let Some(value) = keys.first().and_then(|key| fields.get(key)) else { return };
+        let names: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+        let message = format!("machine `{machine}` has {} and no `command`", names.join(", "));
+        let mut diagnostic = Diagnostic::new(Code(6), Severity::Error, message);
+        for span in keys.iter().filter_map(|key| fields.key_span(key)) {
+            diagnostic = diagnostic.label(span, "this is about a `command`");
+        }
         if let Some(via) = value.via {
             diagnostic = diagnostic.label(via, "used here");
         }
         let help = format!(
-            "write what it runs, as `command: [postgres]` (an image's own command is not started by itself), or take \
-             `{key}` out"
+            "write what it runs, as `command: [postgres]` (an image's own command is not started by itself), or take {} out",
+            names.join(", ")
         );
         self.report(diagnostic.help(help));
     }
@@ -175,6 +173,11 @@ impl Reader<'_> {
         let mut read = Vec::new();
         for entry in entries {
             let held = self.value(entry.value, entry.key_span, value.via.or(entry.via));
+            if self.tree.bare_names.contains(&held.id) {
+                let machine = Spanned { value: entry.key, span: entry.key_span };
+                read.push(Some(Dependency { machine, condition: None }));
+                continue;
+            }
             let condition = self.condition(held, &entry.key);
             let machine = Spanned { value: entry.key, span: entry.key_span };
             read.push(condition.ok().map(|condition| Dependency { machine, condition: Some(condition) }));

@@ -146,6 +146,11 @@ pub trait Files {
     /// What the system said.
     fn contents(&self, folder: &Path, limit: usize, is_public_only: bool) -> Result<FolderContents, FileError>;
 
+    /// The first of these names that is there in a folder, by number; links are not followed.
+    fn first_of(&self, folder: &Path, names: &'static [&'static str]) -> Option<usize> {
+        names.iter().position(|name| self.link_metadata(&folder.join(name)).is_ok())
+    }
+
     /// Whether the invoking user may read it (a folder: list and enter it).
     fn is_readable(&self, path: &Path) -> bool;
 

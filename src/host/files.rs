@@ -28,6 +28,8 @@ const NAMES_MAX: usize = 4096;
 pub struct HostFiles {
     invoker: Account,
     ids: HostIds,
+    /// The user that this process is.
+    own_uid: u32,
     is_privileged: bool,
     /// Threads that have become the invoker, or the owner of a mount.
     askers: Arc<Askers>,
@@ -48,7 +50,7 @@ impl HostFiles {
 
     fn acting_as(invoker: Account, is_privileged: bool) -> Self {
         let ids = HostIds { uid: invoker.uid, gid: invoker.gid, groups: invoker.groups.clone() };
-        Self { invoker, ids, is_privileged, askers: Arc::default() }
+        Self { invoker, ids, own_uid: rustix::process::geteuid().as_raw(), is_privileged, askers: Arc::default() }
     }
 
     /// Asks the kernel about a path as the invoking user.
@@ -63,7 +65,7 @@ impl HostFiles {
         path: &Path,
         question: impl FnOnce(&Path) -> T + Send + 'static,
     ) -> T {
-        if is_self(ids.uid) {
+        if ids.uid == self.own_uid {
             return question(path);
         }
         let path = path.to_path_buf();
@@ -73,14 +75,10 @@ impl HostFiles {
     /// Whether a user has these rights, all links followed.
     fn allows(&self, ids: &HostIds, path: &Path, access: Access) -> bool {
         self.ask_as(ids, path, move |path| {
-            let access = Self::with_entry(path, access);
-            rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS).is_ok()
+            let is_allowed = |access| rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS).is_ok();
+            // To use a folder is to enter it, and most of what is asked about are folders.
+            is_allowed(access | Access::EXEC_OK) || (!path.is_dir() && is_allowed(access))
         })
-    }
-
-    /// For a folder, to use it is to enter it.
-    fn with_entry(path: &Path, access: Access) -> Access {
-        if path.is_dir() { access | Access::EXEC_OK } else { access }
     }
 
     /// The folder that the variable names, else the default one below each home that may be meant: under `sudo` that
@@ -90,7 +88,7 @@ impl HostFiles {
         if let Some(named) = absolute(variable) {
             return vec![named.join("smolvm")];
         }
-        let root = (self.is_privileged && !is_self(self.ids.uid)).then(|| PathBuf::from("/root"));
+        let root = (self.is_privileged && self.ids.uid != self.own_uid).then(|| PathBuf::from("/root"));
         let homes = [self.invoker.home.clone(), absolute("HOME"), root];
         let mut folders: Vec<PathBuf> =
             homes.into_iter().flatten().map(|home| home.join(default).join("smolvm")).collect();
@@ -104,10 +102,6 @@ impl Default for HostFiles {
     fn default() -> Self {
         Self::new()
     }
-}
-
-fn is_self(uid: u32) -> bool {
-    uid == rustix::process::geteuid().as_raw()
 }
 
 /// The user who called `sudo`, where both ids are given and that user is not root.
@@ -161,6 +155,14 @@ impl Files for HostFiles {
 
     fn contents(&self, folder: &Path, limit: usize, is_public_only: bool) -> Result<FolderContents, FileError> {
         self.ask(folder, move |folder| contents(folder, limit, is_public_only)).map_err(|error| explain(&error))
+    }
+
+    fn first_of(&self, folder: &Path, names: &'static [&'static str]) -> Option<usize> {
+        self.ask(folder, move |folder| {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let folder = rustix::fs::open(folder, flags, Mode::empty()).ok()?;
+            names.iter().position(|name| rustix::fs::statat(&folder, *name, AtFlags::SYMLINK_NOFOLLOW).is_ok())
+        })
     }
 
     fn is_readable(&self, path: &Path) -> bool {

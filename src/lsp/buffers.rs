@@ -143,6 +143,10 @@ impl Files for WithTexts<'_> {
         self.files.image_root(image)
     }
 
+    fn first_of(&self, folder: &Path, names: &'static [&'static str]) -> Option<usize> {
+        self.files.first_of(folder, names)
+    }
+
     fn is_readable(&self, path: &Path) -> bool {
         self.text(path).is_some() || self.files.is_readable(path)
     }

@@ -14,7 +14,7 @@ use super::apart::Apart;
 use super::order::{Order, Stage};
 use super::overlap_matrix;
 use super::reach::Reach;
-use super::runs::{Runs, beside, is_one_row, runs};
+use super::runs::{beside, is_one_row, runs};
 use super::world::{Sourced, World};
 use crate::config::model::{Machine, MachineNames, Mount, Needs, Step, StepNames};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
@@ -33,18 +33,21 @@ struct Use<'a> {
 
 /// Compares the mounts of machines whose steps or commands may run at the same time.
 pub(super) fn check_overlap(world: &World<'_>, order: &Order, out: &mut Diagnostics) {
-    let known = Some(()).filter(|()| is_order_known(world));
-    let Some(reach) = known.and_then(|()| Reach::new(&order.graph)) else { return };
+    let uses = collect(world);
+    let mut writers: HashMap<&Path, Vec<usize>> = HashMap::new();
+    for (index, found) in uses.iter().enumerate().filter(|(_, found)| found.mount.is_written()) {
+        writers.entry(found.real).or_default().push(index);
+    }
+    // Most files share no folder between machines: then what may run together need not be known.
+    if !is_shared(&uses, &writers) || !is_order_known(world) {
+        return;
+    }
+    let Some(reach) = Reach::new(&order.graph) else { return };
     let runs = runs(world, order, &reach);
     if is_one_row(order, &reach, &runs) {
         return;
     }
     let apart = Apart::new(world, order, &reach, &runs);
-    let uses = collect(world, &runs);
-    let mut writers: HashMap<&Path, Vec<usize>> = HashMap::new();
-    for (index, found) in uses.iter().enumerate().filter(|(_, found)| found.mount.is_written()) {
-        writers.entry(found.real).or_default().push(index);
-    }
     let mut budget = COMPARISONS_MAX;
     for (index, inner) in uses.iter().enumerate() {
         for above in inner.real.ancestors() {
@@ -107,8 +110,16 @@ fn is_order_known(world: &World<'_>) -> bool {
         && world.project.machines.iter().all(is_waited_for)
 }
 
-fn collect<'a>(world: &'a World<'a>, runs: &[Runs]) -> Vec<Use<'a>> {
-    let machines = world.project.machines.iter().enumerate().filter(|(index, _)| !runs[*index].is_empty());
+/// Whether a machine writes what another one has.
+fn is_shared(uses: &[Use<'_>], writers: &HashMap<&Path, Vec<usize>>) -> bool {
+    uses.iter().any(|found| {
+        let others = found.real.ancestors().filter_map(|above| writers.get(above)).flatten();
+        others.into_iter().any(|other| uses[*other].machine_index != found.machine_index)
+    })
+}
+
+fn collect<'a>(world: &'a World<'a>) -> Vec<Use<'a>> {
+    let machines = world.project.machines.iter().enumerate();
     machines
         .flat_map(|(machine_index, machine)| machine.mounts.iter().map(move |mount| (machine_index, machine, mount)))
         .filter_map(|(machine_index, machine, mount)| {

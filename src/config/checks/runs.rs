@@ -16,10 +16,6 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    pub(super) fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.command.is_none()
-    }
-
     pub(super) fn count(&self) -> usize {
         self.steps.len() + usize::from(self.command.is_some())
     }

@@ -9,7 +9,7 @@ use super::world::{Sourced, World, real_path};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
 /// Names that hold credentials wherever they are.
-const CREDENTIALS: [&str; 6] = [".ssh", ".gnupg", ".aws", ".kube", ".netrc", ".docker/config.json"];
+const CREDENTIALS: &[&str] = &[".ssh", ".gnupg", ".aws", ".kube", ".netrc", ".docker/config.json"];
 
 /// Folders of this computer and user, without links.
 pub(super) struct Wide {
@@ -89,14 +89,11 @@ impl Wide {
 }
 
 fn find_credentials(world: &World<'_>, real: &Path) -> Option<&'static str> {
-    if real.ends_with(".docker") && has(world, &real.join("config.json")) {
+    if real.ends_with(".docker") && world.files.first_of(real, &["config.json"]).is_some() {
         return Some("config.json");
     }
-    CREDENTIALS.into_iter().find(|name| real.ends_with(name) || has(world, &real.join(name)))
-}
-
-fn has(world: &World<'_>, path: &Path) -> bool {
-    world.files.link_metadata(path).is_ok()
+    let own = CREDENTIALS.iter().copied().find(|name| real.ends_with(name));
+    own.or_else(|| world.files.first_of(real, CREDENTIALS).map(|found| CREDENTIALS[found]))
 }
 
 fn warn(mount: &Sourced<'_>, message: String, label: &str, help: impl Into<String>) -> Diagnostic {

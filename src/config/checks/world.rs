@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::guest::Guest;
 use super::places::Places;
 use super::words::Nearest;
-use crate::config::files::{FileError, Files, Metadata};
+use crate::config::files::{FileError, FileKind, Files, Metadata};
 use crate::config::model::{Image, Machine, Mount, MountKind, Project, Spanned};
 use crate::diag::{Sources, Span};
 
@@ -80,6 +80,7 @@ impl<'a> World<'a> {
     /// Looks at every source and resolves every target of the project.
     pub(super) fn new(project: &'a Project, files: &'a dyn Files, texts: &'a Sources) -> Self {
         let mut sources = HashMap::new();
+        let mut looker = Looker { files, folders: HashMap::new() };
         let mut machines = HashMap::new();
         let mut guests = HashMap::new();
         for (index, machine) in project.machines.iter().enumerate() {
@@ -88,7 +89,7 @@ impl<'a> World<'a> {
             guests.entry(image).or_insert_with(|| Guest::new(image, files));
             for source in machine.mounts.iter().filter_map(Mount::source) {
                 let path = source.value.as_path();
-                sources.entry(path).or_insert_with(|| look_at(path, files));
+                sources.entry(path).or_insert_with(|| looker.look_at(path));
             }
         }
         let (nearest, places, budget) = (Nearest::new(), Vec::new(), Cell::new(ENTRIES_MAX));
@@ -183,8 +184,31 @@ fn show_from(folder: &Path, path: &Path) -> String {
     }
 }
 
-fn look_at(path: &Path, files: &dyn Files) -> Source {
-    Source { real: real_path(path, files), metadata: files.metadata(path) }
+/// Looks at sources; the links of a folder are followed once for all that lies in it.
+struct Looker<'a> {
+    files: &'a dyn Files,
+    folders: HashMap<PathBuf, Option<PathBuf>>,
+}
+
+impl Looker<'_> {
+    fn look_at(&mut self, path: &Path) -> Source {
+        if let Some((folder, name)) = path.parent().zip(path.file_name())
+            && let Ok(found) = self.files.link_metadata(path)
+            && found.kind != FileKind::Link
+            && let Some(folder) = self.folder(folder)
+        {
+            return Source { real: folder.join(name), metadata: Ok(found) };
+        }
+        Source { real: real_path(path, self.files), metadata: self.files.metadata(path) }
+    }
+
+    /// A folder without links, where it is there.
+    fn folder(&mut self, path: &Path) -> Option<&Path> {
+        if !self.folders.contains_key(path) {
+            self.folders.insert(path.to_path_buf(), self.files.canonicalize(path).ok());
+        }
+        self.folders.get(path)?.as_deref()
+    }
 }
 
 /// The path without links, as far as it exists; the rest as it is written.

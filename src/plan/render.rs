@@ -48,7 +48,8 @@ pub fn render_text(plan: &Plan) -> String {
 pub fn render_json(plan: &Plan) -> String {
     let tried = plan.steps.iter().filter_map(|step| Some((format!("step:{}", step.id), step.retry?)));
     let retries: HashMap<String, Retry> = tried.collect();
-    let operations: Vec<Value> = plan.operations.iter().map(|operation| json_operation(operation, retries.get(operation.id.as_str()))).collect();
+    let operations: Vec<Value> =
+        plan.operations.iter().map(|operation| json_operation(operation, retries.get(operation.id.as_str()))).collect();
     let machines: Vec<Value> = plan.machines.iter().map(json_machine).collect();
     let skipped = plan.skipped.iter().map(|step| json!({"step": step.id, "machine": step.machine, "why": step.why}));
     let skipped: Vec<Value> = skipped.collect();

@@ -21,8 +21,7 @@ impl Reader<'_> {
             return None;
         }
         let fields = self.fields(value, &RETRY)?;
-        let attempts =
-            fields.get("attempts").and_then(|value| self.integer(value, "`attempts` of `retry`", &ATTEMPTS));
+        let attempts = fields.get("attempts").and_then(|value| self.integer(value, "`attempts` of `retry`", &ATTEMPTS));
         let delay = fields.get("delay").and_then(|value| self.duration(value, "`delay` of `retry`"));
         Some(Retry { attempts: attempts.map_or(1, |attempts| attempts.value), delay: delay.unwrap_or(Duration::ZERO) })
     }

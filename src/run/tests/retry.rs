@@ -54,7 +54,8 @@ fn only_the_last_attempt_gives_code_and_cause() {
 
 #[test]
 fn a_missing_output_fails_the_attempt() {
-    let text = render_steps(&play(tried(with_output(step("a@m", &[])), 2, 0), &[(5, Does::LacksOutput)], Does::Exit(0)));
+    let text =
+        render_steps(&play(tried(with_output(step("a@m", &[])), 2, 0), &[(5, Does::LacksOutput)], Does::Exit(0)));
     assert!(text.contains("attempt 1 of 2 failed: output is missing: `/output/app`; again\n"), "{text}");
     assert!(text.ends_with("a passed\nrun passed 0 [1 0 0]\n"), "{text}");
 }

@@ -12,10 +12,10 @@ use petgraph::graph::NodeIndex;
 
 use super::apart::Apart;
 use super::order::{Order, Stage};
-use super::overlap_matrix;
 use super::reach::Reach;
 use super::runs::{beside, is_one_row, runs};
 use super::world::{Sourced, World};
+use super::{overlap_matrix, overlap_volumes};
 use crate::config::model::{Machine, MachineNames, Mount, Needs, Step, StepNames};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
@@ -38,11 +38,14 @@ pub(super) fn check_overlap(world: &World<'_>, order: &Order, out: &mut Diagnost
     for (index, found) in uses.iter().enumerate().filter(|(_, found)| found.mount.is_written()) {
         writers.entry(found.real).or_default().push(index);
     }
-    // Most files share no folder between machines: then what may run together need not be known.
-    if !is_shared(&uses, &writers) || !is_order_known(world) {
+    // Most files share nothing between machines: then what may run together need not be known.
+    let has_volumes =
+        world.project.machines.iter().flat_map(|machine| &machine.mounts).any(|one| one.volume().is_some());
+    if !(has_volumes || is_shared(&uses, &writers)) || !is_order_known(world) {
         return;
     }
     let Some(reach) = Reach::new(&order.graph) else { return };
+    overlap_volumes::check_volume_users(world, order, &reach, out);
     let runs = runs(world, order, &reach);
     if is_one_row(order, &reach, &runs) {
         return;
@@ -113,8 +116,8 @@ fn is_order_known(world: &World<'_>) -> bool {
 /// Whether a machine writes what another one has.
 fn is_shared(uses: &[Use<'_>], writers: &HashMap<&Path, Vec<usize>>) -> bool {
     uses.iter().any(|found| {
-        let others = found.real.ancestors().filter_map(|above| writers.get(above)).flatten();
-        others.into_iter().any(|other| uses[*other].machine_index != found.machine_index)
+        let mut others = found.real.ancestors().filter_map(|above| writers.get(above)).flatten();
+        others.any(|other| uses[*other].machine_index != found.machine_index)
     })
 }
 

@@ -50,7 +50,8 @@ fn with_variables(world: &World<'_>, span: Span, part: usize) -> Option<String> 
     let written = std::str::from_utf8(written).ok()?.trim_matches(['"', '\'']);
     let parts: Vec<&str> = written.split(':').collect();
     let said = if let [whole] = parts.as_slice() { whole } else { parts.get(part)? };
-    let is_plain = !written.contains(['\n', '\\', '"', '\'']) && said.matches("${").count() == said.matches('}').count();
+    let is_plain =
+        !written.contains(['\n', '\\', '"', '\'']) && said.matches("${").count() == said.matches('}').count();
     (is_plain && said.contains("${MATRIX_")).then(|| format!("\"{said}\""))
 }
 

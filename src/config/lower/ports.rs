@@ -138,7 +138,8 @@ impl Reader<'_> {
             self.replace_part(diagnostic, true, value, text, bare.to_owned())
         } else if let Some((name, port)) = split.filter(|(name, port)| name.contains(':') && is_number(port)) {
             let name = name.split(':').next().unwrap_or(name);
-            let help = format!("write `{name}:{port}`: a machine listens on one port, which is reached under the same number");
+            let help =
+                format!("write `{name}:{port}`: a machine listens on one port, which is reached under the same number");
             error(self, "a link is `MACHINE:PORT`").help(help)
         } else if let Some((name, port)) = split.filter(|(_, port)| !port.is_empty()) {
             let label = if is_number(port) {

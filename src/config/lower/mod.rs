@@ -31,6 +31,7 @@ mod profiles;
 mod project;
 mod reader;
 mod requires;
+mod retry;
 mod service;
 mod signal;
 mod step;

@@ -179,7 +179,10 @@ fn check_needs(world: &World<'_>, step: &Step, declared: &Declared<'_>, out: &mu
             Diagnostic::new(
                 Code(202),
                 Severity::Error,
-                format!("step `{}` needs step `{name}`, which does not exist", step.declared_id()),
+                match name {
+                    "" => format!("step `{}` needs a step without a name", step.declared_id()),
+                    _ => format!("step `{}` needs step `{name}`, which does not exist", step.declared_id()),
+                },
             )
             .label(need.span, "no step has this id")
             .help(help),
@@ -200,6 +203,7 @@ fn other_steps(step: &Step, declared: &Declared<'_>) -> String {
     }
     match others.as_slice() {
         [] => "remove this need: there is no other step".to_owned(),
+        [one] => format!("the only other step is `{one}`"),
         _ => format!("the other steps are {}", list_names(others.into_iter())),
     }
 }

@@ -259,12 +259,25 @@ impl<'a> Reader<'a> {
         self.text_as(value, what, "text", form)
     }
 
+    /// The text of a list that holds only one.
+    fn only_item(&self, value: Value) -> Option<String> {
+        let Content::List(items) = self.content(value) else { return None };
+        let [only] = items.as_slice() else { return None };
+        match self.content(self.value(*only, self.item_holder(*only, value), value.via)) {
+            Content::Scalar(scalar) if scalar.form() != ScalarForm::Null => Some(scalar.text.clone()),
+            _ => None,
+        }
+    }
+
     /// As [`Reader::text`], where only a text of some kind will do: "a size".
     pub(super) fn text_as(&mut self, value: Value, what: &str, expected: &str, form: TextForm) -> Option<Text> {
         let Content::Scalar(scalar) = self.content(value) else {
             if !matches!(self.content(value), Content::Poison) {
                 let diagnostic = self.wrong_type(value, what, expected);
-                self.report(diagnostic);
+                self.report(match self.only_item(value) {
+                    Some(text) => diagnostic.help(format!("write it without the list: `{text}`")),
+                    None => diagnostic,
+                });
             }
             return None;
         };

@@ -87,18 +87,6 @@ fn a_file_that_is_wrong_gives_the_mistakes_only() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("SMOL0003"));
 }
 
-#[test]
-fn what_does_not_run_yet_is_written_out_all_the_same() {
-    let text = "machines: { db: { image: \"postgres:16\", command: serve } }\n";
-    let output = Case::new().file("smolvm.yaml", text).args(["config"]).run();
-    let written = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && written.contains("image: \"postgres:16\"") && written.contains("command: serve"),
-        "{written}"
-    );
-    assert!(String::from_utf8_lossy(&output.stderr).contains("SMOL0011"));
-}
-
 /// Loads `text` in the place of all files of a case.
 fn load_text(path: &Path, text: &str) -> Loaded {
     let (files, mut request) = case(path, Mode::Run);

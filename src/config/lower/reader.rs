@@ -264,7 +264,7 @@ impl<'a> Reader<'a> {
         let Content::Scalar(scalar) = self.content(value) else {
             if !matches!(self.content(value), Content::Poison) {
                 let diagnostic = self.wrong_type(value, what, expected);
-                self.report(diagnostic);
+                self.report(diagnostic.help(self.text_help(value, expected)));
             }
             return None;
         };
@@ -302,6 +302,21 @@ impl<'a> Reader<'a> {
             return None;
         }
         Some(Spanned { value: text, span: value.span })
+    }
+
+    /// What to write where a list or a map stands in the place of text.
+    fn text_help(&self, value: Value, expected: &str) -> String {
+        let only = match self.content(value) {
+            Content::List(items) if items.len() == 1 => items.first().copied(),
+            _ => None,
+        };
+        match only.map(|item| &self.tree.node(self.tree.resolve(item).0).content) {
+            Some(Content::Scalar(scalar)) if !scalar.text.contains('\n') => format!("write `{}`", scalar.text),
+            _ if expected.starts_with("text") => {
+                format!("write {expected} in this place; what begins with `{{` or `[` is text in quotes only")
+            }
+            _ => format!("write {expected} in this place"),
+        }
     }
 
     pub(super) fn interpolated(&mut self, value: Value, scalar: &Scalar) -> Option<String> {

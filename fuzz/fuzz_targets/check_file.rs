@@ -8,5 +8,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| smolvm_fuzz::check_file(bytes));
 
 #[cfg(not(feature = "libfuzzer"))]
 fn main() -> std::io::Result<()> {
-    std::env::args_os().skip(1).try_for_each(|name| Ok(smolvm_fuzz::check_file(&std::fs::read(name)?)))
+    std::env::args_os().skip(1).try_for_each(|name| {
+        smolvm_fuzz::check_file(&std::fs::read(name)?);
+        Ok(())
+    })
 }

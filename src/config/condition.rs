@@ -50,8 +50,8 @@ impl Condition {
             Self::Compare(left, is_equal, right) => (replace(left) == replace(right)) == *is_equal,
             Self::Not(inner) => !inner.holds(replace),
             // Every operand is asked, so that each mistake in one is told.
-            Self::All(parts) => parts.iter().fold(true, |holds, part| part.holds(replace) && holds),
-            Self::Any(parts) => parts.iter().fold(false, |holds, part| part.holds(replace) || holds),
+            Self::All(parts) => parts.iter().map(|part| part.holds(replace)).filter(|holds| !holds).count() == 0,
+            Self::Any(parts) => parts.iter().map(|part| part.holds(replace)).filter(|holds| *holds).count() > 0,
         }
     }
 

@@ -16,6 +16,11 @@ const ALIASES: [(&str, u8); 3] = [("IOT", 6), ("POLL", 29), ("CLD", 17)];
 const REAL_TIME: (u8, u8) = (34, 64);
 
 impl Signal {
+    /// Names that a file may say without `SIG`, but for the real-time ones.
+    pub(in crate::config) fn names() -> impl Iterator<Item = &'static str> {
+        NAMES.into_iter().chain(ALIASES.into_iter().map(|(name, _)| name))
+    }
+
     /// The name as the file says it, `SIGTERM`; the number where it has none.
     pub(in crate::config) fn name(self) -> String {
         match NAMES.get(usize::from(self.0).wrapping_sub(1)) {

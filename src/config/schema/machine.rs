@@ -11,8 +11,8 @@ use super::file::EnvFile;
 use super::matrix::Matrix;
 use super::mount::Mount;
 use super::scalars::{
-    CommandLine, Condition, Count, Duration, EnvValue, GuestPath, HostPath, IGNORED_PATTERN, Image, Link, Name,
-    NetworkMode, Port, Restart, Shell, Size, Text, Workspace,
+    CommandLine, Condition, Count, Duration, EnvValue, GuestPath, HealthTest, HostPath, IGNORED_PATTERN, Image, Link,
+    Name, NetworkMode, Port, Reference, Restart, Shell, SignalName, Size, Text, Workspace,
 };
 
 /// A virtual machine; steps run in it.
@@ -88,7 +88,7 @@ pub(super) struct Machine {
     restart: Option<Restart>,
     /// Signal that asks the service to end.
     #[schemars(extend("default" = "SIGTERM", "examples" = ["SIGINT"]))]
-    stop_signal: Option<Text>,
+    stop_signal: Option<SignalName>,
     /// Time between the polite end of a step or service and its killing.
     #[schemars(extend("default" = "10s"))]
     stop_grace: Option<Duration>,
@@ -145,7 +145,7 @@ impl JsonSchema for DependsOn {
             "then": { "patternProperties": { IGNORED_PATTERN: true }, "additionalProperties": generator.subschema_for::<Dependency>() },
             "else": {
                 "type": "array",
-                "items": generator.subschema_for::<Name>(),
+                "items": generator.subschema_for::<Reference>(),
                 "errorMessage": "Expected a list of machines, or a map from machines to conditions."
             }
         })
@@ -167,7 +167,7 @@ struct Dependency {
 struct Healthcheck {
     /// Command that ends with 0 when the service is ready. Default: none, with `log_line`.
     #[schemars(extend("examples" = ["pg_isready -q", ["pg_isready", "-q"]]))]
-    test: Option<CommandLine>,
+    test: Option<HealthTest>,
     /// Time between two tests.
     #[schemars(extend("default" = "30s", "examples" = ["1s"]))]
     interval: Option<Duration>,

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::super::model::Signal;
+
 /// Declares a scalar: its name in the schema, and the schema itself.
 macro_rules! scalar {
     ($(#[$doc:meta])* $name:ident = $($schema:tt)+) => {
@@ -170,6 +172,34 @@ scalar! {
     }
 }
 scalar! {
+    /// The command of a healthcheck.
+    HealthTest = {
+        "description": "A string runs under `shell`; a list runs as it is, with no shell and without compose's `CMD`.",
+        "anyOf": [
+            { "type": "string", "pattern": "\\S", "not": { "const": "NONE" } },
+            {
+                "type": "array", "minItems": 1,
+                "items": { "type": "string", "errorMessage": "Expected text: put it in quotes." },
+                "not": { "prefixItems": [{ "enum": ["CMD", "CMD-SHELL", "NONE"] }] }
+            }
+        ],
+        "errorMessage": "Expected a command: text, which runs under `shell`, or a list, which runs with no shell; without `CMD`.",
+        "examples": ["pg_isready -q", ["pg_isready", "-q"]]
+    }
+}
+scalar! {
+    /// A signal.
+    SignalName = {
+        "description": "A signal: its name in any case, with or without `SIG`, or its number.",
+        "anyOf": [
+            { "type": "string", "pattern": signal_pattern() },
+            { "type": "integer", "minimum": 1, "maximum": 64 }
+        ],
+        "errorMessage": "Expected a signal, as SIGINT, or a number from 1 to 64.",
+        "examples": ["SIGINT"]
+    }
+}
+scalar! {
     /// How a share is cached in the guest.
     Cache = {
         "anyOf": [{ "enum": ["auto", "always", "never"] }, { "type": "string", "pattern": "\\$" }],
@@ -217,7 +247,7 @@ scalar! {
     Link = {
         "description": "`MACHINE:PORT`.",
         "type": "string",
-        "pattern": "(^[a-z0-9][a-z0-9_-]{0,62}:[0-9]{1,5}$|\\$)",
+        "pattern": "(^[a-z0-9][a-z0-9_-]{0,62}(\\[.+\\])?:[0-9]{1,5}$|\\$)",
         "errorMessage": "A link is `MACHINE:PORT`, as \"db:5432\".",
         "examples": ["db:5432"]
     }
@@ -263,4 +293,18 @@ scalar! {
         "errorMessage": "Expected `host`, `dir:PATH`, `oci:PATH`, `docker-archive:PATH`, or an image's reference, as debian:12.",
         "examples": ["host", "dir:./rootfs", "alpine:3.20"]
     }
+}
+
+/// Names in any case (a pattern has no sign for that), and numbers as text.
+fn signal_pattern() -> String {
+    let any_case = |name: &str| -> String {
+        let letter =
+            |c: char| if c.is_ascii_digit() { c.to_string() } else { format!("[{c}{}]", c.to_ascii_lowercase()) };
+        name.chars().map(letter).collect()
+    };
+    let names: Vec<String> = Signal::names().map(any_case).collect();
+    let offset = "([12]?[0-9]|30)";
+    let real_time = format!("{}(\\+{offset})?|{}(-{offset})?", any_case("RTMIN"), any_case("RTMAX"));
+    let numbers = "0*([1-9]|[1-5][0-9]|6[0-4])";
+    format!("(^(({})?({}|{real_time})|{numbers})$|\\$)", any_case("SIG"), names.join("|"))
 }

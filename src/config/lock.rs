@@ -10,8 +10,8 @@ use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Severity, Span};
 
 /// The version of the form that is read.
 const VERSION: &str = "1";
-/// So many lines that cannot be read are told of.
-const REPORTS_MAX: usize = 20;
+/// So many lines that cannot be read are told of; a file with more is no lock file, and is written anew in any case.
+const REPORTS_MAX: usize = 3;
 
 /// What a lock file says.
 #[derive(Debug, Default)]

@@ -53,5 +53,5 @@ pub use memory_files::MemoryFiles;
 pub use mend::{Fixed, Mended, MendedText, mend};
 pub use model::Project;
 pub use resolved::{resolved_json, resolved_yaml};
-pub(crate) use scalars::is_name;
+pub(crate) use scalars::{is_name, show_duration};
 pub(crate) use suggest::nearest;

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::addresses::show_port;
 use super::model::{
     Access, Cache, Chown, Command, Destination, KernelSource, Link, Machine, Mount, MountKind, Network, NetworkMode,
-    Owner, Project, Spanned, Step, Volume, Workspace,
+    Owner, Project, Retry, Spanned, Step, Volume, Workspace,
 };
 use super::resolved_names::Names;
 use super::scalars::show_duration;
@@ -176,6 +176,14 @@ fn mount(mount: &Mount) -> Node {
     Node::Map(keys.0)
 }
 
+fn retry(retry: Retry) -> Node {
+    let mut keys = Keys::default();
+    keys.put("attempts", Node::Number(u64::from(retry.attempts)));
+    let delay = u64::try_from(retry.delay.as_millis()).unwrap_or(u64::MAX);
+    keys.put("delay", Node::Text(show_duration(delay)));
+    Node::Map(keys.0)
+}
+
 fn step<'a>(step: &'a Step, names: &Names<'a>, needs: Option<Node>, is_shell_said: bool) -> Node {
     let mut keys = Keys::default();
     keys.put("id", text(names.id(&step.id.value)));
@@ -193,6 +201,7 @@ fn step<'a>(step: &'a Step, names: &Names<'a>, needs: Option<Node>, is_shell_sai
     keys.put_if(!outputs.is_empty(), "outputs", Node::List(outputs));
     let timeout = step.timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     keys.put("timeout", timeout.map(|ms| Node::Text(show_duration(ms))));
+    keys.put("retry", step.retry.map(retry));
     keys.put_if(step.continue_on_error, "continue_on_error", Node::Flag(true));
     keys.put(
         "chown",

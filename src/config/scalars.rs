@@ -179,7 +179,7 @@ fn duration_instead(text: &str) -> Option<String> {
 }
 
 /// A duration in milliseconds as it is written.
-pub(super) fn show_duration(ms: u64) -> String {
+pub(crate) fn show_duration(ms: u64) -> String {
     let parts = [(ms / 3_600_000, "h"), (ms / 60_000 % 60, "m"), (ms / 1_000 % 60, "s"), (ms % 1_000, "ms")];
     let text: String =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect();

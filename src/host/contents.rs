@@ -1,7 +1,8 @@
 //! What a folder holds: the names in it, and how many files lie below it, up to a limit.
 //!
 //! Folders are walked without following links, the shallow ones first, so that what is counted before the limit is what
-//! one sees first. A disk that is slow to answer ends the walk as the limit does: the count is a help, no result.
+//! one sees first. What ends a walk are numbers, so that a file is told the same each time; a disk that does not answer
+//! ends it too, which is told in the same words.
 
 use std::collections::VecDeque;
 use std::fs::{DirEntry, Metadata};
@@ -12,18 +13,25 @@ use std::time::{Duration, Instant};
 
 use crate::config::FolderContents;
 
-/// So many names of the folder itself are kept and sorted.
-const NAMES_MAX: usize = 4096;
+/// So many names of the folder itself are looked at.
+const NAMES_MAX: usize = 1000;
 
-/// So long a walk may take.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// So many folders below it are opened: on a disk that is cold each one is a wait.
+const FOLDERS_MAX: usize = 200;
+
+/// The last resort, for disks that are ten times slower than slow ones.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Looks at a folder and below it, at `limit` entries at most beside those of the folder itself.
 pub(super) fn contents(folder: &Path, limit: usize, is_public_only: bool) -> io::Result<FolderContents> {
     let started = Instant::now();
     let mut found = FolderContents::default();
     let mut waiting: VecDeque<PathBuf> = VecDeque::new();
-    for entry in std::fs::read_dir(folder)?.flatten().take(NAMES_MAX) {
+    for entry in std::fs::read_dir(folder)?.flatten() {
+        if found.looked_at >= NAMES_MAX || started.elapsed() > PATIENCE {
+            found.is_more = true;
+            break;
+        }
         found.looked_at += 1;
         if let Some(is_folder) = kind(&entry, is_public_only) {
             found.entries += 1;
@@ -32,7 +40,13 @@ pub(super) fn contents(folder: &Path, limit: usize, is_public_only: bool) -> io:
         }
     }
     found.names.sort();
+    let mut opened = 0;
     while let Some(folder) = waiting.pop_front() {
+        if opened >= FOLDERS_MAX || found.looked_at >= limit {
+            found.is_more = true;
+            break;
+        }
+        opened += 1;
         let Ok(entries) = std::fs::read_dir(&folder) else { continue };
         for entry in entries.flatten() {
             if found.looked_at >= limit || started.elapsed() > PATIENCE {

@@ -12,7 +12,8 @@ use super::model::{
 use super::owners::{plan_chown, plan_owner};
 use super::selection::{self, Reason, Selection, SelectionError};
 use crate::config::Project;
-use crate::config::model::{Exclusion, Machine, MountKind, Step, exclusions};
+use crate::config::model::{Exclusion, Machine, MountKind, Retry, Step, exclusions};
+use crate::config::show_duration;
 
 /// CPUs of a machine that names none, where the host has as many.
 const DEFAULT_CPUS: u32 = 2;
@@ -105,6 +106,7 @@ fn plan_step(
         user,
         needs,
         timeout: step.timeout,
+        retry: step.retry.filter(|retry| retry.attempts > 1),
         outputs: step.outputs.iter().map(|output| output.value.clone()).collect(),
         continue_on_error: step.continue_on_error,
         chown: plan_chown(project, machine, step, host),
@@ -199,7 +201,7 @@ fn plan_operations(machines: &[MachinePlan], steps: &[StepPlan], reasons: &BTree
             kind: if step.is_finally { OperationKind::Finally } else { OperationKind::Step },
             machine: step.machine.clone(),
             after,
-            why: why_step(step, reasons.get(&step.id)),
+            why: format!("{}{}", why_step(step, reasons.get(&step.id)), attempts(step)),
         });
     }
     operations.extend(machines.iter().map(|machine| plan_stop(machine, steps)));
@@ -246,6 +248,14 @@ fn plan_stop(machine: &MachinePlan, steps: &[StepPlan]) -> Operation {
         after: own.into_iter().map(operation_id).collect(),
         why: last,
     }
+}
+
+/// How often it is tried, to go after the reason.
+fn attempts(step: &StepPlan) -> String {
+    let Some(Retry { attempts, delay }) = step.retry else { return String::new() };
+    let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+    let apart = if delay == 0 { String::new() } else { format!(", {} apart", show_duration(delay)) };
+    format!("; at most {attempts} attempts{apart}")
 }
 
 fn why_step(step: &StepPlan, reason: Option<&Reason>) -> String {

@@ -15,7 +15,7 @@ mod selection;
 #[cfg(test)]
 mod tests;
 
-pub use crate::config::model::{Cache, Command, GuestPath, Image, KernelSource};
+pub use crate::config::model::{Cache, Command, GuestPath, Image, KernelSource, Retry};
 pub use build::build;
 pub use critical::critical_path;
 pub use model::{

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::model::{Cache, Command, GuestPath, Image, KernelSource};
+use crate::config::model::{Cache, Command, GuestPath, Image, KernelSource, Retry};
 
 /// Who ran smolvm; under `sudo` the user who called it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,8 +212,10 @@ pub struct StepPlan {
     pub user: String,
     /// Ids of the steps that must have passed.
     pub needs: Vec<String>,
-    /// Longest time.
+    /// Longest time of an attempt.
     pub timeout: Option<Duration>,
+    /// How often it is tried, where that is more than once.
+    pub retry: Option<Retry>,
     /// Guest paths or globs that must exist at the end.
     pub outputs: Vec<GuestPath>,
     /// Whether a failure is only a warning.

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::model::{MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, OwnerPlan, Plan};
-use crate::config::model::{Cache, Image, KernelSource};
+use crate::config::model::{Cache, Image, KernelSource, Retry};
 
 /// Version of the JSON form; new fields do not raise it.
 const JSON_VERSION: u32 = 1;
@@ -46,7 +46,10 @@ pub fn render_text(plan: &Plan) -> String {
 
 /// The plan for programs: one object, `"version": 1`.
 pub fn render_json(plan: &Plan) -> String {
-    let operations: Vec<Value> = plan.operations.iter().map(json_operation).collect();
+    let tried = plan.steps.iter().filter_map(|step| Some((format!("step:{}", step.id), step.retry?)));
+    let retries: HashMap<String, Retry> = tried.collect();
+    let operations: Vec<Value> =
+        plan.operations.iter().map(|operation| json_operation(operation, retries.get(operation.id.as_str()))).collect();
     let machines: Vec<Value> = plan.machines.iter().map(json_machine).collect();
     let skipped = plan.skipped.iter().map(|step| json!({"step": step.id, "machine": step.machine, "why": step.why}));
     let skipped: Vec<Value> = skipped.collect();
@@ -139,14 +142,19 @@ fn kind(kind: OperationKind) -> &'static str {
     }
 }
 
-fn json_operation(operation: &Operation) -> Value {
-    json!({
+fn json_operation(operation: &Operation, retry: Option<&Retry>) -> Value {
+    let mut object = json!({
         "id": operation.id,
         "kind": kind(operation.kind),
         "machine": operation.machine,
         "after": operation.after,
         "why": operation.why,
-    })
+    });
+    if let Some(Retry { attempts, delay }) = retry {
+        let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        object["retry"] = json!({ "attempts": attempts, "delay_ms": delay });
+    }
+    object
 }
 
 fn json_machine(machine: &MachinePlan) -> Value {

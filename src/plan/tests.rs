@@ -67,6 +67,7 @@ fn step(id: &str, machine: &str, needs: Option<&[&str]>) -> Step {
         needs: needs
             .map_or(Needs::Above, |ids| Needs::Explicit(ids.iter().map(|id| spanned((*id).to_owned())).collect())),
         timeout: None,
+        retry: None,
         outputs: Vec::new(),
         continue_on_error: false,
         condition: None,

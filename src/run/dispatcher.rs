@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::chunk::{LineChunks, Source, Utf8Chunks};
-use super::input::{Action, CancelReason, MachineInput, MachineTimer, RunInput, StepInput, Timer};
+use super::input::{Action, Attempt, CancelReason, MachineInput, MachineTimer, RunInput, StepInput, Timer};
 use super::limits::{FINALLY_AFTER_INTERRUPT, HURRIED, TimeLimits};
 use super::machine::{Machine, MachineEffect, MachineState};
 use super::options::Options;
@@ -82,6 +82,7 @@ impl Dispatcher {
             index,
             id: step.id.clone(),
             timeout: step.timeout,
+            retry: step.retry,
             has_outputs: !step.outputs.is_empty(),
             gives_files: step.chown.is_some(),
             memory: render_size(plan.machines[machine_of[index]].memory_mib),
@@ -163,13 +164,21 @@ impl Dispatcher {
 
     fn timer(&mut self, timer: Timer) {
         match timer {
-            Timer::StepTime(step) => self.step_input(step, StepInput::TimeUp),
-            Timer::StepEnd(step, stage) => self.step_input(step, StepInput::Overdue(stage)),
+            Timer::StepTime(attempt) => self.attempt_input(attempt, StepInput::TimeUp),
+            Timer::StepEnd(attempt, stage) => self.attempt_input(attempt, StepInput::Overdue(stage)),
+            Timer::StepRest(attempt) => self.attempt_input(attempt, StepInput::Rested),
             Timer::Machine(machine, timer) => self.machine_input(machine, MachineInput::Overdue(timer)),
             Timer::Finally => {
                 self.is_finally_over = true;
                 self.cancel_all(&CancelReason::FinallyTimeUp, true);
             }
+        }
+    }
+
+    /// A deadline of an attempt that is over says nothing about the next.
+    fn attempt_input(&mut self, attempt: Attempt, input: StepInput) {
+        if self.steps[attempt.step].attempt() == attempt.number {
+            self.step_input(attempt.step, input);
         }
     }
 
@@ -194,11 +203,10 @@ impl Dispatcher {
             self.step_output(step, stream, bytes);
             return;
         }
-        if input == StepInput::Begin {
-            self.begin_step(step);
-        }
         for effect in self.steps[step].on(input) {
             match effect {
+                StepEffect::Begin => self.begin_step(step),
+                StepEffect::Rest => self.flush_output(step),
                 StepEffect::Exec => self.actions.push(Action::Exec(step)),
                 StepEffect::Signal(signal) => self.actions.push(Action::SignalStep(step, signal)),
                 StepEffect::Terminate(grace) => self.actions.push(Action::Terminate(step, grace)),
@@ -224,7 +232,7 @@ impl Dispatcher {
             step: plan.id.clone(),
             title: plan.title.clone(),
             machine: plan.machine.clone(),
-            attempt: 1,
+            attempt: self.steps[step].attempt(),
         };
         self.started_at[step] = self.now;
         self.emit(started);
@@ -240,13 +248,18 @@ impl Dispatcher {
         }
     }
 
-    fn step_done(&mut self, step: usize) {
+    /// What an attempt wrote last, though no line ended there.
+    fn flush_output(&mut self, step: usize) {
         for (slot, stream) in [Stream::Stdout, Stream::Stderr].into_iter().enumerate() {
             if let Some(bytes) = self.step_chunks[step][slot].finish() {
                 let of = OutputOf::Step(self.facts.plan.steps[step].id.clone());
                 self.emit(Event::Output { of, stream, bytes });
             }
         }
+    }
+
+    fn step_done(&mut self, step: usize) {
+        self.flush_output(step);
         let log = self.facts.folder.step_log(&self.facts.plan.steps[step].id).display().to_string();
         let seconds = self.now.saturating_sub(self.started_at[step]).as_secs_f64();
         self.emit_finished(step, seconds, Some(log));
@@ -255,6 +268,11 @@ impl Dispatcher {
         if is_failure {
             self.halt(format!("step `{}`", plan.id));
         }
+    }
+
+    /// The attempt of a step that runs, or ran last.
+    pub(super) fn attempt(&self, step: usize) -> Attempt {
+        Attempt { step, number: self.steps[step].attempt() }
     }
 
     pub(super) fn is_failed(&self, step: usize) -> bool {

@@ -156,12 +156,14 @@ impl Driver {
                 Action::Start(machine) => self.workers.start(machine),
                 Action::OpenSession(machine) => self.workers.open_session(machine),
                 Action::SetUp(machine) => self.workers.set_up(machine),
-                Action::Exec(step) => self.workers.exec(self.dispatcher.machine_of[step], step),
+                Action::Exec(step) => {
+                    self.workers.exec(self.dispatcher.machine_of[step], self.dispatcher.attempt(step));
+                }
                 Action::SignalStep(step, signal) => {
-                    self.workers.signal(self.dispatcher.machine_of[step], step, signal);
+                    self.workers.signal(self.dispatcher.machine_of[step], self.dispatcher.attempt(step), signal);
                 }
                 Action::Terminate(step, grace) => {
-                    self.workers.terminate(self.dispatcher.machine_of[step], step, grace);
+                    self.workers.terminate(self.dispatcher.machine_of[step], self.dispatcher.attempt(step), grace);
                 }
                 Action::CheckOutputs(step) => self.workers.check_outputs(self.dispatcher.machine_of[step], step),
                 Action::GiveFiles(step) => self.workers.give_files(self.dispatcher.machine_of[step], step),

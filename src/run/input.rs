@@ -103,6 +103,8 @@ pub(super) enum StepInput {
     Given(Result<GivenFiles, String>),
     /// Its own time is up.
     TimeUp,
+    /// It has rested, and is tried again.
+    Rested,
     /// It should have ended by now.
     Overdue(EndStage),
 }
@@ -142,13 +144,24 @@ pub(super) struct StartFailure {
     pub(super) cause: String,
 }
 
+/// One attempt of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attempt {
+    /// Place of the step.
+    pub(super) step: usize,
+    /// From 1.
+    pub(super) number: u32,
+}
+
 /// Deadlines, each of which is set at most once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Timer {
     /// `timeout` of a step.
-    StepTime(usize),
+    StepTime(Attempt),
     /// A step that is being ended.
-    StepEnd(usize, EndStage),
+    StepEnd(Attempt, EndStage),
+    /// `delay` of a step's `retry` after this attempt.
+    StepRest(Attempt),
     /// A state of a machine that must not last.
     Machine(usize, MachineTimer),
     /// All of `finally`, after an interrupt.

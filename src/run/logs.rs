@@ -29,6 +29,8 @@ pub(super) struct Logs {
 struct Log {
     file: File,
     left: u64,
+    /// Whether the last line has no end yet.
+    is_in_line: bool,
     max: u64,
 }
 
@@ -46,7 +48,11 @@ impl Logs {
     /// Records what an event says, and returns a warning where that failed.
     pub(super) fn record(&mut self, event: &Event) -> Option<String> {
         match event {
-            Event::StepStarted { step, .. } => self.write(&OutputOf::Step(step.clone()), b""),
+            Event::StepStarted { step, attempt, .. } => {
+                let of = OutputOf::Step(step.clone());
+                let line = if *attempt > 1 { self.attempt_line(&of, *attempt) } else { String::new() };
+                self.write(&of, line.as_bytes())
+            }
             Event::Output { of, bytes, .. } => self.write(of, bytes),
             Event::StepFinished { step, .. } => {
                 self.files.insert(OutputOf::Step(step.clone()), None);
@@ -56,6 +62,13 @@ impl Logs {
         }
     }
 
+    /// What stands between two attempts, on a line of its own.
+    fn attempt_line(&self, of: &OutputOf, attempt: u32) -> String {
+        let log = self.files.get(of).and_then(Option::as_ref);
+        let start = if log.is_some_and(|log| log.is_in_line) { "\n" } else { "" };
+        format!("{start}[smolvm: attempt {attempt}]\n")
+    }
+
     fn write(&mut self, of: &OutputOf, bytes: &[u8]) -> Option<String> {
         let (path, max) = match of {
             OutputOf::Step(step) => (self.folder.step_log(step), self.step_max),
@@ -63,7 +76,7 @@ impl Logs {
         };
         if !self.files.contains_key(of) {
             match self.folder.create(&path) {
-                Ok(file) => self.files.insert(of.clone(), Some(Log { file, left: max, max })),
+                Ok(file) => self.files.insert(of.clone(), Some(Log { file, left: max, is_in_line: false, max })),
                 Err(error) => {
                     self.files.insert(of.clone(), None);
                     return Some(format!("cannot write the log `{}`: {error}", path.display()));
@@ -93,6 +106,7 @@ impl Log {
         let fits = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
         self.file.write_all(&bytes[..fits]).map_err(Stop::Failed)?;
         self.left -= fits as u64;
+        self.is_in_line = bytes[..fits].last().map_or(self.is_in_line, |last| *last != b'\n');
         if fits == bytes.len() {
             return Ok(());
         }

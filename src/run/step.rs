@@ -8,6 +8,9 @@
 //!    └──────────────────────────────────► Ending ─ended, or machine killed─────────────┘
 //! ```
 //!
+//! An attempt that failed is followed by another where `retry` says so: the step is `Resting` for its `delay`, and then
+//! `Starting` again. Nothing follows a lost machine, an interrupt, or the failure of another step.
+//!
 //! Only a step with `chown` that ran is in `Giving`, however it ended; what comes of it changes an outcome that passed.
 //!
 //! A machine that is lost ends the step in any state. This module decides and does nothing: [`Step::on`] takes one
@@ -15,12 +18,13 @@
 
 use std::time::Duration;
 
-use super::input::{CancelReason, EndStage, StepInput, Timer};
+use super::input::{Attempt, CancelReason, EndStage, StartFailure, StepInput, Timer};
 use super::limits::{GRACE, TimeLimits};
 use super::provide::GivenFiles;
 use super::signals::Signal;
 use crate::event::StepStatus;
 use crate::guest::ExitStatus;
+use crate::plan::Retry;
 
 /// Where a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub(super) enum StepState {
     Ending,
     /// Its outputs are looked for.
     Checking,
+    /// It failed, and is tried again after a while.
+    Resting,
     /// What it made is given to its owner; how it ended is known.
     Giving,
     Done,
@@ -51,6 +57,10 @@ pub(super) struct Outcome {
 /// What must be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum StepEffect {
+    /// An attempt begins.
+    Begin,
+    /// An attempt is over that is not the last.
+    Rest,
     Exec,
     Signal(i32),
     Terminate(Duration),
@@ -72,6 +82,7 @@ pub(super) struct StepFacts {
     pub(super) index: usize,
     pub(super) id: String,
     pub(super) timeout: Option<Duration>,
+    pub(super) retry: Option<Retry>,
     pub(super) has_outputs: bool,
     /// Whether what it makes is given to somebody.
     pub(super) gives_files: bool,
@@ -84,6 +95,14 @@ pub(super) struct StepFacts {
 pub(super) struct Step {
     facts: StepFacts,
     state: StepState,
+    /// The attempt that runs, or ran last, from 1.
+    attempt: u32,
+    /// Whether nothing may follow this attempt.
+    is_last: bool,
+    /// Whether the agent has said that this attempt started, or could not.
+    is_start_known: bool,
+    /// Earlier attempts that ended before the news of their start, which is still to come.
+    late_starts: u32,
     end: Option<EndReason>,
     /// Whether it may have made something that is still to be given.
     owes_files: bool,
@@ -106,11 +125,28 @@ use StepState as At;
 
 impl Step {
     pub(super) fn new(facts: StepFacts, limits: TimeLimits) -> Self {
-        Self { facts, state: At::Waiting, end: None, owes_files: false, outcome: None, lost: None, limits }
+        Self {
+            facts,
+            state: At::Waiting,
+            attempt: 1,
+            is_last: false,
+            is_start_known: false,
+            late_starts: 0,
+            end: None,
+            owes_files: false,
+            outcome: None,
+            lost: None,
+            limits,
+        }
     }
 
     pub(super) fn state(&self) -> StepState {
         self.state
+    }
+
+    /// The attempt that runs, or ran last, from 1.
+    pub(super) fn attempt(&self) -> u32 {
+        self.attempt
     }
 
     pub(super) fn outcome(&self) -> Option<&Outcome> {
@@ -144,19 +180,29 @@ impl Step {
                 Vec::new()
             }
             (_, In::Cancel(reason)) => self.cancel(reason),
+            (_, In::Started(_)) if self.late_starts > 0 => {
+                self.late_starts -= 1;
+                Vec::new()
+            }
+            (At::Resting, In::Rested) => {
+                self.attempt += 1;
+                self.begin()
+            }
             (At::Starting, In::Started(Ok(()))) => {
+                self.is_start_known = true;
                 self.state = At::Running;
                 self.owes_files = self.facts.gives_files;
                 self.end.clone().map_or_else(Vec::new, |end| self.start_ending(&end))
             }
             (At::Ending, In::Started(Ok(()))) => {
+                self.is_start_known = true;
                 self.owes_files = self.facts.gives_files;
                 vec![Do::Terminate(Duration::ZERO)]
             }
-            (At::Starting | At::Ending, In::Started(Err(failure))) => match self.end.clone() {
-                Some(end) => self.ended(&end, None),
-                None => self.finish_as(StepStatus::Failed, Some(failure.exit_code), Some(failure.cause)),
-            },
+            (At::Starting | At::Ending, In::Started(Err(failure))) => {
+                self.is_start_known = true;
+                self.not_started(failure)
+            }
             (At::Starting | At::Running | At::Ending, In::Exited(status, is_out_of_memory)) => {
                 self.exited(status, is_out_of_memory)
             }
@@ -179,11 +225,26 @@ impl Step {
 
     fn begin(&mut self) -> Vec<StepEffect> {
         self.state = At::Starting;
-        let timer = self.facts.timeout.map(|timeout| Do::Arm(Timer::StepTime(self.facts.index), timeout));
-        [Do::Exec, self.arm(EndStage::Unstarted, self.limits.start())].into_iter().chain(timer).collect()
+        self.is_start_known = false;
+        let timer = self.facts.timeout.map(|timeout| Do::Arm(Timer::StepTime(self.this_attempt()), timeout));
+        [Do::Begin, Do::Exec, self.arm(EndStage::Unstarted, self.limits.start())].into_iter().chain(timer).collect()
+    }
+
+    fn this_attempt(&self) -> Attempt {
+        Attempt { step: self.facts.index, number: self.attempt }
+    }
+
+    fn not_started(&mut self, failure: StartFailure) -> Vec<StepEffect> {
+        match self.end.clone() {
+            Some(end) => self.ended(&end, None),
+            // Not the command failed, but what is around it.
+            None if failure.exit_code == 125 => self.finish_as(StepStatus::Failed, Some(125), Some(failure.cause)),
+            None => self.attempt_failed(StepStatus::Failed, failure.exit_code, Some(failure.cause)),
+        }
     }
 
     fn cancel(&mut self, reason: CancelReason) -> Vec<StepEffect> {
+        self.is_last = true;
         match reason {
             CancelReason::Kill => {
                 self.owes_files = false;
@@ -191,6 +252,7 @@ impl Step {
             }
             // A step that ended already only has its outputs looked for.
             _ if self.state == At::Checking => Vec::new(),
+            _ if self.state == At::Resting => self.ended(&EndReason::Canceled(reason), None),
             CancelReason::FinallyTimeUp => {
                 self.end = Some(EndReason::Canceled(reason));
                 self.terminate(Duration::ZERO)
@@ -223,7 +285,7 @@ impl Step {
     }
 
     fn arm(&self, stage: EndStage, after: Duration) -> StepEffect {
-        Do::Arm(Timer::StepEnd(self.facts.index, stage), after)
+        Do::Arm(Timer::StepEnd(self.this_attempt(), stage), after)
     }
 
     fn exited(&mut self, status: ExitStatus, is_out_of_memory: bool) -> Vec<StepEffect> {
@@ -232,6 +294,9 @@ impl Step {
             ExitStatus::Signal(signal) => signal.saturating_add(128),
         };
         self.owes_files = self.facts.gives_files;
+        if !self.is_start_known {
+            self.late_starts += 1;
+        }
         if let Some(end) = self.end.clone() {
             return self.ended(&end, Some(code));
         }
@@ -239,11 +304,11 @@ impl Step {
             (ExitStatus::Code(0), _) => self.passed(is_out_of_memory),
             (_, true) => {
                 let cause = format!("out of memory (memory: {})", self.facts.memory);
-                self.finish_as(StepStatus::Failed, Some(137), Some(cause))
+                self.attempt_failed(StepStatus::Failed, 137, Some(cause))
             }
-            (ExitStatus::Code(_), false) => self.finish_as(StepStatus::Failed, Some(code), None),
+            (ExitStatus::Code(_), false) => self.attempt_failed(StepStatus::Failed, code, None),
             (ExitStatus::Signal(signal), false) => {
-                self.finish_as(StepStatus::Failed, Some(code), Some(format!("killed by {}", signal_name(signal))))
+                self.attempt_failed(StepStatus::Failed, code, Some(format!("killed by {}", signal_name(signal))))
             }
         }
     }
@@ -269,13 +334,14 @@ impl Step {
                 let names: Vec<String> = missing.iter().map(|path| format!("`{path}`")).collect();
                 let verb = if names.len() == 1 { "output is missing" } else { "outputs are missing" };
                 let cause = format!("{verb}: {}", names.join(", "));
-                self.finish_as(StepStatus::Failed, Some(1), Some(cause))
+                self.attempt_failed(StepStatus::Failed, 1, Some(cause))
             }
             Err(cause) => self.finish_as(StepStatus::Failed, Some(125), Some(cause)),
         }
     }
 
     fn machine_lost(&mut self, cause: String) -> Vec<StepEffect> {
+        self.is_last = true;
         let warning = std::mem::take(&mut self.owes_files).then(|| self.not_given("its machine is gone"));
         let end = match self.end.clone() {
             Some(end) => self.ended(&end, None),
@@ -321,7 +387,7 @@ impl Step {
             EndReason::TimeUp => {
                 let limit = self.facts.timeout.unwrap_or_default();
                 let cause = format!("its time is up (timeout: {})", duration(limit));
-                self.finish_as(StepStatus::TimedOut, Some(124), Some(cause))
+                self.attempt_failed(StepStatus::TimedOut, 124, Some(cause))
             }
             EndReason::Canceled(reason) => {
                 let cause = match reason {
@@ -332,6 +398,30 @@ impl Step {
                 self.finish_as(StepStatus::Canceled, code, cause)
             }
         }
+    }
+
+    /// Tries again, where that is asked for and can be.
+    fn attempt_failed(&mut self, status: StepStatus, code: i32, cause: Option<String>) -> Vec<StepEffect> {
+        let Some(Retry { attempts, delay }) = self.facts.retry else {
+            return self.finish_as(status, Some(code), cause);
+        };
+        // A source that is gone stays gone.
+        if self.is_last || self.lost.is_some() || self.attempt >= attempts {
+            return self.finish_as(status, Some(code), cause);
+        }
+        let why = cause.unwrap_or_else(|| format!("exit code {code}"));
+        let again = if delay.is_zero() { "again".to_owned() } else { format!("again in {}", duration(delay)) };
+        let text = format!("step `{}`: attempt {} of {attempts} failed: {why}; {again}", self.facts.id, self.attempt);
+        self.state = At::Resting;
+        self.end = None;
+        let mut effects = vec![Do::Rest, Do::Warn(text)];
+        if delay.is_zero() {
+            self.attempt += 1;
+            effects.extend(self.begin());
+        } else {
+            effects.push(Do::Arm(Timer::StepRest(self.this_attempt()), delay));
+        }
+        effects
     }
 
     fn finish_as(&mut self, status: StepStatus, exit_code: Option<i32>, cause: Option<String>) -> Vec<StepEffect> {

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::guest_work::{self, View};
-use super::input::{MachineInput, PrepareFailure, RunInput, StepInput};
+use super::input::{Attempt, MachineInput, PrepareFailure, RunInput, StepInput};
 use super::limits::TimeLimits;
 use super::options::RunDeps;
 use super::provide::{ProvideError, ProvideHooks, Shares};
@@ -229,7 +229,8 @@ impl Workers {
         });
     }
 
-    pub(super) fn exec(self: &Arc<Self>, machine: usize, step: usize) {
+    pub(super) fn exec(self: &Arc<Self>, machine: usize, attempt: Attempt) {
+        let step = attempt.step;
         let workers = Arc::clone(self);
         self.spawn(machine, async move {
             let (shares, view) = {
@@ -243,14 +244,17 @@ impl Workers {
                 workers.send_step(step, StepInput::Started(Err(failure))).await;
                 return;
             }
-            if let Err(failure) = guest_work::record(&*shares, plan) {
+            // What an earlier attempt made belongs to the step too.
+            if attempt.number == 1
+                && let Err(failure) = guest_work::record(&*shares, plan)
+            {
                 workers.send_step(step, StepInput::Started(Err(failure))).await;
                 return;
             }
             let started = match guest_work::show_owner(&session, &*shares, plan, view, has_view).await {
                 Ok(view) => {
                     workers.slots[machine].lock().view = view;
-                    guest_work::start(&session, plan, exec_id(step)).await
+                    guest_work::start(&session, plan, exec_id(attempt)).await
                 }
                 Err(failure) => Err(failure),
             };
@@ -258,18 +262,18 @@ impl Workers {
         });
     }
 
-    pub(super) fn signal(self: &Arc<Self>, machine: usize, step: usize, signal: i32) {
+    pub(super) fn signal(self: &Arc<Self>, machine: usize, attempt: Attempt, signal: i32) {
         let Some(session) = self.session(machine) else { return };
         self.spawn(machine, async move {
             // An agent that cannot be told is found out by the deadline of the step's end.
-            let _ = session.signal(exec_id(step), signal).await;
+            let _ = session.signal(exec_id(attempt), signal).await;
         });
     }
 
-    pub(super) fn terminate(self: &Arc<Self>, machine: usize, step: usize, grace: Duration) {
+    pub(super) fn terminate(self: &Arc<Self>, machine: usize, attempt: Attempt, grace: Duration) {
         let Some(session) = self.session(machine) else { return };
         self.spawn(machine, async move {
-            let _ = session.terminate(exec_id(step), grace).await;
+            let _ = session.terminate(exec_id(attempt), grace).await;
         });
     }
 
@@ -340,14 +344,18 @@ impl Workers {
     }
 }
 
-/// Number of a step's command in its session.
-fn exec_id(step: usize) -> u64 {
-    u64::try_from(step).unwrap_or(u64::MAX).saturating_add(1)
+/// Bits of a command's number that say the step; those above say the attempt.
+const STEP_BITS: u32 = 32;
+
+/// Number of an attempt's command in its session. Each has its own: what an earlier attempt left in the background
+/// may still be there.
+fn exec_id(attempt: Attempt) -> u64 {
+    (u64::from(attempt.number) << STEP_BITS) | u64::try_from(attempt.step).unwrap_or(u64::MAX).saturating_add(1)
 }
 
 /// The step of a command's number.
 pub(super) fn step_of(exec: u64) -> Option<usize> {
-    usize::try_from(exec.checked_sub(1)?).ok()
+    usize::try_from((exec & ((1 << STEP_BITS) - 1)).checked_sub(1)?).ok()
 }
 
 /// Passes on what a VM says, on the thread that started it, until it ends.

@@ -29,7 +29,7 @@ const ACCOUNTS_MAX_BYTES: usize = 1 << 20;
 const HOMES_MAX: usize = 100;
 
 /// So many files are counted in one folder.
-pub(super) const COUNT_MAX: usize = 10_000;
+pub(super) const COUNT_MAX: usize = 1_000;
 
 /// A home of a user of the image.
 #[derive(Debug)]

@@ -49,10 +49,10 @@ pub(super) fn check_nesting(world: &World<'_>, out: &mut Diagnostics) {
                 continue;
             }
             let nested = Nested { machine, inner, outer };
+            // Of a mount that cannot be made it is not said that it can be seen.
             if let Some(problem) = find_problem(world, places, &nested) {
                 out.push(refuse(world, &nested, problem));
-            }
-            if let Some(note) = note_order(world, &nested) {
+            } else if let Some(note) = note_order(world, &nested) {
                 out.push(note);
             }
         }

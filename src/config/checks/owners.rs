@@ -88,6 +88,8 @@ impl Checker<'_> {
             UnknownName::User(name) => ("user", name, self.world.nearest.find(name, self.accounts.user_names())),
             UnknownName::Group(name) => ("group", name, self.world.nearest.find(name, self.accounts.group_names())),
         };
+        let words = ["invoker", "guest"].into_iter().filter(|_| key == "owner");
+        let near = self.world.nearest.find(name, words).or(near);
         let help = near.map_or_else(
             || format!("name an account of this host, or write ids, as `{key}: \"1000:1000\"`"),
             |near| format!("did you mean `{near}`?"),
@@ -156,15 +158,20 @@ fn kept_in(mount: &Mount) -> &'static str {
     }
 }
 
-/// A step whose user is neither root nor the one as whose the files of an output's mount appear (0605).
+/// A step whose user is neither root nor the one as whose the files of an output's mount appear (0605): the mount's
+/// `guest_owner`, or the user of the service beside the step.
 fn check_user(world: &World<'_>, step: &Step, machine: &Machine) -> Option<Diagnostic> {
     let user = step.user.as_ref().or(machine.user.as_ref())?;
     if is_same_user(&user.value, "root") || is_same_user(&user.value, "0") {
         return None;
     }
-    let (output, shown_as) = mounts_of_outputs(world, step).into_iter().find_map(|(output, mount)| {
-        let MountKind::Bind { readonly: false, guest_owner: Some(shown_as), .. } = &mount.kind else { return None };
-        differs(&user.value, &shown_as.value).then_some((output, shown_as))
+    let service = user_of_service(machine);
+    let (output, shown_as, is_fixed) = mounts_of_outputs(world, step).into_iter().find_map(|(output, mount)| {
+        let MountKind::Bind { readonly: false, guest_owner, owner, .. } = &mount.kind else { return None };
+        // With `owner: guest` the guest sees the ids of the disk.
+        let service = service.filter(|_| owner.value != Owner::Guest);
+        let shown_as = guest_owner.as_ref().or(service)?;
+        differs(&user.value, &shown_as.value).then_some((output, shown_as, guest_owner.is_some()))
     })?;
     let message = format!(
         "step `{}` runs as `{}` and its output `{}` lies where files appear as `{}`'s",
@@ -175,9 +182,22 @@ fn check_user(world: &World<'_>, step: &Step, machine: &Machine) -> Option<Diagn
     );
     let found = Diagnostic::new(Code(605), Severity::Warning, message)
         .label(output.span, "this user may not be able to write it")
-        .label(shown_as.span, "whose the files appear to be")
+        .label(
+            shown_as.span,
+            if is_fixed { "whose the files appear to be" } else { "who runs the machine's `command`" },
+        )
         .label(user.span, "who runs the step");
-    Some(found.help("leave `guest_owner` out: files then appear as those of each step's user"))
+    Some(found.help(if is_fixed {
+        "leave `guest_owner` out: files then appear as those of each step's user".to_owned()
+    } else {
+        format!("run the step as `{}`, or in a machine without a `command`", shown_as.value)
+    }))
+}
+
+/// Whose the files of shares appear to be as long as the machine lives: its service's, where that is not root.
+fn user_of_service(machine: &Machine) -> Option<&Spanned<String>> {
+    machine.service.command.as_ref()?;
+    machine.user.as_ref().filter(|user| !is_same_user(&user.value, "root") && !is_same_user(&user.value, "0"))
 }
 
 fn is_same_user(a: &str, b: &str) -> bool {

@@ -138,8 +138,16 @@ fn not_a_folder(world: &World<'_>, mount: &Sourced<'_>) -> Diagnostic {
         mount,
         format!("source `{}` is neither a folder nor a file", world.show_source(mount.source)),
         "this is a device, a socket or a pipe",
-        "name a folder or a file",
+        if is_socket_name(mount.source.value.as_path()) { NO_SOCKETS } else { "name a folder or a file" },
     )
+}
+
+/// What to do without a socket of the host, which no share can carry.
+const NO_SOCKETS: &str = "leave this mount out: a program in the guest cannot reach sockets of this host";
+
+/// Whether a path is named as sockets are.
+pub(super) fn is_socket_name(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "sock" || extension == "socket")
 }
 
 fn is_dangling(world: &World<'_>, path: &Path) -> bool {
@@ -176,7 +184,10 @@ fn missing(world: &World<'_>, mount: &Sourced<'_>) -> Diagnostic {
     let is_bind = matches!(mount.mount.kind, MountKind::Bind { .. });
     let near = nearest_path(world, mount.source.span, path, &[FileKind::Folder, FileKind::File]);
     let fix = if near.is_none() && is_bind { add_create(world, mount.mount) } else { None };
+    let is_socket = near.is_none() && is_socket_name(path);
+    let fix = fix.filter(|_| !is_socket);
     let help = match near {
+        None if is_socket => NO_SOCKETS.to_owned(),
         Some(near) if !mount.is_written() => format!("did you mean `{near}`?"),
         Some(near) => format!("did you mean `{near}`? To have smolvm make it:\n`{create}`"),
         None if !is_bind => format!("make it with `{command}`"),

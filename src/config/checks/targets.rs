@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use super::hidden;
 use super::mend::remove_repeat;
 use super::places::Places;
+use super::sources::is_socket_name;
 use super::system::{self, Verdict};
 use super::world::World;
 use crate::config::model::{GuestPath, Machine, Mount, MountKind, Workspace};
@@ -136,7 +137,9 @@ pub(super) fn judge_mount(world: &World<'_>, machine: &Machine, places: &Places,
     let is_missing = world.source(mount).is_some_and(|source| source.metadata.is_err()) && !mount.create;
     let is_settings_file = real.as_str().starts_with("/etc/") && (mount.is_file() || is_missing);
     let is_nested = places.above(real).is_some();
-    if is_settings_file || is_nested || system::judge(written) == Verdict::Silent(true) {
+    // A socket is told to be left out (0109).
+    let is_socket = mount.source().is_some_and(|source| is_socket_name(source.value.as_path()));
+    if is_socket || is_settings_file || is_nested || system::judge(written) == Verdict::Silent(true) {
         return Verdict::Silent(true);
     }
     verdict
@@ -171,7 +174,8 @@ fn judge_in(world: &World<'_>, machine: &Machine, real: &GuestPath) -> Verdict {
 
 /// For a file, a place in the folder that was named; else a top-level one.
 fn suggest_instead(mount: &Mount, written: &GuestPath) -> String {
-    let name = source_name(mount).filter(|_| mount.is_file());
+    let is_folder_of_system = matches!(system::judge(written), Verdict::Needed(_));
+    let name = source_name(mount).filter(|_| mount.is_file() && is_folder_of_system);
     let inside = name.and_then(|name| GuestPath::parse(&format!("{}/{name}", written.as_str())));
     let inside = inside.filter(|path| !matches!(system::judge(path), Verdict::Needed(_)));
     inside.map_or_else(|| suggest_target(mount, written), |path| path.as_str().to_owned())

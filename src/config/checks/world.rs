@@ -14,7 +14,7 @@ use crate::config::model::{Image, Machine, Mount, MountKind, Project, Spanned};
 use crate::diag::{Sources, Span};
 
 /// So many entries of folders of images are looked at for one file, whatever it mounts.
-const ENTRIES_MAX: usize = 30_000;
+const ENTRIES_MAX: usize = 10_000;
 
 /// A source as it is on the host.
 #[derive(Debug)]

@@ -44,6 +44,8 @@ const STRICT: &str = "take it out: scripts run under `sh -eu`, and `shell: [bash
 const SKIPPED: &str = "write `inputs:` in a step: it is skipped when nothing that it depends on changed";
 const MINUTES: &str = "write the unit too: `timeout: 10m`";
 
+const COUNTED: &str = "write `attempts:`, which counts the first one too";
+
 pub(super) const FILE: &[Foreign] = &[
     same("services", "machines"),
     same("vms", "machines"),
@@ -254,6 +256,24 @@ pub(super) const NETWORK: &[Foreign] = &[
     other("ports", "mode", "write `ports:` in the machine, beside `network:`"),
     other("links", "mode", "write `links:` in the machine, beside `network:`"),
     other("dns", "mode", "take it out: with `mode: nat` names are looked up as on this host"),
+];
+
+/// `retry` as a map: what GitLab, Buildkite and the actions for it say. Most count the attempts after the first.
+pub(super) const RETRY: &[Foreign] = &[
+    same("max_attempts", "attempts"),
+    same("max-attempts", "attempts"),
+    other("max", "attempts", COUNTED),
+    other("max_retries", "attempts", COUNTED),
+    other("limit", "attempts", COUNTED),
+    other("retries", "attempts", COUNTED),
+    other("count", "attempts", COUNTED),
+    other("times", "attempts", COUNTED),
+    likely("wait", "delay"),
+    likely("interval", "delay"),
+    likely("backoff", "delay"),
+    other("timeout", "delay", "write it beside `retry:`; it is the time of each attempt"),
+    other("when", "attempts", "take it out: a step is tried again whatever its exit code"),
+    other("exit_codes", "attempts", "take it out: a step is tried again whatever its exit code"),
 ];
 
 pub(super) const STEP: &[Foreign] = &[

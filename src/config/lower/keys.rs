@@ -84,6 +84,10 @@ pub(super) const DEPENDENCY: KeyTable =
 pub(super) const NETWORK: KeyTable =
     KeyTable { place: "`network`", keys: &["mode", "allow"], later: &[], foreign: foreign::NETWORK };
 
+/// `retry` of a step.
+pub(super) const RETRY: KeyTable =
+    KeyTable { place: "`retry`", keys: &["attempts", "delay"], later: &[], foreign: foreign::RETRY };
+
 pub(super) const STEP: KeyTable = KeyTable {
     place: "a step",
     keys: &[
@@ -99,12 +103,13 @@ pub(super) const STEP: KeyTable = KeyTable {
         "needs",
         "outputs",
         "timeout",
+        "retry",
         "continue_on_error",
         "if",
         "chown",
         "profiles",
     ],
-    later: &["inputs", "retry"],
+    later: &["inputs"],
     foreign: foreign::STEP,
 };
 

@@ -32,6 +32,7 @@ mod profiles;
 mod project;
 mod reader;
 mod requires;
+mod retry;
 mod service;
 mod signal;
 mod step;

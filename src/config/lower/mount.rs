@@ -69,6 +69,13 @@ impl Reader<'_> {
             self.report(diagnostic.help(SHORT_FORM));
             return None;
         }
+        if parts.iter().any(|(_, part)| part.trim() != *part) {
+            let trimmed: Vec<&str> = parts.iter().map(|(_, part)| part.trim()).collect();
+            let message = format!("the mount `{text}` cannot be read");
+            let diagnostic = self.error(116, value, message, "a part begins or ends with a blank");
+            self.report(diagnostic.help(format!("write `{}`", trimmed.join(":"))));
+            return None;
+        }
         let readonly = match parts.get(2).copied() {
             None | Some((_, "rw")) => Some(false),
             Some((_, "ro")) => Some(true),

@@ -259,12 +259,29 @@ impl<'a> Reader<'a> {
         self.text_as(value, what, "text", form)
     }
 
+    /// The text of a list that holds only one.
+    fn only_item(&self, value: Value) -> Option<String> {
+        let Content::List(items) = self.content(value) else { return None };
+        let [only] = items.as_slice() else { return None };
+        match self.content(self.value(*only, self.item_holder(*only, value), value.via)) {
+            Content::Scalar(scalar) if scalar.form() != ScalarForm::Null => Some(scalar.text.clone()),
+            _ => None,
+        }
+    }
+
     /// As [`Reader::text`], where only a text of some kind will do: "a size".
     pub(super) fn text_as(&mut self, value: Value, what: &str, expected: &str, form: TextForm) -> Option<Text> {
         let Content::Scalar(scalar) = self.content(value) else {
             if !matches!(self.content(value), Content::Poison) {
                 let diagnostic = self.wrong_type(value, what, expected);
-                self.report(diagnostic.help(self.text_help(value, expected)));
+                let help = match self.only_item(value) {
+                    Some(text) => format!("write it without the list: `{text}`"),
+                    None if expected.starts_with("text") => {
+                        format!("write {expected} in this place; what begins with `{{` or `[` is text in quotes only")
+                    }
+                    None => format!("write {expected} in this place"),
+                };
+                self.report(diagnostic.help(help));
             }
             return None;
         };
@@ -302,21 +319,6 @@ impl<'a> Reader<'a> {
             return None;
         }
         Some(Spanned { value: text, span: value.span })
-    }
-
-    /// What to write where a list or a map stands in the place of text.
-    fn text_help(&self, value: Value, expected: &str) -> String {
-        let only = match self.content(value) {
-            Content::List(items) if items.len() == 1 => items.first().copied(),
-            _ => None,
-        };
-        match only.map(|item| &self.tree.node(self.tree.resolve(item).0).content) {
-            Some(Content::Scalar(scalar)) if !scalar.text.contains('\n') => format!("write `{}`", scalar.text),
-            _ if expected.starts_with("text") => {
-                format!("write {expected} in this place; what begins with `{{` or `[` is text in quotes only")
-            }
-            _ => format!("write {expected} in this place"),
-        }
     }
 
     pub(super) fn interpolated(&mut self, value: Value, scalar: &Scalar) -> Option<String> {

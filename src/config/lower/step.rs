@@ -59,6 +59,7 @@ impl Reader<'_> {
             user: fields.get("user").and_then(|value| self.user(value)),
             needs,
             timeout: fields.get("timeout").and_then(|value| self.timeout(value)),
+            retry: self.retry(&fields),
             outputs: self.outputs(&fields),
             continue_on_error: fields
                 .get("continue_on_error")

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::matrix::Combination;
 use super::path::GuestPath;
 use super::project::Spanned;
+use super::retry::Retry;
 use crate::diag::Span;
 
 /// What of a step could not be read.
@@ -57,6 +58,8 @@ pub struct Step {
     pub needs: Needs,
     /// Longest time one attempt may take.
     pub timeout: Option<Duration>,
+    /// How often it is tried; `None` is once.
+    pub retry: Option<Retry>,
     /// Guest paths or globs that must exist at the end.
     pub outputs: Vec<Spanned<GuestPath>>,
     /// Whether a failure is only a warning.

@@ -122,7 +122,7 @@ pub(super) struct FinallyStep {
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields, extend("patternProperties" = { "^x-": true }))]
 pub(super) struct Retry {
-    /// Attempts in all. Default: 1.
+    /// Attempts in all, at most 100. Default: 1.
     #[schemars(extend("examples" = [2]))]
     attempts: Option<Count>,
     /// Time between two attempts.

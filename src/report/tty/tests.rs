@@ -42,6 +42,7 @@ fn step((id, machine, needs): &(&str, &str, &[&str])) -> StepPlan {
         user: "root".to_owned(),
         needs: needs.iter().map(|need| (*need).to_owned()).collect(),
         timeout: None,
+        retry: None,
         outputs: Vec::new(),
         chown: None,
         continue_on_error: false,

@@ -3,11 +3,14 @@
 use super::*;
 use crate::run::input::StartFailure;
 
+const FIRST: Attempt = Attempt { step: 0, number: 1 };
+
 fn step(timeout: Option<Duration>, has_outputs: bool) -> Step {
     let facts = StepFacts {
         index: 0,
         id: "compile".to_owned(),
         timeout,
+        retry: None,
         has_outputs,
         gives_files: false,
         memory: "1GiB".to_owned(),
@@ -147,7 +150,7 @@ fn a_program_that_is_not_there_is_127() {
 fn time_up_ends_the_whole_step_and_then_its_machine() {
     let mut step = running();
     let ending = step.on(In::TimeUp);
-    let timer = Timer::StepEnd(0, EndStage::Terminated);
+    let timer = Timer::StepEnd(FIRST, EndStage::Terminated);
     assert_eq!(ending, [Do::Terminate(GRACE), Do::Arm(timer, Duration::from_secs(15))]);
     let overdue = step.on(In::Overdue(EndStage::Terminated));
     assert_eq!(overdue, [Do::KillMachine("the agent did not end step `compile`".to_owned())]);
@@ -159,7 +162,7 @@ fn time_up_ends_the_whole_step_and_then_its_machine() {
 fn an_interrupted_step_gets_sigint_and_after_the_grace_is_killed() {
     let mut step = running();
     let cancel = step.on(In::Cancel(CancelReason::Interrupt));
-    assert_eq!(cancel, [Do::Signal(2), Do::Arm(Timer::StepEnd(0, EndStage::Interrupted), GRACE)]);
+    assert_eq!(cancel, [Do::Signal(2), Do::Arm(Timer::StepEnd(FIRST, EndStage::Interrupted), GRACE)]);
     let overdue = step.on(In::Overdue(EndStage::Interrupted));
     assert_eq!(overdue[0], Do::Terminate(Duration::ZERO));
     step.on(In::Exited(ExitStatus::Signal(9), false));
@@ -177,8 +180,8 @@ fn a_step_that_is_canceled_while_it_starts_is_ended_when_it_has_started() {
 #[test]
 fn an_agent_that_never_starts_a_step_ends_its_machine() {
     let mut silent = step(None, false);
-    let timer = Timer::StepEnd(0, EndStage::Unstarted);
-    assert_eq!(silent.on(In::Begin), [Do::Exec, Do::Arm(timer, Duration::from_secs(30))]);
+    let timer = Timer::StepEnd(FIRST, EndStage::Unstarted);
+    assert_eq!(silent.on(In::Begin), [Do::Begin, Do::Exec, Do::Arm(timer, Duration::from_secs(30))]);
     let cause = "the agent did not start step `compile` within 30s".to_owned();
     assert_eq!(silent.on(In::Overdue(EndStage::Unstarted)), [Do::KillMachine(cause)]);
     // It runs, or its outputs are looked for: the time of its start is no longer of interest.

@@ -34,7 +34,8 @@ fn render_event(event: &Event) -> Option<String> {
             };
             Some(format!("machine {machine} {phase}{}", because(cause)))
         }
-        Event::StepStarted { step, .. } => Some(format!("{step} started")),
+        Event::StepStarted { step, attempt: 1, .. } => Some(format!("{step} started")),
+        Event::StepStarted { step, attempt, .. } => Some(format!("{step} started, attempt {attempt}")),
         Event::StepFinished { step, status, exit_code, cause, is_allowed, .. } => {
             let code = exit_code.filter(|code| *code != 0).map_or_else(String::new, |code| format!(" ({code})"));
             let allowed = if *is_allowed { " (allowed)" } else { "" };

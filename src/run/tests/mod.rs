@@ -7,6 +7,7 @@ mod live;
 mod order;
 mod plans;
 mod random;
+mod retry;
 mod signals;
 mod sim;
 mod world;

@@ -32,6 +32,7 @@ pub(super) fn step(name: &str, needs: &[&str]) -> StepPlan {
         user: "root".to_owned(),
         needs: needs.iter().map(|need| (*need).to_owned()).collect(),
         timeout: None,
+        retry: None,
         outputs: Vec::new(),
         continue_on_error: false,
         chown: None,

@@ -11,7 +11,7 @@ use super::sim::{Boot, Does, Played, Script, folder, options, simulate};
 use crate::engine::VmExit;
 use crate::event::{Event, MachinePhase, StepStatus, Stream};
 use crate::guest::ExitStatus;
-use crate::plan::{Plan, StepPlan};
+use crate::plan::{Plan, Retry, StepPlan};
 use crate::run::dispatcher::{Dispatcher, DispatcherFacts};
 use crate::run::input::{
     Action, EndStage, MachineInput, MachineTimer, PrepareFailure, RunInput, StartFailure, StepInput, Timer,
@@ -54,10 +54,11 @@ prop_compose! {
     /// A step: machine, needs (only of earlier steps), whether its failure is allowed, and how it behaves. Steps that
     /// may never end have a time limit.
     fn any_step()(machine in 0..3usize, needs in prop::collection::vec(0..6usize, 0..3), is_allowed: bool,
-                  is_limited: bool, gives: bool, after in 0..200u64, does in does()) -> (StepPlan, u64, Does) {
+                  is_limited: bool, gives: bool, attempts in 1..4u32, delay in 0..50u64, after in 0..200u64, does in does()) -> (StepPlan, u64, Does) {
         let mut plan = step(&format!("x@m{machine}"), &[]);
         plan.needs = needs.iter().map(|need| format!("s{need}")).collect();
         plan.continue_on_error = is_allowed;
+        plan.retry = (attempts > 1).then_some(Retry { attempts, delay: Duration::from_millis(delay) });
         plan.chown = gives.then_some((1, 1));
         let may_hang = matches!(does, Does::Sleeps | Does::IgnoresTerm | Does::AgentDeaf);
         plan.timeout = (is_limited || may_hang).then_some(Duration::from_millis(150));
@@ -106,6 +107,9 @@ fn check_steps(plan: &Plan, played: &Played) -> Result<(), TestCaseError> {
     let mut good: Vec<&str> = Vec::new();
     for (_, event) in &played.events {
         match event {
+            Event::StepStarted { step, machine, attempt, .. } if *attempt > 1 => {
+                prop_assert!(busy.contains(&machine.as_str()), "{step} was tried again, and not active");
+            }
             Event::StepStarted { step, machine, .. } => {
                 prop_assert!(!busy.contains(&machine.as_str()), "{step} started on a busy machine");
                 busy.push(machine);

@@ -59,6 +59,8 @@ pub(super) enum Does {
 pub(super) struct Script {
     boots: BTreeMap<String, Boot>,
     steps: BTreeMap<String, (u64, Does)>,
+    /// What earlier attempts of a step do, first to last.
+    attempts: BTreeMap<String, Vec<(u64, Does)>>,
     signals: Vec<(u64, Signal)>,
     pub(super) options: Option<Options>,
 }
@@ -72,6 +74,12 @@ impl Script {
     /// The step ends after so many milliseconds.
     pub(super) fn step(mut self, step: &str, after_ms: u64, does: Does) -> Self {
         self.steps.insert(step.to_owned(), (after_ms, does));
+        self
+    }
+
+    /// The first attempts of a step; those after them do as [`Script::step`] says.
+    pub(super) fn attempts(mut self, step: &str, attempts: &[(u64, Does)]) -> Self {
+        self.attempts.insert(step.to_owned(), attempts.to_vec());
         self
     }
 
@@ -109,6 +117,8 @@ struct World<'a> {
     prepared: Vec<bool>,
     vms: Vec<bool>,
     is_deaf: Vec<bool>,
+    /// How often each step was started.
+    started: Vec<usize>,
 }
 
 /// Plays a plan to its end.
@@ -131,6 +141,7 @@ pub(super) fn simulate(plan: &Plan, script: &Script) -> Played {
         prepared: vec![false; machines],
         vms: vec![false; machines],
         is_deaf: vec![false; machines],
+        started: vec![0; plan.steps.len()],
     };
     for (at, signal) in &script.signals {
         world.later(*at, RunInput::Signal(*signal));
@@ -179,7 +190,9 @@ impl World<'_> {
     }
 
     fn does(&self, step: usize) -> (u64, Does) {
-        self.script.steps.get(&self.plan.steps[step].id).cloned().unwrap_or((10, Does::Exit(0)))
+        let id = &self.plan.steps[step].id;
+        let earlier = self.script.attempts.get(id).and_then(|attempts| attempts.get(self.started[step].max(1) - 1));
+        earlier.or_else(|| self.script.steps.get(id)).cloned().unwrap_or((10, Does::Exit(0)))
     }
 
     fn machine_of(&self, step: usize) -> usize {
@@ -271,6 +284,7 @@ impl World<'_> {
     }
 
     fn exec(&mut self, step: usize) {
+        self.started[step] += 1;
         let (after, does) = self.does(step);
         let machine = self.machine_of(step);
         if does == Does::NotFound {

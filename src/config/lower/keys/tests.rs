@@ -25,6 +25,7 @@ fn every_key_that_is_read_is_in_the_schema_and_no_other() {
         (&HEALTHCHECK, &shapes["Healthcheck"]),
         (&DEPENDENCY, &shapes["Dependency"]),
         (&NETWORK, &shapes["NetworkLong"]),
+        (&RETRY, &shapes["Retry"]),
     ] {
         let read: BTreeSet<String> = table.keys.iter().chain(table.later).map(|key| (*key).to_owned()).collect();
         assert_eq!(read, keys_of(shape), "keys of {}", table.place);

@@ -11,8 +11,8 @@ use crate::config::{Mode, Project, resolved_hashes, resolved_json, resolved_yaml
 
 /// Prints the project with everything written out.
 pub(crate) fn run(args: &ConfigArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
-    // What the images are is known whether they run yet or not.
-    let loaded = load::load(settings, if args.images { Mode::Check } else { Mode::Run })?;
+    // What the file means is known whether it runs yet or not.
+    let loaded = load::load(settings, Mode::Check)?;
     remarks::tell(&loaded.diagnostics, &loaded.sources, args.max_diagnostics, printer);
     let project = match loaded.project {
         Some(project) if !loaded.diagnostics.has_errors() => project,

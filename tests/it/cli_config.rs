@@ -69,6 +69,18 @@ fn everything_is_written_out() {
 }
 
 #[test]
+fn what_does_not_run_yet_is_written_and_told() {
+    let file = "machines: { db: { image: \"postgres:16\", command: [postgres], ports: [\"5432:5432\"] } }\n";
+    let output = Case::new().file("smolvm.yaml", file).args(["config", "--format", "json"]).run();
+    let (said, told) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("warning[SMOL0011]") && !told.contains("error["), "{told}");
+    let object: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let db = &object["machines"]["db"];
+    assert_eq!((&db["command"][0], &db["ports"][0]), (&"postgres".into(), &"127.0.0.1:5432:5432".into()), "{said}");
+}
+
+#[test]
 fn a_file_that_is_wrong_gives_the_mistakes_only() {
     let output = Case::new().file("smolvm.yaml", "machines: { a: { memry: 1 } }\n").args(["config"]).run();
     assert_eq!((output.status.code(), output.stdout.len()), (Some(78), 0));

@@ -10,16 +10,17 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
+use petgraph::visit::EdgeRef;
 
 use super::order::{Graph, Order, Reason, Stage};
 use super::reach::Reach;
 use super::runs::{Runs, beside};
 use super::world::World;
-use crate::config::model::{Condition, Needs, Step, StepNames};
+use crate::config::model::{Condition, Needs, Step};
 use crate::diag::Span;
 
 /// So much is tried for one file: stages looked at, and pairs compared.
-const EFFORT_MAX: usize = 4_000_000;
+const EFFORT_MAX: usize = 1_000_000;
 /// More lines than that are no help.
 const LINES_MAX: usize = 3;
 
@@ -141,9 +142,17 @@ impl<'a> Apart<'a> {
         Some(lines)
     }
 
+    /// The steps above that a step waits for, past those that never run.
+    fn above(&self, step: usize) -> Vec<usize> {
+        let waits = self.order.graph.edges(self.order.step(step));
+        let above = waits.filter(|edge| matches!(edge.weight(), Reason::Above(_))).map(|edge| edge.target().index());
+        let mut above: Vec<usize> = above.collect();
+        above.sort_unstable();
+        above
+    }
+
     fn show(&self, lines: &Lines) -> String {
         let steps = &self.world.project.steps;
-        let names = StepNames::new(steps);
         let entry =
             |place: usize| steps.iter().position(|step| step.place == place).map(|index| (index, &steps[index]));
         let shown: Vec<String> = lines
@@ -151,7 +160,7 @@ impl<'a> Apart<'a> {
             .filter_map(|(place, needed)| {
                 let (index, step) = entry(*place)?;
                 let said: Vec<&str> = match &step.needs {
-                    Needs::Above => names.above(index).map(|above| steps[above].declared_id()).collect(),
+                    Needs::Above => self.above(index).into_iter().map(|above| steps[above].declared_id()).collect(),
                     Needs::Explicit(ids) => ids.iter().map(|id| id.value.as_str()).collect(),
                 };
                 let mut ids: Vec<&str> = Vec::new();

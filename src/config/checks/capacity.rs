@@ -14,13 +14,13 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
 const SHOWN_MAX: usize = 6;
 
 /// Compares the machines with this host.
-pub(super) fn check_capacity(world: &World<'_>, order: &Order, out: &mut Diagnostics) {
+pub(super) fn check_capacity(world: &World<'_>, order: Option<&Order>, out: &mut Diagnostics) {
     let host = world.files.resources();
     for machine in &world.project.machines {
         check_cpus(machine, &host, out);
         check_memory(machine, &host, out);
     }
-    let together = most_memory(world, order, host.memory_mib);
+    let together = order.and_then(|order| most_memory(world, order, host.memory_mib));
     if let Some(found) = together.and_then(|machines| ask_together(world, &machines, host.memory_mib)) {
         out.push(found);
     }

@@ -39,7 +39,7 @@ pub(super) fn check_dependencies(world: &World<'_>, out: &mut Diagnostics) -> Ha
     let mut cut = HashSet::new();
     for _ in 0..CYCLES_MAX {
         let Some(cycle) = find_cycle(&graph) else { break };
-        let closing = closing(&cycle, |edge| graph.edge_weight(edge).copied());
+        let closing = closing(project, &cycle, |edge| graph.edge_weight(edge).copied());
         out.push(report_dependencies(project, &graph, &rotated(&cycle, closing)));
         let closing = graph.edge_weight(cycle[closing]).copied();
         cut.extend(cycle.iter().filter_map(|edge| graph.edge_weight(*edge)));
@@ -76,7 +76,7 @@ pub(super) fn check_order(world: &World<'_>, order: &Order, out: &mut Diagnostic
     let mut graph = order.graph.clone();
     for _ in 0..CYCLES_MAX {
         let Some(cycle) = find_cycle(&graph) else { return };
-        let closing = closing(&cycle, |edge| graph.edge_weight(edge).and_then(|reason| reason.span()));
+        let closing = closing(project, &cycle, |edge| graph.edge_weight(edge).and_then(|reason| reason.span()));
         out.push(report_order(project, &graph, &cycle, closing));
         let is_dependency = |edge: &EdgeIndex| matches!(graph.edge_weight(*edge), Some(Reason::Depends(..)));
         let removed = cycle.iter().copied().find(|edge| points_down(&graph, *edge));
@@ -144,9 +144,10 @@ fn walk_back<N, E>(
     cycle
 }
 
-/// The edge that closes a cycle: the last one in the file; among implied ones of one anchor, the last one of the steps.
-fn closing(cycle: &[EdgeIndex], span: impl Fn(EdgeIndex) -> Option<Span>) -> usize {
-    (0..cycle.len()).max_by_key(|at| (span(cycle[*at]), *at)).unwrap_or(0)
+/// The edge that closes a cycle: the last one in the files; among implied ones of one anchor, the last one of the steps.
+fn closing(project: &Project, cycle: &[EdgeIndex], span: impl Fn(EdgeIndex) -> Option<Span>) -> usize {
+    let place = |at: usize| span(cycle[at]).map(|span| project.origins.place(span));
+    (0..cycle.len()).max_by_key(|at| (place(*at), *at)).unwrap_or(0)
 }
 
 fn rotated(cycle: &[EdgeIndex], first: usize) -> Vec<EdgeIndex> {

@@ -29,6 +29,7 @@ mod order_tests;
 mod outputs;
 mod overlap;
 mod overlap_matrix;
+mod overlap_volumes;
 mod overridden;
 mod owners;
 mod places;

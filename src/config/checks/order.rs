@@ -9,9 +9,10 @@
 
 use std::collections::HashSet;
 
+use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use crate::config::model::{Condition, MachineNames, Needs, Project, StepNames};
+use crate::config::model::{Condition, MachineNames, Needs, Project, StepNames, never_run};
 use crate::diag::Span;
 
 /// Why one waits for another.
@@ -65,6 +66,8 @@ pub(super) struct Order {
     steps: usize,
     /// The machine of each step, where it is known.
     pub(super) machine_of: Vec<Option<usize>>,
+    /// Whether a step never runs, whatever the variables are: it waits in the order, and nothing that runs waits for it.
+    is_never: Vec<bool>,
 }
 
 impl Order {
@@ -84,7 +87,7 @@ impl Order {
         // A name that several machines have is a matrix's, whose steps are already one for each.
         let one = |name: &str| names.find(name).filter(|found| found.len() == 1).map(|found| found.start);
         let machine_of = project.steps.iter().map(|step| one(&step.machine.value)).collect();
-        let mut order = Self { graph, steps, machine_of };
+        let mut order = Self { graph, steps, machine_of, is_never: never_run(&project.steps) };
         order.add_steps(project);
         order.add_machines(project, &names, cut);
         order
@@ -106,19 +109,56 @@ impl Order {
         NodeIndex::new(self.steps + 3 * machine + 2)
     }
 
+    /// The steps that may run, each with its machine.
+    pub(super) fn running(&self) -> impl Iterator<Item = (usize, usize)> {
+        let all = self.machine_of.iter().zip(&self.is_never).enumerate();
+        all.filter(|(_, (_, is_never))| !**is_never).filter_map(|(step, (machine, _))| Some((step, (*machine)?)))
+    }
+
+    /// Whether a step runs, rather than being passed over in every run.
+    pub(super) fn is_running(&self, step: usize) -> bool {
+        !self.is_never[step]
+    }
+
+    /// Whether the command of a machine is waited for to complete, so that it ends by itself. Every other one is a
+    /// service, which runs until the end of the run.
+    pub(super) fn is_ending(&self, machine: usize) -> bool {
+        let completed = self.completed(machine);
+        let is_waited_for = self.graph.neighbors_directed(completed, Direction::Incoming).next().is_some();
+        is_waited_for && self.graph.contains_edge(completed, self.command(machine))
+    }
+
+    /// Whether another machine boots when this one is up.
+    pub(super) fn is_needed(&self, machine: usize) -> bool {
+        let mut edges = self.graph.edges_directed(self.boot(machine), Direction::Incoming);
+        edges.any(|edge| matches!(edge.weight(), Reason::Depends(..)))
+    }
+
+    /// Nothing that runs waits for what is passed over.
+    fn may_be_waited_for(&self, waiting: usize, other: usize) -> bool {
+        self.is_never[waiting] || !self.is_never[other]
+    }
+
     fn add_steps(&mut self, project: &Project) {
         let names = StepNames::new(&project.steps);
         for (index, step) in project.steps.iter().enumerate() {
             let node = self.step(index);
             match &step.needs {
                 Needs::Above => {
-                    for above in names.above(index) {
-                        self.graph.add_edge(node, self.step(above), Reason::Above(step.id.span));
+                    let mut above = names.above(index);
+                    // What is passed over hands the wait on.
+                    while !self.is_never[index] && !above.is_empty() && above.clone().all(|other| self.is_never[other])
+                    {
+                        above = names.above(above.start);
+                    }
+                    for other in above.filter(|other| self.may_be_waited_for(index, *other)).collect::<Vec<_>>() {
+                        self.graph.add_edge(node, self.step(other), Reason::Above(step.id.span));
                     }
                 }
                 Needs::Explicit(needs) => {
                     for need in needs {
-                        for other in names.find(&need.value).into_iter().flatten() {
+                        let found = names.find(&need.value).into_iter().flatten();
+                        for other in found.filter(|other| self.may_be_waited_for(index, *other)).collect::<Vec<_>>() {
                             self.graph.add_edge(node, self.step(other), Reason::Need(need.span));
                         }
                     }
@@ -132,6 +172,9 @@ impl Order {
         for (index, step) in project.steps.iter().enumerate() {
             let Some(machine) = self.machine_of[index] else { continue };
             has_steps[machine] = true;
+            if self.is_never[index] {
+                continue;
+            }
             self.graph.add_edge(self.step(index), self.boot(machine), Reason::Runs(step.machine.span));
             self.graph.add_edge(self.completed(machine), self.step(index), Reason::Part(step.id.span));
         }

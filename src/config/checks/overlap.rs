@@ -12,10 +12,10 @@ use petgraph::graph::NodeIndex;
 
 use super::apart::Apart;
 use super::order::{Order, Stage};
-use super::overlap_matrix;
 use super::reach::Reach;
 use super::runs::{Runs, beside, is_one_row, runs};
 use super::world::{Sourced, World};
+use super::{overlap_matrix, overlap_volumes};
 use crate::config::model::{Machine, MachineNames, Mount, Needs, Step, StepNames};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
@@ -35,6 +35,7 @@ struct Use<'a> {
 pub(super) fn check_overlap(world: &World<'_>, order: &Order, out: &mut Diagnostics) {
     let known = Some(()).filter(|()| is_order_known(world));
     let Some(reach) = known.and_then(|()| Reach::new(&order.graph)) else { return };
+    overlap_volumes::check_volume_users(world, order, &reach, out);
     let runs = runs(world, order, &reach);
     if is_one_row(order, &reach, &runs) {
         return;

@@ -2,12 +2,13 @@
 //!
 //! The graph is laid out in chains, in which each waits for the one before. A stage then waits for a beginning of each
 //! chain, and how far is all that is kept: a file whose steps run one after another is a single chain, and steps that wait
-//! for nothing keep nothing.
+//! for nothing keep nothing. Boots that wait for nothing are left out of it.
 
+use petgraph::Direction;
 use petgraph::algo::toposort;
 use petgraph::graph::NodeIndex;
 
-use super::order::Graph;
+use super::order::{Graph, Stage};
 
 /// So many ends of chains are kept for one file; past that nothing is known.
 const ENTRIES_MAX: usize = 4_000_000;
@@ -30,11 +31,14 @@ impl Reach {
         // Edges lead to what is waited for: that comes first now.
         sorted.reverse();
         let count = graph.node_count();
-        let mut reach = Self { places: vec![(0, 0); count], rows: vec![Vec::new(); count] };
+        let mut reach = Self { places: vec![(u32::MAX, 0); count], rows: vec![Vec::new(); count] };
         let mut is_last = vec![false; count];
         let (mut chains, mut entries) = (0_u32, 0_usize);
         let mut far: Vec<Option<u32>> = Vec::new();
         for node in sorted {
+            if is_bare(graph, node) {
+                continue;
+            }
             let row = reach.row(graph, node, &mut far);
             entries += row.len();
             if entries > ENTRIES_MAX {
@@ -62,7 +66,7 @@ impl Reach {
     /// How far a stage waits for each chain; `far` is empty before and after.
     fn row(&self, graph: &Graph, node: NodeIndex, far: &mut [Option<u32>]) -> Vec<Place> {
         let mut met: Vec<u32> = Vec::new();
-        for needed in graph.neighbors(node).map(NodeIndex::index) {
+        for needed in graph.neighbors(node).filter(|needed| !is_bare(graph, *needed)).map(NodeIndex::index) {
             for (chain, position) in self.rows[needed].iter().chain([&self.places[needed]]) {
                 let slot = &mut far[*chain as usize];
                 if slot.is_none() {
@@ -75,11 +79,16 @@ impl Reach {
         met.into_iter().filter_map(|chain| Some((chain, far[chain as usize].take()?))).collect()
     }
 
-    /// Whether `a` waits for `b`.
+    /// Whether `a` waits for `b`, which is no boot.
     pub(super) fn waits(&self, a: NodeIndex, b: NodeIndex) -> bool {
         let (chain, position) = self.places[b.index()];
         let row = &self.rows[a.index()];
         row.binary_search_by_key(&chain, |place| place.0).is_ok_and(|found| row[found].1 >= position)
+    }
+
+    /// Whether `a` waits for a boot, directly or by waiting for something that does.
+    pub(super) fn waits_for_boot(&self, graph: &Graph, a: NodeIndex, boot: NodeIndex) -> bool {
+        graph.neighbors_directed(boot, Direction::Incoming).any(|user| user == a || self.waits(a, user))
     }
 
     /// Whether one of the two waits for the other.
@@ -93,11 +102,16 @@ impl Reach {
     }
 }
 
+/// Whether a stage is a boot that waits for nothing. It orders nobody, and a file has one for each machine.
+fn is_bare(graph: &Graph, node: NodeIndex) -> bool {
+    matches!(graph.node_weight(node), Some(Stage::Boot(_))) && graph.neighbors(node).next().is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::order::{Reason, Stage};
+    use super::super::order::Reason;
     use super::*;
 
     fn graph(count: usize, edges: &[(usize, usize)]) -> Graph {

@@ -28,10 +28,8 @@ impl Runs {
 /// The runs of each machine.
 pub(super) fn runs(world: &World<'_>, order: &Order, reach: &Reach) -> Vec<Runs> {
     let mut runs = vec![Runs::default(); world.project.machines.len()];
-    for (step, machine) in order.machine_of.iter().enumerate() {
-        if let Some(machine) = machine {
-            runs[*machine].steps.push(order.step(step));
-        }
+    for (step, machine) in order.running() {
+        runs[machine].steps.push(order.step(step));
     }
     for (index, machine) in world.project.machines.iter().enumerate() {
         runs[index].is_row = reach.is_row(&runs[index].steps);

@@ -97,6 +97,20 @@ fn is_left_out(profiles: &[Spanned<String>], asked: &HashSet<&str>) -> Option<Ve
     (!is_in).then(|| profiles.iter().map(|profile| profile.value.clone()).collect())
 }
 
+/// Which steps never run, whatever the variables are and which profiles are asked for.
+pub(crate) fn never_run(steps: &[Step]) -> Vec<bool> {
+    let own = |step: &Step| {
+        let never =
+            step.condition.as_ref().filter(|condition| !condition.value.holds && condition.value.is_constant)?;
+        Some(Exclusion::Condition { span: never.span, is_constant: true })
+    };
+    let mut excluded: Vec<Option<Exclusion>> = steps.iter().map(own).collect();
+    if excluded.iter().any(Option::is_some) {
+        spread(steps, &mut excluded);
+    }
+    excluded.iter().map(Option::is_some).collect()
+}
+
 /// What explicitly needs a step that is passed over is passed over.
 fn spread(steps: &[Step], excluded: &mut [Option<Exclusion>]) {
     let names = StepNames::new(steps);

@@ -19,8 +19,8 @@ mod step;
 mod volume;
 
 pub use super::reference::Reference;
-pub(crate) use excluded::profiles;
 pub use excluded::{EVERY_PROFILE, Exclusion, exclusions};
+pub(crate) use excluded::{never_run, profiles};
 pub use image::{Image, KernelSource};
 pub use machine::{Machine, MachineGaps};
 pub use matrix::Combination;

@@ -124,6 +124,10 @@ fn parse_variable(chars: &mut Peekable<Chars<'_>>, depth: u32) -> Result<Part, M
     if !name.starts_with(is_name_start) {
         let opening = if is_braced { "${" } else { "$" };
         let next = chars.peek().map_or_else(String::new, char::to_string);
+        if is_braced && name.is_empty() && next == "{" {
+            let expression: String = chars.clone().skip(1).take_while(|character| *character != '}').collect();
+            return Err(unreadable("`${{` is not a variable", expression_help(expression.trim())));
+        }
         return Err(unreadable(
             format!("`{opening}{name}{}` is not a variable", if name.is_empty() { next } else { String::new() }),
             "a variable's name begins with a letter or `_`; write `$$` for a dollar",
@@ -140,6 +144,24 @@ fn parse_variable(chars: &mut Peekable<Chars<'_>>, depth: u32) -> Result<Part, M
         Some(operator) => Some((operator, parse_parts(chars, depth + 1)?)),
     };
     Ok(Part::Variable { name, rest })
+}
+
+/// The variable that an expression of GitHub Actions, as `secrets.TOKEN`, is likely to become.
+fn expression_help(expression: &str) -> String {
+    let (context, name) = expression.split_once('.').unwrap_or(("", expression));
+    let name = name.to_uppercase();
+    let is_name = name.starts_with(is_name_start) && name.chars().all(is_name_part);
+    match context {
+        "matrix" if is_name => format!("write `${{MATRIX_{name}}}`, a variable of a machine with `matrix:`"),
+        "github" | "runner" if is_name => {
+            let prefix = context.to_uppercase();
+            format!("write `${{{prefix}_{name}}}`, a variable of smolvm's own environment")
+        }
+        "secrets" | "env" | "vars" | "inputs" if is_name => {
+            format!("write `${{{name}}}`, a variable of smolvm's own environment")
+        }
+        _ => "name a variable of smolvm's own environment, as `${NAME}`; write `$$` for a dollar".to_owned(),
+    }
 }
 
 /// Reads what follows a name in braces; `None` where it is the closing brace, which is taken.

@@ -154,7 +154,14 @@ fn check_foreign(text: &str) -> Result<(), ReferenceError> {
         return Err(if scheme == "docker" { error.certain() } else { error });
     }
     if let Some((at, blank)) = text.char_indices().find(|(_, character)| character.is_whitespace()) {
-        let bare: String = text.split_whitespace().collect();
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let bare = match words.as_slice() {
+            // A version in words: `alpine 3.20`.
+            [name, tag] if !name.contains([':', '@']) && tag.starts_with(|first: char| first.is_ascii_digit()) => {
+                format!("{name}:{tag}")
+            }
+            words => words.concat(),
+        };
         return Err(wrong("a reference has no blanks", at..at + blank.len_utf8()).instead(bare));
     }
     Ok(())

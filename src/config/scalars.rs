@@ -150,6 +150,10 @@ fn read_duration(text: &str) -> Result<Duration, Unread> {
 /// What others take, in our form: `10`, `1.5h`, `10min`, `2 h`, `1d`.
 fn duration_instead(text: &str) -> Option<String> {
     let text = text.trim();
+    let joined: String = text.split_whitespace().collect();
+    if read_duration(&joined).is_ok() {
+        return Some(joined);
+    }
     let split = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let unit = unit.trim().to_ascii_lowercase();

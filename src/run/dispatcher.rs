@@ -3,7 +3,6 @@
 //!
 //! Inputs are routed here; what to start, skip and stop next is in `schedule`, the totals are in `verdict`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use super::limits::{FINALLY_AFTER_INTERRUPT, HURRIED, TimeLimits};
 use super::machine::{Machine, MachineEffect, MachineState};
 use super::options::Options;
 use super::provide::Pulled;
+use super::schedule::needs;
 use super::signals::Signal;
 use super::state::RunFolder;
 use super::step::{Step, StepEffect, StepFacts};
@@ -28,14 +28,6 @@ pub(super) struct DispatcherFacts {
     pub(super) folder: RunFolder,
     /// Engine and accelerator for people: `qemu (tcg)`.
     pub(super) engine: String,
-}
-
-/// Places of the steps that each step needs. One that is not in the plan cannot be waited for.
-fn needs(plan: &Plan) -> Vec<Vec<usize>> {
-    let steps = plan.steps.iter().enumerate().filter(|(_, step)| !step.is_finally);
-    let places: HashMap<&str, usize> = steps.map(|(place, step)| (step.id.as_str(), place)).collect();
-    let of = |needs: &[String]| needs.iter().filter_map(|id| places.get(id.as_str()).copied()).collect();
-    plan.steps.iter().map(|step| of(&step.needs)).collect()
 }
 
 /// All state of a run.

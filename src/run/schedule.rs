@@ -7,11 +7,22 @@
 //! - A machine that nothing needs any more is stopped at once, so that its memory is free for the next one.
 //! - `finally` follows when every step is over, one entry after the other.
 
+use std::collections::HashMap;
+
 use super::dispatcher::Dispatcher;
 use super::input::{Action, MachineInput, StepInput};
 use super::machine::MachineState;
 use super::step::StepState;
 use crate::event::{Event, StepStatus};
+use crate::plan::Plan;
+
+/// Places of the steps that each step needs. One that is not in the plan cannot be waited for.
+pub(super) fn needs(plan: &Plan) -> Vec<Vec<usize>> {
+    let steps = plan.steps.iter().enumerate().filter(|(_, step)| !step.is_finally);
+    let places: HashMap<&str, usize> = steps.map(|(place, step)| (step.id.as_str(), place)).collect();
+    let of = |needs: &[String]| needs.iter().filter_map(|id| places.get(id.as_str()).copied()).collect();
+    plan.steps.iter().map(|step| of(&step.needs)).collect()
+}
 
 impl Dispatcher {
     /// Does all that can be done now.

@@ -18,6 +18,8 @@
 
 use std::time::Duration;
 
+use self::ending::signal_name;
+pub(super) use self::ending::{Outcome, duration};
 use super::input::{Attempt, CancelReason, EndStage, StartFailure, StepInput, Timer};
 use super::limits::{GRACE, TimeLimits};
 use super::provide::GivenFiles;
@@ -25,6 +27,8 @@ use super::signals::Signal;
 use crate::event::StepStatus;
 use crate::guest::ExitStatus;
 use crate::plan::Retry;
+
+mod ending;
 
 /// Where a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,16 +46,6 @@ pub(super) enum StepState {
     /// What it made is given to its owner; how it ended is known.
     Giving,
     Done,
-}
-
-/// How a step ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Outcome {
-    pub(super) status: StepStatus,
-    /// Code for people and for the run.
-    pub(super) exit_code: Option<i32>,
-    /// Why, where it is not the code alone.
-    pub(super) cause: Option<String>,
 }
 
 /// What must be done.
@@ -380,111 +374,6 @@ impl Step {
         effects.push(Do::Done);
         effects
     }
-
-    /// It was ended, and now it has.
-    fn ended(&mut self, end: &EndReason, code: Option<i32>) -> Vec<StepEffect> {
-        match end {
-            EndReason::TimeUp => {
-                let limit = self.facts.timeout.unwrap_or_default();
-                let cause = format!("its time is up (timeout: {})", duration(limit));
-                self.attempt_failed(StepStatus::TimedOut, 124, Some(cause))
-            }
-            EndReason::Canceled(reason) => {
-                let cause = match reason {
-                    CancelReason::Failure(id) => Some(format!("{id} failed")),
-                    CancelReason::FinallyTimeUp => Some("the time for `finally` after an interrupt is up".to_owned()),
-                    CancelReason::Interrupt | CancelReason::Kill => None,
-                };
-                self.finish_as(StepStatus::Canceled, code, cause)
-            }
-        }
-    }
-
-    /// Tries again, where that is asked for and can be.
-    fn attempt_failed(&mut self, status: StepStatus, code: i32, cause: Option<String>) -> Vec<StepEffect> {
-        let Some(Retry { attempts, delay }) = self.facts.retry else {
-            return self.finish_as(status, Some(code), cause);
-        };
-        // A source that is gone stays gone.
-        if self.is_last || self.lost.is_some() || self.attempt >= attempts {
-            return self.finish_as(status, Some(code), cause);
-        }
-        let why = cause.unwrap_or_else(|| format!("exit code {code}"));
-        let again = if delay.is_zero() { "again".to_owned() } else { format!("again in {}", duration(delay)) };
-        let text = format!("step `{}`: attempt {} of {attempts} failed: {why}; {again}", self.facts.id, self.attempt);
-        self.state = At::Resting;
-        self.end = None;
-        let mut effects = vec![Do::Rest, Do::Warn(text)];
-        if delay.is_zero() {
-            self.attempt += 1;
-            effects.extend(self.begin());
-        } else {
-            effects.push(Do::Arm(Timer::StepRest(self.this_attempt()), delay));
-        }
-        effects
-    }
-
-    fn finish_as(&mut self, status: StepStatus, exit_code: Option<i32>, cause: Option<String>) -> Vec<StepEffect> {
-        self.outcome = Some(match self.lost.take() {
-            Some(lost) => Outcome { status, exit_code, cause }.with_lost_source(lost),
-            None => Outcome { status, exit_code, cause },
-        });
-        if std::mem::take(&mut self.owes_files) {
-            self.state = At::Giving;
-            return vec![Do::GiveFiles];
-        }
-        self.state = At::Done;
-        vec![Do::Done]
-    }
-}
-
-impl Outcome {
-    /// The same, but nothing passes that wrote where nobody finds it.
-    fn with_lost_source(self, lost: String) -> Self {
-        match (self.status, self.exit_code, self.cause) {
-            (StepStatus::Passed, ..) => Self { status: StepStatus::Failed, exit_code: Some(125), cause: Some(lost) },
-            (status, exit_code, Some(cause)) => Self { status, exit_code, cause: Some(format!("{cause}; {lost}")) },
-            (status @ StepStatus::Failed, Some(code), None) => {
-                Self { status, exit_code: Some(code), cause: Some(format!("exit code {code}, and {lost}")) }
-            }
-            (status, exit_code, None) => Self { status, exit_code, cause: None },
-        }
-    }
-}
-
-/// A duration as the file would say it.
-pub(super) fn duration(time: Duration) -> String {
-    let (seconds, milliseconds) = (time.as_secs(), time.subsec_millis());
-    let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s"), (u64::from(milliseconds), "ms")];
-    let text: String =
-        parts.iter().filter(|(value, _)| *value > 0).map(|(value, unit)| format!("{value}{unit}")).collect();
-    if text.is_empty() { "0s".to_owned() } else { text }
-}
-
-/// The name of a signal, or its number.
-fn signal_name(number: i32) -> String {
-    let names = [
-        (1, "HUP"),
-        (2, "INT"),
-        (3, "QUIT"),
-        (4, "ILL"),
-        (5, "TRAP"),
-        (6, "ABRT"),
-        (7, "BUS"),
-        (8, "FPE"),
-        (9, "KILL"),
-        (10, "USR1"),
-        (11, "SEGV"),
-        (12, "USR2"),
-        (13, "PIPE"),
-        (14, "ALRM"),
-        (15, "TERM"),
-        (24, "XCPU"),
-        (25, "XFSZ"),
-        (31, "SYS"),
-    ];
-    let found = names.iter().find(|(known, _)| *known == number);
-    found.map_or_else(|| format!("signal {number}"), |(_, name)| format!("SIG{name}"))
 }
 
 #[cfg(test)]

@@ -32,7 +32,9 @@ pub(super) fn check_hidden(world: &World<'_>, out: &mut Diagnostics) {
                 out.extend(check(world, machine, places, index));
             }
         }
-        if is_asked && !is_known && !matches!(image, Image::Dir(_) | Image::Unreadable) {
+        // Where a path leads nowhere (0402), nothing could be known.
+        let is_missing = image.path().is_some_and(|path| world.files.metadata(path).is_err());
+        if is_asked && !is_known && !is_missing && !matches!(image, Image::Dir(_) | Image::Unreadable) {
             let shown =
                 image.path().map_or_else(|| image.to_string(), |path| image.prefix().to_owned() + &world.show(path));
             unknown.entry(shown).or_default().push(&machine.name.value);

@@ -23,10 +23,7 @@ pub(super) fn check(world: &World<'_>, machine: &Machine) -> Option<Diagnostic> 
             None => unreadable(world, (image, span), path),
         },
         Err(FileError::Denied) => unreadable(world, (image, span), path),
-        Err(FileError::Missing) => {
-            let label = if matches!(image, Image::Dir(_)) { "no such folder" } else { "nothing is there" };
-            (format!("image {} `{shown}` does not exist", noun(image)), label, missing_help(world, (image, span), path))
-        }
+        Err(FileError::Missing) => missing(world, (image, span), path, &shown),
         Err(error) => (
             format!("image {} `{shown}` cannot be used: {error}", noun(image)),
             "cannot be looked at",
@@ -37,6 +34,16 @@ pub(super) fn check(world: &World<'_>, machine: &Machine) -> Option<Diagnostic> 
 }
 
 type Words = (String, &'static str, String);
+
+fn missing(world: &World<'_>, (image, span): (&Image, Span), path: &Path, shown: &str) -> Words {
+    let noun = noun(image);
+    if let Ok(leads) = world.files.read_link(path) {
+        let message = format!("image {noun} `{shown}` is a link to `{}`, which does not exist", leads.display());
+        return (message, "this link leads nowhere", format!("make what it leads to, or name the {noun} itself"));
+    }
+    let label = if matches!(image, Image::Dir(_)) { "no such folder" } else { "nothing is there" };
+    (format!("image {noun} `{shown}` does not exist"), label, missing_help(world, (image, span), path))
+}
 
 fn noun(image: &Image) -> &'static str {
     match image {

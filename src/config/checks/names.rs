@@ -173,17 +173,38 @@ fn check_needs(world: &World<'_>, step: &Step, declared: &Declared<'_>, out: &mu
             None if declared.machines.contains(&name) || world.machine(name).is_some() => {
                 format!("`{name}` is a machine; `needs` takes ids of steps")
             }
-            None => format!("the steps are {}", list_names(declared.ids.iter().copied())),
+            None => other_steps(step, declared),
         };
         out.push(
             Diagnostic::new(
                 Code(202),
                 Severity::Error,
-                format!("step `{}` needs step `{name}`, which does not exist", step.declared_id()),
+                match name {
+                    "" => format!("step `{}` needs a step without a name", step.declared_id()),
+                    _ => format!("step `{}` needs step `{name}`, which does not exist", step.declared_id()),
+                },
             )
             .label(need.span, "no step has this id")
             .help(help),
         );
+    }
+}
+
+/// What a step may need, for one that names nothing like it.
+fn other_steps(step: &Step, declared: &Declared<'_>) -> String {
+    // An id given twice (0204) is one name; no more are looked at than are shown.
+    let mut others: Vec<&str> = Vec::new();
+    for id in declared.ids.iter().copied().filter(|id| *id != step.declared_id()) {
+        if others.len() < 7 && !others.contains(&id) {
+            others.push(id);
+        } else if others.len() == 7 {
+            break;
+        }
+    }
+    match others.as_slice() {
+        [] => "remove this need: there is no other step".to_owned(),
+        [one] => format!("the only other step is `{one}`"),
+        _ => format!("the other steps are {}", list_names(others.into_iter())),
     }
 }
 

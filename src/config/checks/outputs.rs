@@ -118,6 +118,12 @@ fn suggestion(site: &Site<'_>, output: &Spanned<GuestPath>) -> Option<String> {
     Some(format!("{}/{name}", writable.target.value.as_str().trim_end_matches('/')))
 }
 
+/// A mount for outputs, of its own for each machine of a matrix.
+fn new_mount(machine: &Machine, target: &str) -> String {
+    let source = if machine.combination.is_some() { "\"./output/${MATRIX_ID}\"" } else { "./output" };
+    format!("`{{ source: {source}, target: {target}, create: true }}`")
+}
+
 fn outside(site: &Site<'_>, output: &Spanned<GuestPath>, real: &GuestPath) -> Diagnostic {
     let shown = output.value.as_str();
     let (step, machine) = (&site.step.id.value, &site.machine.name.value);
@@ -136,9 +142,7 @@ fn outside(site: &Site<'_>, output: &Spanned<GuestPath>, real: &GuestPath) -> Di
         Some(place) => format!("write it below a writable mount: `{place}`"),
         None => {
             let folder = if is_workspace { "/workspace" } else { "/output" };
-            format!(
-                "give machine `{machine}` a writable mount:\n`{{ source: ./output, target: {folder}, create: true }}`"
-            )
+            format!("give machine `{machine}` a writable mount:\n{}", new_mount(site.machine, folder))
         }
     };
     Diagnostic::new(Code(code), Severity::Error, message).label(output.span, label).help(help)
@@ -151,10 +155,10 @@ fn kept_in_machine(site: &Site<'_>, output: &Spanned<GuestPath>, mount: &Mount) 
     let message = format!("output `{shown}` of step `{}` lies in the {kind} mount `{target}`", site.step.id.value);
     let help = match suggestion(site, output) {
         Some(place) => format!("write it below a writable mount of a host folder: `{place}`"),
-        None => format!(
-            "give machine `{}` a writable mount:\n`{{ source: ./output, target: /output, create: true }}`",
-            site.machine.name.value
-        ),
+        None => {
+            let machine = site.machine;
+            format!("give machine `{}` a writable mount:\n{}", machine.name.value, new_mount(machine, "/output"))
+        }
     };
     Diagnostic::new(Code(502), Severity::Error, message)
         .label(output.span, "this stays in the machine and never reaches the host")

@@ -38,10 +38,13 @@ pub(super) fn report(world: &World<'_>, machine: &Machine, mount: Sourced<'_>) -
     Some(
         Diagnostic::new(Code(108), Severity::Error, format!("{who} may write `{shown}` at the same time"))
             .label(mount.source.span, label)
-            .help(format!(
-                "give each of them a folder of its own, or make the mount read-only:\n`{}`",
-                apart(world, mount, &shown)
-            )),
+            .help(if mount.mount.is_file() {
+                let readonly = super::long_form(world, mount.mount, "readonly: true");
+                format!("mount a folder, one for each of them, or make the mount read-only:\n`{readonly}`")
+            } else {
+                let apart = apart(world, mount, &shown);
+                format!("give each of them a folder of its own, or make the mount read-only:\n`{apart}`")
+            }),
     )
 }
 

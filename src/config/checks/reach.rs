@@ -11,7 +11,7 @@ use petgraph::graph::NodeIndex;
 use super::order::{Graph, Stage};
 
 /// So many ends of chains are kept for one file; past that nothing is known.
-const ENTRIES_MAX: usize = 4_000_000;
+const ENTRIES_MAX: usize = 1_000_000;
 
 /// A place in a chain.
 type Place = (u32, u32);

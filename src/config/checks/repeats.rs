@@ -56,7 +56,11 @@ impl<'a> Repeats<'a> {
             Some(group) => {
                 let group = &mut self.order[group];
                 if declared != group.declared {
-                    group.others.push(difference(&group.declared.message, &declared.message).to_owned());
+                    let other = difference(&group.declared.message, &declared.message);
+                    // With a second key of the matrix several machines are told the same.
+                    if other.is_empty() || !group.others.iter().any(|told| told == other) {
+                        group.others.push(other.to_owned());
+                    }
                 }
                 for (name, all) in met {
                     group.met.entry(name).or_default().extend(all);

@@ -2,6 +2,7 @@
 
 use super::world::World;
 use crate::config::model::{Cache, Mount, MountKind, Owner, Spanned};
+use crate::diag::Span;
 
 /// A mount and its place in the machine's list.
 type Placed<'m> = (&'m Mount, usize);
@@ -25,10 +26,12 @@ pub(super) fn long_form(world: &World<'_>, mount: &Mount, extra: &str) -> String
         keys.push(format!("type: {}", mount.kind_word()));
     }
     if let Some(source) = mount.source() {
-        keys.push(format!("source: {}", quote(&world.show_source(source))));
+        let shown = || quote(&world.show_source(source));
+        keys.push(format!("source: {}", with_variables(world, source.span, 0).unwrap_or_else(shown)));
     }
     keys.extend(mount.volume().map(|name| format!("source: {}", name.value)));
-    keys.push(format!("target: {}", quote(mount.target.value.as_str())));
+    let target = || quote(mount.target.value.as_str());
+    keys.push(format!("target: {}", with_variables(world, mount.target.span, 1).unwrap_or_else(target)));
     if mount.is_readonly() && !extra.starts_with("readonly") {
         keys.push("readonly: true".to_owned());
     }
@@ -38,6 +41,18 @@ pub(super) fn long_form(world: &World<'_>, mount: &Mount, extra: &str) -> String
     keys.extend(other_keys(mount));
     keys.push(extra.to_owned());
     format!("{{ {} }}", keys.join(", "))
+}
+
+/// A source or target as it is written where it differs between the machines of a matrix, so that it goes on doing so;
+/// of the short form the part is taken.
+fn with_variables(world: &World<'_>, span: Span, part: usize) -> Option<String> {
+    let written = world.texts.get(span.file).bytes.get(span.start..span.end)?;
+    let written = std::str::from_utf8(written).ok()?.trim_matches(['"', '\'']);
+    let parts: Vec<&str> = written.split(':').collect();
+    let said = if let [whole] = parts.as_slice() { whole } else { parts.get(part)? };
+    let is_plain =
+        !written.contains(['\n', '\\', '"', '\'']) && said.matches("${").count() == said.matches('}').count();
+    (is_plain && said.contains("${MATRIX_")).then(|| format!("\"{said}\""))
 }
 
 /// The keys of one kind of mount that are not their default.

@@ -91,7 +91,10 @@ const SMALL: usize = 64;
 fn unprotected(world: &World<'_>, machine: &Machine, reader: usize, writer: usize) -> Option<Diagnostic> {
     let (reads, writes) = (world.sourced(&machine.mounts[reader])?, world.sourced(&machine.mounts[writer])?);
     let (read_shown, write_shown) = (world.show_source(reads.source), world.show_source(writes.source));
-    let is_same = reads.found.real == writes.found.real;
+    // A bind mount or a second name of one file on the host has a path of its own.
+    let identity = |mount: &Sourced<'_>| mount.found.metadata.as_ref().ok().map(|found| found.identity);
+    let is_same =
+        reads.found.real == writes.found.real || identity(&reads).is_some_and(|found| Some(found) == identity(&writes));
     let what = what_is_there(reads.mount);
     let relation = match (read_shown == write_shown, is_same) {
         (true, _) => format!("the same {what} is"),

@@ -36,7 +36,9 @@ pub(super) struct Read {
 
 impl<'a> EnvFiles<'a> {
     pub(super) fn new(shelf: &'a Shelf<'a>) -> Self {
-        Self { shelf, sources: shelf.sources.iter().count(), read: RefCell::default() }
+        let known = shelf.env_files.iter().map(|(path, set)| (path.clone(), Ok(Rc::clone(set)))).collect();
+        let read = RefCell::new(Read { known, ..Read::default() });
+        Self { shelf, sources: shelf.sources.iter().count(), read }
     }
 
     /// What a file sets; what cannot be read of it was told.

@@ -26,7 +26,7 @@ pub fn load(request: LoadRequest, files: &dyn Files) -> Loaded {
     let LoadRequest { files: requests, texts, env_files, current_folder, mode, name, profiles, is_locked } = request;
     let folder = requests.first().map_or_else(|| current_folder.clone(), folder_of);
     let mut loader = Loader {
-        shelf: Shelf { files, texts, current_folder, sources: Sources::default() },
+        shelf: Shelf { files, texts, current_folder, sources: Sources::default(), env_files: HashMap::new() },
         variables: ProjectVariables { files, dotenv: Dotenv::default(), has_matrix: false },
         mode,
         origins: Origins::default(),

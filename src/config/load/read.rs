@@ -1,8 +1,9 @@
 //! Reading files into the sources, and what is told of those that cannot be read (0010, 0007).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use super::env_files::Set;
 use super::find::NAMES;
 use crate::config::files::{FileError, FileKind, Files};
 use crate::config::suggest::nearest;
@@ -16,6 +17,8 @@ pub(super) struct Shelf<'a> {
     pub(super) texts: BTreeMap<PathBuf, Vec<u8>>,
     pub(super) current_folder: PathBuf,
     pub(super) sources: Sources,
+    /// What `.env` or the files of `--env-file` set: their bad lines are told.
+    pub(super) env_files: HashMap<PathBuf, Set>,
 }
 
 impl Shelf<'_> {

@@ -1,6 +1,7 @@
 //! The variables of a project: the process environment, then its env files.
 
 use std::path::Path;
+use std::rc::Rc;
 
 use super::read::Shelf;
 use crate::config::dotenv::{Dotenv, parse_dotenv};
@@ -54,7 +55,9 @@ pub(super) fn read_dotenv(shelf: &mut Shelf<'_>, path: &Path, naming: Naming, ou
         }
     };
     let file = shelf.add(path, bytes);
-    parse_dotenv(file, &shelf.sources.get(file).bytes, out)
+    let dotenv = parse_dotenv(file, &shelf.sources.get(file).bytes, out);
+    shelf.env_files.insert(path.to_path_buf(), Rc::new(dotenv.variables.clone()));
+    dotenv
 }
 
 fn unreadable(shelf: &Shelf<'_>, path: &Path, naming: Naming, error: &FileError) -> Diagnostic {

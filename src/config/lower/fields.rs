@@ -156,7 +156,11 @@ impl Reader<'_> {
 
     fn unknown_key(&mut self, entry: &Entry, via: Option<Span>, table: &KeyTable, fields: &mut Fields) {
         let key = entry.key.as_str();
-        let Guess { ours, is_same_form, is_certain, help } = guess(key, table);
+        let told = self.foreign_value(entry, table);
+        let Guess { ours, is_same_form, is_certain, help } = match told {
+            Some(help) => Guess { is_same_form: false, help, ..guess(key, table) },
+            None => guess(key, table),
+        };
         let known = ours.and_then(|ours| fields.fields.iter().find(|field| field.key == ours)).cloned();
         let mut fix = None;
         if let Some(ours) = ours {
@@ -195,6 +199,7 @@ impl Reader<'_> {
         let content = self.content(value);
         match shape(key) {
             Shape::Map => matches!(content, Content::Map(_)),
+            Shape::Variables => matches!(content, Content::Map(_) | Content::List(_)),
             Shape::List => matches!(content, Content::List(_)),
             Shape::Scalar => matches!(content, Content::Scalar(_)) && !self.is_null(value),
             Shape::Any => !self.is_null(value),

@@ -40,6 +40,8 @@ const SECRETS: &str = "mount the folder that holds them, or pass them on with `e
 const LIMITS: &str = "write `cpus:` and `memory:` of the machine";
 const ACTIONS: &str = "smolvm knows no actions: write what it runs with `run:`";
 const VOLUME_DISK: &str = "take it out: a volume is a disk of its own, and has a `size:`";
+const STRICT: &str = "take it out: scripts run under `sh -eu`, and `shell: [bash, -euo, pipefail]` changes it";
+const SKIPPED: &str = "write `inputs:` in a step: it is skipped when nothing that it depends on changed";
 const MINUTES: &str = "write the unit too: `timeout: 10m`";
 
 const COUNTED: &str = "write `attempts:`, which counts the first one too";
@@ -80,6 +82,12 @@ pub(super) const FILE: &[Foreign] = &[
     other("concurrency", "name", "take it out: one `up` of a project runs at a time"),
     other("output", "name", OUTPUT),
     other("silent", "name", OUTPUT),
+    other("set", "machines", STRICT),
+    other("shopt", "machines", STRICT),
+    other("interval", "name", "take it out: files are not watched"),
+    other("method", "steps", "take it out: contents of the `inputs:` of a step are compared"),
+    other("cache", "steps", SKIPPED),
+    other("commands", "steps", "write each as a step: `steps: [{ run: … }]`"),
     other("networks", "name", "write `network:` in each machine"),
     other("secrets", "name", SECRETS),
     other("configs", "name", "mount the folder that holds them"),
@@ -149,6 +157,10 @@ pub(super) const MACHINE: &[Foreign] = &[
     other("devices", "mounts", "devices of this host are not given to machines"),
     other("gpus", "mounts", "devices of this host are not given to machines"),
     other("strategy", "matrix", "write `matrix:` with the lists directly below it"),
+    other("services", "depends_on", "declare them as machines with a `command:`, and name them in `depends_on:`"),
+    other("defaults", "shell", "write `shell:` and `working_dir:` directly in the machine"),
+    other("permissions", "user", "take it out: a guest has no rights on this host but its mounts"),
+    other("continue-on-error", "steps", "write `continue_on_error: true` in the steps that run in this machine"),
     other("deploy", "cpus", "write `cpus:`, `memory:` and `restart:`; `matrix:` makes several machines"),
     other("resources", "cpus", "write `cpus:` and `memory:`"),
     other("cpu_shares", "cpus", LIMITS),
@@ -342,6 +354,21 @@ pub(super) const STEP: &[Foreign] = &[
     other("cache", "inputs", "write `inputs:`: the step is skipped when nothing that it depends on changed"),
     other("method", "inputs", "take it out: contents of `inputs:` are compared"),
     other("silent", "name", OUTPUT),
+    other("prefix", "name", OUTPUT),
+    other("coverage", "name", "take it out: smolvm reads nothing out of what is printed"),
+    other("prompt", "name", "take it out: steps have an empty standard input"),
+    other("aliases", "id", "take it out: a step has one `id:`"),
+    other("internal", "profiles", "write `profiles: [NAME]`: the step then runs with `--profile NAME`"),
+    other("platforms", "name", "take it out: steps run in machines with Linux"),
+    other("tags", "name", "take it out: steps run on this computer, in the machine that `machine:` names"),
+    other("for", "name", "write a loop of the shell in `run:`"),
+    other("set", "shell", STRICT),
+    other("shopt", "shell", STRICT),
+    other("watch", "inputs", "take it out: files are not watched"),
+    other("extends", "run", "share keys with an anchor: `x-base: &base { … }`, and `<<: *base` in the step"),
+    other("interruptible", "timeout", "take it out: Ctrl-C ends every step"),
+    other("resource_group", "needs", "take it out: two steps of a machine never run at the same time"),
+    other("concurrency", "needs", "take it out: two steps of a machine never run at the same time"),
     other("interactive", "name", "take it out: steps have an empty standard input"),
     other("image", "machine", "declare the image in a machine, and name the machine with `machine:`"),
     other("mounts", "machine", "declare the mounts in a machine, and name the machine with `machine:`"),

@@ -21,6 +21,8 @@ pub(super) struct Guess {
 pub(super) enum Shape {
     Map,
     List,
+    /// A map, or the list of compose, which is told.
+    Variables,
     Scalar,
     /// Text or list.
     Command,
@@ -66,7 +68,8 @@ fn of_foreign(word: &Foreign, is_certain: bool, help: String) -> Guess {
 /// The shape of a key's value; keys that are not run yet may have any, and are not read.
 pub(super) fn shape(key: &str) -> Shape {
     match key {
-        "env" | "machines" => Shape::Map,
+        "env" => Shape::Variables,
+        "machines" => Shape::Map,
         "mounts" | "steps" | "finally" | "needs" | "outputs" => Shape::List,
         "include" | "env_file" | "volumes" | "ports" | "links" | "depends_on" | "command" | "healthcheck"
         | "matrix" | "profiles" | "inputs" | "retry" | "network" => Shape::Any,

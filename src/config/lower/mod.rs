@@ -16,6 +16,7 @@ mod environment;
 mod expand;
 mod fields;
 mod foreign;
+mod foreign_value;
 mod guess;
 mod healthcheck;
 mod image;

@@ -107,6 +107,7 @@ impl Reader<'_> {
         let text = self.text_as(value, "an entry of `links`", "text, as `db:5432`", TextForm::Loose)?.value;
         let split = text.rsplit_once(':').filter(|(name, _)| !name.is_empty());
         if let Some((name, port)) = split
+            && (!name.contains(':') || name.ends_with(']'))
             && let Some(port) = parse_link_port(port)
         {
             let place = self.part(value, &text, 0..name.len());
@@ -135,6 +136,11 @@ impl Reader<'_> {
             let diagnostic =
                 error(self, "a link is always TCP, and is written without `/tcp`").help(format!("write `{bare}`"));
             self.replace_part(diagnostic, true, value, text, bare.to_owned())
+        } else if let Some((name, port)) = split.filter(|(name, port)| name.contains(':') && is_number(port)) {
+            let name = name.split(':').next().unwrap_or(name);
+            let help =
+                format!("write `{name}:{port}`: a machine listens on one port, which is reached under the same number");
+            error(self, "a link is `MACHINE:PORT`").help(help)
         } else if let Some((name, port)) = split.filter(|(_, port)| !port.is_empty()) {
             let label = if is_number(port) {
                 "ports are numbers from 1 to 65535"

@@ -274,10 +274,14 @@ impl<'a> Reader<'a> {
         let Content::Scalar(scalar) = self.content(value) else {
             if !matches!(self.content(value), Content::Poison) {
                 let diagnostic = self.wrong_type(value, what, expected);
-                self.report(match self.only_item(value) {
-                    Some(text) => diagnostic.help(format!("write it without the list: `{text}`")),
-                    None => diagnostic,
-                });
+                let help = match self.only_item(value) {
+                    Some(text) => format!("write it without the list: `{text}`"),
+                    None if expected.starts_with("text") => {
+                        format!("write {expected} in this place; what begins with `{{` or `[` is text in quotes only")
+                    }
+                    None => format!("write {expected} in this place"),
+                };
+                self.report(diagnostic.help(help));
             }
             return None;
         };

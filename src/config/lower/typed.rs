@@ -48,6 +48,9 @@ impl<'a> Reader<'a> {
             if let Some(next) = next_whole(&text, range) {
                 diagnostic = diagnostic.help(format!("write `{next}`"));
                 diagnostic = self.replace(diagnostic, false, value, next.to_string());
+            } else {
+                let nearest = if parse_integer(&text).is_some_and(|number| number > *low) { high } else { low };
+                diagnostic = diagnostic.help(format!("write a number of this range, as `{nearest}`"));
             }
             self.report(diagnostic);
         } else if number.is_none() || !is_typed {

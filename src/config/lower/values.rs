@@ -15,7 +15,9 @@ impl Reader<'_> {
         match parse_size_mib(&text.value) {
             Ok(mib) if mib > 0 => Some(Spanned { value: mib, span: value.span }),
             Ok(_) => {
-                let diagnostic = self.error(5, value, format!("{what} is zero"), "a size is at least 1MiB");
+                let diagnostic = self
+                    .error(5, value, format!("{what} is zero"), "a size is at least 1MiB")
+                    .help("write a size, as `512MiB` or `2GiB`");
                 self.report(diagnostic);
                 None
             }

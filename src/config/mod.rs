@@ -21,6 +21,7 @@ mod files;
 mod forms;
 mod hashes;
 mod host_facts;
+mod inputs;
 mod interpolate;
 mod layout;
 mod load;

@@ -197,6 +197,8 @@ fn step<'a>(step: &'a Step, names: &Names<'a>, needs: Option<Node>, is_shell_sai
     keys.put("working_dir", step.working_dir.as_ref().map(|folder| text(folder.value.as_str())));
     keys.put("user", step.user.as_ref().map(spanned));
     keys.put("needs", needs);
+    let inputs: Vec<Node> = step.inputs.iter().map(|input| text(&input.pattern)).collect();
+    keys.put_if(!inputs.is_empty(), "inputs", Node::List(inputs));
     let outputs: Vec<Node> = step.outputs.iter().map(|output| text(output.value.as_str())).collect();
     keys.put_if(!outputs.is_empty(), "outputs", Node::List(outputs));
     let timeout = step.timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));

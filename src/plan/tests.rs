@@ -68,6 +68,7 @@ fn step(id: &str, machine: &str, needs: Option<&[&str]>) -> Step {
             .map_or(Needs::Above, |ids| Needs::Explicit(ids.iter().map(|id| spanned((*id).to_owned())).collect())),
         timeout: None,
         retry: None,
+        inputs: Vec::new(),
         outputs: Vec::new(),
         continue_on_error: false,
         condition: None,

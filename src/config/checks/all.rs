@@ -6,8 +6,8 @@ use super::order::Order;
 use super::repeats::Repeats;
 use super::world::World;
 use super::{
-    capacity, commands, cycles, hidden, links, machines, names, nesting, never, outputs, overlap, owners, ports,
-    sources, targets, volumes, waits, writers,
+    capacity, commands, cycles, hidden, inputs, links, machines, names, nesting, never, outputs, overlap, owners,
+    ports, sources, targets, volumes, waits, writers,
 };
 use crate::config::files::Files;
 use crate::config::model::Project;
@@ -38,6 +38,7 @@ pub(crate) fn check_all(project: &Project, files: &dyn Files, texts: &Sources, o
     capacity::check_capacity(&world, whole, &mut found);
     cycles::check_order(&world, &order, &mut found);
     never::check_never(&world, &mut found);
+    inputs::check_inputs(&world, &mut found);
     outputs::check_outputs(&world, &mut found);
     owners::check_owners(&world, &mut found);
     commands::check_commands(&world, &mut found);

@@ -16,6 +16,7 @@ mod cycles;
 mod guest;
 mod hidden;
 mod images;
+mod inputs;
 mod kernel;
 mod links;
 mod machines;

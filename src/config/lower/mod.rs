@@ -21,6 +21,7 @@ mod guess;
 mod healthcheck;
 mod image;
 mod include;
+mod inputs;
 mod keys;
 mod machine;
 mod matrix;

@@ -60,6 +60,7 @@ impl Reader<'_> {
             needs,
             timeout: fields.get("timeout").and_then(|value| self.timeout(value)),
             retry: self.retry(&fields),
+            inputs: self.inputs(&fields),
             outputs: self.outputs(&fields),
             continue_on_error: fields
                 .get("continue_on_error")

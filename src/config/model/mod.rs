@@ -5,6 +5,7 @@
 
 mod excluded;
 mod image;
+mod input;
 mod machine;
 mod matrix;
 mod mount;
@@ -22,6 +23,7 @@ pub use super::reference::Reference;
 pub use excluded::{EVERY_PROFILE, Exclusion, exclusions};
 pub(crate) use excluded::{never_run, profiles};
 pub use image::{Image, KernelSource};
+pub use input::Input;
 pub use machine::{Machine, MachineGaps};
 pub use matrix::Combination;
 pub use mount::{Cache, Mount, MountKind, Owner};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::input::Input;
 use super::matrix::Combination;
 use super::path::GuestPath;
 use super::project::Spanned;
@@ -60,6 +61,8 @@ pub struct Step {
     pub timeout: Option<Duration>,
     /// How often it is tried; `None` is once.
     pub retry: Option<Retry>,
+    /// Patterns of host files that it depends on.
+    pub inputs: Vec<Input>,
     /// Guest paths or globs that must exist at the end.
     pub outputs: Vec<Spanned<GuestPath>>,
     /// Whether a failure is only a warning.

@@ -48,7 +48,7 @@ bench: setup ## measure `check`, `up` against bare QEMU, and shares beside those
 
 deny: ## licenses, bans and sources of what we depend on
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is not installed; run: cargo install --locked cargo-deny" >&2; exit 1; }
-	cargo-deny --locked check bans licenses sources
+	cargo-deny --locked --workspace check bans licenses sources
 
 # What cargo-fuzz would do, on a stable compiler: instrumented for coverage, without a sanitizer. It needs a C++ compiler.
 fuzz: setup ## search five minutes (FUZZ_SECONDS) for files that smolvm cannot take; fuzz/corpus keeps what was tried

@@ -86,7 +86,12 @@ impl LockReader<'_> {
     }
 
     fn tell(&mut self, range: Range<usize>, message: &str, label: &str) {
-        self.tell_with(range, message, label, "write the file anew: `smolvm lock`");
+        self.tell_with(
+            range,
+            message,
+            label,
+            "mend the line, or take it out; one is as\n`docker.io/library/alpine:3.20 linux/amd64 sha256:…`",
+        );
     }
 
     fn tell_with(&mut self, range: Range<usize>, message: &str, label: &str, help: &str) {
@@ -105,7 +110,8 @@ impl LockReader<'_> {
         let range = |(start, word): (usize, &str)| start..start + word.len();
         let whole = at..at + line.len();
         if ["<<<<<<<", "=======", ">>>>>>>", "|||||||"].contains(&words[0].1) {
-            self.tell(whole, "the lock file holds a merge that was not finished", "a mark of git");
+            let message = "the lock file holds a merge that was not finished";
+            self.tell_with(whole, message, "a mark of git", "keep the lines of one side, and take the marks out");
             return false;
         }
         if words[0].1 == "version" && words.len() == 2 {
@@ -113,7 +119,7 @@ impl LockReader<'_> {
             if words[1].1 != VERSION {
                 let message =
                     format!("the lock file is of version {}, this smolvm reads version {VERSION}", words[1].1);
-                let help = "use the smolvm that wrote it, or write it anew: `smolvm lock`";
+                let help = "use the smolvm that wrote it";
                 self.tell_with(range(words[1]), &message, "not known", help);
                 return false;
             }
@@ -159,7 +165,7 @@ impl LockReader<'_> {
         let diagnostic = Diagnostic::new(Code(404), Severity::Error, message)
             .label(entry.digest_span, "this one comes second")
             .label(first.digest_span, "the first is here")
-            .help("write the file anew: `smolvm lock`");
+            .help("keep one of the lines");
         self.out.push(diagnostic);
     }
 }
@@ -189,7 +195,7 @@ mod tests {
     fn entries_are_found_by_name_and_platform() {
         let (a, b) = (digest('a'), digest('b'));
         let text = format!(
-            "# written by `smolvm lock`\r\n\r\nversion 1\r\ndocker.io/library/alpine:3.20 linux/amd64 {a}\r\n\
+            "# what the images are\r\n\r\nversion 1\r\ndocker.io/library/alpine:3.20 linux/amd64 {a}\r\n\
              docker.io/library/alpine:3.20 linux/arm64/v8 {b}\r\n"
         );
         let (lock, told) = read(&text);

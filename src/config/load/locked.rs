@@ -12,9 +12,6 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Label, Severity, Span};
 const NAME: &str = "smolvm.lock";
 /// What machines are made of.
 const PLATFORM: &str = "linux/amd64";
-/// The command that writes the lock file.
-const HELP: &str = "write it into the lock file: `smolvm lock`";
-
 /// So many places of one image are labelled.
 const PLACES_MAX: usize = 10;
 
@@ -39,11 +36,7 @@ pub(super) fn check_locked(project: &Project, shelf: &mut Shelf<'_>, out: &mut D
         Err(error) => {
             let message = format!("the lock file `{shown}` cannot be read: {error}");
             let diagnostic = Diagnostic::new(Code(404), Severity::Error, message);
-            out.push(
-                diagnostic
-                    .label(first.1, "this image is to be in it")
-                    .help("give the right to read it, or write it anew: `smolvm lock`"),
-            );
+            out.push(diagnostic.label(first.1, "this image is to be in it").help("give the right to read it"));
             return;
         }
     };
@@ -88,7 +81,14 @@ fn no_file(shown: &str, (reference, span): Used<'_>, open: usize) -> Diagnostic 
         _ => format!("there is no `{shown}`, and {open} images are to be taken from it"),
     };
     let label = if open == 1 { "not locked" } else { "not locked, as the others" };
-    Diagnostic::new(Code(404), Severity::Error, message).label(span, label).help("write it: `smolvm lock`")
+    let line = line_of(reference);
+    let help = format!("make it, with `version 1` on its first line and a line for each image:\n`{line}`");
+    Diagnostic::new(Code(404), Severity::Error, message).label(span, label).help(help)
+}
+
+/// The line of an image, all but the digest, which only its registry knows.
+fn line_of(reference: &Reference) -> String {
+    format!("{} {PLATFORM} sha256:…", reference.name())
 }
 
 fn check(reference: &Reference, span: Span, lock: &Lock, shown: &str) -> Option<Diagnostic> {
@@ -100,7 +100,7 @@ fn check(reference: &Reference, span: Span, lock: &Lock, shown: &str) -> Option<
                 .label(span, "pinned here")
                 .label(entry.digest_span, "locked here");
             Some(diagnostic.help(format!(
-                "pin `{}@{}`, or write the lock file anew: `smolvm lock`",
+                "pin `{}@{}`, or put the other digest into the lock file",
                 without_digest(written),
                 entry.digest
             )))
@@ -115,7 +115,10 @@ fn check(reference: &Reference, span: Span, lock: &Lock, shown: &str) -> Option<
                 Some((entry, what)) => diagnostic.label(entry.span, format!("locked is `{what}`")),
                 None => diagnostic,
             };
-            Some(diagnostic.help(HELP))
+            Some(
+                diagnostic
+                    .help(format!("add its line, with the digest that its registry has:\n`{}`", line_of(reference))),
+            )
         }
     }
 }

@@ -1,10 +1,9 @@
 //! `profiles` of a machine or step: it is left out unless one of them is asked for.
 
 use super::super::model::Spanned;
-use super::super::scalars::{is_name, to_similar_name};
+use super::super::scalars::is_name;
 use super::fields::Fields;
-use super::reader::{Reader, TextForm, shown};
-use super::step::NAME_FORM;
+use super::reader::{Reader, TextForm};
 
 impl Reader<'_> {
     /// The profiles, empty where there are none.
@@ -13,16 +12,10 @@ impl Reader<'_> {
         let mut profiles: Vec<Spanned<String>> = Vec::new();
         for item in self.list(value, "`profiles`").unwrap_or_default() {
             let Some(text) = self.text(item, "an entry of `profiles`", TextForm::Strict) else { continue };
-            if !is_name(&text.value) {
-                let message = format!("{} cannot be the name of a profile", shown(&text.value));
-                let diagnostic = self.error(5, item, message, NAME_FORM);
-                self.report(match to_similar_name(&text.value) {
-                    Some(instead) => diagnostic.help(format!("write `{instead}`")),
-                    None => diagnostic,
-                });
-                continue;
+            self.check_name(item, &text.value, "a profile");
+            if is_name(&text.value) {
+                profiles.push(text);
             }
-            profiles.push(text);
         }
         profiles
     }

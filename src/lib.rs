@@ -23,6 +23,7 @@ pub mod image;
 pub mod lsp;
 pub mod plan;
 pub mod report;
+pub mod rootfs;
 pub mod run;
 pub mod share;
 pub mod sys;

@@ -7,6 +7,7 @@
 mod cache;
 mod cpio;
 mod decompress;
+mod digest;
 pub mod initramfs;
 pub mod kernel;
 mod pull;
@@ -14,4 +15,5 @@ mod tool;
 mod waiter;
 
 pub(crate) use cache::Cache;
+pub use digest::{Digest, DigestError};
 pub use waiter::Waiter;

@@ -9,6 +9,7 @@
 //! guest sees what the image says, and nothing of an image can name a file of the host. Pure: no input or output. Not
 //! here: where packs come from (`image`), who serves them to a guest (`share`, `virtio`).
 
+pub mod erofs;
 mod layer;
 mod tree;
 

@@ -53,6 +53,7 @@ pub use load::{FileRequest, LoadRequest, Loaded, Mode, find, load};
 pub use memory_files::MemoryFiles;
 pub use mend::{Fixed, Mended, MendedText, mend};
 pub use model::Project;
+pub use reference::{Reference, ReferenceError};
 pub use resolved::{resolved_json, resolved_yaml};
 pub(crate) use scalars::{is_name, show_duration};
 pub(crate) use suggest::nearest;

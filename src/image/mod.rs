@@ -12,6 +12,7 @@ pub mod initramfs;
 pub mod kernel;
 mod pull;
 mod tool;
+pub mod unpack;
 mod waiter;
 
 pub(crate) use cache::Cache;

@@ -50,6 +50,7 @@ pub use forms::{env_file_variables, exact_duration, exact_size};
 pub use hashes::{Hashes, resolved_hashes};
 pub use host_facts::{HostPorts, HostResources};
 pub use load::{FileRequest, LoadRequest, Loaded, Mode, find, load};
+pub use lock::{AUTO_KERNEL, LOCK_NAME, LockFile};
 pub use memory_files::MemoryFiles;
 pub use mend::{Fixed, Mended, MendedText, mend};
 pub use model::Project;

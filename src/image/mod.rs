@@ -15,6 +15,7 @@ mod platform;
 mod pull;
 pub mod registry;
 mod tool;
+pub mod unpack;
 mod waiter;
 
 pub(crate) use cache::Cache;

@@ -318,7 +318,9 @@ mod tests {
         MachinePlan {
             name: "box".to_owned(),
             image,
+            image_lock: None,
             kernel: KernelSource::Auto,
+            kernel_lock: None,
             modules: None,
             cpus: 1,
             memory_mib: 256,

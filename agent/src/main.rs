@@ -16,6 +16,7 @@ mod boot;
 mod cgroups;
 mod commands;
 mod control;
+mod disk;
 mod exec;
 mod kernel_log;
 mod mounts;

@@ -24,5 +24,5 @@ pub use error::{ExecError, SessionError, SetupError, UserError};
 pub use link::Dial;
 pub use session::{Session, SessionEvent, SessionLimits};
 pub use smolvm_agent::{
-    Bytes, Command, Exec, ExitStatus, GuestUser, Setup, SetupMount, SetupMountKind, SetupPhase, Stream,
+    Bytes, Command, Exec, ExitStatus, GuestUser, Setup, SetupMount, SetupMountKind, SetupPhase, SetupRoot, Stream,
 };

@@ -16,8 +16,8 @@ use super::input::{Attempt, MachineInput, PrepareFailure, RunInput, StepInput};
 use super::limits::TimeLimits;
 use super::options::RunDeps;
 use super::provide::{ProvideError, ProvideHooks, Shares};
-use crate::engine::{ShareSocket, Vm, VmEvent, VmExit, VmSpec};
-use crate::guest::{Dial, Session, SessionLimits};
+use crate::engine::{DiskSocket, ShareSocket, Vm, VmEvent, VmExit, VmSpec};
+use crate::guest::{Dial, Session, SessionLimits, SetupRoot};
 use crate::plan::{MountPlan, Plan};
 
 /// Kernel parameters of every machine. A panic reboots at once, which ends the VM.
@@ -57,6 +57,7 @@ struct Held {
     session: Option<Session>,
     vm: Option<Box<dyn Vm>>,
     boot: Option<BootFiles>,
+    root: Option<SetupRoot>,
     shares: Option<Arc<dyn Shares>>,
     dial: Option<Arc<dyn Dial>>,
     view: View,
@@ -70,6 +71,7 @@ struct BootFiles {
     initramfs: std::path::PathBuf,
     cmdline: String,
     sockets: Vec<ShareSocket>,
+    disks: Vec<DiskSocket>,
     vsock: std::os::fd::OwnedFd,
 }
 
@@ -124,8 +126,10 @@ impl Workers {
                     initramfs: prepared.initramfs,
                     cmdline: prepared.cmdline,
                     sockets: prepared.sockets,
+                    disks: prepared.disks,
                     vsock: prepared.vsock,
                 });
+                held.root = Some(prepared.root);
                 held.dial = Some(prepared.dial);
                 held.shares = Some(Arc::from(prepared.shares));
             });
@@ -189,6 +193,7 @@ impl Workers {
             initramfs: boot.initramfs,
             cmdline: format!("{CMDLINE} {}", boot.cmdline).trim_end().to_owned(),
             shares: boot.sockets,
+            disks: boot.disks,
             vsock: boot.vsock,
             accel: self.deps.accel,
         };
@@ -217,9 +222,12 @@ impl Workers {
     pub(super) fn set_up(self: &Arc<Self>, machine: usize) {
         let workers = Arc::clone(self);
         self.spawn(machine, async move {
-            let shares = workers.slots[machine].lock().shares.clone();
-            let Some((session, shares)) = workers.session(machine).zip(shares) else { return };
-            let work = guest_work::set_up(&session, &*shares, &workers.plan.machines[machine]);
+            let (shares, root) = {
+                let held = workers.slots[machine].lock();
+                (held.shares.clone(), held.root.clone())
+            };
+            let Some(((session, shares), root)) = workers.session(machine).zip(shares).zip(root) else { return };
+            let work = guest_work::set_up(&session, &*shares, root, &workers.plan.machines[machine]);
             let limit = workers.limits.set_up();
             let result = match tokio::time::timeout(limit, work).await {
                 Ok(result) => result,

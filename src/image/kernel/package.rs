@@ -98,8 +98,7 @@ impl Manager {
         let is_new = root.is_some();
         if let Some(root) = root {
             waiter.tell("keeping the kernel in the cache");
-            let (image, modules) =
-                find_in(&root).ok_or_else(|| PackageError::NoKernel { package: package.clone() })?;
+            let (image, modules) = find_in(&root).ok_or_else(|| PackageError::NoKernel { package: package.clone() })?;
             let version = modules.file_name().map(|name| name.to_string_lossy().into_owned());
             let origin = format!("package {package}");
             Contents { image, modules: Some(modules), origin, version }.write(&root).map_err(io)?;

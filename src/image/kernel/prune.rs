@@ -1,7 +1,7 @@
 //! Removes from the cache what nobody has used for long: kernels that were superseded, initial file systems of agents
 //! and kernels of the past, uncompressed copies, answers about files.
 //!
-//! What is used is marked by its time of access, so a machine that starts now keeps what it boots. Deliberately not
+//! What is used is marked, so a machine that starts now keeps what it boots. Deliberately not
 //! here: what killed runs left (it goes without being asked for).
 
 use std::fs;
@@ -58,19 +58,18 @@ pub fn prune(cache: &Path, unused: Duration, takes_auto: bool, is_dry: bool) -> 
 fn is_unused(path: &Path, limit: SystemTime) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
     let is_one_of = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
-    let mark = match fs::symlink_metadata(path) {
-        Ok(facts) if facts.is_dir() && is_one_of(&FOLDERS) => stored::mark_of(path),
-        Ok(facts) if facts.is_file() && is_one_of(&FILES) => path.to_owned(),
+    let last = match fs::symlink_metadata(path) {
+        Ok(facts) if facts.is_dir() && is_one_of(&FOLDERS) => stored::last_use_of(path),
+        Ok(facts) if facts.is_file() && is_one_of(&FILES) => stored::last_use(path),
         _ => return false,
     };
-    // A folder without its mark is no kernel's, and nobody can use it.
-    stored::last_use(&mark).is_none_or(|time| time < limit)
+    // A folder that is no kernel's nobody can use.
+    last.is_none_or(|time| time < limit)
 }
 
 fn remove(path: &Path) -> bool {
     if path.is_dir() {
-        // Without its mark nobody takes it any more, however far the rest gets.
-        let _ = fs::remove_file(stored::mark_of(path));
+        stored::disown(path);
         fs::remove_dir_all(path).is_ok()
     } else {
         fs::remove_file(path).is_ok()
@@ -110,8 +109,8 @@ mod tests {
         for path in ["initramfs-old", "memo-old", "of-somebody-else"].map(|name| cache.path(name)) {
             age(&path);
         }
-        age(&stored::mark_of(&old));
-        age(&stored::mark_of(&package));
+        age(&old.join("contents"));
+        age(&package.join("contents"));
         let told = prune(folder.path(), MONTH, false, true);
         assert_eq!(names(&told), ["initramfs-old", "lean-0123456789abcdef-made_5.0", "memo-old"]);
         assert!(old.exists(), "it was only told");

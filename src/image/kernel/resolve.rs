@@ -101,7 +101,7 @@ pub fn resolve(
         KernelRequest::Auto => {
             let files = match stored::auto(&cache) {
                 Some((folder, files)) => {
-                    stored::mark_used(&stored::mark_of(&folder));
+                    stored::mark_folder(&folder);
                     files
                 }
                 None => fetch(&cache, waiter)?,
@@ -136,7 +136,9 @@ pub fn pull(cache: &Path, waiter: &mut dyn Waiter) -> Result<(Kernel, bool), Ker
     cache.sweep();
     let failed = |source| KernelError::io("lock cache folder", cache.path(""), source);
     let mut lock = cache.lock_file().map_err(failed)?;
-    let Some(_guard) = cache::hold(&mut lock, BUSY, waiter).map_err(failed)? else { return Err(KernelError::NotWanted) };
+    let Some(_guard) = cache::hold(&mut lock, BUSY, waiter).map_err(failed)? else {
+        return Err(KernelError::NotWanted);
+    };
     let (files, is_new) = download(&cache, waiter)?.map_err(|why| KernelError::NothingFound { tried: vec![why] })?;
     Ok((finish(&files, None, &cache)?, is_new))
 }
@@ -145,7 +147,9 @@ pub fn pull(cache: &Path, waiter: &mut dyn Waiter) -> Result<(Kernel, bool), Ker
 fn fetch(cache: &Cache, waiter: &mut dyn Waiter) -> Result<KernelFiles, KernelError> {
     let failed = |source| KernelError::io("lock cache folder", cache.path(""), source);
     let mut lock = cache.lock_file().map_err(failed)?;
-    let Some(_guard) = cache::hold(&mut lock, BUSY, waiter).map_err(failed)? else { return Err(KernelError::NotWanted) };
+    let Some(_guard) = cache::hold(&mut lock, BUSY, waiter).map_err(failed)? else {
+        return Err(KernelError::NotWanted);
+    };
     if let Some((_, files)) = stored::auto(cache) {
         return Ok(files);
     }

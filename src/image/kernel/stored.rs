@@ -19,6 +19,8 @@ use super::package::KernelFiles;
 
 /// What a folder says of itself: four lines, path of the image, path of the modules (may be empty), origin, version.
 const CONTENTS: &str = "contents";
+/// Name of the file whose time says when the kernel was last used.
+const USED: &str = "used";
 /// Name of the file that names the package in use.
 const CHOSEN: &str = "auto";
 /// Longest text of a folder about itself.
@@ -122,9 +124,24 @@ pub(super) fn version_in(folder: &Path) -> Option<String> {
     Contents::read(folder)?.version
 }
 
-/// The file whose time of access tells when the folder was last used.
-pub(super) fn mark_of(folder: &Path) -> PathBuf {
-    folder.join(CONTENTS)
+/// Writes down that the kernel of a folder is used now. Best effort, as [`mark_used`].
+pub(super) fn mark_folder(folder: &Path) {
+    // A file of its own: what a folder says of itself is also read by those who only look.
+    if let Ok(file) = fs::File::options().create(true).append(true).open(folder.join(USED)) {
+        let _ = file.set_modified(SystemTime::now());
+    }
+}
+
+/// When the kernel of a folder was last used, or made. Nothing for a folder that is no kernel's.
+pub(super) fn last_use_of(folder: &Path) -> Option<SystemTime> {
+    let changed = |name: &str| fs::metadata(folder.join(name)).and_then(|facts| facts.modified()).ok();
+    changed(CONTENTS).map(|made| changed(USED).map_or(made, |used| used.max(made)))
+}
+
+/// Makes a folder no kernel's, so that nobody takes it any more while it is removed.
+pub(super) fn disown(folder: &Path) {
+    // Where it cannot be removed, neither can the rest.
+    let _ = fs::remove_file(folder.join(CONTENTS));
 }
 
 /// Writes down that a file is used now, as its time of access: the time of its last change stays, by which it is known.

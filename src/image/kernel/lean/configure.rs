@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use super::super::super::waiter::Waiter;
+use super::CONFIG;
 use super::error::LeanError;
 use super::make::Make;
-use super::CONFIG;
 
 /// Without these no machine runs; what else is lost only makes a kernel that can less.
 const REQUIRED: [&str; 20] = [
@@ -81,7 +81,7 @@ mod tests {
             let on = line.strip_prefix("CONFIG_").and_then(|rest| rest.split('=').next());
             match off.or(on) {
                 Some(symbol) => assert!(seen.insert(symbol.to_owned()), "{symbol} is said twice"),
-                None => assert!(line.is_empty() || line.starts_with("# "), "{line}"),
+                None => assert!(line.is_empty() || line.starts_with('#'), "{line}"),
             }
         }
     }

@@ -91,11 +91,12 @@ impl LeanError {
                 Some("set `XDG_CACHE_HOME` to a folder whose path holds letters, digits, `-`, `_` and `.` only".into())
             }
             LeanError::Tools { missing } => missing.command().map(|command| format!("install it: `{command}`")),
-            LeanError::Room { .. } => {
-                Some("make room, or set `XDG_CACHE_HOME` to a folder on a larger disk; the kernel itself is small".into())
-            }
+            LeanError::Room { .. } => Some(
+                "make room, or set `XDG_CACHE_HOME` to a folder on a larger disk; the kernel itself is small".into(),
+            ),
             LeanError::NoSource { .. } => Some(
-                "name one with `--source FILE`: a tar of a kernel's source, such as those of https://www.kernel.org".into(),
+                "name one with `--source FILE`: a tar of a kernel's source, such as those of https://www.kernel.org"
+                    .into(),
             ),
             LeanError::Symbols { .. } => Some("take the source of a newer kernel with `--source FILE`".into()),
             LeanError::Failed { log: Some(log), .. } => Some(format!("all that was said is in `{}`", log.display())),

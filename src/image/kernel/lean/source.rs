@@ -16,8 +16,12 @@ use super::error::LeanError;
 const PATTERN: &str = "^linux-source-[0-9]";
 const PREFIX: &str = "linux-source-";
 /// What is in a tree of the source and no part of any kernel of ours: a third of it, in files that only take room.
-const LEFT_OUT: [&str; 4] =
-    ["--exclude=*/Documentation/*/*", "--exclude=*/arch/[!x]*/*", "--exclude=*/drivers/gpu/drm/amd/include/*", "--exclude=*/tools/testing/*"];
+const LEFT_OUT: [&str; 4] = [
+    "--exclude=*/Documentation/*/*",
+    "--exclude=*/arch/[!x]*/*",
+    "--exclude=*/drivers/gpu/drm/amd/include/*",
+    "--exclude=*/tools/testing/*",
+];
 /// How deep below its package's folder the source lies, at most.
 const DEPTH_MAX: usize = 4;
 
@@ -37,7 +41,9 @@ impl<'a> Source<'a> {
             return Ok(Source::Tar(tar.to_owned(), digest));
         }
         if Manager::find() != Some(Manager::Apt) {
-            return Err(LeanError::NoSource { why: "only `apt-get` has kernels as a package of their source".to_owned() });
+            return Err(LeanError::NoSource {
+                why: "only `apt-get` has kernels as a package of their source".to_owned(),
+            });
         }
         match apt::with_lists(scratch, waiter, find_newest) {
             Ok((apt, package)) => Ok(Source::Apt(apt, package)),

@@ -30,6 +30,7 @@ mod images;
 mod init;
 mod invoker;
 mod isolation;
+mod kernels;
 mod killed;
 mod language_server;
 mod layers;

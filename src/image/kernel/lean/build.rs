@@ -25,6 +25,8 @@ const SIGNS: [char; 9] = [' ', ':', '\t', '#', '%', '$', '\'', '"', '\\'];
 /// Name of the kernel in its folder.
 const IMAGE: &str = "vmlinux";
 
+const COMPILING: &str = "compiling the kernel";
+
 /// What is to be built.
 #[derive(Debug, Clone, Default)]
 pub struct LeanRequest {
@@ -81,6 +83,9 @@ pub fn build(request: &LeanRequest, cache: &Path, waiter: &mut dyn Waiter) -> Re
     let make = Make { tree: &tree, scratch: scratch.path(), cache: &cache };
     let lost = configure(&tree, &make, waiter)?;
     compile(&make, request.jobs, waiter)?;
+    if !tree.join(IMAGE).is_file() {
+        return Err(make.failure(COMPILING, format!("`make` ended well and made no `{IMAGE}`")));
+    }
     let made = collect(&tree, scratch.path(), &source.name(), waiter)?;
     cache.publish_folder(&made, &name).map_err(io)?;
     // The log of an earlier failure tells nothing any more.
@@ -114,17 +119,16 @@ fn check_host(cache: &Cache, waiter: &dyn Waiter) -> Result<(), LeanError> {
 }
 
 fn compile(make: &Make<'_>, jobs: usize, waiter: &mut dyn Waiter) -> Result<(), LeanError> {
-    let words = "compiling the kernel";
-    waiter.tell(words);
+    waiter.tell(COMPILING);
     let mut counter = Counter::new(make.log());
     let jobs = format!("-j{}", jobs.max(1));
-    make.run(words, &[&jobs, IMAGE], waiter, &mut |waiter| {
+    make.run(COMPILING, &[&jobs, IMAGE], waiter, &mut |waiter| {
         if counter.look() {
-            waiter.worked(words, counter.count, Some(USUAL_STEPS.max(counter.count)));
+            waiter.worked(COMPILING, counter.count, Some(USUAL_STEPS.max(counter.count)));
         }
     })?;
     counter.look();
-    waiter.worked(words, counter.count, Some(counter.count));
+    waiter.worked(COMPILING, counter.count, Some(counter.count));
     Ok(())
 }
 

@@ -59,13 +59,15 @@ impl Make<'_> {
         match tool.run_watched(waiter, look) {
             Ok(()) => Ok(()),
             Err(ToolError::NotWanted { .. }) => Err(LeanError::NotWanted),
-            Err(error) => Err(self.failed(what, &error)),
+            Err(error) => {
+                let said = what_went_wrong(&read_log(&self.log())).unwrap_or_else(|| error.to_string());
+                Err(self.failure(what, said))
+            }
         }
     }
 
-    fn failed(&self, what: &'static str, error: &ToolError) -> LeanError {
-        let text = read_log(&self.log());
-        let said = what_went_wrong(&text).unwrap_or_else(|| error.to_string());
+    /// A failure, for which the log is kept.
+    pub(super) fn failure(&self, what: &'static str, said: String) -> LeanError {
         let kept = self.cache.publish_file::<(), std::io::Error>(LOG, |file| {
             std::io::copy(&mut File::open(self.log())?, file).map(drop)
         });

@@ -32,6 +32,13 @@ pub enum Request {
         /// Number of the signal.
         signal: i32,
     },
+    /// Changes the size of a command's terminal; nothing happens where it has none, or has ended.
+    Resize {
+        /// Which command.
+        exec: u64,
+        /// The new size.
+        size: TerminalSize,
+    },
     /// Ends a command and all that it started: TERM, and KILL when the grace is over. Answered at once.
     Terminate {
         /// Which command.
@@ -94,7 +101,7 @@ pub enum Reply {
     Failed(Failure),
 }
 
-/// What the agent says on the output connection.
+/// What the agent says on the output connection; of a command with a stream its output goes there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Report {
     /// A command wrote something.
@@ -106,7 +113,7 @@ pub enum Report {
         /// What it wrote.
         bytes: Bytes,
     },
-    /// The process of a command ended; all that was written before came before.
+    /// The process of a command ended; all that was written before came before, or is on its stream, which has ended.
     Exited {
         /// Which command.
         exec: u64,
@@ -235,8 +242,48 @@ pub struct Exec {
     pub env: Vec<(String, String)>,
     /// Working folder, `/` by default.
     pub working_dir: Option<String>,
+    /// Whether a working folder that is missing is made, where it would lie in the machine's own writable layer.
+    pub is_working_dir_made: bool,
     /// User, in a form of [`Request::ResolveUser`].
     pub user: String,
+    /// Where its input comes from and its output goes to, where the host has opened a stream for it. Without one its
+    /// input is empty, and its output goes on the output connection.
+    pub streams: Option<Streams>,
+}
+
+/// How a command uses the stream that the host has opened for it, whose [`Attach`] has the command's number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Streams {
+    /// Three pipes.
+    Pipes,
+    /// A terminal, which is input and both outputs.
+    Terminal(Terminal),
+}
+
+/// A terminal for a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terminal {
+    /// What kind, for `TERM`; the command's own environment is above it.
+    pub kind: String,
+    /// Its size.
+    pub size: TerminalSize,
+}
+
+/// Size of a terminal, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters a line.
+    pub columns: u16,
+}
+
+/// The first frame of a stream, behind the host's greeting: to which command it belongs. The agent greets when it keeps
+/// the stream for the [`Request::Exec`] of that number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    /// Number of the command that will be started.
+    pub exec: u64,
 }
 
 /// What a command runs.

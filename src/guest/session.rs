@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use smolvm_agent::{
     ANSWER_MAX, Answer, CONTROL_PORT, Exec, ExitStatus, GuestUser, Numbered, OUTPUT_PORT, REQUEST_MAX, Reply, Report,
-    Request, Setup, SetupMount, Stream, encode,
+    Request, STREAM_PORT, Setup, SetupMount, Stream, TerminalSize, encode,
 };
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -22,6 +22,7 @@ use super::error::{ExecError, SessionError, SetupError, UserError};
 use super::frames::{FrameReader, StreamEnd};
 use super::link::{Dial, connect};
 use super::silence;
+use super::stream::{CommandStream, Ended, opening};
 
 /// Events that wait for their receiver before the guest is held back; each is at most one frame.
 const EVENTS_WAITING: usize = 16;
@@ -86,6 +87,8 @@ pub struct Session {
 }
 
 struct Inner {
+    dial: Arc<dyn Dial>,
+    connect_limit: Duration,
     requests: mpsc::Sender<Vec<u8>>,
     shared: Arc<Shared>,
     tasks: Vec<AbortHandle>,
@@ -101,7 +104,10 @@ struct Shared {
 struct State {
     next: u32,
     waiting: HashMap<u32, oneshot::Sender<Reply>>,
+    /// Commands whose output and end are events.
     execs: HashSet<u64>,
+    /// Who waits for the ends of the others.
+    ends: HashMap<u64, oneshot::Sender<Ended>>,
     closed: Option<String>,
 }
 
@@ -122,6 +128,7 @@ impl Shared {
         let mut state = self.lock();
         state.closed.get_or_insert_with(|| reason.to_owned());
         state.waiting.clear();
+        state.ends.clear();
     }
 
     fn closed(&self) -> SessionError {
@@ -164,8 +171,8 @@ impl Session {
     ) -> Result<(Self, mpsc::Receiver<SessionEvent>), SessionError> {
         // At the same time: each way to an emulated guest and back counts in the time of a boot.
         let (control, output) = tokio::try_join!(
-            connect(&*dial, CONTROL_PORT, limits.connect),
-            connect(&*dial, OUTPUT_PORT, limits.connect)
+            connect(&*dial, CONTROL_PORT, &[], limits.connect),
+            connect(&*dial, OUTPUT_PORT, &[], limits.connect)
         )?;
         let (control_read, control_write) = control.into_split();
         let (output_read, output_write) = output.into_split();
@@ -183,7 +190,8 @@ impl Session {
         tasks.push(tokio::spawn(silence).abort_handle());
         let ending = supervise(control, output, Arc::clone(&shared), events);
         tasks.push(tokio::spawn(ending).abort_handle());
-        Ok((Self { inner: Arc::new(Inner { requests, shared, tasks }) }, receiver))
+        let inner = Inner { dial, connect_limit: limits.connect, requests, shared, tasks };
+        Ok((Self { inner: Arc::new(inner) }, receiver))
     }
 
     /// Makes the machine ready, but for its mounts: system and root.
@@ -231,6 +239,28 @@ impl Session {
             Reply::Failed(failure) => Err(failure.into()),
             _ => Err(SessionError::WrongAnswer.into()),
         }
+    }
+
+    /// Starts a command with a stream of its own, in the form that its `streams` say.
+    pub async fn exec_streamed(&self, exec: Exec) -> Result<CommandStream, ExecError> {
+        let id = exec.id;
+        let stream = connect(&*self.inner.dial, STREAM_PORT, &opening(id)?, self.inner.connect_limit).await?;
+        let (ended, end) = oneshot::channel();
+        self.inner.shared.lock().ends.insert(id, ended);
+        let answer = self.ask(Request::Exec(exec)).await;
+        if !matches!(answer, Ok(Reply::Done)) {
+            self.inner.shared.lock().ends.remove(&id);
+        }
+        match answer? {
+            Reply::Done => Ok(CommandStream::new(stream, id, end)),
+            Reply::Failed(failure) => Err(failure.into()),
+            _ => Err(SessionError::WrongAnswer.into()),
+        }
+    }
+
+    /// Changes the size of a command's terminal; nothing happens where it has none, or has ended.
+    pub async fn resize(&self, exec: u64, size: TerminalSize) -> Result<(), SessionError> {
+        self.ask_done(Request::Resize { exec, size }).await
     }
 
     /// Sends a signal to the process group of a command; nothing happens where it has ended.
@@ -343,7 +373,15 @@ async fn read_reports(
 ) -> StreamEnd {
     let mut reader = FrameReader::new(stream, ANSWER_MAX);
     loop {
-        let event = match reader.next::<Report>().await {
+        let report = reader.next::<Report>().await;
+        if let Ok(Report::Exited { exec, status, is_out_of_memory }) = report
+            && let Some(ended) = shared.lock().ends.remove(&exec)
+        {
+            // Nobody may wait for it any more.
+            let _ = ended.send((status, is_out_of_memory));
+            continue;
+        }
+        let event = match report {
             Ok(Report::Output { exec, stream, bytes }) if shared.lock().execs.contains(&exec) => {
                 SessionEvent::Output { exec, stream, bytes: bytes.0 }
             }

@@ -12,13 +12,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::guest_work::{self, View};
-use super::input::{Attempt, MachineInput, PrepareFailure, RunInput, StepInput};
+use super::input::{Attempt, MachineInput, PrepareFailure, RunInput, StartFailure, StepInput};
 use super::limits::TimeLimits;
 use super::options::RunDeps;
 use super::provide::{ProvideError, ProvideHooks, Shares};
 use crate::engine::{ShareSocket, Vm, VmEvent, VmExit, VmSpec};
-use crate::guest::{Dial, Session, SessionLimits};
-use crate::plan::{MountPlan, Plan};
+use crate::guest::{Dial, Exec, Session, SessionLimits};
+use crate::plan::{ImageDefaults, MountPlan, Plan};
 
 /// Kernel parameters of every machine. A panic reboots at once, which ends the VM.
 const CMDLINE: &str = "quiet panic=-1 reboot=a";
@@ -59,6 +59,7 @@ struct Held {
     boot: Option<BootFiles>,
     shares: Option<Arc<dyn Shares>>,
     dial: Option<Arc<dyn Dial>>,
+    defaults: Arc<ImageDefaults>,
     view: View,
     /// Whether it was let go of; for whoever works on what it held.
     is_released: Arc<AtomicBool>,
@@ -112,6 +113,12 @@ impl Workers {
         self.slots[machine].lock().session.clone()
     }
 
+    /// What works on a machine that is up.
+    fn parts(&self, machine: usize) -> Option<(Session, Arc<dyn Shares>, Arc<ImageDefaults>)> {
+        let held = self.slots[machine].lock();
+        Some((held.session.clone()?, held.shares.clone()?, Arc::clone(&held.defaults)))
+    }
+
     pub(super) fn prepare(self: &Arc<Self>, machine: usize) {
         let workers = Arc::clone(self);
         // Not a task of the machine: what it makes must come back, so that it is let go of.
@@ -128,6 +135,7 @@ impl Workers {
                 });
                 held.dial = Some(prepared.dial);
                 held.shares = Some(Arc::from(prepared.shares));
+                held.defaults = Arc::new(prepared.defaults);
             });
             let result =
                 result.map_err(|ProvideError { message, is_host_unfit }| PrepareFailure { message, is_host_unfit });
@@ -217,9 +225,8 @@ impl Workers {
     pub(super) fn set_up(self: &Arc<Self>, machine: usize) {
         let workers = Arc::clone(self);
         self.spawn(machine, async move {
-            let shares = workers.slots[machine].lock().shares.clone();
-            let Some((session, shares)) = workers.session(machine).zip(shares) else { return };
-            let work = guest_work::set_up(&session, &*shares, &workers.plan.machines[machine]);
+            let Some((session, shares, defaults)) = workers.parts(machine) else { return };
+            let work = guest_work::set_up(&session, &*shares, &workers.plan.machines[machine], &defaults);
             let limit = workers.limits.set_up();
             let result = match tokio::time::timeout(limit, work).await {
                 Ok(result) => result,
@@ -233,33 +240,37 @@ impl Workers {
         let step = attempt.step;
         let workers = Arc::clone(self);
         self.spawn(machine, async move {
-            let (shares, view) = {
-                let held = workers.slots[machine].lock();
-                (held.shares.clone(), held.view)
-            };
-            let Some((session, shares)) = workers.session(machine).zip(shares) else { return };
-            let plan = &workers.plan.steps[step];
-            let has_view = workers.plan.machines[machine].mounts.iter().any(MountPlan::follows_steps);
-            if let Err(failure) = guest_work::check_sources(&shares).await {
-                workers.send_step(step, StepInput::Started(Err(failure))).await;
-                return;
-            }
-            // What an earlier attempt made belongs to the step too.
-            if attempt.number == 1
-                && let Err(failure) = guest_work::record(&*shares, plan)
-            {
-                workers.send_step(step, StepInput::Started(Err(failure))).await;
-                return;
-            }
-            let started = match guest_work::show_owner(&session, &*shares, plan, view, has_view).await {
-                Ok(view) => {
-                    workers.slots[machine].lock().view = view;
-                    guest_work::start(&session, plan, exec_id(attempt)).await
-                }
+            let Some((session, shares, defaults)) = workers.parts(machine) else { return };
+            let started = match workers.ready_step(machine, attempt, &session, &shares, &defaults).await {
+                Ok(exec) => session.exec(exec).await.map_err(|error| guest_work::start_failure(&error)),
                 Err(failure) => Err(failure),
             };
             workers.send_step(step, StepInput::Started(started)).await;
         });
+    }
+
+    /// All that comes before a step's command, and the command.
+    async fn ready_step(
+        &self,
+        machine: usize,
+        attempt: Attempt,
+        session: &Session,
+        shares: &Arc<dyn Shares>,
+        defaults: &ImageDefaults,
+    ) -> Result<Exec, StartFailure> {
+        let plan = &self.plan.steps[attempt.step];
+        let exec = guest_work::command_of(plan, defaults, exec_id(attempt))?;
+        guest_work::check_sources(shares).await?;
+        // What an earlier attempt made belongs to the step too.
+        if attempt.number == 1 {
+            guest_work::record(&**shares, plan)?;
+        }
+        if self.plan.machines[machine].mounts.iter().any(MountPlan::follows_steps) {
+            let view = self.slots[machine].lock().view;
+            let view = guest_work::show_owner(session, &**shares, &exec.user, view).await?;
+            self.slots[machine].lock().view = view;
+        }
+        Ok(exec)
     }
 
     pub(super) fn signal(self: &Arc<Self>, machine: usize, attempt: Attempt, signal: i32) {

@@ -27,7 +27,7 @@ fn machine(name: &str) -> MachinePlan {
         memory_mib: 512,
         hostname: name.to_owned(),
         mounts: Vec::new(),
-        user: "root".to_owned(),
+        user: None,
     }
 }
 
@@ -37,9 +37,10 @@ fn step((id, machine, needs): &(&str, &str, &[&str])) -> StepPlan {
         title: None,
         machine: (*machine).to_owned(),
         command: Command::List(vec!["true".to_owned()]),
+        uses_entrypoint: false,
         env: BTreeMap::new(),
         working_dir: None,
-        user: "root".to_owned(),
+        user: None,
         needs: needs.iter().map(|need| (*need).to_owned()).collect(),
         timeout: None,
         retry: None,

@@ -68,7 +68,7 @@ impl Floor {
     fn new(cache: &Path, tuning: Tuning) -> Floor {
         let kernel = kernel::resolve(&KernelRequest::Auto, None, cache, &mut |words: &str| println!("{words}"));
         let kernel = kernel.expect("a kernel is to be had");
-        let initrd = initramfs::build(&kernel, &power_off_program(), cache).expect("the cache can be written");
+        let initrd = initramfs::build(&kernel, &power_off_program(), &[], cache).expect("the cache can be written");
         let has_kvm = kvm() == KvmVerdict::Usable;
         let (accel, cpu) = if has_kvm { ("kvm", "host") } else { ("tcg,thread=multi", "max,svm=off,aes=off") };
         let clock = if has_kvm { String::new() } else { clock_parameters() };

@@ -31,7 +31,7 @@ pub use frame::{ANSWER_MAX, FrameError, REQUEST_MAX, decode, encode, frame_lengt
 pub use greeting::{GREETING_BYTES, GreetingError, PROTOCOL_VERSION, check_greeting, greeting};
 pub use message::{
     Answer, Attach, Bytes, Command, Exec, ExitStatus, Failure, FailureKind, GuestUser, Numbered, Reply, Report,
-    Request, Setup, SetupMount, SetupMountKind, SetupPhase, Stream, Streams, Terminal, TerminalSize,
+    Request, Setup, SetupMount, SetupMountKind, SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,
 };
 pub use pattern::{has_wildcard, matches_name};
 

@@ -17,6 +17,7 @@ mod boot;
 mod cgroups;
 mod commands;
 mod control;
+mod disk;
 mod ends;
 mod exec;
 mod kernel_log;

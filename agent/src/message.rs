@@ -156,8 +156,23 @@ pub struct Setup {
     pub clock_unix_ns: u64,
     /// Seed of the kernel's random numbers; each byte counts as eight bits.
     pub entropy: Bytes,
-    /// Tag of the share that is the root's lower layer.
-    pub root_tag: String,
+    /// The root's lower layer.
+    pub root: SetupRoot,
+}
+
+/// Where the image is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SetupRoot {
+    /// A share.
+    Share {
+        /// Its tag.
+        tag: String,
+    },
+    /// A disk with an erofs file system.
+    Erofs {
+        /// Its serial number.
+        serial: String,
+    },
 }
 
 /// A mount and its place.

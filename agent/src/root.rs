@@ -1,12 +1,15 @@
-//! The root file system: the image's share below, a writable layer in memory above, and what the kernel offers in it.
+//! The root file system: the image's share or disk below, a writable layer in memory above, and what the kernel offers in it.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
+use smolvm_agent::SetupRoot;
+
 use crate::boot::{EARLY_MOUNTS, make_folder};
 use crate::cgroups;
+use crate::disk::find_disk;
 use crate::exec::SCRIPTS;
 use crate::sys::{self, MountFlags};
 
@@ -75,16 +78,15 @@ fn tell<T>(result: io::Result<T>, what: &str) -> Told<T> {
 }
 
 /// Makes the root, moves into it, and mounts what the kernel offers.
-pub(crate) fn make_root(tag: &str, hostname: &str) -> Told<()> {
+pub(crate) fn make_root(image: &SetupRoot, hostname: &str) -> Told<()> {
     for folder in [LOWER, LAYER, ROOT] {
         tell(make_folder(Path::new(folder)), "cannot make a folder in the initramfs")?;
     }
-    let lower = sys::mount(tag, Path::new(LOWER), "virtiofs", MountFlags::READ_ONLY, "");
-    tell(lower, &format!("cannot mount the root's share `{tag}`"))?;
+    mount_image(image)?;
     tell(make_layer(hostname), "cannot make the writable layer")?;
     let options = format!("lowerdir={LOWER},upperdir={UPPER},workdir={WORK}");
     let overlay = sys::mount("root", Path::new(ROOT), "overlay", MountFlags::NONE, &options);
-    tell(overlay, "cannot put the writable layer over the root's share")?;
+    tell(overlay, "cannot put the writable layer over the image")?;
     let layers = tell(sys::clone_mount(Path::new(MOUNT_LAYERS)), "cannot keep the writable layer in reach")?;
     tell(enter_root(), "cannot move into the root")?;
     for each in KERNEL_MOUNTS {
@@ -102,6 +104,22 @@ pub(crate) fn make_root(tag: &str, hostname: &str) -> Told<()> {
     tell(cgroups::prepare_parent(), "cannot make the group of all commands")?;
     tell(make_folder(Path::new(SCRIPTS)), "cannot make the folder of scripts")?;
     tell(make_workspace(), "cannot make `/workspace`")
+}
+
+fn mount_image(image: &SetupRoot) -> Told<()> {
+    let lower = Path::new(LOWER);
+    match image {
+        SetupRoot::Share { tag } => {
+            let mounted = sys::mount(tag, lower, "virtiofs", MountFlags::READ_ONLY, "");
+            tell(mounted, &format!("cannot mount the root's share `{tag}`"))
+        }
+        SetupRoot::Erofs { serial } => {
+            let what = format!("cannot mount the root's disk `{serial}`");
+            let device = tell(find_disk(serial), &what)?;
+            let device = device.to_str().ok_or_else(|| what.clone())?;
+            tell(sys::mount(device, lower, "erofs", MountFlags::READ_ONLY, ""), &what)
+        }
+    }
 }
 
 /// The writable layer, with the machine's own files in it before anything lies over the image's: no copy of the

@@ -10,7 +10,7 @@ use crate::verify::{read_mount_table, verify_mount};
 /// Makes the machine ready, but for its mounts.
 pub(crate) fn set_up(setup: &Setup) -> Result<(), Failure> {
     prepare_system(setup).map_err(|message| failed(SetupPhase::System, None, message))?;
-    make_root(&setup.root_tag, &setup.hostname).map_err(|message| failed(SetupPhase::Root, None, message))
+    make_root(&setup.root, &setup.hostname).map_err(|message| failed(SetupPhase::Root, None, message))
 }
 
 /// Makes the mounts in their order, and verifies each.

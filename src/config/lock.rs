@@ -1,13 +1,25 @@
 //! The lock file: which image each reference of a project was when it was written. Its form is in `docs/forms.md`.
 //!
-//! Deliberately not here: writing it, and what a project needs of it (`load`).
+//! A line is told where it cannot be read; what a project needs of it is asked in `load`. Deliberately not here: the text
+//! as one to be changed (`write`), and the disk.
+
+mod write;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+pub use write::LockFile;
+
+use super::model::Locks;
 use super::reference::{Reference, is_digest};
 use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Severity, Span};
 
+/// The name of a lock file, which lies beside the first file of its project.
+pub const LOCK_NAME: &str = "smolvm.lock";
+/// What machines are made of.
+pub(super) const PLATFORM: &str = "linux/amd64";
+/// What a lock file calls the kernel that `kernel: auto` is; no image can have this name in full.
+pub const AUTO_KERNEL: &str = "kernel:auto";
 /// The version of the form that is read.
 const VERSION: &str = "1";
 /// So many lines that cannot be read are told of; a file with more is no lock file, and is written anew in any case.
@@ -52,6 +64,12 @@ impl Lock {
             reader.tell(0..0, "the lock file does not say its version", "expected `version 1`");
         }
         reader.lock
+    }
+
+    /// What machines are made of, by name.
+    pub(super) fn locks(&self) -> Locks {
+        let own = self.entries.iter().filter(|((_, platform), _)| platform == PLATFORM);
+        Locks::new(own.map(|((name, _), entry)| (name.clone(), entry.digest.clone())).collect())
     }
 
     /// The entry of an image.
@@ -129,9 +147,10 @@ impl LockReader<'_> {
             self.tell(whole, "a line of the lock file cannot be read", "expected `IMAGE PLATFORM DIGEST`");
             return true;
         };
-        let is_name = Reference::parse(name.1).is_ok_and(|reference| {
+        let is_image = Reference::parse(name.1).is_ok_and(|reference| {
             reference.tag().is_some() && reference.digest().is_none() && reference.name() == name.1
         });
+        let is_name = is_image || name.1 == AUTO_KERNEL;
         if !is_name {
             let message = format!("`{}` in the lock file is no name of an image in full", name.1);
             self.tell(range(*name), &message, "expected `REGISTRY/NAME:TAG`");

@@ -30,8 +30,9 @@ pub struct Reference {
 }
 
 /// Why a text is no reference.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ReferenceError {
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ReferenceError {
     /// What is wrong; fits after "`TEXT` is no reference to an image: ".
     pub(crate) message: String,
     /// Which bytes of the text are wrong.
@@ -107,6 +108,14 @@ impl Reference {
             (None, Some(_)) => name,
             (None, None) => format!("{name}:latest"),
         }
+    }
+}
+
+impl std::str::FromStr for Reference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        Self::parse(text)
     }
 }
 

@@ -3,4 +3,4 @@
 pub mod qemu;
 mod spec;
 
-pub use spec::{Accel, Engine, EngineError, ShareSocket, Vm, VmEvent, VmExit, VmSpec};
+pub use spec::{Accel, DiskSocket, Engine, EngineError, ShareSocket, Vm, VmEvent, VmExit, VmSpec};

@@ -26,6 +26,14 @@ pub struct ShareSocket {
     pub socket: OwnedFd,
 }
 
+/// A virtio-blk device: the front end's end of a connected vhost-user socket. What it is called, how large it is and
+/// whether it can be written to its server says.
+#[derive(Debug)]
+pub struct DiskSocket {
+    /// Connected Unix stream socket whose other end is the disk's server.
+    pub socket: OwnedFd,
+}
+
 /// Everything that makes one VM.
 #[derive(Debug)]
 pub struct VmSpec {
@@ -43,6 +51,8 @@ pub struct VmSpec {
     pub cmdline: String,
     /// Shares, the root among them.
     pub shares: Vec<ShareSocket>,
+    /// Disks.
+    pub disks: Vec<DiskSocket>,
     /// Connected vhost-user socket of the vsock backend.
     pub vsock: OwnedFd,
     /// Accelerator.

@@ -32,11 +32,15 @@ pub enum InitramfsError {
     },
 }
 
-/// Builds the file, or finds it in the cache.
-pub fn build(kernel: &Kernel, agent: &[u8], cache: &Path) -> Result<PathBuf, InitramfsError> {
+/// What a machine needs besides whose root is a disk.
+pub const DISK_ROOT_MODULES: [&str; 2] = ["virtio_blk", "erofs"];
+
+/// Builds the file, or finds it in the cache; `more` modules than every machine's are in it.
+pub fn build(kernel: &Kernel, agent: &[u8], more: &[&str], cache: &Path) -> Result<PathBuf, InitramfsError> {
     let written = |source| InitramfsError::Write { path: cache.to_owned(), source };
     let cache = Cache::open(cache).map_err(written)?;
-    let question = question(kernel, agent);
+    let names: Vec<&str> = REQUIRED_MODULES.iter().chain(more).copied().collect();
+    let question = question(kernel, agent, &names);
     if let Some(name) = cache.recall(&question)
         && cache.path(&name).is_file()
     {
@@ -45,7 +49,7 @@ pub fn build(kernel: &Kernel, agent: &[u8], cache: &Path) -> Result<PathBuf, Ini
     let modules = match &kernel.modules {
         Some(folder) => {
             let tree = ModuleTree::open(folder);
-            let order = tree.and_then(|tree| tree.in_load_order(&REQUIRED_MODULES));
+            let order = tree.and_then(|tree| tree.in_load_order(&names));
             order.map_err(|source| InitramfsError::Modules { version: kernel.version.clone(), source })?
         }
         None => Vec::new(),
@@ -61,9 +65,9 @@ pub fn build(kernel: &Kernel, agent: &[u8], cache: &Path) -> Result<PathBuf, Ini
 }
 
 /// All that decides what is in the file, but for the state of the modules, which the memory itself checks.
-fn question(kernel: &Kernel, agent: &[u8]) -> String {
+fn question(kernel: &Kernel, agent: &[u8], names: &[&str]) -> String {
     let folder = kernel.modules.as_ref().map(|folder| folder.display().to_string()).unwrap_or_default();
-    format!("initramfs {} {} {} {folder}", sha256(&[agent]), kernel.version, REQUIRED_MODULES.join(","))
+    format!("initramfs {} {} {} {folder}", sha256(&[agent]), kernel.version, names.join(","))
 }
 
 fn pack(agent: &[u8], modules: &[Module]) -> io::Result<Vec<u8>> {
@@ -111,7 +115,7 @@ mod tests {
     fn agent_comes_first_and_then_the_modules_in_load_order() {
         let folder = tempfile::tempdir().unwrap();
         let kernel = some_modules(&folder.path().join("modules"));
-        let path = build(&kernel, b"agent", folder.path()).unwrap();
+        let path = build(&kernel, b"agent", &[], folder.path()).unwrap();
         let entries = read(&fs::read(path).unwrap());
         let names: Vec<_> = entries.iter().map(|entry| entry.0.as_str()).collect();
         let expected = [
@@ -140,14 +144,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let modules = folder.path().join("modules");
         let kernel = some_modules(&modules);
-        let first = build(&kernel, b"agent", folder.path()).unwrap();
+        let first = build(&kernel, b"agent", &[], folder.path()).unwrap();
         let made = fs::metadata(&first).unwrap().modified().unwrap();
-        assert_eq!(build(&kernel, b"agent", folder.path()).unwrap(), first);
+        assert_eq!(build(&kernel, b"agent", &[], folder.path()).unwrap(), first);
         assert_eq!(fs::metadata(&first).unwrap().modified().unwrap(), made, "it is not written again");
-        assert_ne!(build(&kernel, b"another agent", folder.path()).unwrap(), first);
+        assert_ne!(build(&kernel, b"agent", &["unneeded"], folder.path()).unwrap(), first);
+        assert_ne!(build(&kernel, b"another agent", &[], folder.path()).unwrap(), first);
         let changed = super::super::kernel::elf::tests::module(&["depends=", "author=somebody"]);
         fs::write(modules.join("kernel/virtio_pci.ko"), changed).unwrap();
-        assert_ne!(build(&kernel, b"agent", folder.path()).unwrap(), first);
+        assert_ne!(build(&kernel, b"agent", &[], folder.path()).unwrap(), first);
     }
 
     #[test]
@@ -156,7 +161,7 @@ mod tests {
         let modules = folder.path().join("modules");
         let kernel = some_modules(&modules);
         fs::remove_file(modules.join("kernel/virtiofs.ko.gz")).unwrap();
-        let error = build(&kernel, b"agent", folder.path()).unwrap_err();
+        let error = build(&kernel, b"agent", &[], folder.path()).unwrap_err();
         assert_eq!(error.to_string(), "kernel `1.2.3` cannot run a machine");
         let source = std::error::Error::source(&error).unwrap().to_string();
         assert!(source.starts_with("module `virtiofs` is neither in `"), "{source}");
@@ -165,7 +170,7 @@ mod tests {
     #[test]
     fn kernel_with_all_built_in_needs_no_modules() {
         let folder = tempfile::tempdir().unwrap();
-        let path = build(&kernel(None), b"agent", folder.path()).unwrap();
+        let path = build(&kernel(None), b"agent", &[], folder.path()).unwrap();
         let entries = read(&fs::read(path).unwrap());
         assert_eq!(entries[6].0, "modules");
         assert_eq!(entries.len(), 8);
@@ -178,7 +183,7 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         let kernel = some_modules(&folder.path().join("modules"));
-        let path = build(&kernel, b"agent", folder.path()).unwrap();
+        let path = build(&kernel, b"agent", &[], folder.path()).unwrap();
         // It stops at the end of the first archive.
         let tool = super::super::tool::Tool::new("cpio").args(["-it", "--quiet", "-F"]).args([path]);
         let listed = tool.run(&|_: &str| {}).unwrap();

@@ -10,10 +10,15 @@ mod decompress;
 mod digest;
 pub mod initramfs;
 pub mod kernel;
+pub mod manifest;
+mod platform;
 mod pull;
+pub mod registry;
 mod tool;
+pub mod unpack;
 mod waiter;
 
 pub(crate) use cache::Cache;
 pub use digest::{Digest, DigestError};
+pub use platform::{Platform, PlatformError};
 pub use waiter::Waiter;

@@ -12,7 +12,7 @@ use super::model::{
 use super::owners::{plan_chown, plan_owner};
 use super::selection::{self, Reason, Selection, SelectionError};
 use crate::config::Project;
-use crate::config::model::{Exclusion, Machine, MountKind, Retry, Step, exclusions};
+use crate::config::model::{Exclusion, Image, KernelSource, Machine, MountKind, Retry, Step, exclusions};
 use crate::config::show_duration;
 
 /// CPUs of a machine that names none, where the host has as many.
@@ -119,7 +119,9 @@ fn plan_machine(project: &Project, machine: &Machine, host: &HostFacts) -> Machi
     MachinePlan {
         name: machine.name.value.clone(),
         image: machine.image.value.clone(),
+        image_lock: image_lock(project, &machine.image.value),
         kernel: machine.kernel.value.clone(),
+        kernel_lock: kernel_lock(project, &machine.kernel.value),
         modules: machine.modules.as_ref().map(|modules| modules.value.clone()),
         cpus: machine.cpus.as_ref().map_or_else(|| DEFAULT_CPUS.min(host.cpus), |cpus| cpus.value).max(1),
         memory_mib: machine.memory_mib.value,
@@ -127,6 +129,24 @@ fn plan_machine(project: &Project, machine: &Machine, host: &HostFacts) -> Machi
         mounts: plan_mounts(project, machine),
         user: machine.user.as_ref().map(|user| user.value.clone()),
     }
+}
+
+/// What the lock file says of an image.
+fn image_lock(project: &Project, image: &Image) -> Option<String> {
+    match image {
+        Image::Reference(reference) => project.locks.digest(reference).map(str::to_owned),
+        _ => None,
+    }
+}
+
+/// What the lock file says of a kernel.
+fn kernel_lock(project: &Project, kernel: &KernelSource) -> Option<String> {
+    let digest = match kernel {
+        KernelSource::Reference(reference) => project.locks.digest(reference),
+        KernelSource::Auto => project.locks.auto_kernel(),
+        KernelSource::Path(_) => None,
+    };
+    digest.map(str::to_owned)
 }
 
 /// Mounts parents first: by depth, then in file order. Tags are numbered in that order.

@@ -83,8 +83,12 @@ pub struct MachinePlan {
     pub name: String,
     /// Root file system.
     pub image: Image,
+    /// Digest that the lock file gives for the image, where it has none of its own.
+    pub image_lock: Option<String>,
     /// Kernel.
     pub kernel: KernelSource,
+    /// Digest that the lock file gives for the kernel.
+    pub kernel_lock: Option<String>,
     /// Folder of kernel modules, where the file names one.
     pub modules: Option<PathBuf>,
     /// Virtual CPUs.

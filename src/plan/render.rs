@@ -90,15 +90,18 @@ fn image(image: &Image, folder: Option<&Path>) -> String {
 
 fn render_machine(text: &mut String, machine: &MachinePlan, folder: Option<&Path>) {
     let kernel = match &machine.kernel {
-        KernelSource::Auto => String::new(),
+        KernelSource::Auto if machine.kernel_lock.is_none() => String::new(),
+        KernelSource::Auto => ", kernel auto".to_owned(),
         KernelSource::Path(path) => format!(", kernel {}", shown(path, folder)),
         KernelSource::Reference(reference) => format!(", kernel {}", reference.written()),
     };
+    let locked = if machine.image_lock.is_some() { " (locked)" } else { "" };
+    let kernel_locked = if machine.kernel_lock.is_some() { " (locked)" } else { "" };
     let cpus = count(usize::try_from(machine.cpus).unwrap_or(usize::MAX), "CPU");
     let user = user(machine).map_or_else(|| "the image's user".to_owned(), |user| format!("user {user}"));
     let _ = writeln!(
         text,
-        "machine {}: image {}, {cpus}, {}{kernel}, {user}",
+        "machine {}: image {}{locked}, {cpus}, {}{kernel}{kernel_locked}, {user}",
         machine.name,
         image(&machine.image, folder),
         render_size(machine.memory_mib),
@@ -171,7 +174,7 @@ fn json_machine(machine: &MachinePlan) -> Value {
         KernelSource::Path(path) => shown(path, None),
         KernelSource::Reference(reference) => reference.written().to_owned(),
     };
-    json!({
+    let mut object = json!({
         "name": machine.name,
         "image": image(&machine.image, None),
         "kernel": kernel,
@@ -179,7 +182,13 @@ fn json_machine(machine: &MachinePlan) -> Value {
         "memory_mib": machine.memory_mib,
         "user": user(machine),
         "mounts": mounts,
-    })
+    });
+    for (key, digest) in [("image_lock", &machine.image_lock), ("kernel_lock", &machine.kernel_lock)] {
+        if let Some(digest) = digest {
+            object[key] = digest.as_str().into();
+        }
+    }
+    object
 }
 
 fn json_mount(machine: &MachinePlan, mount: &MountPlan) -> Value {

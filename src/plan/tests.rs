@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::Project;
 use crate::config::model::{
-    Cache, Combination, Command, GuestPath, Image, KernelSource, Machine, MachineGaps, Mount, MountKind, Needs,
+    Cache, Combination, Command, GuestPath, Image, KernelSource, Locks, Machine, MachineGaps, Mount, MountKind, Needs,
     Network, Origins, Owner, ProjectGaps, Service, Spanned, Step, StepGaps, Workspace,
 };
 use crate::diag::{FileId, Span};
@@ -97,6 +97,7 @@ fn project(machines: Vec<Machine>, mut steps: Vec<Step>, finally: Vec<Step>) -> 
         finally,
         volumes: Vec::new(),
         owners: BTreeMap::new(),
+        locks: Locks::default(),
         profiles: Vec::new(),
         gaps: ProjectGaps::default(),
     }

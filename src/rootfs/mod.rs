@@ -9,8 +9,17 @@
 //! guest sees what the image says, and nothing of an image can name a file of the host. Pure: no input or output. Not
 //! here: where packs come from (`image`), who serves them to a guest (`share`, `virtio`).
 
+mod check;
+pub mod erofs;
+mod form;
 mod layer;
+mod look;
+mod merge;
 mod tree;
 
+pub use check::{BLOCK, Fault, MAX_FILE, MAX_NAME, MAX_PATH, MAX_XATTRS, is_device, is_name, is_target};
+pub use form::{FORMAT_VERSION, FormError, PackFacts};
 pub use layer::{LayerEntry, LayerIndex, LayerNode};
+pub use look::{Follow, LookError, ROOT, Walk};
+pub use merge::{MergeCause, MergeError, merge};
 pub use tree::{Attributes, Extent, Inode, InodeKind, Name, RootTree};

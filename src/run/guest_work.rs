@@ -12,13 +12,11 @@ use super::provide::{Gift, GivenFiles, Shares};
 use super::worker::{chain, step_of};
 use crate::event::Stream as EventStream;
 use crate::guest::{
-    Bytes, Command as GuestCommand, Exec, ExecError, Session, SessionEvent, Setup, SetupMount, SetupMountKind, Stream,
-    UserError,
+    Bytes, Command as GuestCommand, Exec, ExecError, Session, SessionEvent, Setup, SetupMount, SetupMountKind,
+    SetupRoot, Stream, UserError,
 };
 use crate::plan::{Command, ImageDefaults, MachinePlan, MountPlanKind, StepPlan};
 
-/// Tag of the share that is the root's lower layer.
-const ROOT_TAG: &str = "root";
 /// Random bytes that a guest starts with.
 const ENTROPY_BYTES: usize = 64;
 
@@ -33,12 +31,13 @@ pub(super) struct View {
 pub(super) async fn set_up(
     session: &Session,
     shares: &dyn Shares,
+    root: SetupRoot,
     machine: &MachinePlan,
     defaults: &ImageDefaults,
 ) -> Result<(), String> {
     let View { uid, gid } = View::default();
     shares.set_view(uid, gid).map_err(|error| format!("the file servers do not answer: {}", chain(&error)))?;
-    let setup = setup(machine).map_err(|error| format!("cannot make random numbers for the guest: {error}"))?;
+    let setup = setup(root, machine).map_err(|error| format!("cannot make random numbers for the guest: {error}"))?;
     session.setup(setup).await.map_err(|error| chain(&error))?;
     if machine.mounts.is_empty() {
         return Ok(());
@@ -74,7 +73,7 @@ async fn fix_owners(
     Ok(())
 }
 
-fn setup(machine: &MachinePlan) -> rustix::io::Result<Setup> {
+fn setup(root: SetupRoot, machine: &MachinePlan) -> rustix::io::Result<Setup> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let mut entropy = vec![0; ENTROPY_BYTES];
     let filled = rustix::rand::getrandom(&mut entropy[..], rustix::rand::GetRandomFlags::empty())?;
@@ -83,7 +82,7 @@ fn setup(machine: &MachinePlan) -> rustix::io::Result<Setup> {
         hostname: machine.hostname.clone(),
         clock_unix_ns: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
         entropy: Bytes(entropy),
-        root_tag: ROOT_TAG.to_owned(),
+        root,
     })
 }
 

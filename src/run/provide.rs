@@ -6,14 +6,14 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::engine::ShareSocket;
-use crate::guest::Dial;
+use crate::engine::{DiskSocket, ShareSocket};
+use crate::guest::{Dial, SetupRoot};
 use crate::plan::{ImageDefaults, MachinePlan};
 
 /// Makes machines ready to boot.
 pub trait Provide: Send + Sync {
-    /// Finds the kernel, builds the initramfs, makes missing host folders (as the invoker), serves the shares (the root
-    /// under the tag `root`, mounts under the tags of the plan) and the vsock. Called on a thread where it may block;
+    /// Finds the kernel, builds the initramfs, makes missing host folders (as the invoker), serves the shares (mounts
+    /// under the tags of the plan), the root and the vsock. Called on a thread where it may block;
     /// several machines are prepared at the same time.
     ///
     /// # Errors
@@ -29,8 +29,8 @@ pub struct ProvideHooks {
     pub pulled: Box<dyn FnMut(Pulled) + Send>,
     /// Whether the run no longer wants the machine; worth asking before and during what takes long.
     pub is_canceled: Arc<dyn Fn() -> bool + Send + Sync>,
-    /// To be called when a file server dies by itself: name for people (tag and host path) and how it died. Never
-    /// after [`Prepared::shares`] was dropped.
+    /// To be called when a server of files or of a disk dies by itself: name for people (tag and host path) and how it
+    /// died. Never after [`Prepared::shares`] was dropped.
     pub share_died: Arc<dyn Fn(String, String) + Send + Sync>,
 }
 
@@ -59,13 +59,17 @@ pub struct Prepared {
     pub initramfs: PathBuf,
     /// Kernel parameters beside those of `run` and the engine; often empty.
     pub cmdline: String,
-    /// Sockets of the shares for the engine, the root first.
+    /// Sockets of the shares for the engine, that of the root first where it has one.
     pub sockets: Vec<ShareSocket>,
+    /// Sockets of the disks for the engine.
+    pub disks: Vec<DiskSocket>,
+    /// Which of them holds the image.
+    pub root: SetupRoot,
     /// Connected vhost-user socket of the vsock backend.
     pub vsock: OwnedFd,
     /// Dials ports of the guest through that backend.
     pub dial: Arc<dyn Dial>,
-    /// The file servers. Dropping it ends them.
+    /// The file servers, and those of disks. Dropping it ends them.
     pub shares: Box<dyn Shares>,
     /// What the image says for steps that say nothing.
     pub defaults: ImageDefaults,

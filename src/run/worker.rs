@@ -16,8 +16,8 @@ use super::input::{Attempt, MachineInput, PrepareFailure, RunInput, StartFailure
 use super::limits::TimeLimits;
 use super::options::RunDeps;
 use super::provide::{ProvideError, ProvideHooks, Shares};
-use crate::engine::{ShareSocket, Vm, VmEvent, VmExit, VmSpec};
-use crate::guest::{Dial, Exec, Session, SessionLimits};
+use crate::engine::{DiskSocket, ShareSocket, Vm, VmEvent, VmExit, VmSpec};
+use crate::guest::{Dial, Exec, Session, SessionLimits, SetupRoot};
 use crate::plan::{ImageDefaults, MountPlan, Plan};
 
 /// Kernel parameters of every machine. A panic reboots at once, which ends the VM.
@@ -57,6 +57,7 @@ struct Held {
     session: Option<Session>,
     vm: Option<Box<dyn Vm>>,
     boot: Option<BootFiles>,
+    root: Option<SetupRoot>,
     shares: Option<Arc<dyn Shares>>,
     dial: Option<Arc<dyn Dial>>,
     defaults: Arc<ImageDefaults>,
@@ -71,6 +72,7 @@ struct BootFiles {
     initramfs: std::path::PathBuf,
     cmdline: String,
     sockets: Vec<ShareSocket>,
+    disks: Vec<DiskSocket>,
     vsock: std::os::fd::OwnedFd,
 }
 
@@ -131,8 +133,10 @@ impl Workers {
                     initramfs: prepared.initramfs,
                     cmdline: prepared.cmdline,
                     sockets: prepared.sockets,
+                    disks: prepared.disks,
                     vsock: prepared.vsock,
                 });
+                held.root = Some(prepared.root);
                 held.dial = Some(prepared.dial);
                 held.shares = Some(Arc::from(prepared.shares));
                 held.defaults = Arc::new(prepared.defaults);
@@ -197,6 +201,7 @@ impl Workers {
             initramfs: boot.initramfs,
             cmdline: format!("{CMDLINE} {}", boot.cmdline).trim_end().to_owned(),
             shares: boot.sockets,
+            disks: boot.disks,
             vsock: boot.vsock,
             accel: self.deps.accel,
         };
@@ -225,8 +230,9 @@ impl Workers {
     pub(super) fn set_up(self: &Arc<Self>, machine: usize) {
         let workers = Arc::clone(self);
         self.spawn(machine, async move {
-            let Some((session, shares, defaults)) = workers.parts(machine) else { return };
-            let work = guest_work::set_up(&session, &*shares, &workers.plan.machines[machine], &defaults);
+            let root = workers.slots[machine].lock().root.clone();
+            let Some(((session, shares, defaults), root)) = workers.parts(machine).zip(root) else { return };
+            let work = guest_work::set_up(&session, &*shares, root, &workers.plan.machines[machine], &defaults);
             let limit = workers.limits.set_up();
             let result = match tokio::time::timeout(limit, work).await {
                 Ok(result) => result,

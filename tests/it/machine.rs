@@ -12,7 +12,7 @@ use smolvm::engine::qemu::{QemuEngine, QemuFacts};
 use smolvm::engine::{Accel, Engine, ShareSocket, Vm, VmEvent, VmExit, VmSpec};
 use smolvm::guest::{
     AGENT, Bytes, Command, Dial, Exec, ExitStatus, Session, SessionEvent, SessionLimits, Setup, SetupError, SetupMount,
-    SetupMountKind, Stream,
+    SetupMountKind, SetupRoot, Stream,
 };
 use smolvm::image::initramfs;
 use smolvm::image::kernel::{self, KernelRequest};
@@ -72,7 +72,7 @@ impl Machine {
             None => (KernelRequest::Auto, None),
         };
         let kernel = kernel::resolve(&request, modules, &cache, &mut |_: &str| {}).unwrap();
-        let initramfs = initramfs::build(&kernel, AGENT, &cache).unwrap();
+        let initramfs = initramfs::build(&kernel, AGENT, &[], &cache).unwrap();
         let mut sockets = Vec::new();
         let mut shares = Vec::new();
         let mut declared = Vec::new();
@@ -91,6 +91,7 @@ impl Machine {
             initramfs,
             cmdline: "quiet panic=-1 reboot=a".into(),
             shares: sockets,
+            disks: Vec::new(),
             vsock: front,
             accel: Accel::Tcg,
         };
@@ -108,7 +109,7 @@ impl Machine {
             hostname: "box".into(),
             clock_unix_ns: u64::try_from(clock.as_nanos()).unwrap(),
             entropy: Bytes(vec![7; 64]),
-            root_tag: "root".into(),
+            root: SetupRoot::Share { tag: "root".into() },
         };
         self.session.setup(setup).await?;
         self.session.mount(self.mounts.clone()).await

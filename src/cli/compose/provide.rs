@@ -11,7 +11,7 @@ use super::folders;
 use crate::cli::exit::chain;
 use crate::config::model::{Image, KernelSource};
 use crate::engine::ShareSocket;
-use crate::guest::{AGENT, Dial};
+use crate::guest::{AGENT, Dial, SetupRoot};
 use crate::image::{Waiter, initramfs, kernel};
 use crate::plan::{Cache, ImageDefaults, Invoker, MachinePlan, MountPlan, MountPlanKind, OwnerPlan};
 use crate::run::{Gift, GivenFiles, Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
@@ -53,7 +53,7 @@ impl Provider {
         let _one_at_a_time = self.kernel.lock().unwrap_or_else(PoisonError::into_inner);
         let kernel = kernel::resolve(&request, machine.modules.as_deref(), &self.cache, waiter)
             .map_err(|error| world("the kernel cannot be had", &error))?;
-        let initramfs = initramfs::build(&kernel, AGENT, &self.cache)
+        let initramfs = initramfs::build(&kernel, AGENT, &[], &self.cache)
             .map_err(|error| world("the initramfs cannot be built", &error))?;
         Ok((kernel.boot_file, initramfs))
     }
@@ -127,6 +127,8 @@ impl Provide for Provider {
             initramfs,
             cmdline: String::new(),
             sockets,
+            disks: Vec::new(),
+            root: SetupRoot::Share { tag: ROOT_TAG.to_owned() },
             vsock,
             dial: Arc::new(VsockDial(vsock_handle)),
             shares: Box::new(shares),
@@ -318,7 +320,9 @@ mod tests {
         MachinePlan {
             name: "box".to_owned(),
             image,
+            image_lock: None,
             kernel: KernelSource::Auto,
+            kernel_lock: None,
             modules: None,
             cpus: 1,
             memory_mib: 256,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::env_files::{EnvFiles, Read};
 use super::include::{self, FILES_MAX, Link, circle, too_many};
-use super::locked::check_locked;
+use super::locked::{check_locked, read_lock};
 use super::read::{Shelf, too_long};
 use super::request::{FileRequest, LoadRequest, Loaded, Mode};
 use super::variables::{Naming, ProjectVariables, read_dotenv};
@@ -13,6 +13,7 @@ use crate::config::accounts;
 use crate::config::checks;
 use crate::config::dotenv::Dotenv;
 use crate::config::files::{FileError, Files};
+use crate::config::lock::Lock;
 use crate::config::lower::{Included, Reader, lower};
 use crate::config::merge::merge;
 use crate::config::model::{Origins, Project};
@@ -57,9 +58,11 @@ pub fn load(request: LoadRequest, files: &dyn Files) -> Loaded {
             project.machines[machine].mounts.remove(mount);
         }
         project.owners = accounts::resolve_owners(project, files);
+        let lock = read_lock(project, &mut loader.shelf, &mut loader.out);
+        project.locks = lock.as_ref().and_then(|found| found.lock()).map(Lock::locks).unwrap_or_default();
         checks::check_all(project, files, &loader.shelf.sources, &mut loader.out);
-        if is_locked {
-            check_locked(project, &mut loader.shelf, &mut loader.out);
+        if let Some(lock) = lock.filter(|_| is_locked) {
+            check_locked(project, &lock, &mut loader.out);
         }
     }
     loader.out.sort();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::super::model::{Project, ProjectGaps, Spanned, Step};
+use super::super::model::{Locks, Project, ProjectGaps, Spanned, Step};
 use super::super::scalars::{is_name, to_name, to_similar_name};
 use super::super::tree::{Content, NodeId};
 use super::expand::Machines;
@@ -45,6 +45,7 @@ pub(in crate::config) fn lower(
         finally,
         volumes: volumes.unwrap_or_default(),
         owners: BTreeMap::new(),
+        locks: Locks::default(),
         profiles: Vec::new(),
         gaps,
     })

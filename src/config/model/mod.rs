@@ -6,6 +6,7 @@
 mod excluded;
 mod image;
 mod input;
+mod locks;
 mod machine;
 mod matrix;
 mod mount;
@@ -24,6 +25,7 @@ pub use excluded::{EVERY_PROFILE, Exclusion, exclusions};
 pub(crate) use excluded::{never_run, profiles};
 pub use image::{Image, KernelSource};
 pub use input::Input;
+pub use locks::Locks;
 pub use machine::{Machine, MachineGaps};
 pub use matrix::Combination;
 pub use mount::{Cache, Mount, MountKind, Owner};

@@ -1,9 +1,12 @@
 //! The whole file. Deliberately not here: what its parts hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use super::super::accounts::HostIds;
+use super::super::reference::Reference;
+use super::image::{Image, KernelSource};
+use super::locks::Locks;
 use super::machine::Machine;
 use super::origins::Origins;
 use super::step::Step;
@@ -52,8 +55,30 @@ pub struct Project {
     pub volumes: Vec<Volume>,
     /// Ids of the owners that mounts and steps name, by what is written; one that is missing is not known (0603 was said).
     pub owners: BTreeMap<String, HostIds>,
+    /// What the lock file says of the images.
+    pub locks: Locks,
     /// Profiles that are asked for.
     pub profiles: Vec<String>,
     /// What could not be read.
     pub gaps: ProjectGaps,
+}
+
+impl Project {
+    /// Each image that is to come from a registry, kernels too, and where it stands: each place once, in file order.
+    pub fn references(&self) -> Vec<(&Reference, Span)> {
+        let mut known: HashSet<(&Reference, Span)> = HashSet::new();
+        let mut used = Vec::new();
+        for machine in &self.machines {
+            let image = match &machine.image.value {
+                Image::Reference(reference) => Some((reference, machine.image.span)),
+                _ => None,
+            };
+            let kernel = match &machine.kernel.value {
+                KernelSource::Reference(reference) => Some((reference, machine.kernel.span)),
+                _ => None,
+            };
+            used.extend([image, kernel].into_iter().flatten().filter(|one| known.insert(*one)));
+        }
+        used
+    }
 }

@@ -11,15 +11,18 @@ pub(super) const CONSOLE_FD: i32 = 4;
 pub(super) const KERNEL_FD: i32 = 5;
 pub(super) const INITRAMFS_FD: i32 = 6;
 pub(super) const VSOCK_FD: i32 = 7;
-/// The first share's; the others follow.
+/// The first share's; the others follow, and after them the disks'.
 pub(super) const FIRST_SHARE_FD: i32 = 8;
 
 /// Machine `microvm` has 24 slots; up to this many devices it is the quickest to boot.
 const MICROVM_DEVICES_MAX: usize = 20;
 
+/// Room for two requests of the largest size, or many of a page.
+const DISK_QUEUE_SIZE: u16 = 256;
+
 /// Arguments for a machine. `tsc_khz` is how fast the counter of this computer runs, where it is known.
 pub(super) fn args(spec: &VmSpec, tsc_khz: Option<u64>) -> Vec<OsString> {
-    let is_microvm = spec.shares.len() < MICROVM_DEVICES_MAX;
+    let is_microvm = spec.shares.len() + spec.disks.len() < MICROVM_DEVICES_MAX;
     let mut words: Vec<String> = Vec::new();
     let mut add = |option: &str, value: String| words.extend([format!("-{option}"), value]);
     add("name", format!("guest={}", escape(&spec.name)));
@@ -48,6 +51,11 @@ pub(super) fn args(spec: &VmSpec, tsc_khz: Option<u64>) -> Vec<OsString> {
         let tag = escape(&share.tag);
         add("chardev", format!("socket,id=share{number},fd={fd}"));
         add("device", format!("vhost-user-fs-{bus},chardev=share{number},tag={tag},queue-size=1024"));
+    }
+    let first_disk_fd = FIRST_SHARE_FD.saturating_add(i32::try_from(spec.shares.len()).unwrap_or(i32::MAX));
+    for (number, fd) in (0..spec.disks.len()).zip(first_disk_fd..) {
+        add("chardev", format!("socket,id=disk{number},fd={fd}"));
+        add("device", format!("vhost-user-blk-{bus},chardev=disk{number},num-queues=1,queue-size={DISK_QUEUE_SIZE}"));
     }
     // It starts when the control channel says so. A guest that reboots ends; nothing but what is said here is in the
     // machine.
@@ -106,7 +114,7 @@ mod tests {
     use std::fs::File;
 
     use super::*;
-    use crate::engine::ShareSocket;
+    use crate::engine::{DiskSocket, ShareSocket};
 
     fn spec(cpus: u32, shares: &[&str], accel: Accel) -> VmSpec {
         let null = || File::open("/dev/null").unwrap().into();
@@ -118,6 +126,7 @@ mod tests {
             initramfs: "initramfs".into(),
             cmdline: "quiet panic=-1 reboot=a".into(),
             shares: shares.iter().map(|tag| ShareSocket { tag: (*tag).into(), socket: null() }).collect(),
+            disks: Vec::new(),
             vsock: null(),
             accel,
         }
@@ -200,6 +209,30 @@ mod tests {
         assert!(
             text.contains("\n-chardev socket,id=share19,fd=27\n-device vhost-user-fs-pci,chardev=share19,tag=t19,")
         );
+    }
+
+    #[test]
+    fn disks_follow_the_shares_and_count_as_devices() {
+        let disk = || DiskSocket { socket: File::open("/dev/null").unwrap().into() };
+        let mut few = spec(1, &["share0"], Accel::Tcg);
+        few.disks = vec![disk(), disk()];
+        assert!(
+            text(&few, None).contains(
+                "
+-chardev socket,id=disk0,fd=9
+-device vhost-user-blk-device,chardev=disk0,num-queues=1,queue-size=256
+-chardev socket,id=disk1,fd=10
+-device vhost-user-blk-device,chardev=disk1,num-queues=1,queue-size=256
+-S
+"
+            ),
+            "{}",
+            text(&few, None)
+        );
+        let tags: Vec<String> = (0..19).map(|number| format!("t{number}")).collect();
+        let mut many = spec(1, &tags.iter().map(String::as_str).collect::<Vec<_>>(), Accel::Tcg);
+        many.disks = vec![disk()];
+        assert!(text(&many, None).contains("\n-device vhost-user-blk-pci,chardev=disk0,"));
     }
 
     #[test]

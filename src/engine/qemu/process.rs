@@ -75,7 +75,9 @@ impl Engine for QemuEngine {
             (initramfs, args::INITRAMFS_FD),
             (spec.vsock, args::VSOCK_FD),
         ];
-        child.fds.extend(spec.shares.into_iter().map(|share| share.socket).zip(args::FIRST_SHARE_FD..));
+        let shares = spec.shares.into_iter().map(|share| share.socket);
+        let disks = spec.disks.into_iter().map(|disk| disk.socket);
+        child.fds.extend(shares.chain(disks).zip(args::FIRST_SHARE_FD..));
         let program = self.facts.program.clone();
         let child = Arc::new(spawn(child).map_err(|source| EngineError::Spawn { program, source })?);
 
@@ -150,6 +152,7 @@ mod tests {
             initramfs: dir.path().join("initramfs"),
             cmdline: "quiet".into(),
             shares: vec![ShareSocket { tag: "root".into(), socket: socket() }],
+            disks: Vec::new(),
             vsock: socket(),
             accel: Accel::Tcg,
         })

@@ -35,6 +35,14 @@ pub struct Kernel {
     pub origin: String,
 }
 
+impl Kernel {
+    /// Whether all of these modules are there, or built in. Where it cannot be known they are not.
+    pub fn has(&self, modules: &[&str]) -> bool {
+        let tree = self.modules.as_ref().and_then(|folder| ModuleTree::open(folder).ok());
+        tree.is_some_and(|tree| tree.first_missing(modules).is_none())
+    }
+}
+
 /// What `kernel: auto` would take, found out without downloading or writing anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AutoChoice {
@@ -247,7 +255,7 @@ mod tests {
         let boot_file = fs::File::open(&kernel.boot_file).unwrap();
         assert!(super::super::elf::has_pvh_entry(&boot_file).unwrap());
         assert_eq!(resolve(&KernelRequest::Auto, None, folder.path(), &mut no_progress).unwrap(), kernel);
-        let initramfs = super::super::super::initramfs::build(&kernel, b"agent", folder.path()).unwrap();
+        let initramfs = super::super::super::initramfs::build(&kernel, b"agent", &[], folder.path()).unwrap();
         assert!(fs::metadata(initramfs).unwrap().len() < 8 << 20);
         let is_temporary = |name: &str| name.starts_with(".new-");
         let left = fs::read_dir(folder.path().join("kernels")).unwrap();

@@ -21,7 +21,9 @@ fn machine(name: &str) -> MachinePlan {
     MachinePlan {
         name: name.to_owned(),
         image: Image::Host,
+        image_lock: None,
         kernel: KernelSource::Auto,
+        kernel_lock: None,
         modules: None,
         cpus: 1,
         memory_mib: 512,

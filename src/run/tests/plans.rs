@@ -9,7 +9,9 @@ pub(super) fn machine(name: &str) -> MachinePlan {
     MachinePlan {
         name: name.to_owned(),
         image: Image::Host,
+        image_lock: None,
         kernel: KernelSource::Auto,
+        kernel_lock: None,
         modules: None,
         cpus: 1,
         memory_mib: 1024,

@@ -14,8 +14,8 @@ use std::thread;
 
 use smolvm_agent::{
     ANSWER_MAX, Answer, Bytes, CONTROL_PORT, Command, ExitStatus, Failure, FailureKind, GREETING_BYTES, GuestUser,
-    Numbered, OUTPUT_PORT, REQUEST_MAX, Reply, Report, Request, SetupPhase, Stream, decode, encode, frame_length,
-    greeting,
+    Numbered, OUTPUT_PORT, REQUEST_MAX, Reply, Report, Request, SetupPhase, SetupRoot, Stream, decode, encode,
+    frame_length, greeting,
 };
 
 use crate::engine::{Engine, EngineError, ShareSocket, Vm, VmEvent, VmExit, VmSpec};
@@ -107,6 +107,8 @@ impl Provide for FakeProvider {
             initramfs: "/boot/initramfs".into(),
             cmdline: String::new(),
             sockets: vec![ShareSocket { tag: "root".to_owned(), socket: null() }],
+            disks: Vec::new(),
+            root: SetupRoot::Share { tag: "root".to_owned() },
             vsock: null(),
             dial: Arc::new(FakeDial(Arc::clone(&guest))),
             shares: Box::new(FakeShares(Arc::clone(&self.0))),

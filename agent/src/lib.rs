@@ -22,16 +22,18 @@
 
 #![forbid(unsafe_code)]
 
+mod bytes;
 mod frame;
 mod greeting;
 mod message;
 mod pattern;
 
+pub use bytes::Bytes;
 pub use frame::{ANSWER_MAX, FrameError, REQUEST_MAX, decode, encode, frame_length};
 pub use greeting::{GREETING_BYTES, GreetingError, PROTOCOL_VERSION, check_greeting, greeting};
 pub use message::{
-    Answer, Attach, Bytes, Command, Exec, ExitStatus, Failure, FailureKind, GuestUser, Numbered, Reply, Report,
-    Request, Setup, SetupMount, SetupMountKind, SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,
+    Answer, Attach, Command, Exec, ExitStatus, Failure, FailureKind, GuestUser, Numbered, Reply, Report, Request,
+    Setup, SetupMount, SetupMountKind, SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,
 };
 pub use pattern::{has_wildcard, matches_name};
 

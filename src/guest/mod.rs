@@ -20,6 +20,7 @@ mod session;
 mod session_tests;
 mod silence;
 mod stream;
+mod tasks;
 
 pub use binary::AGENT;
 pub use error::{ExecError, SessionError, SetupError, UserError};

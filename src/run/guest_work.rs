@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 
 use super::input::{MachineInput, RunInput, StartFailure, StepInput};
 use super::provide::{Gift, GivenFiles, Shares};
-use super::worker::{chain, step_of};
+use super::step_work::step_of;
+use super::worker::chain;
 use crate::event::Stream as EventStream;
 use crate::guest::{
     Bytes, Command as GuestCommand, Exec, ExecError, Session, SessionEvent, Setup, SetupMount, SetupMountKind,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::canvas::Painted;
 use super::bar::Signs;
 use super::render::{Size, render};
 use super::reporter::{Screen, TerminalReporter};

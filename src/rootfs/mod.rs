@@ -10,6 +10,7 @@
 //! here: where packs come from (`image`), who serves them to a guest (`share`, `virtio`).
 
 mod check;
+pub mod erofs;
 mod form;
 mod layer;
 mod look;

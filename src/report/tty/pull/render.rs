@@ -10,6 +10,8 @@ use crate::report::readable::{readable, width};
 
 /// Fewest columns that the left end of a line keeps before its right end is left out.
 const LEFT_LEAST: usize = 12;
+/// Narrower screens show no words of layers.
+const NARROW: usize = 45;
 /// Columns of the bar of all images, where there is room.
 const HEAD_BAR: usize = 30;
 /// Columns of the bar of a layer, where there is room.
@@ -46,14 +48,18 @@ impl Block<'_> {
         if total > 0 {
             left = left.with(Tint::Plain, progress_of(done, total));
         }
+        let right = Line::of(Tint::Dim, clock(self.now));
         let rate = self.view.rate(self.now).filter(|_| total > done);
-        if let Some(rate) = rate {
-            left = left.with(Tint::Dim, format!("  {}/s", image_size(rate)));
+        let rate = rate.map(|rate| format!("  {}/s", image_size(rate)));
+        let rest = self.view.remaining(self.now).map(|rest| format!("  {} left", whole_time(rest)));
+        for word in [rate, rest].into_iter().flatten() {
+            // Half a rate is worse than none.
+            let more = left.clone().with(Tint::Dim, word);
+            if more.width() + right.width() + 2 <= self.columns {
+                left = more;
+            }
         }
-        if let Some(rest) = self.view.remaining(self.now) {
-            left = left.with(Tint::Dim, format!("  {} left", whole_time(rest)));
-        }
-        left.beside(Line::of(Tint::Dim, clock(self.now)), self.columns, LEFT_LEAST)
+        left.beside(right, self.columns, LEFT_LEAST)
     }
 
     fn body(&self, rows: usize) -> Vec<Line> {
@@ -124,7 +130,8 @@ impl Block<'_> {
             _ => ("fetching ", Tint::Plain),
         };
         let digest = short_digest(&layer.digest);
-        let left = Line::of(Tint::Dim, format!("    {digest}  ")).with(tint, word);
+        let left = Line::of(Tint::Dim, format!("    {digest}"));
+        let left = if self.columns < NARROW { left } else { left.with(tint, format!("  {word}")) };
         let bar = bar_columns(self.columns, LAYER_BAR);
         let mut right = Line::default();
         if bar > 0 {

@@ -64,7 +64,7 @@ fn all_and_every_layer_that_moves_have_a_bar() {
     assert_eq!(
         last(100, 24, &facts()),
         "\
-pulling 0/2 images  ━━━━━━━╸────────────  20 of 50 MiB  10 MiB/s                                 2.1s
+pulling 0/2 images  ━━━━━━━╸───────────  20 of 50 MiB  10 MiB/s                                2.1s
 ⠙ alpine:3.20                  1 of 4 layers here
     bbbbbbbbbbbb  fetching   ━━━━━╸─────────────  12 of 40 MiB
     cccccccccccc  unpacking  ━━━━━━━━━╸─────────  4.0 of 8.0 MiB
@@ -79,7 +79,7 @@ fn a_narrow_and_a_low_screen_keep_the_most_important() {
     assert_eq!(
         last(60, 24, &facts()),
         "\
-pulling 0/2 images  ━━━━───────  20 of 50 MiB  10 MiB/…  2.1s
+pulling 0/2 images  ━━━━───────  20 of 50 MiB          2.1s
 ⠙ alpine:3.20                  1 of 4 layers here
     bbbbbbbbbbbb  fetching   ━━━────────  12 of 40 MiB
     cccccccccccc  unpacking  ━━━━━╸─────  4.0 of 8.0 MiB
@@ -89,7 +89,7 @@ pulling 0/2 images  ━━━━───────  20 of 50 MiB  10 MiB/… 
     );
     assert_eq!(
         last(30, 24, &facts()).lines().take(3).collect::<Vec<_>>(),
-        ["pulling 0/2 images  20 o…  2.1s", "⠙ alpine:3.20     1 of 4 lay…", "    bbbbbbbbbbbb  fetching   1…"]
+        ["pulling 0/2 images  20 … 2.1s", "⠙ alpine:3.20     1 of 4 lay…", "    bbbbbbbbbbbb  12 of 40 M…"]
     );
     assert_eq!(
         last(80, 4, &facts()).lines().skip(1).collect::<Vec<_>>(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::bar::Signs;
+use super::canvas::Painted;
 use super::render::{Size, render};
 use super::reporter::{Screen, TerminalReporter};
 use super::state::RunView;

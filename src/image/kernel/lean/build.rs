@@ -17,7 +17,7 @@ use super::source::Source;
 use super::{key, tools};
 
 /// Room that a build takes below the cache, in MiB: the packed source, its tree, what is compiled.
-const NEEDED_MIB: u64 = 2200;
+const NEEDED_MIB: u64 = 1500;
 /// How many files a build makes, as far as it can be known before: for the bar only.
 const USUAL_STEPS: u64 = 2200;
 /// Signs in a path that the kernel's makefiles take for something else.

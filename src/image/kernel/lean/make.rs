@@ -125,16 +125,20 @@ fn read_log(log: &Path) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The lines of a log that tell the cause: those of the compiler before those of `make`, which only repeats that there
-/// was one.
+/// The lines of a log that tell the cause: those of the compiler, or else the first complaint of `make`, which only
+/// repeats that there was one, with the line before it.
 fn what_went_wrong(log: &str) -> Option<String> {
-    let lines_with = |signs: &[&str]| -> Vec<String> {
-        let lines = log.lines().map(str::trim).filter(|line| signs.iter().any(|sign| line.contains(sign)));
-        lines.take(SAID_LINES).map(|line| line.chars().take(SAID_BYTES).collect()).collect()
-    };
-    let kinds: [&[&str]; 2] = [&["error: ", "No space left", "not found", "Killed"], &["*** "]];
-    let lines = kinds.into_iter().map(lines_with).find(|lines| !lines.is_empty())?;
-    Some(lines.join("; "))
+    let lines: Vec<&str> = log.lines().map(str::trim).collect();
+    let short = |line: &&str| line.chars().take(SAID_BYTES).collect::<String>();
+    let signs = ["error: ", "No space left", "not found", "Killed"];
+    let causes = lines.iter().filter(|line| signs.iter().any(|sign| line.contains(sign)));
+    let causes: Vec<String> = causes.take(SAID_LINES).map(short).collect();
+    if !causes.is_empty() {
+        return Some(causes.join("; "));
+    }
+    let at = lines.iter().position(|line| line.contains("*** "))?;
+    let told: Vec<String> = lines[at.saturating_sub(1)..=at].iter().map(short).collect();
+    Some(told.join("; "))
 }
 
 #[cfg(test)]
@@ -146,8 +150,9 @@ mod tests {
     fn cause_is_what_the_compiler_said_and_not_that_make_gave_up() {
         let log = "  CC      a.o\na.c:1:2: error: expected `;`\nmake[1]: *** [Makefile:3: a.o] Error 1\n";
         assert_eq!(what_went_wrong(log).unwrap(), "a.c:1:2: error: expected `;`");
-        let log = "make[1]: *** No rule to make target 'x'.  Stop.\n";
-        assert_eq!(what_went_wrong(log).unwrap(), "make[1]: *** No rule to make target 'x'.  Stop.");
+        let log = "x/Kconfig:9: no such file\nmake[1]: *** [a] Error 1\nmake: *** [b] Error 2\n";
+        assert_eq!(what_went_wrong(log).unwrap(), "x/Kconfig:9: no such file; make[1]: *** [a] Error 1");
+        assert_eq!(what_went_wrong("make: *** No rule.\n").unwrap(), "make: *** No rule.");
         assert_eq!(what_went_wrong("  CC      a.o\n"), None);
     }
 

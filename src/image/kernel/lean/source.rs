@@ -15,11 +15,23 @@ use super::error::LeanError;
 /// Names of the packages that hold the source of a kernel.
 const PATTERN: &str = "^linux-source-[0-9]";
 const PREFIX: &str = "linux-source-";
-/// What is in a tree of the source and no part of any kernel of ours: a third of it, in files that only take room.
-const LEFT_OUT: [&str; 4] = [
+/// What is in a tree of the source and no part of any kernel of ours: more than half of its files, which only take time
+/// to unpack and to remove. Makefiles and the questions of the configuration stay: those of one place name others.
+const LEFT_OUT: [&str; 15] = [
     "--exclude=*/Documentation/*/*",
-    "--exclude=*/arch/[!x]*/*",
-    "--exclude=*/drivers/gpu/drm/amd/include/*",
+    "--exclude=*/arch/[!x]*/*.[chS]",
+    "--exclude=*/arch/[!x]*/*.dts",
+    "--exclude=*/arch/[!x]*/*.dtsi",
+    "--exclude=*/drivers/gpu/*.[ch]",
+    "--exclude=*/drivers/iio/*.[ch]",
+    "--exclude=*/drivers/infiniband/*.[ch]",
+    "--exclude=*/drivers/media/*.[ch]",
+    "--exclude=*/drivers/net/ethernet/*.[ch]",
+    "--exclude=*/drivers/net/wireless/*.[ch]",
+    "--exclude=*/drivers/scsi/*.[ch]",
+    "--exclude=*/drivers/staging/*.[ch]",
+    "--exclude=*/drivers/usb/*.[ch]",
+    "--exclude=*/sound/*/*.[ch]",
     "--exclude=*/tools/testing/*",
 ];
 /// How deep below its package's folder the source lies, at most.

@@ -42,6 +42,7 @@ mod pjdfstest;
 mod plans;
 mod probe;
 mod real_files;
+mod registry;
 mod retry;
 mod rules;
 mod running;

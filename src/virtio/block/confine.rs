@@ -54,6 +54,7 @@ const LIFE: &[i64] = &[
     libc::SYS_munmap,
     libc::SYS_restart_syscall,
     libc::SYS_rseq,
+    libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
     libc::SYS_sched_getaffinity,

@@ -10,7 +10,7 @@ use super::exit::{ExitCode, Failure};
 use super::places::Places;
 use super::printer::Printer;
 use super::settings::Settings;
-use super::{check, config, doctor, explain, init, lsp, plan, schema, up, version};
+use super::{check, config, doctor, explain, init, kernel, lsp, plan, schema, up, version};
 use crate::image::Cache;
 use crate::share;
 use crate::sys::signal;
@@ -44,7 +44,7 @@ pub fn main() -> process::ExitCode {
 }
 
 fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
-    if matches!(verb, Verb::Up(_) | Verb::Check(_) | Verb::Plan(_) | Verb::Doctor(_)) {
+    if matches!(verb, Verb::Up(_) | Verb::Check(_) | Verb::Plan(_) | Verb::Kernel(_) | Verb::Doctor(_)) {
         clear_left(printer);
     }
     match verb {
@@ -56,6 +56,7 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
         Verb::Init(args) => init::run(args, settings, printer),
         Verb::Schema(_) => schema::run(printer),
         Verb::Lsp(args) => lsp::run(args, settings, printer),
+        Verb::Kernel(args) => kernel::run(args, settings, printer),
         Verb::Doctor(args) => doctor::run(args, printer),
         Verb::Version(_) => version::run(printer),
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,9 +13,12 @@ use std::time::Duration;
 use crate::sys::child::{Child, ChildSpec, ChildStdio, LastWords, OnDeath, Watched, describe_death, spawn};
 use crate::sys::socket::connected_listener;
 
+use super::image::open_files;
 use super::source::ShareSource;
 use super::spec::{ShareError, ShareSpec};
-use super::wire::{Answer, Ask, CONTROL_FD, Given, LISTENER_FD, Outputs, Report, SPEC_FD, ask, receive_report};
+use super::wire::{
+    Answer, Ask, CONTROL_FD, Given, IMAGE_FD, LISTENER_FD, Outputs, Report, SPEC_FD, ask, receive_report,
+};
 
 /// How long a server may take to say that it is ready.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -113,7 +116,8 @@ pub fn spawn_share_from(
     on_death: OnDeath,
 ) -> Result<(ShareHandle, OwnedFd), ShareError> {
     let failed = |source| ShareError::Spawn { tag: spec.tag.clone(), source };
-    let Started { child, control, words, front_end } = start(program, &spec).map_err(failed)?;
+    let files = open_files(&spec.tag, &spec.tree)?;
+    let Started { child, control, words, front_end } = start(program, &spec, files).map_err(failed)?;
     let words = LastWords::listen(words).map_err(failed)?;
     let report = receive_report(&control).map_err(failed)?;
     let source = match report {
@@ -139,18 +143,20 @@ struct Started {
     front_end: UnixStream,
 }
 
-fn start(program: &Path, spec: &ShareSpec) -> io::Result<Started> {
+fn start(program: &Path, spec: &ShareSpec, files: Vec<OwnedFd>) -> io::Result<Started> {
     let (listener, front_end) = connected_listener()?;
     let (control, their_control) = UnixStream::pair()?;
     control.set_read_timeout(Some(START_LIMIT))?;
     control.set_write_timeout(Some(VIEW_LIMIT))?;
     let (words, their_words) = io::pipe()?;
     let (their_spec, spec_writer) = io::pipe()?;
+    let own: [(OwnedFd, RawFd); 3] =
+        [(their_spec.into(), SPEC_FD), (listener.into(), LISTENER_FD), (their_control.into(), CONTROL_FD)];
     let child = spawn(ChildSpec {
         args: vec!["__share".into(), spec.tag.clone().into()],
         env: Some(Vec::new()),
         stderr: ChildStdio::Fd(their_words.into()),
-        fds: vec![(their_spec.into(), SPEC_FD), (listener.into(), LISTENER_FD), (their_control.into(), CONTROL_FD)],
+        fds: own.into_iter().chain(files.into_iter().zip(IMAGE_FD..)).collect(),
         ..ChildSpec::new(program)
     })?;
     // After the start, so that a specification longer than a pipe holds has a reader.

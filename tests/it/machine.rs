@@ -174,7 +174,9 @@ impl Machine {
             },
             env: Vec::new(),
             working_dir: None,
+            is_working_dir_made: false,
             user: "root".into(),
+            streams: None,
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use super::server::Registry;
 
 /// Changes whenever what is made here does.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// An image in an OCI layout.
 #[derive(Debug, Clone)]
@@ -69,10 +69,19 @@ pub(crate) fn push(image: &LayoutImage, registry: &Registry, name: &str, more: &
     run(&mut skopeo);
 }
 
-/// The layout with all of them; it is only read.
+/// [`small_image`] with layers that `zstd` packs.
+pub(crate) fn zstd_image() -> LayoutImage {
+    LayoutImage { layout: made().join("zstd"), tag: "small".to_owned() }
+}
+
+/// The layout with most of them; it is only read.
 fn layout() -> PathBuf {
-    static LAYOUT: OnceLock<PathBuf> = OnceLock::new();
-    LAYOUT.get_or_init(|| made_once(&format!("images-{VERSION}"), make_layout).join("layout")).clone()
+    made().join("layout")
+}
+
+fn made() -> &'static Path {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    MADE.get_or_init(|| made_once(&format!("images-{VERSION}"), make_layouts))
 }
 
 /// A folder of the build that is filled once; another run of the tests may fill it at the same time.
@@ -90,7 +99,7 @@ fn made_once(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
     path
 }
 
-fn make_layout(folder: &Path) {
+fn make_layouts(folder: &Path) {
     let layout = folder.join("layout");
     run(Command::new("umoci").args(["init", "--layout"]).arg(&layout));
     let scratch = tempfile::tempdir().unwrap();
@@ -110,6 +119,17 @@ fn make_layout(folder: &Path) {
         ]));
     }
     run(Command::new("umoci").args(["gc", "--layout"]).arg(&layout));
+    // Into an empty layout: blobs that are there already are taken as they are.
+    let (from, to) =
+        (format!("oci:{}:small", layout.display()), format!("oci:{}:small", folder.join("zstd").display()));
+    run(Command::new("skopeo").args([
+        "--insecure-policy",
+        "copy",
+        "--quiet",
+        "--dest-compress-format=zstd",
+        &from,
+        &to,
+    ]));
     add_index(&layout, "two", &[("arm", "arm64"), ("small", "amd64")]);
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::images::{arm_image, push, small_image, two_platforms};
+use super::images::{push, small_image, two_platforms, zstd_image};
 use super::is_skipped;
 use super::server::Registry;
 
@@ -14,7 +14,7 @@ fn images_of_the_tools_are_in_a_registry_that_asks_for_a_password_and_speaks_tls
     let registry = Registry::with().login("ann", "secret").tls().start();
     push(&two_platforms(), &registry, "two:1", &[]);
     push(&small_image(), &registry, "docker:1", &["--format", "v2s2"]);
-    push(&arm_image(), &registry, "zstd:1", &["--dest-compress-format", "zstd"]);
+    push(&zstd_image(), &registry, "zstd:1", &["--dest-compress-format", "zstd"]);
     let (_, two) = two_platforms().manifest();
     for (name, part) in [("two:1", std::str::from_utf8(&two).unwrap()), ("docker:1", "docker"), ("zstd:1", "zstd")] {
         let mut skopeo = Command::new("skopeo");

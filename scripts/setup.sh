@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what building and running smolvm needs and what this computer lacks; says what it does. With `test`, also what
-# only tests need: Node.js, and a YAML language server in tests/npm/node_modules.
+# only tests need: Node.js, a YAML language server in tests/npm/node_modules, and a registry with the tools that make images.
 # Where nothing is missing nothing is asked of the system: no package lists are read, no rights are needed.
 set -eu
 cd "$(dirname "$0")/.."
@@ -28,6 +28,13 @@ on_debian() {
     if [ "$purpose" = test ]; then
         want nodejs command -v node
         want npm command -v npm
+        want docker-registry command -v docker-registry
+        want umoci command -v umoci
+        want skopeo command -v skopeo
+        want apache2-utils command -v htpasswd
+        want busybox-static is_static busybox
+        want mmdebstrap command -v mmdebstrap
+        want openssl command -v openssl
     fi
     [ -n "$missing" ] || return 0
     install="apt-get install --yes --no-install-recommends$missing"
@@ -76,6 +83,11 @@ has_library() {
     libcap-ng.a) [ "${LIBCAPNG_LINK_TYPE:-static}" = dylib ] ;;
     *) return 1 ;;
     esac
+}
+
+# A program that needs no libraries can be the only one of an image.
+is_static() {
+    program=$(command -v "$1") && ! ldd "$program"
 }
 
 has_node() {

@@ -9,6 +9,8 @@ use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use smolvm_agent::TerminalSize;
+
 use crate::cgroups::Cgroup;
 use crate::sys::{self, ChildEnd, Forked, Launch};
 
@@ -36,6 +38,8 @@ struct Running {
     cgroup: Arc<Cgroup>,
     /// `None` once the process has ended: its number may belong to another.
     pid: Option<i32>,
+    /// The agent's end of its terminal, while it has one.
+    terminal: Option<Arc<File>>,
 }
 
 #[derive(Debug)]
@@ -51,11 +55,18 @@ impl Commands {
     }
 
     /// Forks a command and enters it, in one step for the reaper. Its wait status will be written to `told`.
-    pub(crate) fn fork(&self, exec: u64, cgroup: Arc<Cgroup>, launch: &Launch<'_>, told: File) -> io::Result<Forked> {
+    pub(crate) fn fork(
+        &self,
+        exec: u64,
+        cgroup: Arc<Cgroup>,
+        launch: &Launch<'_>,
+        told: File,
+        terminal: Option<Arc<File>>,
+    ) -> io::Result<Forked> {
         let mut state = self.lock();
         let forked = sys::fork_child(launch)?;
         state.by_pid.insert(forked.pid, Ending { exec, told });
-        state.by_exec.insert(exec, Running { cgroup, pid: Some(forked.pid) });
+        state.by_exec.insert(exec, Running { cgroup, pid: Some(forked.pid), terminal });
         state.forks += 1;
         state.is_idle = false;
         self.changed.notify_all();
@@ -79,6 +90,21 @@ impl Commands {
         match state.by_exec.get(&exec).and_then(|running| running.pid) {
             Some(pid) => sys::kill_process_group(pid, signal),
             None => Ok(()),
+        }
+    }
+
+    /// Changes the size of a command's terminal; nothing happens where it has none, or its process has ended.
+    pub(crate) fn resize(&self, exec: u64, size: TerminalSize) -> io::Result<()> {
+        let terminal = self.lock().by_exec.get(&exec).and_then(|running| running.terminal.clone());
+        terminal.map_or(Ok(()), |terminal| sys::set_terminal_size(&terminal, size))
+    }
+
+    /// Nobody is at a command's terminal any more: tells its process, and lets go of the terminal.
+    pub(crate) fn hang_up(&self, exec: u64) {
+        let terminal = self.lock().by_exec.get_mut(&exec).and_then(|running| running.terminal.take());
+        if terminal.is_some() {
+            // A process that has ended needs no telling.
+            let _ = self.signal(exec, libc::SIGHUP);
         }
     }
 
@@ -119,6 +145,7 @@ impl Commands {
         };
         if let Some(running) = state.by_exec.get_mut(&ending.exec) {
             running.pid = None;
+            running.terminal = None;
         }
         drop(state);
         // Four bytes fit an empty pipe, and a pump that is gone does not care.

@@ -10,6 +10,8 @@ use smolvm_agent::{Answer, Failure, FailureKind, HEARTBEAT_SECONDS, Reply, Reque
 
 use crate::commands::Commands;
 use crate::mounts::{self, Mounted};
+use crate::streams::Streams;
+use crate::sys::VsockListener;
 use crate::wire::{Answers, Reports, eprint_kernel, read_request};
 use crate::{exec, kernel_log, outputs, power, setup};
 
@@ -18,6 +20,7 @@ pub(crate) struct Control {
     answers: Arc<Answers>,
     reports: Arc<Reports>,
     commands: Arc<Commands>,
+    streams: Arc<Streams>,
     hostname: String,
     is_set_up: bool,
     /// `None` before the mounts were asked for.
@@ -25,11 +28,12 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub(crate) fn new(answers: Answers, reports: Reports) -> Self {
+    pub(crate) fn new(answers: Answers, reports: Reports, listener: VsockListener) -> Self {
         Self {
             answers: Arc::new(answers),
             reports: Arc::new(reports),
             commands: Arc::new(Commands::default()),
+            streams: Arc::new(Streams::new(listener)),
             hostname: String::new(),
             is_set_up: false,
             mounts: None,
@@ -42,6 +46,8 @@ impl Control {
         spawn("heartbeat", move || beat(&heartbeats));
         let commands = Arc::clone(&self.commands);
         spawn("reaper", move || commands.reap());
+        let streams = Arc::clone(&self.streams);
+        spawn("streams", move || streams.accept());
         loop {
             match read_request(stream) {
                 Ok(Some(numbered)) => self.answer(numbered.id, numbered.request),
@@ -60,11 +66,16 @@ impl Control {
             Request::ResolveUser { user } => exec::look_user_up(&user).map(Reply::User),
             Request::RefreshShares => self.refresh_shares(),
             Request::Exec(exec) => {
-                exec::start(exec, &self.hostname, &self.commands, &self.reports).map(|()| Reply::Done)
+                let stream = self.streams.take(exec.id);
+                exec::start(exec, stream, &self.hostname, &self.commands, &self.reports).map(|()| Reply::Done)
             }
             Request::Signal { exec, signal } => match self.commands.signal(exec, signal) {
                 Ok(()) => Ok(Reply::Done),
                 Err(error) => Err(other(format!("cannot send signal {signal}: {error}"))),
+            },
+            Request::Resize { exec, size } => match self.commands.resize(exec, size) {
+                Ok(()) => Ok(Reply::Done),
+                Err(error) => Err(other(format!("cannot change the size of the terminal: {error}"))),
             },
             Request::Terminate { exec, grace_ms } => {
                 self.terminate(exec, Duration::from_millis(grace_ms));

@@ -1,22 +1,24 @@
 //! Starts a command: user, home, script, program, environment, group, pipes, and the pump that serves them.
 
 use std::ffi::CString;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use smolvm_agent::{Command, Exec, Failure, FailureKind, GuestUser};
+use smolvm_agent::{Command, Exec, Failure, FailureKind, GuestUser, Report, Streams};
 
 use crate::cgroups::Cgroup;
 use crate::commands::Commands;
+use crate::ends::{self, Ends};
 use crate::pump::Pump;
 use crate::sys::{self, Identity, Launch, LaunchError, LaunchStage};
 use crate::users::resolve_user;
-use crate::wire::Reports;
+use crate::wire::{Reports, write_message};
 
 /// Where scripts are written.
 pub(crate) const SCRIPTS: &str = "/run/smolvm/steps";
@@ -57,9 +59,11 @@ fn read_accounts(path: &str) -> Result<String, Failure> {
     Ok(fs::read(path).map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// Starts a command; its output and its end are reported by a thread of its own.
+/// Starts a command; its output and its end are reported by a thread of its own. `stream` is the one that the host has
+/// opened for it.
 pub(crate) fn start(
     exec: Exec,
+    stream: Option<File>,
     hostname: &str,
     commands: &Arc<Commands>,
     reports: &Arc<Reports>,
@@ -68,6 +72,10 @@ pub(crate) fn start(
     if commands.is_known(exec.id) {
         return Err(failure(FailureKind::Other, format!("command {} runs already", exec.id)));
     }
+    let stream = exec.streams.is_some().then_some(stream).flatten();
+    if exec.streams.is_some() && stream.is_none() {
+        return Err(failure(FailureKind::Other, "the host has opened no stream for the command".to_owned()));
+    }
     let user = look_user_up(&exec.user)?;
     make_home(&user);
     let arguments = arguments(&exec.command)?;
@@ -75,6 +83,10 @@ pub(crate) fn start(
     let program = arguments.first().cloned().unwrap_or_default();
     let programs = candidates(&program, &environment);
     let working_dir = exec.working_dir.clone().unwrap_or_else(|| "/".to_owned());
+    if exec.is_working_dir_made {
+        // Where it cannot be made, the command does not start, and says why.
+        make_in_layer(Path::new(&working_dir));
+    }
     let identity = Identity { uid: user.uid, gid: user.gid, groups: user.groups.clone() };
 
     let cgroup = Arc::new(Cgroup::create(exec.id).map_err(|error| other("cannot make the command's group", &error))?);
@@ -85,16 +97,52 @@ pub(crate) fn start(
         environment: c_strings(&environment)?,
         working_dir: c_string(&working_dir)?,
         identity,
+        streams: exec.streams,
     };
-    let pump = plan
+    let (pump, input) = plan
         .launch(&cgroup, commands)
         .map_err(|error| explain(&error, &program, &programs, &working_dir, &exec.user))?;
-    spawn_pump(pump, cgroup, commands, reports)
+    let has_ended = Arc::new(AtomicBool::new(false));
+    let is_terminal = matches!(plan.streams, Some(Streams::Terminal(_)));
+    if let Some((stream, input)) = stream.as_ref().zip(input) {
+        let stream = stream.try_clone().map_err(|error| other("cannot serve the command's input", &error))?;
+        let has_ended = Arc::clone(&has_ended);
+        let feed = move || ends::feed(&stream, input, is_terminal, &has_ended);
+        thread::Builder::new()
+            .name("input".to_owned())
+            .spawn(feed)
+            .map_err(|error| other("cannot serve the command's input", &error))?;
+    }
+    spawn_pump(pump, Outlet { stream, has_ended }, cgroup, commands, reports)
+}
+
+/// Where what a command says goes, and who else must know of its end.
+struct Outlet {
+    stream: Option<File>,
+    has_ended: Arc<AtomicBool>,
+}
+
+impl Outlet {
+    /// Tells whether more is wanted.
+    fn send(&self, report: &Report, reports: &Reports) -> bool {
+        match (&self.stream, report) {
+            (Some(stream), Report::Output { .. }) => return write_message(stream, report).is_ok(),
+            (Some(stream), Report::Exited { .. }) => {
+                self.has_ended.store(true, Ordering::Relaxed);
+                // A host that has closed it knows.
+                let _ = sys::end_writing(stream);
+            }
+            _ => {}
+        }
+        reports.send(report);
+        true
+    }
 }
 
 /// Serves a command's output on a thread.
 fn spawn_pump(
     pump: Pump,
+    outlet: Outlet,
     cgroup: Arc<Cgroup>,
     commands: &Arc<Commands>,
     reports: &Arc<Reports>,
@@ -103,7 +151,15 @@ fn spawn_pump(
     commands.pump_began();
     let counted = Arc::clone(&commands);
     let serve = move || {
-        pump.run(&|report| reports.send(&report), &|| cgroup.has_run_out_of_memory());
+        let exec = pump.exec;
+        let send = |report| {
+            let is_wanted = outlet.send(&report, &reports);
+            if !is_wanted {
+                commands.hang_up(exec);
+            }
+            is_wanted
+        };
+        pump.run(&send, &|| cgroup.has_run_out_of_memory());
         commands.pump_ended();
         commands.forget_ended();
     };
@@ -121,15 +177,16 @@ struct Plan {
     environment: Vec<CString>,
     working_dir: CString,
     identity: Identity,
+    streams: Option<Streams>,
 }
 
 impl Plan {
-    fn launch(&self, cgroup: &Arc<Cgroup>, commands: &Commands) -> Result<Pump, LaunchError> {
+    /// Starts it; returns who serves its output, and where its input goes.
+    fn launch(&self, cgroup: &Arc<Cgroup>, commands: &Commands) -> Result<(Pump, Option<File>), LaunchError> {
         let prepare = |error| LaunchError { stage: LaunchStage::Prepare, error };
-        let (stdout, out) = sys::pipe().map_err(prepare)?;
-        let (stderr, err) = sys::pipe().map_err(prepare)?;
+        let Ends { child, stdout, stderr, input, terminal } =
+            Ends::make(self.streams.as_ref(), self.identity.uid).map_err(prepare)?;
         let (end, told) = sys::pipe().map_err(prepare)?;
-        let null = sys::open_null().map_err(prepare)?;
         let entrance = cgroup.entrance().map_err(prepare)?;
         let launch = Launch {
             programs: &self.programs,
@@ -138,14 +195,15 @@ impl Plan {
             working_dir: &self.working_dir,
             identity: Some(&self.identity),
             cgroup: Some(entrance.as_fd()),
-            stdin: null.as_fd(),
-            stdout: out.as_fd(),
-            stderr: err.as_fd(),
+            stdin: child[0].as_fd(),
+            stdout: child[1].as_fd(),
+            stderr: child[2].as_fd(),
+            has_terminal: terminal.is_some(),
         };
-        let forked = commands.fork(self.exec, Arc::clone(cgroup), &launch, told).map_err(prepare)?;
-        drop((out, err));
+        let forked = commands.fork(self.exec, Arc::clone(cgroup), &launch, told, terminal).map_err(prepare)?;
+        drop(child);
         forked.wait_program()?;
-        Ok(Pump { exec: self.exec, stdout, stderr, end })
+        Ok((Pump { exec: self.exec, stdout, stderr, end }, input))
     }
 }
 
@@ -171,6 +229,9 @@ fn arguments(command: &Command) -> Result<Vec<String>, Failure> {
 /// The environment as `NAME=value`, a name once; later ones win.
 fn environment(exec: &Exec, user: &GuestUser, hostname: &str) -> Vec<String> {
     let mut env: Vec<(&str, &str)> = vec![("PATH", DEFAULT_PATH), ("HOME", &user.home), ("HOSTNAME", hostname)];
+    if let Some(Streams::Terminal(terminal)) = &exec.streams {
+        env.push(("TERM", &terminal.kind));
+    }
     if let Some(name) = &user.name {
         env.extend([("USER", name.as_str()), ("LOGNAME", name)]);
     }
@@ -247,21 +308,25 @@ fn explain_program(code: Option<i32>, why: &io::Error, program: &str, programs: 
 /// without one, so nothing fails here.
 fn make_home(user: &GuestUser) {
     let home = Path::new(&user.home);
-    if NO_HOMES.contains(&user.home.as_str()) || !home.is_absolute() || home.exists() {
-        return;
+    if !NO_HOMES.contains(&user.home.as_str()) && make_in_layer(home) {
+        let _ = chown(home, Some(user.uid), Some(user.gid));
     }
-    let Some(above) = home.ancestors().skip(1).find(|above| above.exists()) else {
-        return;
+}
+
+/// Makes a folder, with those above it, where it is missing and would lie in the machine's own writable layer: nothing
+/// is made on the host. Tells whether it was made.
+fn make_in_layer(folder: &Path) -> bool {
+    if !folder.is_absolute() || folder.exists() {
+        return false;
+    }
+    let Some(above) = folder.ancestors().skip(1).find(|above| above.exists()) else {
+        return false;
     };
     let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
     if device(above) != device(Path::new("/")) {
-        return;
+        return false;
     }
-    let is_made =
-        home.parent().is_some_and(|parent| fs::create_dir_all(parent).is_ok()) && fs::create_dir(home).is_ok();
-    if is_made {
-        let _ = chown(home, Some(user.uid), Some(user.gid));
-    }
+    folder.parent().is_some_and(|parent| fs::create_dir_all(parent).is_ok()) && fs::create_dir(folder).is_ok()
 }
 
 #[cfg(test)]
@@ -275,7 +340,9 @@ mod tests {
             command: Command::List(vec!["true".into()]),
             env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             working_dir: None,
+            is_working_dir_made: false,
             user: "root".into(),
+            streams: None,
         }
     }
 
@@ -322,6 +389,7 @@ mod tests {
             stdin: null.as_fd(),
             stdout: out.as_fd(),
             stderr: out.as_fd(),
+            has_terminal: false,
         };
         let forked = sys::fork_child(&launch).expect("fork works");
         drop(out);

@@ -75,7 +75,7 @@ pub fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, FrameError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Answer, Bytes, Reply, Report, Request, Stream};
+    use crate::{Answer, Attach, Bytes, Reply, Report, Request, Stream};
     use proptest::prelude::*;
 
     #[test]
@@ -106,6 +106,7 @@ mod tests {
             let _ = decode::<Request>(&bytes);
             let _ = decode::<Answer>(&bytes);
             let _ = decode::<Report>(&bytes);
+            let _ = decode::<Attach>(&bytes);
         }
 
         #[test]

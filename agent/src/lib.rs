@@ -3,6 +3,7 @@
 //! ```text
 //! port 1024, control   host ─► greeting, Request…          agent ─► greeting, Answer… (replies and heartbeats)
 //! port 1025, output    host ─► greeting                    agent ─► greeting, Report… (output, ends of commands, log)
+//! port 1026, stream    host ─► greeting, Attach, bytes…    agent ─► greeting, Report… (output of one command)
 //! ```
 //!
 //! After the greeting (8 bytes, the same in every version) each direction is a row of frames: a length of four
@@ -10,20 +11,29 @@
 //! side that reads checks it before it allocates. Output has a connection of its own, so that a command that
 //! floods it holds up neither replies nor heartbeats; the end of a command travels behind its output.
 //!
+//! A command with input or a terminal has a stream of its own, which the host opens before it asks for the command: what
+//! follows the [`Attach`] is the command's input as it is, not in frames, and its end is the end of that direction. The
+//! stream's own flow control is the command's: a command that does not read holds up its own input, a reader that is slow
+//! its own output, and nothing else. A command that closes its input has that direction refused. A host that closes
+//! the whole stream closes the command's outputs, and hangs its terminal up. The end of a command is always told on the
+//! output connection, after the end of its stream.
+//!
 //! Deliberately not here: input and output, threads, the work of PID 1 (`main.rs`).
 
 #![forbid(unsafe_code)]
 
+mod bytes;
 mod frame;
 mod greeting;
 mod message;
 mod pattern;
 
+pub use bytes::Bytes;
 pub use frame::{ANSWER_MAX, FrameError, REQUEST_MAX, decode, encode, frame_length};
 pub use greeting::{GREETING_BYTES, GreetingError, PROTOCOL_VERSION, check_greeting, greeting};
 pub use message::{
-    Answer, Bytes, Command, Exec, ExitStatus, Failure, FailureKind, GuestUser, Numbered, Reply, Report, Request, Setup,
-    SetupMount, SetupMountKind, SetupPhase, SetupRoot, Stream,
+    Answer, Attach, Command, Exec, ExitStatus, Failure, FailureKind, GuestUser, Numbered, Reply, Report, Request,
+    Setup, SetupMount, SetupMountKind, SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,
 };
 pub use pattern::{has_wildcard, matches_name};
 
@@ -32,6 +42,9 @@ pub const CONTROL_PORT: u32 = 1024;
 
 /// Vsock port of the output connection.
 pub const OUTPUT_PORT: u32 = 1025;
+
+/// Vsock port of streams, one connection a command.
+pub const STREAM_PORT: u32 = 1026;
 
 /// Seconds between two heartbeats of the agent.
 pub const HEARTBEAT_SECONDS: u64 = 1;

@@ -3,7 +3,8 @@
 //! ```text
 //! boot: /dev, /proc, modules ─► listen ─► greet control and output ─► Setup: root, mounts, verified ─► Exec… ─► power off
 //!
-//! threads: main (requests) · heartbeat · reaper · a pump a command · kernel log · one for each slow request
+//! threads: main (requests) · heartbeat · reaper · streams · a pump a command, and one for its input · kernel log ·
+//!          one for each slow request
 //! ```
 //!
 //! The agent never ends while the machine lives: its end is the kernel's panic, which the engine tells the host.
@@ -17,6 +18,7 @@ mod cgroups;
 mod commands;
 mod control;
 mod disk;
+mod ends;
 mod exec;
 mod kernel_log;
 mod mounts;
@@ -26,6 +28,7 @@ mod power;
 mod pump;
 mod root;
 mod setup;
+mod streams;
 mod sys;
 mod users;
 mod verify;
@@ -34,7 +37,7 @@ mod wire;
 use std::fs::File;
 use std::io;
 
-use smolvm_agent::{CONTROL_PORT, OUTPUT_PORT};
+use smolvm_agent::{CONTROL_PORT, OUTPUT_PORT, STREAM_PORT};
 
 use crate::control::Control;
 use crate::sys::VsockListener;
@@ -55,14 +58,15 @@ fn run() {
     }
 }
 
-/// Waits for the host's two connections. Nobody is listened to after them.
+/// Waits for the host's two connections. After them only streams are listened for.
 fn connect() -> io::Result<(Control, File)> {
     let control = VsockListener::bind(CONTROL_PORT)?;
     let output = VsockListener::bind(OUTPUT_PORT)?;
+    let streams = VsockListener::bind(STREAM_PORT)?;
     let control = accept(&control)?;
     let output = accept(&output)?;
     let requests = control.try_clone()?;
-    Ok((Control::new(Answers::new(control), Reports::new(output)), requests))
+    Ok((Control::new(Answers::new(control), Reports::new(output), streams), requests))
 }
 
 /// The first connection of the host that greets as it should.

@@ -1,10 +1,9 @@
 //! What host and agent say to each other. Host and agent are built together: a change here raises
 //! [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION), and nothing is kept compatible.
 
-use std::fmt;
+use serde::{Deserialize, Serialize};
 
-use serde::de::{Error, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use crate::bytes::Bytes;
 
 /// What the host asks for on the control connection. Each is answered by one [`Answer::Reply`] of the same id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +30,13 @@ pub enum Request {
         exec: u64,
         /// Number of the signal.
         signal: i32,
+    },
+    /// Changes the size of a command's terminal; nothing happens where it has none, or has ended.
+    Resize {
+        /// Which command.
+        exec: u64,
+        /// The new size.
+        size: TerminalSize,
     },
     /// Ends a command and all that it started: TERM, and KILL when the grace is over. Answered at once.
     Terminate {
@@ -94,7 +100,7 @@ pub enum Reply {
     Failed(Failure),
 }
 
-/// What the agent says on the output connection.
+/// What the agent says on the output connection; of a command with a stream its output goes there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Report {
     /// A command wrote something.
@@ -106,7 +112,7 @@ pub enum Report {
         /// What it wrote.
         bytes: Bytes,
     },
-    /// The process of a command ended; all that was written before came before.
+    /// The process of a command ended; all that was written before came before, or is on its stream, which has ended.
     Exited {
         /// Which command.
         exec: u64,
@@ -250,8 +256,48 @@ pub struct Exec {
     pub env: Vec<(String, String)>,
     /// Working folder, `/` by default.
     pub working_dir: Option<String>,
+    /// Whether a working folder that is missing is made, where it would lie in the machine's own writable layer.
+    pub is_working_dir_made: bool,
     /// User, in a form of [`Request::ResolveUser`].
     pub user: String,
+    /// Where its input comes from and its output goes to, where the host has opened a stream for it. Without one its
+    /// input is empty, and its output goes on the output connection.
+    pub streams: Option<Streams>,
+}
+
+/// How a command uses the stream that the host has opened for it, whose [`Attach`] has the command's number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Streams {
+    /// Three pipes.
+    Pipes,
+    /// A terminal, which is input and both outputs.
+    Terminal(Terminal),
+}
+
+/// A terminal for a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terminal {
+    /// What kind, for `TERM`; the command's own environment is above it.
+    pub kind: String,
+    /// Its size.
+    pub size: TerminalSize,
+}
+
+/// Size of a terminal, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters a line.
+    pub columns: u16,
+}
+
+/// The first frame of a stream, behind the host's greeting: to which command it belongs. The agent greets when it keeps
+/// the stream for the [`Request::Exec`] of that number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    /// Number of the command that will be started.
+    pub exec: u64,
 }
 
 /// What a command runs.
@@ -312,47 +358,4 @@ pub enum SetupPhase {
     Mount,
     /// A mount was checked.
     Verify,
-}
-
-/// Bytes that travel in one piece, not element by element.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Bytes(pub Vec<u8>);
-
-impl fmt::Debug for Bytes {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Bytes({} bytes)", self.0.len())
-    }
-}
-
-impl Serialize for Bytes {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct BytesVisitor;
-
-        impl<'de> Visitor<'de> for BytesVisitor {
-            type Value = Bytes;
-
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("bytes")
-            }
-
-            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
-                Ok(Bytes(bytes.to_vec()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Bytes, A::Error> {
-                let mut bytes = Vec::new();
-                while let Some(byte) = seq.next_element()? {
-                    bytes.push(byte);
-                }
-                Ok(Bytes(bytes))
-            }
-        }
-        deserializer.deserialize_bytes(BytesVisitor)
-    }
 }

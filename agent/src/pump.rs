@@ -1,4 +1,4 @@
-//! The output of one command: from its two pipes to the host.
+//! The output of one command: from its two pipes, or its terminal, to the host.
 //!
 //! ```text
 //! stdout ─┐                      ┌─ Output… until the process ends, then what is in the pipes, then Exited
@@ -6,7 +6,8 @@
 //! end ────┘                      └─ Log… for what background processes write later, until they close the pipes
 //! ```
 //!
-//! Sending blocks while the host does not read, the pipe fills, and the command waits: memory stays bounded.
+//! Sending blocks while the host does not read, the pipe fills, and the command waits: memory stays bounded. Where the
+//! host does not want the output any more, the pipes are closed, as by a reader that is gone.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,22 +18,27 @@ use smolvm_agent::{Bytes, ExitStatus, Report, Stream};
 use crate::sys::{self, Readiness};
 use crate::wire::CHUNK;
 
+/// What a terminal may hold when the process in it ends, in bytes: more comes from who still writes.
+const TERMINAL_MAX: usize = 256 << 10;
+
 /// Where the agent's ends of a command's pipes are.
 #[derive(Debug)]
 pub(crate) struct Pump {
     pub(crate) exec: u64,
     pub(crate) stdout: File,
-    pub(crate) stderr: File,
+    /// `None` where it is a terminal.
+    pub(crate) stderr: Option<File>,
     /// Gives the wait status when the process ends.
     pub(crate) end: File,
 }
 
 impl Pump {
-    /// Sends everything; returns when all writers have closed the pipes. `has_run_out_of_memory` is asked once, at
-    /// the end of the process.
-    pub(crate) fn run(self, send: &dyn Fn(Report), has_run_out_of_memory: &dyn Fn() -> bool) {
+    /// Sends everything; returns when all writers have closed the pipes. `send` tells whether more is wanted.
+    /// `has_run_out_of_memory` is asked once, at the end of the process.
+    pub(crate) fn run(self, send: &dyn Fn(Report) -> bool, has_run_out_of_memory: &dyn Fn() -> bool) {
         let exec = self.exec;
-        let mut pipes = [(Stream::Stdout, Some(self.stdout)), (Stream::Stderr, Some(self.stderr))];
+        let mut pipes = [(Stream::Stdout, Some(self.stdout)), (Stream::Stderr, self.stderr)];
+        let is_terminal = pipes[1].1.is_none();
         let mut end = Some(self.end);
         let mut buffer = vec![0; CHUNK];
         while end.is_some() || pipes.iter().any(|(_, pipe)| pipe.is_some()) {
@@ -44,43 +50,53 @@ impl Pump {
             if ended {
                 let status = end.take().and_then(read_wait_status);
                 for (stream, pipe) in &mut pipes {
-                    drain(exec, *stream, pipe, &mut buffer, send);
+                    let unread = pipe.as_ref().and_then(|pipe| sys::unread_bytes(pipe.as_fd()).ok()).unwrap_or(0);
+                    // What a terminal holds is known when nothing more comes out of it.
+                    let left = if is_terminal { TERMINAL_MAX } else { unread };
+                    let mut send = |bytes| send(Report::Output { exec, stream: *stream, bytes });
+                    drain(pipe, &mut buffer, left, &mut send);
                 }
                 let is_out_of_memory = has_run_out_of_memory();
                 send(Report::Exited { exec, status: exit_status(status.unwrap_or(0)), is_out_of_memory });
                 continue;
             }
+            let mut is_wanted = true;
             for ((stream, pipe), is_ready) in pipes.iter_mut().zip([out, err]) {
                 if is_ready && let Some(bytes) = read_some(pipe, &mut buffer) {
                     let bytes = Bytes(bytes.to_vec());
-                    send(match end {
+                    is_wanted &= send(match end {
                         Some(_) => Report::Output { exec, stream: *stream, bytes },
                         None => Report::Log { bytes },
                     });
                 }
             }
+            if !is_wanted {
+                pipes.iter_mut().for_each(|(_, pipe)| *pipe = None);
+            }
         }
     }
 }
 
-/// Sends what a pipe holds now, and no more: a background process may go on writing for ever.
-fn drain(exec: u64, stream: Stream, pipe: &mut Option<File>, buffer: &mut [u8], send: &dyn Fn(Report)) {
-    let mut left = pipe.as_ref().and_then(|pipe| sys::unread_bytes(pipe.as_fd()).ok()).unwrap_or(0);
+/// Sends what a pipe holds now, at most `left` bytes, and no more: a background process may go on writing for ever.
+fn drain(pipe: &mut Option<File>, buffer: &mut [u8], mut left: usize, send: &mut dyn FnMut(Bytes) -> bool) {
     while left > 0 {
         let part = left.min(buffer.len());
         let Some(bytes) = read_some(pipe, &mut buffer[..part]) else {
             return;
         };
         left -= bytes.len();
-        send(Report::Output { exec, stream, bytes: Bytes(bytes.to_vec()) });
+        if !send(Bytes(bytes.to_vec())) {
+            return;
+        }
     }
 }
 
-/// Reads once; at the end of the pipe there is nothing, and the pipe is closed.
+/// Reads once; at the end of the pipe there is nothing, and the pipe is closed. So it is when the last process has left
+/// a terminal, whose end is an error; one that only has nothing to say stays open.
 fn read_some<'a>(pipe: &mut Option<File>, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     match pipe.as_mut()?.read(buffer) {
         Ok(count) if count > 0 => Some(&buffer[..count]),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
+        Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => None,
         _ => {
             *pipe = None;
             None
@@ -118,9 +134,9 @@ mod tests {
         let (stderr, err) = pipe().expect("a pipe");
         let (end, told) = pipe().expect("a pipe");
         let (sender, reports) = mpsc::channel();
-        let pump = Pump { exec: 7, stdout, stderr, end };
+        let pump = Pump { exec: 7, stdout, stderr: Some(stderr), end };
         let thread = thread::spawn(move || {
-            pump.run(&|report| sender.send(report).expect("the test listens"), &|| false);
+            pump.run(&|report| sender.send(report).is_ok(), &|| false);
         });
         (out, err, told, reports, thread)
     }
@@ -146,6 +162,41 @@ mod tests {
     }
 
     #[test]
+    fn output_that_nobody_wants_closes_the_pipes_and_the_end_is_still_told() {
+        let (mut out, mut err, mut told, reports, thread) = pump();
+        drop(reports);
+        out.write_all(b"unwanted").expect("the pump reads");
+        // The other pipe is closed too.
+        let limit = Some(std::time::Duration::from_secs(10));
+        assert_eq!(sys::poll([Some(err.as_fd())], Readiness::Change, limit).expect("poll works"), [true]);
+        assert_eq!(err.write_all(b"x").expect_err("it is closed").kind(), io::ErrorKind::BrokenPipe);
+        told.write_all(&0i32.to_ne_bytes()).expect("the pump waits for the end");
+        thread.join().expect("the pump ends");
+    }
+
+    #[test]
+    fn what_a_terminal_holds_at_the_end_comes_before_it() {
+        let size = smolvm_agent::TerminalSize { rows: 24, columns: 80 };
+        let (outer, mut inner) = sys::open_terminal(size).expect("there are terminals");
+        let (end, mut told) = pipe().expect("a pipe");
+        inner.write_all(b"bye\n").expect("the terminal has room");
+        told.write_all(&0i32.to_ne_bytes()).expect("the pipe has room");
+        let reports = RefCell::new(Vec::new());
+        let send = |report| {
+            let is_end = matches!(report, Report::Exited { .. });
+            reports.borrow_mut().push(report);
+            !is_end
+        };
+        thread::scope(|scope| {
+            // A process in the background keeps the terminal open for a while.
+            scope.spawn(move || drop(inner));
+            Pump { exec: 7, stdout: outer, stderr: None, end }.run(&send, &|| false);
+        });
+        let exited = Report::Exited { exec: 7, status: ExitStatus::Code(0), is_out_of_memory: false };
+        assert_eq!(reports.into_inner(), [output(Stream::Stdout, b"bye\r\n"), exited]);
+    }
+
+    #[test]
     fn what_is_in_the_pipes_at_the_end_comes_before_it() {
         let (stdout, mut out) = pipe().expect("a pipe");
         let (stderr, err) = pipe().expect("a pipe");
@@ -154,7 +205,11 @@ mod tests {
         told.write_all(&9i32.to_ne_bytes()).expect("the pipe has room");
         drop((out, err));
         let reports = RefCell::new(Vec::new());
-        Pump { exec: 7, stdout, stderr, end }.run(&|report| reports.borrow_mut().push(report), &|| true);
+        let send = |report| {
+            reports.borrow_mut().push(report);
+            true
+        };
+        Pump { exec: 7, stdout, stderr: Some(stderr), end }.run(&send, &|| true);
         let expected = [
             output(Stream::Stdout, &[b'x'; 10_000]),
             Report::Exited { exec: 7, status: ExitStatus::Signal(9), is_out_of_memory: true },

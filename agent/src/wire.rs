@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use smolvm_agent::{
-    ANSWER_MAX, Answer, Bytes, GREETING_BYTES, Numbered, REQUEST_MAX, Report, check_greeting, decode, encode,
+    ANSWER_MAX, Answer, Attach, Bytes, GREETING_BYTES, Numbered, REQUEST_MAX, Report, check_greeting, decode, encode,
     frame_length, greeting,
 };
 
@@ -17,6 +17,9 @@ use crate::sys::{self, Readiness};
 /// Largest chunk of output in one frame.
 pub(crate) const CHUNK: usize = 64 << 10;
 
+/// Largest first frame of a stream.
+const ATTACH_MAX: usize = 64;
+
 /// Exchanges greetings on a fresh connection. An agent says its greeting to whatever version the host has, so that
 /// the host can name both.
 pub(crate) fn greet(mut stream: &File) -> io::Result<()> {
@@ -24,6 +27,18 @@ pub(crate) fn greet(mut stream: &File) -> io::Result<()> {
     stream.read_exact(&mut theirs)?;
     stream.write_all(&greeting())?;
     check_greeting(theirs).map_err(io::Error::other)
+}
+
+/// Reads the beginning of a stream, and says to which command it belongs. The greeting back is the caller's.
+pub(crate) fn read_attach(mut stream: &File) -> io::Result<Attach> {
+    let mut theirs = [0; GREETING_BYTES];
+    stream.read_exact(&mut theirs)?;
+    check_greeting(theirs).map_err(io::Error::other)?;
+    let mut header = [0; 4];
+    stream.read_exact(&mut header)?;
+    let mut payload = vec![0; frame_length(header, ATTACH_MAX).map_err(io::Error::other)?];
+    stream.read_exact(&mut payload)?;
+    decode(&payload).map_err(io::Error::other)
 }
 
 /// Reads the next request; `None` at the end of the connection.
@@ -47,13 +62,20 @@ struct Writer {
 
 impl Writer {
     fn send<T: Serialize>(&self, message: &T) {
-        let frame = match encode(message, ANSWER_MAX) {
-            Ok(frame) => frame,
-            Err(error) => return eprint_kernel(&format!("a message was not sent: {error}")),
-        };
-        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
         // Where the host is gone, the reader of the control connection powers the machine off.
-        let _ = stream.write_all(&frame);
+        let _ = write_message(&stream, message);
+    }
+}
+
+/// Writes one message as a frame.
+pub(crate) fn write_message<T: Serialize>(mut stream: &File, message: &T) -> io::Result<()> {
+    match encode(message, ANSWER_MAX) {
+        Ok(frame) => stream.write_all(&frame),
+        Err(error) => {
+            eprint_kernel(&format!("a message was not sent: {error}"));
+            Ok(())
+        }
     }
 }
 

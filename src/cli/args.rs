@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::kernel::KernelArgs;
+
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -100,6 +102,8 @@ pub(crate) enum Verb {
     Schema(SchemaArgs),
     /// Serve an editor: remarks, completion, hover and more while a file is written
     Lsp(LspArgs),
+    /// List, fetch and build the kernels that machines boot
+    Kernel(KernelArgs),
     /// Say whether this host can run machines, which engine serves, and what to install
     Doctor(DoctorArgs),
     /// Print the version
@@ -118,6 +122,7 @@ impl Verb {
             Self::Init(args) => &args.global,
             Self::Schema(args) => &args.global,
             Self::Lsp(args) => &args.global,
+            Self::Kernel(args) => args.global(),
             Self::Doctor(args) => &args.global,
             Self::Version(args) => &args.global,
         }

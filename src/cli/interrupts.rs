@@ -2,6 +2,8 @@
 //!
 //! Deliberately not here: what a run does about them (`run`).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use tokio::runtime::Runtime;
@@ -45,6 +47,32 @@ impl Interrupts {
         let signals = run::signals().map_err(|error| Failure::new(Class::World, InterruptError::Signals(error)))?;
         drop(entered);
         Ok(Self { runtime, signals })
+    }
+
+    /// Does what takes long and cleans up after itself when it is told to leave: at the first signal the flag says so and
+    /// the end is waited for, at the second it is not.
+    pub(crate) fn until_left<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(Arc<AtomicBool>) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let has_left = Arc::new(AtomicBool::new(false));
+        let (sender, mut done) = oneshot::channel();
+        let flag = Arc::clone(&has_left);
+        let thread = thread::Builder::new().name("work".to_owned()).spawn(move || sender.send(work(flag)).is_ok());
+        thread.map_err(|error| Failure::new(Class::World, InterruptError::Runtime(error)))?;
+        let signals = &mut self.signals;
+        self.runtime.block_on(async {
+            let signal = tokio::select! {
+                value = &mut done => return value.map_err(|_| Failure::new(Class::World, InterruptError::Wait)),
+                Some(signal) = signals.recv() => signal,
+            };
+            has_left.store(true, Ordering::Relaxed);
+            tokio::select! {
+                _ = done => {}
+                Some(_) = signals.recv() => {}
+            }
+            Err(Failure::new(Class::Interrupted(signal), InterruptError::Interrupted(signal.name())))
+        })
     }
 
     /// Does what may block for ever, unless a signal comes first. Then it goes on until the process has ended.

@@ -19,6 +19,7 @@ mod explain;
 mod fix;
 mod init;
 mod interrupts;
+mod kernel;
 mod load;
 mod lsp;
 mod places;

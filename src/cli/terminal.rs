@@ -17,8 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep_until};
 
-use crate::event::Timed;
-use crate::report::{Screen, Signs, Sink, Size, TerminalReporter};
+use crate::report::{Painted, Screen, Signs, Sink, Size, TerminalReporter};
 use crate::sys;
 
 /// Shortest time between two frames.
@@ -127,15 +126,14 @@ impl Clock {
     }
 }
 
-/// Shows a run until its events end. Each event is first given to `note`, which may change it.
-pub(crate) async fn follow(
+/// Shows something until its facts end. Each fact is first given to `note`, which may change it.
+pub(crate) async fn follow<P: Painted>(
     terminal: Terminal,
-    mut reporter: TerminalReporter,
-    mut events: Receiver<Timed>,
+    mut reporter: P,
+    mut events: Receiver<P::Fact>,
     mut signals: TerminalSignals,
-    mut note: impl FnMut(&mut Timed),
+    mut note: impl FnMut(&mut P::Fact),
 ) {
-    use crate::report::Reporter as _;
     let mut clock = Clock { told: Duration::ZERO, when: Instant::now() };
     let mut due = Instant::now();
     loop {
@@ -161,8 +159,8 @@ pub(crate) async fn follow(
             event = events.recv() => {
                 let Some(mut timed) = event else { break };
                 note(&mut timed);
-                clock = Clock { told: timed.at.max(clock.told), when: Instant::now() };
-                reporter.on(&timed);
+                clock = Clock { told: P::time_of(&timed).max(clock.told), when: Instant::now() };
+                reporter.take(&timed);
             }
         }
         if is_due || reporter.is_urgent() {

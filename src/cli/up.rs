@@ -257,6 +257,12 @@ fn progress_mode(settings: &Settings, environment: &dyn Fn(&str) -> Option<OsStr
     }
 }
 
+/// How what is no run is shown: on standard error alone.
+pub(crate) fn lines_mode(settings: &Settings) -> Mode {
+    let streams = Streams { stdout: true, stderr: io::stderr().is_terminal() };
+    progress_mode(settings, &|name| std::env::var_os(name), streams)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

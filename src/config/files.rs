@@ -5,9 +5,11 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::accounts::HostIds;
 use super::host_facts::{HostPorts, HostResources};
+use super::image_root::ImageRoot;
 use super::model::Image;
 
 /// What a path names.
@@ -161,9 +163,9 @@ pub trait Files {
     /// Where this process may not act as others, the answer is the invoking user's.
     fn is_usable_by(&self, owner: &HostIds, path: &Path, is_written: bool) -> bool;
 
-    /// The folder of this computer that holds the unpacked root of an image, where it has one: what `pull` brought. What
-    /// `host` and `dir:` name is known without it.
-    fn image_root(&self, _image: &Image) -> Option<PathBuf> {
+    /// The root of an image that is here: what `pull` brought, and nothing that would have to be asked of a registry.
+    /// `lock` is the digest that the lock file gives. What `host` and `dir:` name is known without it.
+    fn image_root(&self, _image: &Image, _lock: Option<&str>) -> Option<Arc<dyn ImageRoot>> {
         None
     }
 

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use super::accounts::HostIds;
 use super::files::{FileError, FileKind, Files, FolderContents, InvokerFacts, Metadata};
 use super::host_facts::{HostPorts, HostResources};
+use super::image_root::{ImageNode, ImageRoot};
 use super::model::Image;
 
 #[derive(Debug, Clone)]
@@ -137,7 +139,7 @@ impl MemoryFiles {
         self
     }
 
-    /// Says where the unpacked root of an image is, by what the file calls it.
+    /// Says where the root of an image is, by what the file calls it; of one that is locked, by its digest.
     #[must_use]
     pub fn image_root(mut self, image: impl Into<String>, root: impl Into<PathBuf>) -> Self {
         self.image_roots.push((image.into(), root.into()));
@@ -218,6 +220,38 @@ impl MemoryFiles {
     }
 }
 
+/// An image in a folder of the same world.
+#[derive(Debug)]
+struct MemoryRoot {
+    files: MemoryFiles,
+    root: PathBuf,
+}
+
+impl MemoryRoot {
+    fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+}
+
+impl ImageRoot for MemoryRoot {
+    fn at(&self, path: &str) -> Option<ImageNode> {
+        Some(match self.files.entries.get(&self.path(path))? {
+            Entry::File(_) => ImageNode::File,
+            Entry::Folder => ImageNode::Folder,
+            Entry::Link(target) => ImageNode::Link(target.to_string_lossy().into_owned()),
+            Entry::Other => ImageNode::Other,
+        })
+    }
+
+    fn contents(&self, path: &str, limit: usize) -> Option<FolderContents> {
+        self.files.contents(&self.path(path), limit, false).ok()
+    }
+
+    fn read(&self, path: &str, limit: usize) -> Option<Vec<u8>> {
+        self.files.read(&self.path(path), limit).ok()
+    }
+}
+
 impl Files for MemoryFiles {
     fn read(&self, path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
         let content = self.read_start(path, usize::MAX)?;
@@ -295,8 +329,11 @@ impl Files for MemoryFiles {
         Ok(found)
     }
 
-    fn image_root(&self, image: &Image) -> Option<PathBuf> {
-        self.image_roots.iter().find(|(text, _)| *text == image.to_string()).map(|(_, root)| root.clone())
+    fn image_root(&self, image: &Image, lock: Option<&str>) -> Option<Arc<dyn ImageRoot>> {
+        let name = lock.map_or_else(|| image.to_string(), str::to_owned);
+        let (_, root) = self.image_roots.iter().find(|(known, _)| *known == name)?;
+        let files = Self { image_roots: Vec::new(), ..self.clone() };
+        Some(Arc::new(MemoryRoot { files, root: root.clone() }))
     }
 
     fn is_readable(&self, path: &Path) -> bool {

@@ -21,6 +21,7 @@ mod files;
 mod forms;
 mod hashes;
 mod host_facts;
+mod image_root;
 mod inputs;
 mod interpolate;
 mod layout;
@@ -49,6 +50,7 @@ pub use files::{FileError, FileKind, Files, FolderContents, InvokerFacts, Metada
 pub use forms::{env_file_variables, exact_duration, exact_size};
 pub use hashes::{Hashes, resolved_hashes};
 pub use host_facts::{HostPorts, HostResources};
+pub use image_root::{ImageNode, ImageRoot};
 pub use load::{FileRequest, LoadRequest, Loaded, Mode, find, load};
 pub use lock::{AUTO_KERNEL, LOCK_NAME, LockFile};
 pub use memory_files::MemoryFiles;

@@ -26,11 +26,16 @@ enum Attempt {
     Alien(GreetingError),
 }
 
-/// Connects to `port` and exchanges greetings; tries again until `limit` is over.
-pub(super) async fn connect(dial: &dyn Dial, port: u32, limit: Duration) -> Result<UnixStream, SessionError> {
+/// Connects to `port` and exchanges greetings, with `opening` behind the own one; tries again until `limit` is over.
+pub(super) async fn connect(
+    dial: &dyn Dial,
+    port: u32,
+    opening: &[u8],
+    limit: Duration,
+) -> Result<UnixStream, SessionError> {
     let deadline = Instant::now() + limit;
     loop {
-        match timeout_at(deadline, attempt(dial, port)).await {
+        match timeout_at(deadline, attempt(dial, port, opening)).await {
             Ok(Ok(Attempt::Connected(stream))) => return Ok(stream),
             Ok(Ok(Attempt::Alien(source))) => return Err(SessionError::Greeting { source }),
             Ok(Ok(Attempt::Refused)) if Instant::now() + RETRY < deadline => sleep(RETRY).await,
@@ -40,13 +45,13 @@ pub(super) async fn connect(dial: &dyn Dial, port: u32, limit: Duration) -> Resu
     }
 }
 
-async fn attempt(dial: &dyn Dial, port: u32) -> io::Result<Attempt> {
+async fn attempt(dial: &dyn Dial, port: u32, opening: &[u8]) -> io::Result<Attempt> {
     let stream = dial.dial(port)?;
     stream.set_nonblocking(true)?;
     let mut stream = UnixStream::from_std(stream)?;
     let mut theirs = [0u8; GREETING_BYTES];
     let exchange = async {
-        stream.write_all(&greeting()).await?;
+        stream.write_all(&[&greeting()[..], opening].concat()).await?;
         stream.read_exact(&mut theirs).await
     };
     if exchange.await.is_err() {

@@ -4,6 +4,7 @@
 //! Session ──requests (bounded)──► writer ─► control connection ─► agent
 //!    ▲ replies ◄── reader ◄──────────────── control connection ◄─ agent
 //! Receiver<SessionEvent> (bounded) ◄─ reader ◄─ output connection ◄─ agent      silence ◄─ watchdog of the heartbeats
+//! CommandStream ◄──────────────────────────────► stream of one command ◄──► agent
 //! ```
 //!
 //! The guest is hostile: every frame has a limit, every channel a bound, and a receiver that is slow holds the guest
@@ -18,6 +19,8 @@ mod session;
 #[cfg(test)]
 mod session_tests;
 mod silence;
+mod stream;
+mod tasks;
 
 pub use binary::AGENT;
 pub use error::{ExecError, SessionError, SetupError, UserError};
@@ -25,4 +28,6 @@ pub use link::Dial;
 pub use session::{Session, SessionEvent, SessionLimits};
 pub use smolvm_agent::{
     Bytes, Command, Exec, ExitStatus, GuestUser, Setup, SetupMount, SetupMountKind, SetupPhase, SetupRoot, Stream,
+    Streams, Terminal, TerminalSize,
 };
+pub use stream::{CommandEnd, CommandInput, CommandOutput, CommandStream, Output};

@@ -9,28 +9,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use smolvm_agent::{
-    ANSWER_MAX, Answer, CONTROL_PORT, Exec, ExitStatus, GuestUser, Numbered, OUTPUT_PORT, REQUEST_MAX, Reply, Report,
-    Request, Setup, SetupMount, Stream, encode,
+    CONTROL_PORT, Exec, ExitStatus, GuestUser, Numbered, OUTPUT_PORT, REQUEST_MAX, Reply, Request, STREAM_PORT, Setup,
+    SetupMount, Stream, TerminalSize, encode,
 };
-use tokio::io::AsyncWriteExt;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
 
 use super::error::{ExecError, SessionError, SetupError, UserError};
-use super::frames::{FrameReader, StreamEnd};
 use super::link::{Dial, connect};
 use super::silence;
+use super::stream::{CommandStream, Ended, opening};
+use super::tasks::{asker, read_answers, read_reports, supervise, write_requests};
 
 /// Events that wait for their receiver before the guest is held back; each is at most one frame.
 const EVENTS_WAITING: usize = 16;
 
 /// Requests that wait for the guest to read them.
 const REQUESTS_WAITING: usize = 16;
-
-/// How long one connection may outlive the other: what was said on it before the end still counts.
-const DRAIN: Duration = Duration::from_secs(5);
 
 /// Deadlines of a session.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +81,8 @@ pub struct Session {
 }
 
 struct Inner {
+    dial: Arc<dyn Dial>,
+    connect_limit: Duration,
     requests: mpsc::Sender<Vec<u8>>,
     shared: Arc<Shared>,
     tasks: Vec<AbortHandle>,
@@ -93,20 +90,23 @@ struct Inner {
 
 /// What the methods and the readers share.
 #[derive(Default)]
-struct Shared {
+pub(super) struct Shared {
     state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     next: u32,
-    waiting: HashMap<u32, oneshot::Sender<Reply>>,
-    execs: HashSet<u64>,
+    pub(super) waiting: HashMap<u32, oneshot::Sender<Reply>>,
+    /// Commands whose output and end are events.
+    pub(super) execs: HashSet<u64>,
+    /// Who waits for the ends of the others.
+    pub(super) ends: HashMap<u64, oneshot::Sender<Ended>>,
     closed: Option<String>,
 }
 
 impl State {
-    fn take_id(&mut self) -> u32 {
+    pub(super) fn take_id(&mut self) -> u32 {
         let id = self.next;
         self.next = id.wrapping_add(1);
         id
@@ -114,14 +114,15 @@ impl State {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn close(&self, reason: &str) {
+    pub(super) fn close(&self, reason: &str) {
         let mut state = self.lock();
         state.closed.get_or_insert_with(|| reason.to_owned());
         state.waiting.clear();
+        state.ends.clear();
     }
 
     fn closed(&self) -> SessionError {
@@ -164,8 +165,8 @@ impl Session {
     ) -> Result<(Self, mpsc::Receiver<SessionEvent>), SessionError> {
         // At the same time: each way to an emulated guest and back counts in the time of a boot.
         let (control, output) = tokio::try_join!(
-            connect(&*dial, CONTROL_PORT, limits.connect),
-            connect(&*dial, OUTPUT_PORT, limits.connect)
+            connect(&*dial, CONTROL_PORT, &[], limits.connect),
+            connect(&*dial, OUTPUT_PORT, &[], limits.connect)
         )?;
         let (control_read, control_write) = control.into_split();
         let (output_read, output_write) = output.into_split();
@@ -183,7 +184,8 @@ impl Session {
         tasks.push(tokio::spawn(silence).abort_handle());
         let ending = supervise(control, output, Arc::clone(&shared), events);
         tasks.push(tokio::spawn(ending).abort_handle());
-        Ok((Self { inner: Arc::new(Inner { requests, shared, tasks }) }, receiver))
+        let inner = Inner { dial, connect_limit: limits.connect, requests, shared, tasks };
+        Ok((Self { inner: Arc::new(inner) }, receiver))
     }
 
     /// Makes the machine ready, but for its mounts: system and root.
@@ -231,6 +233,28 @@ impl Session {
             Reply::Failed(failure) => Err(failure.into()),
             _ => Err(SessionError::WrongAnswer.into()),
         }
+    }
+
+    /// Starts a command with a stream of its own, in the form that its `streams` say.
+    pub async fn exec_streamed(&self, exec: Exec) -> Result<CommandStream, ExecError> {
+        let id = exec.id;
+        let stream = connect(&*self.inner.dial, STREAM_PORT, &opening(id)?, self.inner.connect_limit).await?;
+        let (ended, end) = oneshot::channel();
+        self.inner.shared.lock().ends.insert(id, ended);
+        let answer = self.ask(Request::Exec(exec)).await;
+        if !matches!(answer, Ok(Reply::Done)) {
+            self.inner.shared.lock().ends.remove(&id);
+        }
+        match answer? {
+            Reply::Done => Ok(CommandStream::new(stream, id, end)),
+            Reply::Failed(failure) => Err(failure.into()),
+            _ => Err(SessionError::WrongAnswer.into()),
+        }
+    }
+
+    /// Changes the size of a command's terminal; nothing happens where it has none, or has ended.
+    pub async fn resize(&self, exec: u64, size: TerminalSize) -> Result<(), SessionError> {
+        self.ask_done(Request::Resize { exec, size }).await
     }
 
     /// Sends a signal to the process group of a command; nothing happens where it has ended.
@@ -303,90 +327,4 @@ impl Session {
 
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-async fn write_requests(mut stream: OwnedWriteHalf, mut frames: mpsc::Receiver<Vec<u8>>) {
-    while let Some(frame) = frames.recv().await {
-        if stream.write_all(&frame).await.is_err() {
-            // The reader of the same connection says why.
-            return;
-        }
-    }
-}
-
-async fn read_answers(stream: OwnedReadHalf, shared: Arc<Shared>, heard: watch::Sender<()>) -> StreamEnd {
-    let mut reader = FrameReader::new(stream, ANSWER_MAX);
-    let end = loop {
-        match reader.next::<Answer>().await {
-            Ok(Answer::Heartbeat) => {}
-            Ok(Answer::Reply { id, reply }) => {
-                let waiting = shared.lock().waiting.remove(&id);
-                if let Some(waiting) = waiting {
-                    // The caller may have given up.
-                    let _ = waiting.send(reply);
-                }
-            }
-            Err(end) => break end,
-        }
-        heard.send_replace(());
-    };
-    shared.close(&end.to_string());
-    end
-}
-
-/// Reads the output connection; holds its unused other half, so that the guest sees it close only at the end.
-async fn read_reports(
-    stream: OwnedReadHalf,
-    _open: OwnedWriteHalf,
-    shared: Arc<Shared>,
-    events: mpsc::Sender<SessionEvent>,
-) -> StreamEnd {
-    let mut reader = FrameReader::new(stream, ANSWER_MAX);
-    loop {
-        let event = match reader.next::<Report>().await {
-            Ok(Report::Output { exec, stream, bytes }) if shared.lock().execs.contains(&exec) => {
-                SessionEvent::Output { exec, stream, bytes: bytes.0 }
-            }
-            Ok(Report::Exited { exec, status, is_out_of_memory }) if shared.lock().execs.remove(&exec) => {
-                SessionEvent::Exited { exec, status, is_out_of_memory }
-            }
-            Ok(Report::Log { bytes }) => SessionEvent::Log { bytes: bytes.0 },
-            Ok(Report::Output { .. } | Report::Exited { .. }) => continue,
-            Err(end) => return end,
-        };
-        if events.send(event).await.is_err() {
-            return StreamEnd::Closed;
-        }
-    }
-}
-
-/// Asks for a sign of life, and waits for nothing.
-fn asker(shared: Arc<Shared>, requests: mpsc::Sender<Vec<u8>>) -> impl Fn() + Send {
-    move || {
-        if let Ok(frame) = encode(&Numbered { id: shared.lock().take_id(), request: Request::Ping }, REQUEST_MAX) {
-            // Where requests wait for the guest already, one more changes nothing.
-            let _ = requests.try_send(frame);
-        }
-    }
-}
-
-/// Waits for the end of either connection, and says it after the last output.
-async fn supervise(
-    mut control: tokio::task::JoinHandle<StreamEnd>,
-    mut output: tokio::task::JoinHandle<StreamEnd>,
-    shared: Arc<Shared>,
-    events: mpsc::Sender<SessionEvent>,
-) {
-    let (end, mut other) = tokio::select! {
-        end = &mut control => (end, output),
-        end = &mut output => (end, control),
-    };
-    if matches!(end, Ok(StreamEnd::Closed)) {
-        let _ = timeout(DRAIN, &mut other).await;
-    }
-    other.abort();
-    let reason = end.map_or_else(|_| "the session ended".to_owned(), |end| end.to_string());
-    shared.close(&reason);
-    // Nobody listens where the run is over.
-    let _ = events.send(SessionEvent::Closed { reason }).await;
 }

@@ -86,7 +86,15 @@ fn report(report: &Report) -> Vec<u8> {
 
 fn exec(id: u64) -> Exec {
     let command = Command::List(vec!["true".into()]);
-    Exec { id, command, env: Vec::new(), working_dir: None, user: "root".into() }
+    Exec {
+        id,
+        command,
+        env: Vec::new(),
+        working_dir: None,
+        is_working_dir_made: false,
+        user: "root".into(),
+        streams: None,
+    }
 }
 
 /// Answers every request with `Done` until the host is gone.
@@ -143,7 +151,7 @@ fn agent_of_another_version_is_not_spoken_to() {
         let limits = SessionLimits { connect: LIMIT, heartbeat: LIMIT };
         let error = Session::open(dial, limits).await.expect_err("it is another version");
         let SessionError::Greeting { source } = error else { panic!("{error}") };
-        assert_eq!(source.to_string(), "the other side speaks version 99 of the protocol, this side 1");
+        assert_eq!(source.to_string(), "the other side speaks version 99 of the protocol, this side 3");
     });
 }
 

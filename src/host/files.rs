@@ -14,10 +14,12 @@ use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 use super::accounts::{self, Account};
 use super::askers::Askers;
 use super::contents::{contents, is_public};
+use super::images::{FindImage, KnownImages};
 use super::memory::memory_mib;
 use super::{facts, ports};
+use crate::config::model::Image;
 use crate::config::{
-    FileError, FileKind, Files, FolderContents, HostIds, HostPorts, HostResources, InvokerFacts, Metadata,
+    FileError, FileKind, Files, FolderContents, HostIds, HostPorts, HostResources, ImageRoot, InvokerFacts, Metadata,
 };
 
 /// So many names of a folder are listed; more help nobody.
@@ -33,6 +35,8 @@ pub struct HostFiles {
     is_privileged: bool,
     /// Threads that have become the invoker, or the owner of a mount.
     askers: Arc<Askers>,
+    /// Images that were brought here, where somebody knows them.
+    images: Option<Arc<KnownImages>>,
 }
 
 impl HostFiles {
@@ -50,7 +54,15 @@ impl HostFiles {
 
     fn acting_as(invoker: Account, is_privileged: bool) -> Self {
         let ids = HostIds { uid: invoker.uid, gid: invoker.gid, groups: invoker.groups.clone() };
-        Self { invoker, ids, own_uid: rustix::process::geteuid().as_raw(), is_privileged, askers: Arc::default() }
+        let own_uid = rustix::process::geteuid().as_raw();
+        Self { invoker, ids, own_uid, is_privileged, askers: Arc::default(), images: None }
+    }
+
+    /// With images that were brought here.
+    #[must_use]
+    pub fn with_images(mut self, finder: Arc<dyn FindImage>) -> Self {
+        self.images = Some(Arc::new(KnownImages::new(finder)));
+        self
     }
 
     /// Asks the kernel about a path as the invoking user.
@@ -176,6 +188,10 @@ impl Files for HostFiles {
     fn is_usable_by(&self, owner: &HostIds, path: &Path, is_written: bool) -> bool {
         let ids = if self.is_privileged { owner } else { &self.ids };
         self.allows(ids, path, Access::READ_OK) && (!is_written || self.allows(ids, path, Access::WRITE_OK))
+    }
+
+    fn image_root(&self, image: &Image, lock: Option<&str>) -> Option<Arc<dyn ImageRoot>> {
+        self.images.as_ref()?.root(image, lock)
     }
 
     fn variable(&self, name: &str) -> Option<String> {

@@ -20,6 +20,10 @@ use sha2::{Digest, Sha256};
 use super::waiter::{LOOK, Waiter};
 
 const TEMPORARY: &str = ".new-";
+/// Prefix and lock of the folders in which kernels are built: hours may pass, and meanwhile others fetch theirs.
+const BUILDING: &str = ".build-";
+const BUILD_LOCK: &str = "build-lock";
+const LOCK: &str = "lock";
 /// Age from which on nobody is writing a temporary file any more.
 const FILE_AGE: Duration = Duration::from_secs(600);
 
@@ -50,27 +54,41 @@ impl Cache {
 
     /// The file behind the lock; give it to [`hold`].
     pub(crate) fn lock_file(&self) -> io::Result<fd_lock::RwLock<File>> {
-        let file = File::options().create(true).truncate(false).write(true).open(self.path("lock"))?;
+        self.open_lock(LOCK)
+    }
+
+    /// The file behind the lock of those who build a kernel; give it to [`hold`].
+    pub(crate) fn build_lock_file(&self) -> io::Result<fd_lock::RwLock<File>> {
+        self.open_lock(BUILD_LOCK)
+    }
+
+    fn open_lock(&self, name: &str) -> io::Result<fd_lock::RwLock<File>> {
+        let file = File::options().create(true).truncate(false).write(true).open(self.path(name))?;
         Ok(fd_lock::RwLock::new(file))
     }
 
     /// Removes what killed runs left, if nobody holds the lock, and returns what that was.
     pub(crate) fn sweep(&self) -> Vec<PathBuf> {
-        if self.left_over().is_empty() {
+        let swept = [(TEMPORARY, LOCK), (BUILDING, BUILD_LOCK)].map(|(prefix, lock)| self.sweep_of(prefix, lock));
+        swept.concat()
+    }
+
+    fn sweep_of(&self, prefix: &str, lock: &str) -> Vec<PathBuf> {
+        if self.left_over(prefix).is_empty() {
             return Vec::new();
         }
-        let Ok(mut lock) = self.lock_file() else { return Vec::new() };
+        let Ok(mut lock) = self.open_lock(lock) else { return Vec::new() };
         let Ok(_guard) = lock.try_write() else { return Vec::new() };
         // Listed again: what was there a moment ago may have been in use then.
-        let mut left = self.left_over();
+        let mut left = self.left_over(prefix);
         left.iter().for_each(|path| remove(path));
         left.retain(|path| !path.exists());
         left
     }
 
-    fn left_over(&self) -> Vec<PathBuf> {
+    fn left_over(&self, prefix: &str) -> Vec<PathBuf> {
         let Ok(entries) = fs::read_dir(&self.root) else { return Vec::new() };
-        let temporary = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(TEMPORARY));
+        let temporary = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
         let is_left = |entry: &fs::DirEntry| {
             entry.metadata().is_ok_and(|data| {
                 data.is_dir() || data.modified().is_ok_and(|time| time.elapsed().is_ok_and(|age| age > FILE_AGE))
@@ -79,9 +97,17 @@ impl Cache {
         temporary.filter(is_left).map(|entry| entry.path()).collect()
     }
 
-    /// A new empty folder with a temporary name.
+    /// A new empty folder with a temporary name, for the holder of the lock.
     pub(crate) fn scratch(&self) -> io::Result<Scratch> {
-        let path = self.temporary();
+        self.scratch_at(self.temporary(TEMPORARY))
+    }
+
+    /// A new empty folder to build a kernel in, for the holder of the lock of those who do.
+    pub(crate) fn build_scratch(&self) -> io::Result<Scratch> {
+        self.scratch_at(self.temporary(BUILDING))
+    }
+
+    fn scratch_at(&self, path: PathBuf) -> io::Result<Scratch> {
         fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Scratch { path })
     }
@@ -91,7 +117,7 @@ impl Cache {
         let to = self.path(name);
         rustix::fs::syncfs(File::open(from)?)?;
         // What was there before was not usable, or we would not be here: out of the way, then in.
-        let old = Scratch { path: self.temporary() };
+        let old = Scratch { path: self.temporary(TEMPORARY) };
         if to.exists() {
             fs::rename(&to, old.path())?;
         }
@@ -106,7 +132,7 @@ impl Cache {
         name: &str,
         fill: impl FnOnce(&mut File) -> Result<T, E>,
     ) -> Result<(PathBuf, T), E> {
-        let scratch = Scratch { path: self.temporary() };
+        let scratch = Scratch { path: self.temporary(TEMPORARY) };
         let (mut file, is_named) = match self.unnamed_file() {
             Ok(file) => (file, false),
             // Not every file system has files without a name.
@@ -153,25 +179,27 @@ impl Cache {
                 return None;
             }
         }
+        super::kernel::mark_used(&self.path(memo_name(question)));
         Some(answer.to_owned())
     }
 
-    fn temporary(&self) -> PathBuf {
+    fn temporary(&self, prefix: &str) -> PathBuf {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        self.path(format!("{TEMPORARY}{}-{number}", std::process::id()))
+        self.path(format!("{prefix}{}-{number}", std::process::id()))
     }
 }
 
-/// Takes the lock; the waiter is told once when another process holds it. Nothing where the waiter leaves before.
+/// Takes the lock; the waiter is told once when another process holds it, which does what `busy` says. Nothing where the waiter leaves before.
 pub(crate) fn hold<'a>(
     lock: &'a mut fd_lock::RwLock<File>,
+    busy: &str,
     waiter: &mut dyn Waiter,
 ) -> io::Result<Option<fd_lock::RwLockWriteGuard<'a, File>>> {
     let mut is_told = false;
     while lock.try_write().is_err() {
         if !is_told {
-            waiter.tell("waiting for another smolvm that fetches the kernel");
+            waiter.tell(&format!("waiting for another smolvm that {busy}"));
             is_told = true;
         }
         if waiter.has_left() {
@@ -233,6 +261,8 @@ fn remove(path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const BUSY: &str = "is busy";
 
     #[test]
     fn file_that_fails_half_way_leaves_nothing() {
@@ -308,7 +338,7 @@ mod tests {
         let cache = Cache::open(folder.path()).unwrap();
         let (mut first, mut second) = (cache.lock_file().unwrap(), cache.lock_file().unwrap());
         let _guard = first.write().unwrap();
-        assert!(hold(&mut second, &mut Gone).unwrap().is_none());
+        assert!(hold(&mut second, BUSY, &mut Gone).unwrap().is_none());
     }
 
     #[test]
@@ -316,12 +346,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path()).unwrap();
         let mut first = cache.lock_file().unwrap();
-        let guard = hold(&mut first, &mut |_: &str| panic!("free lock")).unwrap();
+        let guard = hold(&mut first, BUSY, &mut |_: &str| panic!("free lock")).unwrap();
         let (told, waits) = std::sync::mpsc::channel();
         let other = cache.clone();
         let thread = std::thread::spawn(move || {
             let mut second = other.lock_file().unwrap();
-            let _guard = hold(&mut second, &mut |_: &str| told.send(()).unwrap()).unwrap();
+            let _guard = hold(&mut second, BUSY, &mut |_: &str| told.send(()).unwrap()).unwrap();
         });
         waits.recv_timeout(std::time::Duration::from_secs(10)).unwrap();
         drop(guard);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::cache::{Cache, sha256};
 use super::cpio::Archive;
 use super::kernel::modules::{Module, ModuleTree};
-use super::kernel::{Kernel, ModuleError, REQUIRED_MODULES};
+use super::kernel::{Kernel, ModuleError, REQUIRED_MODULES, mark_used};
 
 /// Why there is no initial file system.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,7 @@ pub fn build(kernel: &Kernel, agent: &[u8], more: &[&str], cache: &Path) -> Resu
     if let Some(name) = cache.recall(&question)
         && cache.path(&name).is_file()
     {
+        mark_used(&cache.path(&name));
         return Ok(cache.path(name));
     }
     let modules = match &kernel.modules {

@@ -33,6 +33,8 @@ pub(crate) enum ToolError {
 pub(crate) struct Tool {
     spec: ChildSpec,
     program: String,
+    /// The file that takes all that it says, where that is wanted.
+    log: Option<PathBuf>,
 }
 
 impl Tool {
@@ -41,7 +43,7 @@ impl Tool {
         let mut spec = ChildSpec::new(program);
         let ours = std::env::vars_os().filter(|(name, _)| name != "LC_ALL");
         spec.env = Some(ours.chain([("LC_ALL".into(), "C.UTF-8".into())]).collect());
-        Tool { spec, program: program.to_owned() }
+        Tool { spec, program: program.to_owned(), log: None }
     }
 
     /// Adds arguments.
@@ -54,6 +56,33 @@ impl Tool {
     pub(crate) fn folder(mut self, folder: &Path) -> Tool {
         let program = std::mem::replace(&mut self.spec.program, "env".into());
         self.spec.args.splice(0..0, ["-C".as_ref(), folder.as_os_str(), program.as_os_str()].map(OsStr::to_owned));
+        self
+    }
+
+    /// Replaces our environment, but for where programs and the user's home are.
+    pub(crate) fn clean_env(mut self, set: &[(&str, &OsStr)]) -> Tool {
+        let kept = ["PATH", "HOME"].into_iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
+        let set = set.iter().map(|(name, value)| (OsString::from(name), (*value).to_owned()));
+        self.spec.env = Some(kept.chain([("LC_ALL".into(), "C.UTF-8".into())]).chain(set).collect());
+        self
+    }
+
+    /// Adds all that it says, on both streams, to the end of a file. The last words of a failure are read from there.
+    pub(crate) fn log(mut self, file: &Path) -> Tool {
+        self.log = Some(file.to_owned());
+        self
+    }
+
+    /// Runs it in a process namespace, so that all that it started ends with it however we end; without one where the
+    /// host has none to give.
+    pub(crate) fn alone(mut self, waiter: &dyn Waiter) -> Tool {
+        let options = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--"];
+        if Tool::new("unshare").args(options).args(["true"]).run(waiter).is_err() {
+            return self;
+        }
+        let program = std::mem::replace(&mut self.spec.program, "unshare".into());
+        let before = options.map(OsString::from).into_iter().chain([program.into_os_string()]);
+        self.spec.args.splice(0..0, before);
         self
     }
 
@@ -97,9 +126,16 @@ impl Tool {
     }
 
     fn start(mut self) -> Result<Running, ToolError> {
-        let errors = memory_file().map_err(|source| self.cannot_run(source))?;
+        let errors = match &self.log {
+            Some(log) => File::options().create(true).append(true).read(true).open(log),
+            None => memory_file(),
+        };
+        let errors = errors.map_err(|source| self.cannot_run(source))?;
         self.spec.stderr = ChildStdio::Fd(duplicate(&errors).map_err(|source| self.cannot_run(source))?);
-        let Tool { spec, program } = self;
+        if self.log.is_some() {
+            self.spec.stdout = ChildStdio::Fd(duplicate(&errors).map_err(|source| self.cannot_run(source))?);
+        }
+        let Tool { spec, program, log: _ } = self;
         match child::spawn(spec) {
             Ok(child) => Ok(Running { child, program, errors }),
             Err(source) => Err(ToolError::Run { program, source }),
@@ -212,6 +248,31 @@ mod tests {
         assert_eq!(error.to_string(), "`sh` failed: exit code 3");
         let error = Tool::new("no-such-program-anywhere").run(&patient).unwrap_err();
         assert!(matches!(error, ToolError::Run { .. }));
+    }
+
+    #[test]
+    fn log_of_a_tool_has_both_streams_and_its_last_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let tool = |script: &str| Tool::new("sh").args(["-c", script]).log(&log);
+        tool("echo one; echo two >&2").run_watched(&mut patient, &mut |_| {}).unwrap();
+        let error = tool("echo three; exit 1").run_watched(&mut patient, &mut |_| {}).unwrap_err();
+        assert_eq!(error.to_string(), "`sh` failed: one; two; three");
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "one\ntwo\nthree\n");
+    }
+
+    #[test]
+    fn clean_environment_holds_what_is_set() {
+        let script = "test -n \"$PATH\" && test \"$A\" = b && test -z \"$CARGO\"";
+        Tool::new("sh").args(["-c", script]).clean_env(&[("A", OsStr::new("b"))]).run(&patient).unwrap();
+    }
+
+    #[test]
+    fn tool_that_is_alone_has_its_folder_and_its_code() {
+        let folder = tempfile::tempdir().unwrap();
+        let tool = Tool::new("sh").args(["-c", "echo text > file; exit 3"]).folder(folder.path()).alone(&patient);
+        assert_eq!(tool.run(&patient).unwrap_err().to_string(), "`sh` failed: exit code 3");
+        assert_eq!(std::fs::read_to_string(folder.path().join("file")).unwrap(), "text\n");
     }
 
     #[test]

@@ -13,6 +13,9 @@ pub trait Waiter {
     /// Is told how many bytes of a download are here, and of how many where that is known.
     fn pulled(&mut self, _what: &str, _done: u64, _total: Option<u64>) {}
 
+    /// Is told how many steps of a long work are done, and of how many where that is known.
+    fn worked(&mut self, _what: &str, _done: u64, _total: Option<u64>) {}
+
     /// Whether the result is no longer wanted; then the work ends with an error, and what it left is removed.
     fn has_left(&self) -> bool {
         false

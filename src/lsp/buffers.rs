@@ -12,7 +12,7 @@ use super::position::{Encoding, Positions};
 use super::uri;
 use crate::config::model::Image;
 use crate::config::{
-    FileError, FileKind, Files, FolderContents, HostIds, HostPorts, HostResources, InvokerFacts, Metadata,
+    FileError, FileKind, Files, FolderContents, HostIds, HostPorts, HostResources, ImageRoot, InvokerFacts, Metadata,
 };
 
 /// An open document.
@@ -139,8 +139,8 @@ impl Files for WithTexts<'_> {
         self.files.contents(folder, limit, is_public_only)
     }
 
-    fn image_root(&self, image: &Image) -> Option<PathBuf> {
-        self.files.image_root(image)
+    fn image_root(&self, image: &Image, lock: Option<&str>) -> Option<Arc<dyn ImageRoot>> {
+        self.files.image_root(image, lock)
     }
 
     fn first_of(&self, folder: &Path, names: &'static [&'static str]) -> Option<usize> {

@@ -95,12 +95,13 @@ fn plan_step(
     let mut env = project.env.clone();
     env.extend(machine.env.clone());
     env.extend(step.env.clone());
-    let user = step.user.as_ref().or(machine.user.as_ref()).map_or_else(default_user, |user| user.value.clone());
+    let user = step.user.as_ref().or(machine.user.as_ref()).map(|user| user.value.clone());
     Some(StepPlan {
         id: step.id.value.clone(),
         title: step.title.clone(),
         machine: step.machine.value.clone(),
         command: step.command.value.clone(),
+        uses_entrypoint: false,
         env,
         working_dir: step.working_dir.as_ref().or(machine.working_dir.as_ref()).map(|folder| folder.value.clone()),
         user,
@@ -112,10 +113,6 @@ fn plan_step(
         chown: plan_chown(project, machine, step, host),
         is_finally,
     })
-}
-
-fn default_user() -> String {
-    "root".to_owned()
 }
 
 fn plan_machine(project: &Project, machine: &Machine, host: &HostFacts) -> MachinePlan {
@@ -130,7 +127,7 @@ fn plan_machine(project: &Project, machine: &Machine, host: &HostFacts) -> Machi
         memory_mib: machine.memory_mib.value,
         hostname: machine.hostname_or_default(),
         mounts: plan_mounts(project, machine),
-        user: machine.user.as_ref().map_or_else(default_user, |user| user.value.clone()),
+        user: machine.user.as_ref().map(|user| user.value.clone()),
     }
 }
 
@@ -188,10 +185,7 @@ fn plan_mount_kind(
         MountKind::Overlay { source, guest_owner } => MountPlanKind::Overlay {
             tag: next_tag(),
             source: source.value.clone(),
-            guest_owner: guest_owner
-                .as_ref()
-                .or(machine.user.as_ref())
-                .map_or_else(default_user, |user| user.value.clone()),
+            guest_owner: guest_owner.as_ref().or(machine.user.as_ref()).map(|user| user.value.clone()),
         },
         MountKind::Tmpfs { size_mib } => MountPlanKind::Tmpfs { size_mib: size_mib.as_ref().map(|size| size.value) },
         MountKind::Volume { .. } => return None,

@@ -7,6 +7,7 @@
 
 mod build;
 mod critical;
+mod defaults;
 mod graph;
 mod model;
 mod owners;
@@ -18,6 +19,7 @@ mod tests;
 pub use crate::config::model::{Cache, Command, GuestPath, Image, KernelSource, Retry};
 pub use build::build;
 pub use critical::critical_path;
+pub use defaults::{ImageDefaults, NoCommand, WorkingDir};
 pub use model::{
     HostFacts, Invoker, Limits, MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, OwnerPlan, Plan,
     SkippedStep, StepPlan,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::defaults::ImageDefaults;
 use crate::config::model::{Cache, Command, GuestPath, Image, KernelSource, Retry};
 
 /// Who ran smolvm; under `sudo` the user who called it.
@@ -98,8 +99,8 @@ pub struct MachinePlan {
     pub hostname: String,
     /// Mounts, parents first.
     pub mounts: Vec<MountPlan>,
-    /// User of steps that name none (`root` by default).
-    pub user: String,
+    /// User of steps that name none; `None` is the image's, which is root where it names none.
+    pub user: Option<String>,
 }
 
 /// A mount with everything decided.
@@ -123,18 +124,18 @@ impl MountPlan {
         }
     }
 
-    /// The guest's user as whose the files appear whatever step runs, where there is one.
-    pub fn fixed_owner(&self) -> Option<&str> {
+    /// The guest's user as whose the files appear whatever step runs, where there is one. `defaults` are its image's.
+    pub fn fixed_owner<'a>(&'a self, defaults: &'a ImageDefaults) -> Option<&'a str> {
         match &self.kind {
             MountPlanKind::Bind { guest_owner, .. } => guest_owner.as_deref(),
-            MountPlanKind::Overlay { guest_owner, .. } => Some(guest_owner),
+            MountPlanKind::Overlay { guest_owner, .. } => Some(defaults.user(guest_owner.as_deref())),
             MountPlanKind::Tmpfs { .. } => None,
         }
     }
 
     /// Whether its files are seen as owned by the user of the step that runs.
     pub fn follows_steps(&self) -> bool {
-        matches!(self.kind, MountPlanKind::Bind { .. }) && self.fixed_owner().is_none()
+        matches!(self.kind, MountPlanKind::Bind { guest_owner: None, .. })
     }
 
     /// Whether the guest may not write here.
@@ -169,8 +170,8 @@ pub enum MountPlanKind {
         tag: String,
         /// Host folder, absolute.
         source: PathBuf,
-        /// The guest's user as whose the files appear, for the machine's life.
-        guest_owner: String,
+        /// The guest's user as whose the files appear, for the machine's life; `None` is the image's.
+        guest_owner: Option<String>,
     },
     /// A folder in the guest's memory.
     Tmpfs {
@@ -208,12 +209,15 @@ pub struct StepPlan {
     pub machine: String,
     /// What runs.
     pub command: Command,
-    /// Environment: file, machine and step merged.
+    /// Whether a list of words goes behind the image's entrypoint, and takes the place of the image's command. Steps of
+    /// a file run as they are written.
+    pub uses_entrypoint: bool,
+    /// Environment: file, machine and step merged; the image's is below it.
     pub env: BTreeMap<String, String>,
-    /// Working folder; `None` is `/`.
+    /// Working folder; `None` is the image's, else `/`.
     pub working_dir: Option<GuestPath>,
-    /// User as the file says it.
-    pub user: String,
+    /// User as the file says it; `None` is the image's, which is root where it names none.
+    pub user: Option<String>,
     /// Ids of the steps that must have passed.
     pub needs: Vec<String>,
     /// Longest time of an attempt.

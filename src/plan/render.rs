@@ -98,28 +98,34 @@ fn render_machine(text: &mut String, machine: &MachinePlan, folder: Option<&Path
     let locked = if machine.image_lock.is_some() { " (locked)" } else { "" };
     let kernel_locked = if machine.kernel_lock.is_some() { " (locked)" } else { "" };
     let cpus = count(usize::try_from(machine.cpus).unwrap_or(usize::MAX), "CPU");
+    let user = user(machine).map_or_else(|| "the image's user".to_owned(), |user| format!("user {user}"));
     let _ = writeln!(
         text,
-        "machine {}: image {}{locked}, {cpus}, {}{kernel}{kernel_locked}, user {}",
+        "machine {}: image {}{locked}, {cpus}, {}{kernel}{kernel_locked}, {user}",
         machine.name,
         image(&machine.image, folder),
         render_size(machine.memory_mib),
-        machine.user,
     );
     for mount in &machine.mounts {
-        let what = mount_words(mount, folder);
+        let what = mount_words(machine, mount, folder);
         let made = if mount.create { ", made where missing" } else { "" };
         let _ = writeln!(text, "  {}  {what}{made}", mount.target.as_str());
     }
 }
 
-fn mount_words(mount: &MountPlan, folder: Option<&Path>) -> String {
-    let seen = |user: &String| format!(", seen as owned by {user}");
+/// The user of a machine; `None` where its image decides. Of those that have no config it is root.
+fn user(machine: &MachinePlan) -> Option<&str> {
+    let image = || matches!(machine.image, Image::Host | Image::Dir(_)).then_some("root");
+    machine.user.as_deref().or_else(image)
+}
+
+fn mount_words(machine: &MachinePlan, mount: &MountPlan, folder: Option<&Path>) -> String {
+    let seen = |user: &str| format!(", seen as owned by {user}");
     match &mount.kind {
         MountPlanKind::Bind { source, is_file, readonly, guest_owner, cache, .. } => {
             let what = if *is_file { "file " } else { "" };
             let mode = if *readonly { "read-only" } else { "writable" };
-            let view = guest_owner.as_ref().map(seen).unwrap_or_default();
+            let view = guest_owner.as_deref().map(seen).unwrap_or_default();
             let cached = match cache {
                 Cache::Auto => "",
                 Cache::Always => ", cached for ever",
@@ -128,7 +134,8 @@ fn mount_words(mount: &MountPlan, folder: Option<&Path>) -> String {
             format!("{mode}, from {what}{}{view}{cached}", shown(source, folder))
         }
         MountPlanKind::Overlay { source, guest_owner, .. } => {
-            format!("writable in the machine, over {}{}", shown(source, folder), seen(guest_owner))
+            let owner = guest_owner.as_deref().or_else(|| user(machine)).unwrap_or("the image's user");
+            format!("writable in the machine, over {}{}", shown(source, folder), seen(owner))
         }
         MountPlanKind::Tmpfs { size_mib: Some(size) } => format!("in memory, at most {}", render_size(*size)),
         MountPlanKind::Tmpfs { size_mib: None } => "in memory, at most half of it".to_owned(),
@@ -161,7 +168,7 @@ fn json_operation(operation: &Operation, retry: Option<&Retry>) -> Value {
 }
 
 fn json_machine(machine: &MachinePlan) -> Value {
-    let mounts: Vec<Value> = machine.mounts.iter().map(json_mount).collect();
+    let mounts: Vec<Value> = machine.mounts.iter().map(|mount| json_mount(machine, mount)).collect();
     let kernel = match &machine.kernel {
         KernelSource::Auto => "auto".to_owned(),
         KernelSource::Path(path) => shown(path, None),
@@ -173,7 +180,7 @@ fn json_machine(machine: &MachinePlan) -> Value {
         "kernel": kernel,
         "cpus": machine.cpus,
         "memory_mib": machine.memory_mib,
-        "user": machine.user,
+        "user": user(machine),
         "mounts": mounts,
     });
     for (key, digest) in [("image_lock", &machine.image_lock), ("kernel_lock", &machine.kernel_lock)] {
@@ -184,7 +191,7 @@ fn json_machine(machine: &MachinePlan) -> Value {
     object
 }
 
-fn json_mount(mount: &MountPlan) -> Value {
+fn json_mount(machine: &MachinePlan, mount: &MountPlan) -> Value {
     let mut object =
         json!({ "target": mount.target.as_str(), "readonly": mount.is_readonly(), "create": mount.create });
     let mut set = |key: &str, value: Value| object[key] = value;
@@ -214,7 +221,7 @@ fn json_mount(mount: &MountPlan) -> Value {
         }
         MountPlanKind::Overlay { guest_owner, .. } => {
             set("type", "overlay".into());
-            set("guest_owner", guest_owner.clone().into());
+            set("guest_owner", guest_owner.as_deref().or_else(|| user(machine)).into());
         }
         MountPlanKind::Tmpfs { size_mib } => {
             set("type", "tmpfs".into());

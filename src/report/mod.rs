@@ -13,6 +13,7 @@
 mod failure;
 mod json;
 mod plain;
+mod pull;
 mod quiet;
 mod readable;
 mod reporter;
@@ -23,7 +24,8 @@ mod words;
 
 pub use json::{JsonReporter, render_line};
 pub use plain::{Grouping, PlainReporter};
+pub use pull::{LayerStep, PullFact, PullLines, PullOutcome, TimedFact, render_pull_line};
 pub use quiet::QuietReporter;
 pub use reporter::{ReportOptions, Reporter, Sink, Verbosity};
 pub use style::Style;
-pub use tty::{Screen, Signs, Size, TerminalReporter};
+pub use tty::{Painted, Screen, Signs, Size, TerminalPull, TerminalReporter};

@@ -9,13 +9,14 @@ use tokio::sync::mpsc;
 
 use super::input::{MachineInput, RunInput, StartFailure, StepInput};
 use super::provide::{Gift, GivenFiles, Shares};
-use super::worker::{chain, step_of};
+use super::step_work::step_of;
+use super::worker::chain;
 use crate::event::Stream as EventStream;
 use crate::guest::{
     Bytes, Command as GuestCommand, Exec, ExecError, Session, SessionEvent, Setup, SetupMount, SetupMountKind,
     SetupRoot, Stream, UserError,
 };
-use crate::plan::{Command, MachinePlan, MountPlanKind, StepPlan};
+use crate::plan::{Command, ImageDefaults, MachinePlan, MountPlanKind, StepPlan};
 
 /// Random bytes that a guest starts with.
 const ENTROPY_BYTES: usize = 64;
@@ -33,6 +34,7 @@ pub(super) async fn set_up(
     shares: &dyn Shares,
     root: SetupRoot,
     machine: &MachinePlan,
+    defaults: &ImageDefaults,
 ) -> Result<(), String> {
     let View { uid, gid } = View::default();
     shares.set_view(uid, gid).map_err(|error| format!("the file servers do not answer: {}", chain(&error)))?;
@@ -42,15 +44,20 @@ pub(super) async fn set_up(
         return Ok(());
     }
     // Before they are mounted: an overlay keeps what it saw.
-    fix_owners(session, shares, machine).await?;
+    fix_owners(session, shares, machine, defaults).await?;
     session.mount(setup_mounts(machine)).await.map_err(|error| chain(&error))
 }
 
 /// Shows the files of the mounts whose owner is not the step's user as they will be seen for the machine's life.
-async fn fix_owners(session: &Session, shares: &dyn Shares, machine: &MachinePlan) -> Result<(), String> {
+async fn fix_owners(
+    session: &Session,
+    shares: &dyn Shares,
+    machine: &MachinePlan,
+    defaults: &ImageDefaults,
+) -> Result<(), String> {
     let mut known: Vec<(&str, View)> = Vec::new();
     for mount in &machine.mounts {
-        let Some((name, (tag, _))) = mount.fixed_owner().zip(mount.share()) else { continue };
+        let Some((name, (tag, _))) = mount.fixed_owner(defaults).zip(mount.share()) else { continue };
         let failed = |error: &dyn std::error::Error| {
             format!("cannot show mount `{}` as owned by `{name}`: {}", mount.target.as_str(), chain(error))
         };
@@ -116,24 +123,20 @@ fn inode(source: &Path) -> Option<u64> {
 pub(super) async fn show_owner(
     session: &Session,
     shares: &dyn Shares,
-    step: &StepPlan,
+    user: &str,
     view: View,
-    has_view: bool,
 ) -> Result<View, StartFailure> {
-    if !has_view {
-        return Ok(view);
-    }
-    let user = session.resolve_user(&step.user).await.map_err(|error| match error {
+    let found = session.resolve_user(user).await.map_err(|error| match error {
         UserError::Unknown { message } => StartFailure { exit_code: 126, cause: message },
         UserError::Session(error) => StartFailure { exit_code: 125, cause: chain(&error) },
     })?;
-    let wanted = View { uid: user.uid, gid: user.gid };
+    let wanted = View { uid: found.uid, gid: found.gid };
     if wanted == view {
         return Ok(view);
     }
     let failed = |error: &dyn std::error::Error| StartFailure {
         exit_code: 125,
-        cause: format!("cannot show the shares as owned by `{}`: {}", step.user, chain(error)),
+        cause: format!("cannot show the shares as owned by `{user}`: {}", chain(error)),
     };
     shares.set_view(wanted.uid, wanted.gid).map_err(|error| failed(&error))?;
     session.refresh_shares().await.map_err(|error| failed(&error))?;
@@ -188,30 +191,41 @@ pub(super) async fn check_sources(shares: &Arc<dyn Shares>) -> Result<(), StartF
     }
 }
 
-/// Starts a step's command.
-pub(super) async fn start(session: &Session, step: &StepPlan, id: u64) -> Result<(), StartFailure> {
+/// A step's command, completed by what the image says.
+pub(super) fn command_of(step: &StepPlan, defaults: &ImageDefaults, id: u64) -> Result<Exec, StartFailure> {
     let command = match &step.command {
         Command::Script { text, shell } => {
             // Of the machines of a matrix each has one step of an id, so that no other has this name.
             GuestCommand::Script { name: step.id.replace('/', "-"), text: text.clone(), shell: shell.clone() }
         }
+        Command::List(words) if step.uses_entrypoint => {
+            let words = defaults.command(words);
+            GuestCommand::List(words.map_err(|error| StartFailure { exit_code: 125, cause: error.to_string() })?)
+        }
         Command::List(words) => GuestCommand::List(words.clone()),
     };
-    let exec = Exec {
+    let working_dir = defaults.working_dir(step.working_dir.as_ref());
+    Ok(Exec {
         id,
         command,
-        env: step.env.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
-        working_dir: step.working_dir.as_ref().map(|folder| folder.as_str().to_owned()),
-        user: step.user.clone(),
-    };
-    session.exec(exec).await.map_err(|error| StartFailure {
+        env: defaults.env(&step.env),
+        is_working_dir_made: working_dir.as_ref().is_some_and(|folder| folder.is_made),
+        working_dir: working_dir.map(|folder| folder.path),
+        user: defaults.user(step.user.as_deref()).to_owned(),
+        streams: None,
+    })
+}
+
+/// Why a command did not start, with its exit code.
+pub(super) fn start_failure(error: &ExecError) -> StartFailure {
+    StartFailure {
         exit_code: match error {
             ExecError::NotFound { .. } => 127,
             ExecError::CannotRun { .. } | ExecError::WorkingDir { .. } | ExecError::User { .. } => 126,
             ExecError::Session(_) => 125,
         },
-        cause: chain(&error),
-    })
+        cause: chain(error),
+    }
 }
 
 /// Passes on what the agent says, until the session is over.

@@ -27,6 +27,7 @@ mod schedule;
 mod signals;
 mod state;
 mod step;
+mod step_work;
 #[cfg(test)]
 mod tests;
 mod verdict;

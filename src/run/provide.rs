@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::engine::{DiskSocket, ShareSocket};
 use crate::guest::{Dial, SetupRoot};
-use crate::plan::MachinePlan;
+use crate::plan::{ImageDefaults, MachinePlan};
 
 /// Makes machines ready to boot.
 pub trait Provide: Send + Sync {
@@ -71,6 +71,8 @@ pub struct Prepared {
     pub dial: Arc<dyn Dial>,
     /// The file servers, and those of disks. Dropping it ends them.
     pub shares: Box<dyn Shares>,
+    /// What the image says for steps that say nothing.
+    pub defaults: ImageDefaults,
 }
 
 impl fmt::Debug for Prepared {

@@ -12,13 +12,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::guest_work::{self, View};
-use super::input::{Attempt, MachineInput, PrepareFailure, RunInput, StepInput};
+use super::input::{MachineInput, PrepareFailure, RunInput, StepInput};
 use super::limits::TimeLimits;
 use super::options::RunDeps;
 use super::provide::{ProvideError, ProvideHooks, Shares};
 use crate::engine::{DiskSocket, ShareSocket, Vm, VmEvent, VmExit, VmSpec};
 use crate::guest::{Dial, Session, SessionLimits, SetupRoot};
-use crate::plan::{MountPlan, Plan};
+use crate::plan::{ImageDefaults, Plan};
 
 /// Kernel parameters of every machine. A panic reboots at once, which ends the VM.
 const CMDLINE: &str = "quiet panic=-1 reboot=a";
@@ -32,7 +32,7 @@ pub(super) struct Workers {
     pub(super) inbox: mpsc::Sender<RunInput>,
     /// For what must not wait behind output.
     pub(super) urgent: mpsc::UnboundedSender<RunInput>,
-    slots: Vec<Slot>,
+    pub(super) slots: Vec<Slot>,
     /// Tasks that were told to end; they may still hold something for a moment.
     ending: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -44,7 +44,7 @@ impl fmt::Debug for Workers {
 }
 
 #[derive(Default)]
-struct Slot {
+pub(super) struct Slot {
     is_canceled: Arc<AtomicBool>,
     held: Mutex<Held>,
 }
@@ -52,17 +52,18 @@ struct Slot {
 /// What a machine holds. The order of the fields is the order in which they go: the session before the VM that it
 /// talks to, the VM before its file servers.
 #[derive(Default)]
-struct Held {
+pub(super) struct Held {
     tasks: Vec<JoinHandle<()>>,
     session: Option<Session>,
     vm: Option<Box<dyn Vm>>,
     boot: Option<BootFiles>,
     root: Option<SetupRoot>,
-    shares: Option<Arc<dyn Shares>>,
+    pub(super) shares: Option<Arc<dyn Shares>>,
     dial: Option<Arc<dyn Dial>>,
-    view: View,
+    defaults: Arc<ImageDefaults>,
+    pub(super) view: View,
     /// Whether it was let go of; for whoever works on what it held.
-    is_released: Arc<AtomicBool>,
+    pub(super) is_released: Arc<AtomicBool>,
 }
 
 /// What the engine needs, once.
@@ -76,7 +77,7 @@ struct BootFiles {
 }
 
 impl Slot {
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -98,12 +99,12 @@ impl Workers {
         let _ = self.inbox.send(RunInput::Machine(machine, input)).await;
     }
 
-    async fn send_step(&self, step: usize, input: StepInput) {
+    pub(super) async fn send_step(&self, step: usize, input: StepInput) {
         let _ = self.inbox.send(RunInput::Step(step, input)).await;
     }
 
     /// Runs a task that ends with its machine.
-    fn spawn(&self, machine: usize, task: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn(&self, machine: usize, task: impl Future<Output = ()> + Send + 'static) {
         let handle = tokio::spawn(task);
         let mut held = self.slots[machine].lock();
         held.tasks.retain(|task| !task.is_finished());
@@ -112,6 +113,12 @@ impl Workers {
 
     pub(super) fn session(&self, machine: usize) -> Option<Session> {
         self.slots[machine].lock().session.clone()
+    }
+
+    /// What works on a machine that is up.
+    pub(super) fn parts(&self, machine: usize) -> Option<(Session, Arc<dyn Shares>, Arc<ImageDefaults>)> {
+        let held = self.slots[machine].lock();
+        Some((held.session.clone()?, held.shares.clone()?, Arc::clone(&held.defaults)))
     }
 
     pub(super) fn prepare(self: &Arc<Self>, machine: usize) {
@@ -132,6 +139,7 @@ impl Workers {
                 held.root = Some(prepared.root);
                 held.dial = Some(prepared.dial);
                 held.shares = Some(Arc::from(prepared.shares));
+                held.defaults = Arc::new(prepared.defaults);
             });
             let result =
                 result.map_err(|ProvideError { message, is_host_unfit }| PrepareFailure { message, is_host_unfit });
@@ -222,93 +230,15 @@ impl Workers {
     pub(super) fn set_up(self: &Arc<Self>, machine: usize) {
         let workers = Arc::clone(self);
         self.spawn(machine, async move {
-            let (shares, root) = {
-                let held = workers.slots[machine].lock();
-                (held.shares.clone(), held.root.clone())
-            };
-            let Some(((session, shares), root)) = workers.session(machine).zip(shares).zip(root) else { return };
-            let work = guest_work::set_up(&session, &*shares, root, &workers.plan.machines[machine]);
+            let root = workers.slots[machine].lock().root.clone();
+            let Some(((session, shares, defaults), root)) = workers.parts(machine).zip(root) else { return };
+            let work = guest_work::set_up(&session, &*shares, root, &workers.plan.machines[machine], &defaults);
             let limit = workers.limits.set_up();
             let result = match tokio::time::timeout(limit, work).await {
                 Ok(result) => result,
                 Err(_) => Err(format!("the agent did not make the mounts within {} s", limit.as_secs())),
             };
             workers.send(machine, MachineInput::SetUp(result)).await;
-        });
-    }
-
-    pub(super) fn exec(self: &Arc<Self>, machine: usize, attempt: Attempt) {
-        let step = attempt.step;
-        let workers = Arc::clone(self);
-        self.spawn(machine, async move {
-            let (shares, view) = {
-                let held = workers.slots[machine].lock();
-                (held.shares.clone(), held.view)
-            };
-            let Some((session, shares)) = workers.session(machine).zip(shares) else { return };
-            let plan = &workers.plan.steps[step];
-            let has_view = workers.plan.machines[machine].mounts.iter().any(MountPlan::follows_steps);
-            if let Err(failure) = guest_work::check_sources(&shares).await {
-                workers.send_step(step, StepInput::Started(Err(failure))).await;
-                return;
-            }
-            // What an earlier attempt made belongs to the step too.
-            if attempt.number == 1
-                && let Err(failure) = guest_work::record(&*shares, plan)
-            {
-                workers.send_step(step, StepInput::Started(Err(failure))).await;
-                return;
-            }
-            let started = match guest_work::show_owner(&session, &*shares, plan, view, has_view).await {
-                Ok(view) => {
-                    workers.slots[machine].lock().view = view;
-                    guest_work::start(&session, plan, exec_id(attempt)).await
-                }
-                Err(failure) => Err(failure),
-            };
-            workers.send_step(step, StepInput::Started(started)).await;
-        });
-    }
-
-    pub(super) fn signal(self: &Arc<Self>, machine: usize, attempt: Attempt, signal: i32) {
-        let Some(session) = self.session(machine) else { return };
-        self.spawn(machine, async move {
-            // An agent that cannot be told is found out by the deadline of the step's end.
-            let _ = session.signal(exec_id(attempt), signal).await;
-        });
-    }
-
-    pub(super) fn terminate(self: &Arc<Self>, machine: usize, attempt: Attempt, grace: Duration) {
-        let Some(session) = self.session(machine) else { return };
-        self.spawn(machine, async move {
-            let _ = session.terminate(exec_id(attempt), grace).await;
-        });
-    }
-
-    pub(super) fn check_outputs(self: &Arc<Self>, machine: usize, step: usize) {
-        let workers = Arc::clone(self);
-        self.spawn(machine, async move {
-            let Some(session) = workers.session(machine) else { return };
-            let outputs: Vec<String> =
-                workers.plan.steps[step].outputs.iter().map(|output| output.as_str().to_owned()).collect();
-            let result = session.missing_outputs(&outputs).await.map_err(|error| chain(&error));
-            workers.send_step(step, StepInput::Outputs(result)).await;
-        });
-    }
-
-    /// Not a task of the machine: it is told when the machine is let go of, and lets go of the file servers itself.
-    pub(super) fn give_files(self: &Arc<Self>, machine: usize, step: usize) {
-        let workers = Arc::clone(self);
-        let (shares, is_released) = {
-            let held = self.slots[machine].lock();
-            (held.shares.clone(), Arc::clone(&held.is_released))
-        };
-        tokio::task::spawn_blocking(move || {
-            let goes_on = || !is_released.load(Ordering::Relaxed);
-            let result = guest_work::give_files(shares.as_deref(), &workers.plan.steps[step], &goes_on);
-            drop(shares);
-            // The run may be over.
-            let _ = workers.inbox.blocking_send(RunInput::Step(step, StepInput::Given(result)));
         });
     }
 
@@ -350,20 +280,6 @@ impl Workers {
             let _ = task.await;
         }
     }
-}
-
-/// Bits of a command's number that say the step; those above say the attempt.
-const STEP_BITS: u32 = 32;
-
-/// Number of an attempt's command in its session. Each has its own: what an earlier attempt left in the background
-/// may still be there.
-fn exec_id(attempt: Attempt) -> u64 {
-    (u64::from(attempt.number) << STEP_BITS) | u64::try_from(attempt.step).unwrap_or(u64::MAX).saturating_add(1)
-}
-
-/// The step of a command's number.
-pub(super) fn step_of(exec: u64) -> Option<usize> {
-    usize::try_from((exec & ((1 << STEP_BITS) - 1)).checked_sub(1)?).ok()
 }
 
 /// Passes on what a VM says, on the thread that started it, until it ends.

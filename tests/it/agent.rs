@@ -4,7 +4,10 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use smolvm::engine::VmExit;
-use smolvm::guest::{Command, Exec, ExecError, ExitStatus, SessionEvent, SetupError, SetupMountKind, SetupPhase};
+use smolvm::guest::{
+    Command, CommandEnd, CommandOutput, CommandStream, Exec, ExecError, ExitStatus, SessionEvent, SetupError,
+    SetupMountKind, SetupPhase, Streams, Terminal, TerminalSize,
+};
 
 use crate::machine::{Machine, mount};
 
@@ -18,7 +21,9 @@ fn list(id: u64, words: &[&str]) -> Exec {
         command: Command::List(words.iter().map(|word| (*word).to_owned()).collect()),
         env: Vec::new(),
         working_dir: None,
+        is_working_dir_made: false,
         user: "root".into(),
+        streams: None,
     }
 }
 
@@ -295,5 +300,109 @@ fn power_off_inside_a_step_closes_the_session() {
         machine.session.exec(exec).await.unwrap();
         while !matches!(machine.event().await, SessionEvent::Closed { .. }) {}
         assert_eq!(machine.exit().await, VmExit::PoweredOff);
+    });
+}
+
+/// All that a command writes, and how it ended.
+async fn rest(stream: &mut CommandOutput, end: CommandEnd) -> (Vec<u8>, Option<ExitStatus>) {
+    let mut bytes = Vec::new();
+    while let Some(output) = stream.next().await {
+        bytes.extend(output.bytes);
+    }
+    (bytes, end.wait().await.map(|(status, _)| status))
+}
+
+#[test]
+fn streams_carry_input_both_ways_and_hold_nothing_else_up() {
+    in_runtime(async {
+        let mut machine = Machine::ready(512, Vec::new()).await;
+        let piped = |id, words: &[&str]| Exec { streams: Some(Streams::Pipes), ..list(id, words) };
+
+        // Everything comes back, byte by byte, and the end of the input is the command's.
+        let input: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
+        let CommandStream { input: mut to, output: mut from, end } =
+            machine.session.exec_streamed(piped(100, &["cat"])).await.unwrap();
+        let sent = input.clone();
+        let writer = tokio::spawn(async move { to.write(&sent).await });
+        let (bytes, status) = rest(&mut from, end).await;
+        assert_eq!((bytes == input, status), (true, Some(ExitStatus::Code(0))));
+        assert!(writer.await.unwrap());
+
+        // A command that never reads holds up its own input only.
+        let idle = machine.session.exec_streamed(piped(101, &["sleep", "100"])).await.unwrap();
+        let (mut to, idle_end, _output) = (idle.input, idle.end, idle.output);
+        let chunk = vec![7; 1 << 20];
+        let stuck = tokio::spawn(async move { while to.write(&chunk).await {} });
+        assert_eq!(machine.sh("echo lives").await, "lives\n");
+
+        // One that reads a byte and ends makes the host stop.
+        let CommandStream { input: mut to, output: mut from, end } =
+            machine.session.exec_streamed(piped(102, &["head", "-c1"])).await.unwrap();
+        let writer = tokio::spawn(async move { while to.write(&[b'y'; 65536]).await {} });
+        assert_eq!(rest(&mut from, end).await, (b"y".to_vec(), Some(ExitStatus::Code(0))));
+        drop(from);
+        writer.await.unwrap();
+
+        // A reader that is gone closes the outputs: the command's next write fails.
+        let words = ["sh", "-c", "trap '' PIPE; while echo more; do :; done; exit 9"];
+        let stream = machine.session.exec_streamed(piped(103, &words)).await.unwrap();
+        drop((stream.input, stream.output));
+        assert_eq!(stream.end.wait().await.map(|(status, _)| status), Some(ExitStatus::Code(9)));
+
+        machine.session.signal(101, 15).await.unwrap();
+        assert_eq!(idle_end.wait().await.map(|(status, _)| status), Some(ExitStatus::Signal(15)));
+        drop(_output);
+        stuck.await.unwrap();
+        assert_eq!(machine.power_off().await, VmExit::PoweredOff);
+    });
+}
+
+#[test]
+fn terminals_are_whole() {
+    in_runtime(async {
+        let mut machine = Machine::ready(512, Vec::new()).await;
+        let size = TerminalSize { rows: 31, columns: 77 };
+        let terminal = Some(Streams::Terminal(Terminal { kind: "xterm-256color".into(), size }));
+        let script = "tty; test -t 0 && test -t 1 && test -t 2 && echo all; stty size; echo $TERM; \
+            trap 'stty size; exit 3' WINCH; echo ready; while :; do sleep 0.1; done";
+        let exec = Exec { streams: terminal.clone(), user: "nobody".into(), ..list(200, &["sh", "-c", script]) };
+        let CommandStream { input: _open, output: mut from, end } = machine.session.exec_streamed(exec).await.unwrap();
+        let mut seen = Vec::new();
+        while !String::from_utf8_lossy(&seen).contains("ready") {
+            seen.extend(from.next().await.expect("it goes on").bytes);
+        }
+        assert_eq!(String::from_utf8_lossy(&seen), "/dev/pts/0\r\nall\r\n31 77\r\nxterm-256color\r\nready\r\n");
+        machine.session.resize(200, TerminalSize { rows: 10, columns: 20 }).await.unwrap();
+        assert_eq!(rest(&mut from, end).await, (b"10 20\r\n".to_vec(), Some(ExitStatus::Code(3))));
+
+        // Job control: the keys of the terminal reach whoever is in front. Bytes pass as they are.
+        let exec = Exec { streams: terminal.clone(), ..list(201, &["sh", "-i"]) };
+        let CommandStream { input: mut to, output: mut from, end } = machine.session.exec_streamed(exec).await.unwrap();
+        to.write(b"PS1=; stty -echo; echo r$(echo eady)\n").await;
+        let mut seen = String::new();
+        while !seen.contains("ready") {
+            seen.push_str(&String::from_utf8_lossy(&from.next().await.expect("it goes on").bytes));
+        }
+        to.write(b"sleep 1000\n").await;
+        while !machine.sh("cat /proc/[0-9]*/comm 2>/dev/null | grep -c sleep || :").await.starts_with('1') {}
+        to.write(b"\x03").await;
+        to.write(b"printf 'code %d\\n' $?; cat\n\xc3\xa9\xff\xfe\n\x04exit 5\n").await;
+        let (bytes, status) = rest(&mut from, end).await;
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.contains("code 130"), "{text:?}");
+        assert!(bytes.windows(6).any(|part| part == b"\xc3\xa9\xff\xfe\r\n"), "{bytes:?}");
+        assert_eq!(status, Some(ExitStatus::Code(5)));
+
+        // The end of the input is a key, and a terminal that is left hangs up.
+        let exec = Exec { streams: terminal.clone(), ..list(202, &["cat"]) };
+        let CommandStream { input: mut to, output: mut from, end } = machine.session.exec_streamed(exec).await.unwrap();
+        to.write(b"line\n").await;
+        drop(to);
+        assert_eq!(rest(&mut from, end).await, (b"line\r\nline\r\n".to_vec(), Some(ExitStatus::Code(0))));
+        let exec = Exec { streams: terminal, ..list(203, &["sh", "-c", "while echo x; do sleep 0.1; done"]) };
+        let stream = machine.session.exec_streamed(exec).await.unwrap();
+        drop((stream.input, stream.output));
+        assert_eq!(stream.end.wait().await.map(|(status, _)| status), Some(ExitStatus::Signal(1)));
+        assert_eq!(machine.power_off().await, VmExit::PoweredOff);
     });
 }

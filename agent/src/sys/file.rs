@@ -1,6 +1,6 @@
 //! Descriptors: pipes, readiness, how much is unread.
 
-#![expect(unsafe_code, reason = "poll(2), pipe2(2) and ioctl(2)")]
+#![expect(unsafe_code, reason = "poll(2), pipe2(2), fcntl(2) and ioctl(2)")]
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -22,6 +22,14 @@ pub(crate) fn pipe() -> io::Result<(File, File)> {
     Ok((File::from(read), File::from(write)))
 }
 
+/// Makes reading and writing of a descriptor fail where it would have to wait.
+pub(crate) fn set_nonblocking(file: &File) -> io::Result<()> {
+    // SAFETY: no pointers.
+    let flags = check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) })?;
+    // SAFETY: no pointers.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) }).map(drop)
+}
+
 /// `/dev/null`, for reading.
 pub(crate) fn open_null() -> io::Result<File> {
     OpenOptions::new().read(true).open("/dev/null")
@@ -34,6 +42,8 @@ pub(crate) enum Readiness {
     Input,
     /// A change of a file of a kernel file system.
     Change,
+    /// Room to write, or nobody who reads.
+    Room,
 }
 
 /// Waits until a descriptor is ready or the time is over (`None`: for ever); tells which are ready.
@@ -46,6 +56,7 @@ pub(crate) fn poll<const N: usize>(
     let events = match readiness {
         Readiness::Input => libc::POLLIN,
         Readiness::Change => libc::POLLPRI,
+        Readiness::Room => libc::POLLOUT,
     };
     let mut set = fds.map(|fd| libc::pollfd { fd: fd.map_or(-1, |fd| fd.as_raw_fd()), events, revents: 0 });
     let limit = match limit {

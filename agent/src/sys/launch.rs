@@ -35,6 +35,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) stdin: BorrowedFd<'a>,
     pub(crate) stdout: BorrowedFd<'a>,
     pub(crate) stderr: BorrowedFd<'a>,
+    /// Whether standard input is a terminal, which the command gets as its own.
+    pub(crate) has_terminal: bool,
 }
 
 /// Where a child stopped before it ran its program.
@@ -90,6 +92,7 @@ struct Child<'a> {
     identity: Option<&'a Identity>,
     cgroup: RawFd,
     standard: [RawFd; 3],
+    has_terminal: bool,
     status: RawFd,
 }
 
@@ -104,6 +107,7 @@ pub(crate) fn fork_child(launch: &Launch<'_>) -> io::Result<Forked> {
         identity: launch.identity,
         cgroup: launch.cgroup.map_or(-1, |fd| fd.as_raw_fd()),
         standard: [launch.stdin.as_raw_fd(), launch.stdout.as_raw_fd(), launch.stderr.as_raw_fd()],
+        has_terminal: launch.has_terminal,
         status: told.as_raw_fd(),
     };
     // SAFETY: the child makes async-signal-safe calls only, on memory that was prepared above, and never returns.
@@ -150,6 +154,10 @@ impl Child<'_> {
         for (target, source) in (0..).zip(self.standard) {
             // SAFETY: no pointers. The sources are above 2, so none is overwritten before its turn.
             check_raw(unsafe { libc::dup2(source, target) })?;
+        }
+        if self.has_terminal {
+            // SAFETY: TIOCSCTTY takes a number; the session is fresh, and the terminal nobody's.
+            check_raw(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) })?;
         }
         reset_signals()?;
         // SAFETY: no pointers, and the call cannot fail.

@@ -7,9 +7,10 @@ mod launch;
 mod machine;
 mod mount;
 mod process;
+mod terminal;
 mod vsock;
 
-pub(crate) use file::{Readiness, open_null, pipe, poll, unread_bytes};
+pub(crate) use file::{Readiness, open_null, pipe, poll, set_nonblocking, unread_bytes};
 pub(crate) use launch::{Forked, Identity, Launch, LaunchError, LaunchStage, fork_child};
 pub(crate) use machine::{
     add_entropy, bring_loopback_up, ignore_broken_pipes, load_module, power_off, set_clock, set_hostname,
@@ -20,7 +21,8 @@ pub(crate) use mount::{
     mount, move_mount_to_root, stat_from_server, unmount_lazily,
 };
 pub(crate) use process::{ChildEnd, kill_all, kill_process, kill_process_group, wait_any_child};
-pub(crate) use vsock::{VsockListener, end_writing};
+pub(crate) use terminal::{end_of_input, open_terminal, set_terminal_size};
+pub(crate) use vsock::{VsockListener, end_reading, end_writing};
 
 use std::io;
 

@@ -14,6 +14,12 @@ pub(crate) fn end_writing(stream: &File) -> io::Result<()> {
     check(unsafe { libc::shutdown(stream.as_raw_fd(), libc::SHUT_WR) }).map(drop)
 }
 
+/// Says that nothing more of a connection will be read; the other side's writing fails.
+pub(crate) fn end_reading(stream: &File) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::shutdown(stream.as_raw_fd(), libc::SHUT_RD) }).map(drop)
+}
+
 /// A vsock socket that listens.
 #[derive(Debug)]
 pub(crate) struct VsockListener {

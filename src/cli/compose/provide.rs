@@ -13,7 +13,7 @@ use crate::config::model::{Image, KernelSource};
 use crate::engine::ShareSocket;
 use crate::guest::{AGENT, Dial, SetupRoot};
 use crate::image::{Waiter, initramfs, kernel};
-use crate::plan::{Cache, Invoker, MachinePlan, MountPlan, MountPlanKind, OwnerPlan};
+use crate::plan::{Cache, ImageDefaults, Invoker, MachinePlan, MountPlan, MountPlanKind, OwnerPlan};
 use crate::run::{Gift, GivenFiles, Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
 use crate::share::{
     Makers, Outputs, Rights, ShareCache, ShareError, ShareHandle, ShareSource, ShareSpec, ShareTree, spawn_share,
@@ -132,6 +132,8 @@ impl Provide for Provider {
             vsock,
             dial: Arc::new(VsockDial(vsock_handle)),
             shares: Box::new(shares),
+            // Neither this computer's root nor a folder has a config.
+            defaults: ImageDefaults::default(),
         })
     }
 }
@@ -279,6 +281,7 @@ fn people_name(spec: &ShareSpec) -> String {
             format!("{} (`{}`)", spec.tag, path.display())
         }
         ShareTree::HostRoot => format!("{} (the host's root)", spec.tag),
+        ShareTree::Image { .. } => format!("{} (the image)", spec.tag),
     }
 }
 
@@ -326,7 +329,7 @@ mod tests {
             memory_mib: 256,
             hostname: "box".to_owned(),
             mounts: vec![mount],
-            user: "root".to_owned(),
+            user: None,
         }
     }
 

@@ -1,16 +1,18 @@
 //! What an image has, as a guest sees it, where the image is at hand: links, homes, what a folder holds.
 //!
-//! At hand are `host`, `dir:`, and what [`Files::image_root`] knows. Everything is looked up once an image, whatever
+//! At hand are `host`, `dir:`, and what [`Files::image_root`] knows, a folder or data. Everything is looked up once an image, whatever
 //! machines use it. Deliberately not here: mounts, and any diagnostic.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::world::Link;
 use crate::config::alias;
 use crate::config::files::{FileError, FileKind, Files, FolderContents};
+use crate::config::image_root::{ImageNode, ImageRoot};
 use crate::config::model::{GuestPath, Image};
 
 /// Places on this computer that `image: host` shows empty; nothing below them is in a guest.
@@ -38,11 +40,20 @@ pub(super) struct Home {
     pub(super) user: String,
 }
 
+/// Where an image is.
+#[derive(Debug)]
+enum Root {
+    /// In a folder of this computer.
+    Folder(PathBuf),
+    /// Among what was brought here.
+    Data(Arc<dyn ImageRoot>),
+}
+
 /// One image.
 #[derive(Debug)]
 pub(super) struct Guest {
-    /// The folder of this computer that holds it, where it is at hand.
-    root: Option<PathBuf>,
+    /// Nothing where it is not at hand.
+    root: Option<Root>,
     is_host: bool,
     links: RefCell<HashMap<String, Link>>,
     homes: OnceCell<Vec<Home>>,
@@ -51,13 +62,15 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// Finds out whether an image is at hand.
-    pub(super) fn new(image: &Image, files: &dyn Files) -> Self {
-        let is_folder = |path: &Path| files.metadata(path).is_ok_and(|found| found.kind == FileKind::Folder);
+    /// Finds out whether an image is at hand; `lock` is the digest that the lock file gives.
+    pub(super) fn new(image: &Image, lock: Option<&str>, files: &dyn Files) -> Self {
         let root = match image {
-            Image::Host => Some(PathBuf::from("/")),
-            Image::Dir(root) => Some(root.clone()).filter(|root| is_folder(root)),
-            image => files.image_root(image).filter(|root| is_folder(root)),
+            Image::Host => Some(Root::Folder(PathBuf::from("/"))),
+            Image::Dir(root) => {
+                let is_folder = files.metadata(root).is_ok_and(|found| found.kind == FileKind::Folder);
+                is_folder.then(|| Root::Folder(root.clone()))
+            }
+            image => files.image_root(image, lock).map(Root::Data),
         };
         Self {
             root,
@@ -83,10 +96,22 @@ impl Guest {
         if let Some(known) = self.links.borrow().get(path) {
             return known.clone();
         }
-        let at = root.join(path.trim_start_matches('/'));
-        let link = match files.link_metadata(&at) {
+        let link = match root {
+            Root::Folder(root) => self.link_in(&root.join(path.trim_start_matches('/')), files),
+            Root::Data(root) => match root.at(path) {
+                Some(ImageNode::Link(target)) => Link::To(target),
+                Some(_) => Link::No,
+                None => Link::Absent,
+            },
+        };
+        self.links.borrow_mut().insert(path.to_owned(), link.clone());
+        link
+    }
+
+    fn link_in(&self, at: &Path, files: &dyn Files) -> Link {
+        match files.link_metadata(at) {
             Ok(found) if found.kind == FileKind::Link => {
-                let target = files.read_link(&at).ok().and_then(|target| target.to_str().map(str::to_owned));
+                let target = files.read_link(at).ok().and_then(|target| target.to_str().map(str::to_owned));
                 target.map_or(Link::No, Link::To)
             }
             Ok(found) if self.is_host && !found.is_public => Link::Absent,
@@ -95,9 +120,7 @@ impl Guest {
             // What the invoking user may not look at is not in the guest.
             Err(_) if self.is_host => Link::Absent,
             Err(_) => Link::No,
-        };
-        self.links.borrow_mut().insert(path.to_owned(), link.clone());
-        link
+        }
     }
 
     /// Where a path leads by the links of the image alone.
@@ -120,8 +143,8 @@ impl Guest {
         })
     }
 
-    /// The folder of the host behind a path without links that the guest sees.
-    fn behind(&self, path: &GuestPath, files: &dyn Files) -> Option<PathBuf> {
+    /// Where a path without links is that the guest sees.
+    fn behind(&self, path: &GuestPath, files: &dyn Files) -> Option<Behind<'_>> {
         let text = path.as_str();
         if self.is_host && (HIDDEN_ON_HOST.contains(&text) || is_hidden(text)) {
             return None;
@@ -131,12 +154,25 @@ impl Guest {
         if ends.into_iter().any(|end| matches!(self.link(&text[..end], files), Link::Absent)) {
             return None;
         }
-        Some(self.root.as_ref()?.join(text.trim_start_matches('/')))
+        Some(match self.root.as_ref()? {
+            Root::Folder(root) => Behind::Folder(root.join(text.trim_start_matches('/'))),
+            Root::Data(root) => Behind::Data(&**root),
+        })
     }
 
     fn is_folder(&self, path: &GuestPath, files: &dyn Files) -> bool {
-        let found = self.behind(path, files).map(|path| files.link_metadata(&path));
-        found.is_some_and(|found| found.is_ok_and(|found| found.kind == FileKind::Folder))
+        match self.behind(path, files) {
+            Some(Behind::Folder(at)) => files.link_metadata(&at).is_ok_and(|found| found.kind == FileKind::Folder),
+            Some(Behind::Data(root)) => root.at(path.as_str()) == Some(ImageNode::Folder),
+            None => false,
+        }
+    }
+
+    fn read(&self, path: &GuestPath, files: &dyn Files) -> Option<Vec<u8>> {
+        match self.behind(path, files)? {
+            Behind::Folder(at) => files.read(&at, ACCOUNTS_MAX_BYTES).ok(),
+            Behind::Data(root) => root.read(path.as_str(), ACCOUNTS_MAX_BYTES),
+        }
     }
 
     /// Homes of root and of people that are in the image.
@@ -146,8 +182,7 @@ impl Guest {
 
     fn read_homes(&self, files: &dyn Files) -> Vec<Home> {
         let passwd = GuestPath::parse("/etc/passwd").map(|path| self.follow(&path, files));
-        let Some(passwd) = passwd.and_then(|path| self.behind(&path, files)) else { return Vec::new() };
-        let text = files.read(&passwd, ACCOUNTS_MAX_BYTES).unwrap_or_default();
+        let text = passwd.and_then(|path| self.read(&path, files)).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let homes = text.lines().filter_map(|line| {
             let fields: Vec<&str> = line.split(':').collect();
@@ -182,15 +217,26 @@ impl Guest {
         if let Some(known) = self.contents.borrow().get(path) {
             return known.clone();
         }
-        let looked = self.behind(path, files).and_then(|folder| {
+        let looked = self.behind(path, files).and_then(|behind| {
             let limit = COUNT_MAX.min(budget.get());
-            let found = files.contents(&folder, limit, self.is_host).ok()?;
+            let found = match behind {
+                Behind::Folder(folder) => files.contents(&folder, limit, self.is_host).ok()?,
+                Behind::Data(root) => root.contents(path.as_str(), limit)?,
+            };
             budget.set(budget.get().saturating_sub(found.looked_at));
             (found.entries > 0).then(|| Rc::new(found))
         });
         self.contents.borrow_mut().insert(path.clone(), looked.clone());
         looked
     }
+}
+
+/// Where a path of an image is.
+enum Behind<'a> {
+    /// At this path of this computer.
+    Folder(PathBuf),
+    /// At the same path of this image.
+    Data(&'a dyn ImageRoot),
 }
 
 /// Whether a path lies below a place that `image: host` hides.

@@ -86,7 +86,7 @@ impl<'a> World<'a> {
         for (index, machine) in project.machines.iter().enumerate() {
             machines.entry(machine.name.value.as_str()).or_insert(index);
             let image = &machine.image.value;
-            guests.entry(image).or_insert_with(|| Guest::new(image, files));
+            guests.entry(image).or_insert_with(|| Guest::new(image, lock_of(project, image), files));
             for source in machine.mounts.iter().filter_map(Mount::source) {
                 let path = source.value.as_path();
                 sources.entry(path).or_insert_with(|| looker.look_at(path));
@@ -171,6 +171,14 @@ impl<'a> World<'a> {
             Some(name) => format!("the invoking user (`{name}`, uid {})", invoker.uid),
             None => format!("the invoking user (uid {})", invoker.uid),
         }
+    }
+}
+
+/// The digest that the lock file gives for an image.
+fn lock_of<'a>(project: &'a Project, image: &Image) -> Option<&'a str> {
+    match image {
+        Image::Reference(reference) => project.locks.digest(reference),
+        _ => None,
     }
 }
 

@@ -54,12 +54,12 @@ pub fn load(request: LoadRequest, files: &dyn Files) -> Loaded {
     let mut project = loader.project(name, &folder);
     if let Some(project) = &mut project {
         project.profiles = profiles;
+        let lock = read_lock(project, &mut loader.shelf, &mut loader.out);
+        project.locks = lock.as_ref().and_then(|found| found.lock()).map(Lock::locks).unwrap_or_default();
         for (machine, mount) in checks::find_overridden(project, files, &loader.shelf.sources).into_iter().rev() {
             project.machines[machine].mounts.remove(mount);
         }
         project.owners = accounts::resolve_owners(project, files);
-        let lock = read_lock(project, &mut loader.shelf, &mut loader.out);
-        project.locks = lock.as_ref().and_then(|found| found.lock()).map(Lock::locks).unwrap_or_default();
         checks::check_all(project, files, &loader.shelf.sources, &mut loader.out);
         if let Some(lock) = lock.filter(|_| is_locked) {
             check_locked(project, &lock, &mut loader.out);

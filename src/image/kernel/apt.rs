@@ -54,22 +54,44 @@ Dir::Log "/nonexistent";
 
 /// A package as the lists describe it.
 #[derive(Debug, PartialEq, Eq)]
-struct Package {
-    name: String,
-    version: String,
+pub(super) struct Package {
+    pub(super) name: String,
+    pub(super) version: String,
     depends: Vec<String>,
     /// Bytes of its file.
     size: u64,
 }
 
 /// APT, kept in a folder of ours.
-struct Apt<'a> {
+pub(super) struct Apt<'a> {
     scratch: &'a Path,
     sources: Option<PathBuf>,
 }
 
-/// Downloads and unpacks the newest kernel for guests.
-pub(super) fn download(scratch: &Path, waiter: &mut dyn Waiter) -> Result<Unpacked, PackageError> {
+/// Downloads and unpacks the newest kernel for guests, unless it is here.
+pub(super) fn download(
+    scratch: &Path,
+    is_here: &dyn Fn(&str) -> bool,
+    waiter: &mut dyn Waiter,
+) -> Result<Unpacked, PackageError> {
+    let (apt, packages) = with_lists(scratch, waiter, |apt, waiter| apt.find_kernel(waiter))?;
+    let package = folder_name(&packages[0].name, &packages[0].version);
+    if is_here(&package) {
+        return Ok(Unpacked { root: None, package });
+    }
+    let root = scratch.join("root");
+    apt.fetch(&packages, waiter)?;
+    waiter.tell(&format!("unpacking {}", packages[0].name));
+    apt.unpack(&root, &["--exclude=./usr/share"], waiter)?;
+    Ok(Unpacked { root: Some(root), package })
+}
+
+/// Reads the lists of packages in an empty folder, and finds something in them.
+pub(super) fn with_lists<'a, T>(
+    scratch: &'a Path,
+    waiter: &mut dyn Waiter,
+    find: impl Fn(&Apt<'a>, &dyn Waiter) -> Result<T, PackageError>,
+) -> Result<(Apt<'a>, T), PackageError> {
     let io = |source| PackageError::Io { path: scratch.to_owned(), source };
     for folder in ["lists/partial", "cache/archives/partial", "state", "root"] {
         fs::create_dir_all(scratch.join(folder)).map_err(io)?;
@@ -81,10 +103,10 @@ pub(super) fn download(scratch: &Path, waiter: &mut dyn Waiter) -> Result<Unpack
         let apt = Apt { scratch, sources };
         let which = if apt.sources.is_some() { "the distribution's" } else { "all" };
         waiter.tell(&format!("reading {which} package lists"));
-        // One repository that fails does not matter while another one has the kernel.
+        // One repository that fails does not matter while another one has what is looked for.
         let updated = apt.tool("apt-get", ["-q", "update"]).run(waiter);
-        match apt.find_kernel(waiter) {
-            Ok(packages) => return apt.fetch(&packages, waiter),
+        match find(&apt, waiter) {
+            Ok(found) => return Ok((apt, found)),
             Err(error) => last = Some(updated.err().map_or(error, PackageError::Tool)),
         }
     }
@@ -133,8 +155,14 @@ impl Apt<'_> {
         Err(PackageError::NoPackage { names: NAMES.map(str::to_owned).to_vec() })
     }
 
+    /// The names in the lists that match a pattern.
+    pub(super) fn names(&self, pattern: &str, waiter: &dyn Waiter) -> Result<Vec<String>, PackageError> {
+        let listed = self.tool("apt-cache", ["search", "--names-only", pattern]).run(waiter)?;
+        Ok(listed.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
+    }
+
     /// `None` where the lists have no such package.
-    fn show(&self, name: &str, waiter: &dyn Waiter) -> Result<Option<Package>, PackageError> {
+    pub(super) fn show(&self, name: &str, waiter: &dyn Waiter) -> Result<Option<Package>, PackageError> {
         match self.tool("apt-cache", ["show", "--no-all-versions", name]).run(waiter) {
             Ok(text) => Ok(parse_show(&text)),
             Err(ToolError::Failed { .. }) => Ok(None),
@@ -142,27 +170,38 @@ impl Apt<'_> {
         }
     }
 
-    fn fetch(&self, packages: &[Package], waiter: &mut dyn Waiter) -> Result<Unpacked, PackageError> {
-        let io = |source| PackageError::Io { path: self.scratch.to_owned(), source };
-        let kernel = &packages[0];
-        waiter.tell(&format!("downloading {} {}", kernel.name, kernel.version));
-        let downloads = self.scratch.join("cache/archives");
+    /// Downloads these packages; the first one names the download.
+    pub(super) fn fetch(&self, packages: &[Package], waiter: &mut dyn Waiter) -> Result<(), PackageError> {
+        let Some(first) = packages.first() else { return Ok(()) };
+        waiter.tell(&format!("downloading {} {}", first.name, first.version));
+        let downloads = self.downloads();
         let names = packages.iter().map(|package| format!("{}={}", package.name, package.version));
         let total = packages.iter().map(|package| package.size).fold(0, u64::saturating_add);
-        let mut pull = Pull::new(&kernel.name, &downloads, total);
+        let mut pull = Pull::new(&first.name, &downloads, total);
         let tool = self.tool("apt-get", ["-q", "download"]).args(names).folder(&downloads);
         tool.run_watched(waiter, &mut |waiter| pull.look(waiter))?;
         pull.end(waiter);
-        let root = self.scratch.join("root");
-        waiter.tell(&format!("unpacking {}", kernel.name));
+        Ok(())
+    }
+
+    /// Unpacks what was downloaded; `options` are those of tar.
+    pub(super) fn unpack(&self, root: &Path, options: &[&str], waiter: &dyn Waiter) -> Result<(), PackageError> {
+        let downloads = self.downloads();
+        let io = |source| PackageError::Io { path: downloads.clone(), source };
         for entry in fs::read_dir(&downloads).map_err(io)? {
             let file = entry.map_err(io)?.path();
             if file.extension().is_some_and(|extension| extension == "deb") {
-                let unpack = Tool::new("tar").folder(&root).args(["-x", "--no-same-owner", "--exclude=./usr/share"]);
+                let unpack = Tool::new("tar").folder(root).args(["-x", "--no-same-owner"]).args(options);
                 Tool::new("dpkg-deb").args(["--fsys-tarfile".as_ref(), file.as_os_str()]).run_into(unpack, waiter)?;
+                // Nothing needs it any more, and it takes room.
+                fs::remove_file(file).map_err(io)?;
             }
         }
-        Ok(Unpacked { root, package: folder_name(&kernel.name, &kernel.version) })
+        Ok(())
+    }
+
+    fn downloads(&self) -> PathBuf {
+        self.scratch.join("cache/archives")
     }
 }
 

@@ -39,5 +39,5 @@ pub(super) fn download(scratch: &Path, waiter: &mut dyn Waiter) -> Result<Unpack
         Tool::new("rpm2cpio").args([&file]).run_into(unpack, waiter)?;
     }
     let name = name.ok_or_else(|| PackageError::NoPackage { names: PACKAGES.map(str::to_owned).to_vec() })?;
-    Ok(Unpacked { root, package: folder_name("fedora", &name) })
+    Ok(Unpacked { root: Some(root), package: folder_name("fedora", &name) })
 }

@@ -10,12 +10,8 @@ use std::path::{Path, PathBuf};
 use super::super::cache::Cache;
 use super::super::tool::{self, ToolError};
 use super::super::waiter::Waiter;
+use super::stored::{self, Contents};
 use super::{apt, dnf, pacman};
-
-/// File in a kernel's folder that says what is where in it: image, modules, origin.
-const CONTENTS: &str = "contents";
-/// File in the cache that names the folder which `auto` takes.
-const CHOSEN: &str = "auto";
 
 /// A kernel's files before they are looked into.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +20,8 @@ pub(super) struct KernelFiles {
     pub(super) modules: Option<PathBuf>,
     /// Where it comes from, for people.
     pub(super) origin: String,
+    /// Whether it is the cache's, with all its modules; those of another one are looked for.
+    pub(super) is_stored: bool,
 }
 
 /// Why a package manager gave no kernel.
@@ -51,10 +49,11 @@ pub(super) enum Manager {
     Pacman,
 }
 
-/// What a manager made: a tree like that of the root, from packages of one name.
+/// What a manager made.
 #[derive(Debug)]
 pub(super) struct Unpacked {
-    pub(super) root: PathBuf,
+    /// A tree like that of the root, from packages of one name; `None` where it is here already.
+    pub(super) root: Option<PathBuf>,
     /// Name and version, unique and usable as the name of a folder.
     pub(super) package: String,
 }
@@ -83,46 +82,36 @@ impl Manager {
         }
     }
 
-    /// Downloads the kernel into the cache; the caller holds the lock.
-    pub(super) fn download(self, cache: &Cache, waiter: &mut dyn Waiter) -> Result<KernelFiles, PackageError> {
+    /// Downloads the newest kernel into the cache, unless it is there; the caller holds the lock. The second value
+    /// says whether it is new.
+    pub(super) fn download(self, cache: &Cache, waiter: &mut dyn Waiter) -> Result<(KernelFiles, bool), PackageError> {
         let io = |source| PackageError::Io { path: cache.path(""), source };
         let scratch = cache.scratch().map_err(io)?;
-        let unpacked = match self {
-            Manager::Apt => apt::download(scratch.path(), waiter)?,
+        let folder_of = |package: &str| format!("{}{package}", stored::PACKAGE);
+        let is_here = |package: &str| stored::files_in(&cache.path(folder_of(package))).is_some();
+        let Unpacked { package, root } = match self {
+            Manager::Apt => apt::download(scratch.path(), &is_here, waiter)?,
             Manager::Dnf => dnf::download(scratch.path(), waiter)?,
             Manager::Pacman => pacman::download(scratch.path(), waiter)?,
         };
-        waiter.tell("keeping the kernel in the cache");
-        let (image, modules) =
-            find_in(&unpacked.root).ok_or_else(|| PackageError::NoKernel { package: unpacked.package.clone() })?;
-        let origin = format!("package {}", unpacked.package);
-        let contents = format!("{}\n{}\n{origin}\n", image.display(), modules.display());
-        fs::write(unpacked.root.join(CONTENTS), contents).map_err(io)?;
-        let name = format!("package-{}", unpacked.package);
-        cache.publish_folder(&unpacked.root, &name).map_err(io)?;
-        choose(cache, &name).map_err(io)?;
-        cached(cache).ok_or_else(|| io(io::ErrorKind::NotFound.into()))
+        let name = folder_of(&package);
+        let is_new = root.is_some();
+        if let Some(root) = root {
+            waiter.tell("keeping the kernel in the cache");
+            let (image, modules) = find_in(&root).ok_or_else(|| PackageError::NoKernel { package: package.clone() })?;
+            let version = modules.file_name().map(|name| name.to_string_lossy().into_owned());
+            let origin = format!("package {package}");
+            Contents { image, modules: Some(modules), origin, version }.write(&root).map_err(io)?;
+            cache.publish_folder(&root, &name).map_err(io)?;
+        }
+        stored::choose(cache, &name).map_err(io)?;
+        let files = stored::files_in(&cache.path(&name)).ok_or_else(|| io(io::ErrorKind::NotFound.into()))?;
+        Ok((files, is_new))
     }
 }
 
-/// The kernel that an earlier run left.
-pub(super) fn cached(cache: &Cache) -> Option<KernelFiles> {
-    let name = fs::read_to_string(cache.path(CHOSEN)).ok()?;
-    let folder = cache.path(name.trim_end());
-    let contents = fs::read_to_string(folder.join(CONTENTS)).ok()?;
-    let mut lines = contents.lines();
-    let image = folder.join(lines.next()?);
-    let modules = folder.join(lines.next()?);
-    let origin = lines.next()?.to_owned();
-    (image.is_file() && modules.is_dir()).then_some(KernelFiles { image, modules: Some(modules), origin })
-}
-
-fn choose(cache: &Cache, name: &str) -> io::Result<()> {
-    cache.publish_file(CHOSEN, |file| io::Write::write_all(file, name.as_bytes())).map(|_| ())
-}
-
 /// Image and modules in an unpacked tree, relative to it: `boot/vmlinuz-V` or `lib/modules/V/vmlinuz`.
-fn find_in(root: &Path) -> Option<(PathBuf, PathBuf)> {
+pub(super) fn find_in(root: &Path) -> Option<(PathBuf, PathBuf)> {
     let folders = ["lib/modules", "usr/lib/modules"].map(Path::new);
     let mut versions: Vec<PathBuf> = folders
         .iter()
@@ -149,10 +138,10 @@ pub(super) mod tests {
         fs::write(root.join("boot").join(format!("vmlinuz-{version}")), image).unwrap();
         super::super::modules::tests::module_folder(&root.join("lib/modules").join(version), &[], "");
         let (image, modules) = find_in(&root).unwrap();
-        fs::write(root.join(CONTENTS), format!("{}\n{}\npackage made_1\n", image.display(), modules.display()))
-            .unwrap();
+        let origin = "package made_1".to_owned();
+        Contents { image, modules: Some(modules), origin, version: None }.write(&root).unwrap();
         let folder = cache.publish_folder(&root, "package-made_1").unwrap();
-        choose(cache, "package-made_1").unwrap();
+        stored::choose(cache, "package-made_1").unwrap();
         folder
     }
 
@@ -160,6 +149,7 @@ pub(super) mod tests {
     fn cached_kernel_needs_all_its_files() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path()).unwrap();
+        let cached = |cache| Some(stored::chosen(cache)?.1);
         assert_eq!(cached(&cache), None);
         let planted = plant(&cache, b"image", "1.2.3");
         let found = cached(&cache).unwrap();

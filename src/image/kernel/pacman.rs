@@ -41,5 +41,5 @@ pub(super) fn download(scratch: &Path, waiter: &mut dyn Waiter) -> Result<Unpack
         name = text.split("-x86_64").next().map(str::to_owned);
     }
     let name = name.ok_or_else(|| PackageError::NoPackage { names: vec!["linux".to_owned()] })?;
-    Ok(Unpacked { root, package: folder_name("arch", &name) })
+    Ok(Unpacked { root: Some(root), package: folder_name("arch", &name) })
 }

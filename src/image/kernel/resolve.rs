@@ -6,7 +6,8 @@ use super::super::cache::{self, Cache};
 use super::super::waiter::Waiter;
 use super::KernelError;
 use super::modules::{ModuleTree, find_folder};
-use super::package::{self, KernelFiles, Manager};
+use super::package::{KernelFiles, Manager};
+use super::stored;
 use super::vmlinux::inspect;
 
 /// What every machine needs: its buses, its shares, its control channel, its root.
@@ -94,12 +95,15 @@ pub fn resolve(
     cache.sweep();
     match request {
         KernelRequest::Path(path) => {
-            let files = KernelFiles { image: path.clone(), modules: None, origin: path.display().to_string() };
-            finish(&files, modules, &cache)
+            let origin = path.display().to_string();
+            finish(&KernelFiles { image: path.clone(), modules: None, origin, is_stored: false }, modules, &cache)
         }
         KernelRequest::Auto => {
-            let files = match package::cached(&cache) {
-                Some(files) => files,
+            let files = match stored::auto(&cache) {
+                Some((folder, files)) => {
+                    stored::mark_folder(&folder);
+                    files
+                }
                 None => fetch(&cache, waiter)?,
             };
             finish(&files, modules, &cache)
@@ -109,8 +113,8 @@ pub fn resolve(
 
 /// Tells what [`resolve`] would take for [`KernelRequest::Auto`].
 pub fn describe_auto(cache: &Path) -> AutoChoice {
-    let cached = Cache::existing(cache).and_then(|cache| package::cached(&cache));
-    if let Some(files) = cached {
+    let cached = Cache::existing(cache).and_then(|cache| stored::auto(&cache));
+    if let Some((_, files)) = cached {
         return AutoChoice::Cached { origin: files.origin };
     }
     if let Some(manager) = Manager::find() {
@@ -122,33 +126,51 @@ pub fn describe_auto(cache: &Path) -> AutoChoice {
     }
 }
 
-const NO_MANAGER: &str = "no package manager that is known here (apt-get, dnf, pacman)";
+/// What another smolvm does that holds the lock.
+const BUSY: &str = "fetches the kernel";
+pub(super) const NO_MANAGER: &str = "no package manager that is known here (apt-get, dnf, pacman)";
+
+/// Fetches the distribution's newest kernel now, whatever is in the cache. The second value says whether it is new.
+pub fn pull(cache: &Path, waiter: &mut dyn Waiter) -> Result<(Kernel, bool), KernelError> {
+    let cache = Cache::open(cache).map_err(|source| KernelError::io("make cache folder", cache, source))?;
+    cache.sweep();
+    let failed = |source| KernelError::io("lock cache folder", cache.path(""), source);
+    let mut lock = cache.lock_file().map_err(failed)?;
+    let Some(_guard) = cache::hold(&mut lock, BUSY, waiter).map_err(failed)? else {
+        return Err(KernelError::NotWanted);
+    };
+    let (files, is_new) = download(&cache, waiter)?.map_err(|why| KernelError::NothingFound { tried: vec![why] })?;
+    Ok((finish(&files, None, &cache)?, is_new))
+}
 
 /// Downloads, or falls back on the host's own kernel.
 fn fetch(cache: &Cache, waiter: &mut dyn Waiter) -> Result<KernelFiles, KernelError> {
     let failed = |source| KernelError::io("lock cache folder", cache.path(""), source);
     let mut lock = cache.lock_file().map_err(failed)?;
-    let Some(_guard) = cache::hold(&mut lock, waiter).map_err(failed)? else { return Err(KernelError::NotWanted) };
-    if let Some(files) = package::cached(cache) {
+    let Some(_guard) = cache::hold(&mut lock, BUSY, waiter).map_err(failed)? else {
+        return Err(KernelError::NotWanted);
+    };
+    if let Some((_, files)) = stored::auto(cache) {
         return Ok(files);
     }
-    let mut tried = Vec::new();
-    match Manager::find() {
-        Some(manager) => match manager.download(cache, waiter) {
-            Ok(files) => return Ok(files),
-            Err(_) if waiter.has_left() => return Err(KernelError::NotWanted),
-            Err(error) => tried.push(format!("{}: {error}", manager.program())),
-        },
-        None => tried.push(NO_MANAGER.to_owned()),
+    match download(cache, waiter)? {
+        Ok((files, _)) => Ok(files),
+        Err(tried) => host_kernel().map_err(|why| KernelError::NothingFound { tried: vec![tried, why] }),
     }
-    host_kernel().map_err(|why| {
-        tried.push(why);
-        KernelError::NothingFound { tried }
-    })
+}
+
+/// Downloads the distribution's kernel; where that fails the inner value says why. The caller holds the lock.
+fn download(cache: &Cache, waiter: &mut dyn Waiter) -> Result<Result<(KernelFiles, bool), String>, KernelError> {
+    let Some(manager) = Manager::find() else { return Ok(Err(NO_MANAGER.to_owned())) };
+    match manager.download(cache, waiter) {
+        Ok(found) => Ok(Ok(found)),
+        Err(_) if waiter.has_left() => Err(KernelError::NotWanted),
+        Err(error) => Ok(Err(format!("{}: {error}", manager.program()))),
+    }
 }
 
 /// The kernel that this host runs, if it can be read and has what a machine needs.
-fn host_kernel() -> Result<KernelFiles, String> {
+pub(super) fn host_kernel() -> Result<KernelFiles, String> {
     let version = rustix::system::uname().release().to_string_lossy().into_owned();
     let image = PathBuf::from(format!("/boot/vmlinuz-{version}"));
     if let Err(error) = std::fs::File::open(&image) {
@@ -159,14 +181,18 @@ fn host_kernel() -> Result<KernelFiles, String> {
     if let Some(missing) = tree.first_missing(&REQUIRED_MODULES) {
         return Err(format!("this computer's own kernel lacks module `{missing}`"));
     }
-    Ok(KernelFiles { image, modules: Some(modules), origin: format!("this computer's own kernel {version}") })
+    let origin = format!("this computer's own kernel {version}");
+    Ok(KernelFiles { image, modules: Some(modules), origin, is_stored: false })
 }
 
-fn finish(files: &KernelFiles, modules: Option<&Path>, cache: &Cache) -> Result<Kernel, KernelError> {
+/// Looks into a kernel, and finds the modules of one that is not the cache's.
+pub(super) fn finish(files: &KernelFiles, modules: Option<&Path>, cache: &Cache) -> Result<Kernel, KernelError> {
     let found = inspect(&files.image, cache)?;
     let version = found.version;
     let modules = match (modules, &files.modules) {
         (None, Some(known)) => Some(known.clone()),
+        // One of the cache has its modules with it, or none.
+        (None, None) if files.is_stored => None,
         (given, _) => {
             let image = std::path::absolute(&files.image).unwrap_or_else(|_| files.image.clone());
             let (folder, _) = find_folder(given, &image, &version);

@@ -12,6 +12,7 @@ use super::super::decompress::decompress;
 use super::KernelError;
 use super::bzimage::BzImage;
 use super::elf;
+use super::stored::mark_used;
 
 /// Largest bzImage that is read.
 const BZIMAGE_MAX: u64 = 256 << 20;
@@ -36,7 +37,11 @@ pub(super) fn inspect(path: &Path, cache: &Cache) -> Result<Inspected, KernelErr
     if let Some(answer) = cache.recall(&question)
         && let Some((version, boot_file)) = answer.split_once(' ')
     {
-        return Ok(Inspected { version: version.to_owned(), boot_file: boot_file.into() });
+        let boot_file = PathBuf::from(boot_file);
+        if boot_file.starts_with(cache.path("")) {
+            mark_used(&boot_file);
+        }
+        return Ok(Inspected { version: version.to_owned(), boot_file });
     }
     let found = look(&path, cache)?;
     let answer = format!("{} {}", found.version, found.boot_file.display());

@@ -10,9 +10,11 @@
 //! one line; what it printed is in its log, is shown where it failed, and with `--verbose` is printed line by line.
 
 mod bar;
+mod canvas;
 mod critical;
 mod line;
 mod painter;
+mod pull;
 mod render;
 mod reporter;
 mod rooms;
@@ -23,5 +25,7 @@ mod tests;
 mod waits;
 
 pub use bar::Signs;
+pub use canvas::Painted;
+pub use pull::TerminalPull;
 pub use render::Size;
 pub use reporter::{Screen, TerminalReporter};

@@ -51,11 +51,16 @@ const USUAL_BOOT_MILLIS: u64 = 3000;
 /// The lines of the block.
 pub(super) fn render(view: &RunView, signs: Signs, size: Size, now: Duration) -> Vec<Line> {
     let columns = size.columns.saturating_sub(1).max(1);
-    let rows = if size.rows < LOW_SCREEN { size.rows.max(1) } else { size.rows - 1 };
+    let rows = body_rows(size.rows);
     let block = Block { view, signs, columns, now };
     let mut lines = vec![block.head()];
     lines.extend(block.body(rows - 1));
     lines
+}
+
+/// Rows that a block may have on a screen of so many.
+pub(super) fn body_rows(rows: usize) -> usize {
+    if rows < LOW_SCREEN { rows.max(1) } else { rows - 1 }
 }
 
 /// What all lines of one picture share.
@@ -282,7 +287,7 @@ fn progress(machine: &MachineView, since: Duration) -> Option<u64> {
 }
 
 /// Columns of a bar: as many as wanted on a wide screen, none on one where they would take the place of words.
-fn bar_columns(columns: usize, wanted: usize) -> usize {
+pub(super) fn bar_columns(columns: usize, wanted: usize) -> usize {
     if columns < 36 { 0 } else { wanted.min(columns / 5) }
 }
 
@@ -304,7 +309,7 @@ fn pulled(pull: &PullView) -> String {
 }
 
 /// A time that goes on: tenths of a second are enough to see that it does.
-fn clock(time: Duration) -> String {
+pub(super) fn clock(time: Duration) -> String {
     let tenths = time.as_millis() / 100;
     if tenths < 600 { format!("{}.{}s", tenths / 10, tenths % 10) } else { words::render_seconds(time.as_secs_f64()) }
 }

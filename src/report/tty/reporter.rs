@@ -1,16 +1,17 @@
 //! What a terminal shows of a run: a block that is drawn again and again, above it a line for all that has ended.
 //!
-//! Time is told from outside: [`TerminalReporter::draw`] is called when events came and now and then. Deliberately not
+//! Time is told from outside: [`Painted::draw`] is called when events came and now and then. Deliberately not
 //! here: clocks, signals, the size of the screen (`cli` knows the terminal).
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::bar::Signs;
+use super::canvas::{Canvas, Painted};
 use super::critical::render_critical_path;
-use super::painter::{LEAVE, frame};
+use super::painter::LEAVE;
 use super::render::{Size, render};
 use super::spoken::Spoken;
 use super::state::RunView;
@@ -21,9 +22,6 @@ use crate::report::readable::readable;
 use crate::report::reporter::{ReportOptions, Reporter, Sink, Verbosity};
 use crate::report::words;
 
-/// Permanent text that is not held back for the next frame.
-const PENDING_LIMIT: usize = 64 * 1024;
-
 /// Shows a run on a terminal.
 #[derive(Debug)]
 pub struct TerminalReporter {
@@ -31,13 +29,8 @@ pub struct TerminalReporter {
     signs: Signs,
     size: Size,
     pub(super) view: RunView,
-    terminal: Sink,
-    /// Permanent text for the next frame.
-    pending: String,
+    canvas: Canvas,
     spoken: Spoken,
-    is_drawn: Arc<AtomicBool>,
-    /// Rows of the block on the screen, where it is known.
-    drawn_rows: usize,
     is_finished: bool,
 }
 
@@ -50,67 +43,22 @@ impl TerminalReporter {
             signs,
             size,
             view: RunView::new(plan, places),
-            terminal,
-            pending: String::new(),
+            canvas: Canvas::new(terminal),
             spoken: Spoken::default(),
-            is_drawn: Arc::default(),
-            drawn_rows: 0,
             is_finished: false,
         }
     }
 
     /// Whether a block is on the screen, for whoever else must print something: see [`TerminalReporter::LEAVE`].
     pub fn is_drawn(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.is_drawn)
+        self.canvas.is_drawn()
     }
 
     /// What takes the block off the screen.
     pub const LEAVE: &'static str = LEAVE;
 
-    /// The screen has this size now.
-    pub fn resize(&mut self, size: Size) {
-        self.size = size;
-        self.drawn_rows = 0;
-    }
-
-    /// Whether so much is to be shown that the next frame should not wait.
-    pub fn is_urgent(&self) -> bool {
-        self.is_finished || self.pending.len() >= PENDING_LIMIT
-    }
-
-    /// Paints a frame, `now` after the start; one without a block where the terminal is not ours now.
-    pub fn draw(&mut self, now: Duration, is_ours: bool) {
-        let has_block = is_ours && !self.is_finished;
-        let was_drawn = self.is_drawn.load(Ordering::Relaxed);
-        if !has_block && !was_drawn && self.pending.is_empty() {
-            return;
-        }
-        let block = if has_block { render(&self.view, self.signs, self.size, now) } else { Vec::new() };
-        let style = self.options.stderr_style;
-        // Before the first byte, so that a panic in between takes the block off too.
-        self.is_drawn.store(has_block || was_drawn, Ordering::Relaxed);
-        if has_block || was_drawn {
-            let has_rows = was_drawn && block.len() <= self.drawn_rows;
-            self.terminal.write(frame(&self.pending, &block, has_rows, style).as_bytes());
-            // Rows that a higher block had are still there, unless other lines took them.
-            self.drawn_rows = if has_rows && self.pending.is_empty() { self.drawn_rows } else { block.len() };
-        } else {
-            self.terminal.write(self.pending.as_bytes());
-        }
-        self.is_drawn.store(has_block, Ordering::Relaxed);
-        self.pending.clear();
-    }
-
-    /// Takes the block off the screen; the next frame brings it back.
-    pub fn leave(&mut self) {
-        if self.is_drawn.swap(false, Ordering::Relaxed) {
-            self.terminal.write(LEAVE.as_bytes());
-        }
-    }
-
     fn say(&mut self, line: &str) {
-        self.pending.push_str(line);
-        self.pending.push_str("\r\n");
+        self.canvas.say(line);
     }
 
     fn machine(&mut self, timed: &Timed) {
@@ -129,7 +77,7 @@ impl TerminalReporter {
 
     fn step_finished(&mut self, event: &Event) {
         let Event::StepFinished { step, status, exit_code, seconds, cause, is_allowed, .. } = event else { return };
-        self.spoken.end(step, &mut self.pending);
+        self.spoken.end(step, &mut self.canvas.pending);
         let style = self.options.stderr_style;
         let end = readable(words::step_end(*status, *exit_code, cause.as_deref()).as_bytes());
         let (sign, end) = match status {
@@ -148,7 +96,7 @@ impl TerminalReporter {
     }
 
     fn run_finished(&mut self, event: &Event) {
-        self.spoken.end_all(&mut self.pending);
+        self.spoken.end_all(&mut self.canvas.pending);
         let style = self.options.stderr_style;
         let mut text = self.view.failures.render(style, &self.options.again);
         if !text.is_empty() {
@@ -168,7 +116,7 @@ impl TerminalReporter {
             let _ = write!(text, "; {}", style.dim(&path));
         }
         text.push('\n');
-        self.pending.push_str(&text.replace('\n', "\r\n"));
+        self.canvas.pending.push_str(&text.replace('\n', "\r\n"));
         self.is_finished = true;
     }
 }
@@ -182,6 +130,39 @@ pub struct Screen {
     pub size: Size,
     /// The terminal.
     pub terminal: Sink,
+}
+
+impl Painted for TerminalReporter {
+    type Fact = Timed;
+
+    fn time_of(fact: &Timed) -> Duration {
+        fact.at
+    }
+
+    fn take(&mut self, fact: &Timed) {
+        self.on(fact);
+    }
+
+    fn resize(&mut self, size: Size) {
+        self.size = size;
+        self.canvas.resize();
+    }
+
+    fn is_urgent(&self) -> bool {
+        self.is_finished || self.canvas.is_full()
+    }
+
+    fn draw(&mut self, now: Duration, is_ours: bool) {
+        let has_block = is_ours && !self.is_finished;
+        if self.canvas.has_news(has_block) {
+            let block = has_block.then(|| render(&self.view, self.signs, self.size, now));
+            self.canvas.paint(block, self.options.stderr_style);
+        }
+    }
+
+    fn leave(&mut self) {
+        self.canvas.leave();
+    }
 }
 
 impl Reporter for TerminalReporter {
@@ -201,7 +182,7 @@ impl Reporter for TerminalReporter {
             Event::Output { of, stream, bytes } if is_verbose => {
                 let margin = style.dim(&self.signs.margin().to_string());
                 let prefix = |name: &str| format!("{} {margin} ", style.bold(name));
-                self.spoken.take(of, *stream, bytes, &mut self.pending, prefix);
+                self.spoken.take(of, *stream, bytes, &mut self.canvas.pending, prefix);
             }
             Event::StepFinished { .. } => self.step_finished(&timed.event),
             Event::Ownership { step, changed, linked } => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::bar::Signs;
+use super::canvas::Painted;
 use super::render::{Size, render};
 use super::reporter::{Screen, TerminalReporter};
 use super::state::RunView;
@@ -29,7 +30,7 @@ fn machine(name: &str) -> MachinePlan {
         memory_mib: 512,
         hostname: name.to_owned(),
         mounts: Vec::new(),
-        user: "root".to_owned(),
+        user: None,
     }
 }
 
@@ -39,9 +40,10 @@ fn step((id, machine, needs): &(&str, &str, &[&str])) -> StepPlan {
         title: None,
         machine: (*machine).to_owned(),
         command: Command::List(vec!["true".to_owned()]),
+        uses_entrypoint: false,
         env: BTreeMap::new(),
         working_dir: None,
-        user: "root".to_owned(),
+        user: None,
         needs: needs.iter().map(|need| (*need).to_owned()).collect(),
         timeout: None,
         retry: None,

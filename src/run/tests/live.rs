@@ -239,7 +239,8 @@ async fn a_share_that_dies_takes_its_machine_with_it() {
 #[tokio::test]
 async fn the_view_of_the_shares_follows_the_users_of_the_steps() {
     let bench = Bench::new();
-    let as_app = |name, needs: &[&str]| StepPlan { user: "app".to_owned(), ..command(name, needs, &["exit", "0"]) };
+    let as_app =
+        |name, needs: &[&str]| StepPlan { user: Some("app".to_owned()), ..command(name, needs, &["exit", "0"]) };
     let steps = vec![
         command("a@one", &[], &["echo", "1"]),
         as_app("b@one", &["a"]),
@@ -293,7 +294,7 @@ async fn what_steps_make_is_recorded_and_given_before_they_are_done() {
 async fn owners_that_are_fixed_are_shown_before_the_mounts_are_made_and_stay() {
     let bench = Bench::new();
     let steps = vec![
-        StepPlan { user: "app".to_owned(), ..command("a@one", &[], &["echo", "1"]) },
+        StepPlan { user: Some("app".to_owned()), ..command("a@one", &[], &["echo", "1"]) },
         command("b@one", &["a"], &["echo", "2"]),
     ];
     let mut plan = mounted(plan(steps), "/code");
@@ -303,7 +304,7 @@ async fn owners_that_are_fixed_are_shown_before_the_mounts_are_made_and_stay() {
     plan.machines[0].mounts.push(MountPlan {
         target: GuestPath::parse("/over").unwrap(),
         create: false,
-        kind: MountPlanKind::Overlay { tag: "share1".to_owned(), source: "/".into(), guest_owner: "root".to_owned() },
+        kind: MountPlanKind::Overlay { tag: "share1".to_owned(), source: "/".into(), guest_owner: None },
     });
     let (summary, _) = bench.play(plan).await;
     assert_eq!(summary.passed, 2);
@@ -324,7 +325,7 @@ async fn owners_that_are_fixed_are_shown_before_the_mounts_are_made_and_stay() {
 
 #[tokio::test]
 async fn what_cannot_start_says_why() {
-    let unknown = StepPlan { user: "nobody".to_owned(), ..command("a@one", &[], &["exit", "0"]) };
+    let unknown = StepPlan { user: Some("nobody".to_owned()), ..command("a@one", &[], &["exit", "0"]) };
     let lacking =
         StepPlan { outputs: vec![GuestPath::parse("/lost").unwrap()], ..command("a@one", &[], &["exit", "0"]) };
     let cases = [

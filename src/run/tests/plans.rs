@@ -17,7 +17,7 @@ pub(super) fn machine(name: &str) -> MachinePlan {
         memory_mib: 1024,
         hostname: name.to_owned(),
         mounts: Vec::new(),
-        user: "root".to_owned(),
+        user: None,
     }
 }
 
@@ -29,9 +29,10 @@ pub(super) fn step(name: &str, needs: &[&str]) -> StepPlan {
         title: None,
         machine: machine.to_owned(),
         command: Command::List(vec!["true".to_owned()]),
+        uses_entrypoint: false,
         env: BTreeMap::new(),
         working_dir: None,
-        user: "root".to_owned(),
+        user: None,
         needs: needs.iter().map(|need| (*need).to_owned()).collect(),
         timeout: None,
         retry: None,

@@ -20,7 +20,7 @@ use smolvm_agent::{
 
 use crate::engine::{Engine, EngineError, ShareSocket, Vm, VmEvent, VmExit, VmSpec};
 use crate::guest::Dial;
-use crate::plan::MachinePlan;
+use crate::plan::{ImageDefaults, MachinePlan};
 use crate::run::{Gift, GivenFiles, Prepared, Provide, ProvideError, ProvideHooks, Shares};
 
 /// Everything that the fakes share.
@@ -37,6 +37,8 @@ pub(super) struct World {
     pub(super) written: AtomicUsize,
     /// Where two commands `meet`.
     meeting: Mutex<Option<Arc<Barrier>>>,
+    /// What the image of every machine says.
+    pub(super) defaults: Mutex<ImageDefaults>,
 }
 
 type Deaths = Arc<dyn Fn(String, String) + Send + Sync>;
@@ -110,6 +112,7 @@ impl Provide for FakeProvider {
             vsock: null(),
             dial: Arc::new(FakeDial(Arc::clone(&guest))),
             shares: Box::new(FakeShares(Arc::clone(&self.0))),
+            defaults: self.0.defaults.lock().unwrap().clone(),
         })
     }
 }
@@ -283,7 +286,7 @@ impl Guest {
                 "app" => Reply::User(user_with(1000)),
                 _ => failed(FailureKind::User, "the image has no user of this name"),
             },
-            Request::Ping => Reply::Done,
+            Request::Ping | Request::Resize { .. } => Reply::Done,
             Request::RefreshShares => {
                 self.world.note("refresh");
                 Reply::Done

@@ -18,7 +18,7 @@ fn leads(links: &[(&str, &str)], at: &str) -> String {
     let image = |path: &str| format!("/image{path}");
     let files =
         links.iter().fold(MemoryFiles::new().folder("/image"), |files, (from, to)| files.link(image(from), *to));
-    Guest::new(&unpacked(), &files).follow(&path(at), &files).as_str().to_owned()
+    Guest::new(&unpacked(), None, &files).follow(&path(at), &files).as_str().to_owned()
 }
 
 #[test]
@@ -40,19 +40,19 @@ fn places_hidden_on_this_computer_and_what_only_some_may_read_have_no_links_in_a
         .link("/opt/private/link", "/usr/x")
         .unreadable("/opt/private")
         .link("/opt/link", "/usr/y");
-    let guest = Guest::new(&Image::Host, &files);
+    let guest = Guest::new(&Image::Host, None, &files);
     let follow = |at: &str| guest.follow(&path(at), &files).as_str().to_owned();
     assert_eq!(follow("/srv/www/a"), "/srv/www/a");
     assert_eq!(follow("/opt/private/link"), "/opt/private/link");
     assert_eq!(follow("/opt/link/z"), "/usr/y/z");
-    let unpacked = Guest::new(&Image::Dir(PathBuf::from("/")), &files);
+    let unpacked = Guest::new(&Image::Dir(PathBuf::from("/")), None, &files);
     assert_eq!(unpacked.follow(&path("/srv/www/a"), &files).as_str(), "/usr/www/a", "the same tree by its path");
 }
 
 #[test]
 fn an_image_that_is_not_at_hand_has_the_usual_links_alone() {
     let files = MemoryFiles::new();
-    let guest = Guest::new(&unpacked(), &files);
+    let guest = Guest::new(&unpacked(), None, &files);
     assert!(!guest.is_at_hand() && guest.homes(&files).is_empty() && guest.moved(&files).is_empty());
     assert_eq!(guest.follow(&path("/var/run/x"), &files).as_str(), "/run/x");
     assert!(guest.contents(&path("/etc"), &files, &Cell::new(100)).is_none());
@@ -63,7 +63,7 @@ fn an_image_that_was_brought_is_at_hand() {
     let files =
         MemoryFiles::new().folder("/store/1/etc").link("/store/1/data", "opt/data").image_root("app:1", "/store/1");
     let reference = crate::config::reference::Reference::parse("app:1").expect("a reference");
-    let guest = Guest::new(&Image::Reference(reference), &files);
+    let guest = Guest::new(&Image::Reference(reference), None, &files);
     assert!(guest.is_at_hand());
     assert_eq!(guest.follow(&path("/data/x"), &files).as_str(), "/opt/data/x");
 }
@@ -82,7 +82,7 @@ fn homes_are_those_of_root_and_of_people_that_exist() {
         .folder("/image/srv/www")
         .folder("/image/nowhere")
         .folder("/image/led");
-    let guest = Guest::new(&unpacked(), &files);
+    let guest = Guest::new(&unpacked(), None, &files);
     let homes: Vec<(&str, &str)> =
         guest.homes(&files).iter().map(|home| (home.user.as_str(), home.path.as_str())).collect();
     assert_eq!(homes, [("root", "/data/root"), ("app", "/app"), ("led", "/led")]);
@@ -96,7 +96,7 @@ fn the_system_is_found_where_links_put_it() {
         .link("/image/lib64", "lib")
         .folder("/image/usr/lib")
         .folder("/image/system/bin");
-    let guest = Guest::new(&unpacked(), &files);
+    let guest = Guest::new(&unpacked(), None, &files);
     assert_eq!(guest.moved(&files), [(path("/system/bin"), "/bin")]);
 }
 
@@ -107,14 +107,14 @@ fn what_a_folder_holds_is_told_of_folders_alone_and_within_a_budget() {
         .file("/image/opt/two", "")
         .folder("/image/empty")
         .link("/image/led", "opt");
-    let guest = Guest::new(&unpacked(), &files);
+    let guest = Guest::new(&unpacked(), None, &files);
     let budget = Cell::new(3);
     let found = guest.contents(&path("/opt"), &files, &budget).expect("it holds something");
     assert_eq!((found.entries, found.files, budget.get()), (2, 2, 0));
     for nothing in ["/empty", "/none", "/opt/two", "/none/below"] {
         assert!(guest.contents(&path(nothing), &files, &budget).is_none(), "{nothing}");
     }
-    let host = Guest::new(&Image::Host, &files);
+    let host = Guest::new(&Image::Host, None, &files);
     assert!(host.contents(&path("/home"), &files, &Cell::new(9)).is_none(), "hidden");
     assert!(host.contents(&path("/image"), &files, &Cell::new(9)).is_some());
 }

@@ -1,0 +1,121 @@
+//! What an image says for whoever says nothing, and how it joins what the file says. The rules are docker's.
+//!
+//! Deliberately not here: where an image says it (`image`), when it is known (`run`, once a machine is prepared).
+
+use std::collections::BTreeMap;
+
+use super::GuestPath;
+
+/// User where neither the file nor the image names one.
+const ROOT: &str = "root";
+
+/// The config of an image, as far as commands see it. Of `host` and `dir:` nothing is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageDefaults {
+    /// Environment below the file's.
+    pub env: Vec<(String, String)>,
+    /// User: `name`, `uid`, `uid:gid`, `name:group`.
+    pub user: Option<String>,
+    /// Working folder, made where it is missing.
+    pub working_dir: Option<String>,
+    /// Words before those of a command, for what asks for them.
+    pub entrypoint: Vec<String>,
+    /// Words of the command where none are given.
+    pub cmd: Vec<String>,
+    /// Signal that asks its command to end, as the image writes it: `SIGQUIT`, `QUIT` or `3`.
+    pub stop_signal: Option<String>,
+}
+
+/// Where a command starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkingDir {
+    /// Absolute path.
+    pub path: String,
+    /// Whether it is made where it is missing.
+    pub is_made: bool,
+}
+
+/// An image that says nothing of what a command needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("nothing to run: no command was given, and the image names neither an entrypoint nor a command")]
+pub struct NoCommand;
+
+impl ImageDefaults {
+    /// The user: the file's, else the image's, else root.
+    pub fn user<'a>(&'a self, own: Option<&'a str>) -> &'a str {
+        own.or(self.user.as_deref().filter(|user| !user.is_empty())).unwrap_or(ROOT)
+    }
+
+    /// The environment: the image's, the file's above it.
+    pub fn env(&self, own: &BTreeMap<String, String>) -> Vec<(String, String)> {
+        let below = self.env.iter().filter(|(name, _)| !own.contains_key(name)).cloned();
+        below.chain(own.iter().map(|(name, value)| (name.clone(), value.clone()))).collect()
+    }
+
+    /// The working folder: the file's, else the image's; `None` is `/`. One that the image writes without a slash is
+    /// below `/`, as docker takes it.
+    pub fn working_dir(&self, own: Option<&GuestPath>) -> Option<WorkingDir> {
+        if let Some(own) = own {
+            return Some(WorkingDir { path: own.as_str().to_owned(), is_made: false });
+        }
+        let path = self.working_dir.as_deref().filter(|path| !path.is_empty())?;
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        Some(WorkingDir { path, is_made: true })
+    }
+
+    /// The words of a command that asks for the image's own: its entrypoint, then those given or its command.
+    ///
+    /// # Errors
+    /// Where nothing comes of it.
+    pub fn command(&self, given: &[String]) -> Result<Vec<String>, NoCommand> {
+        let words = if given.is_empty() { &self.cmd[..] } else { given };
+        let words: Vec<String> = self.entrypoint.iter().chain(words).cloned().collect();
+        if words.is_empty() { Err(NoCommand) } else { Ok(words) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    fn image() -> ImageDefaults {
+        ImageDefaults {
+            env: vec![("PATH".to_owned(), "/opt/bin".to_owned()), ("A".to_owned(), "image".to_owned())],
+            user: Some("app:staff".to_owned()),
+            working_dir: Some("srv/app".to_owned()),
+            entrypoint: words(&["/entry", "--"]),
+            cmd: words(&["serve"]),
+            stop_signal: None,
+        }
+    }
+
+    #[test]
+    fn the_file_stands_above_the_image_and_the_image_above_the_usual() {
+        assert_eq!((image().user(None), image().user(Some("1000"))), ("app:staff", "1000"));
+        let silent = ImageDefaults { user: Some(String::new()), ..ImageDefaults::default() };
+        assert_eq!((silent.user(None), silent.working_dir(None)), ("root", None));
+        let own = GuestPath::parse("/code").unwrap();
+        assert_eq!(image().working_dir(Some(&own)), Some(WorkingDir { path: "/code".to_owned(), is_made: false }));
+        assert_eq!(image().working_dir(None), Some(WorkingDir { path: "/srv/app".to_owned(), is_made: true }));
+    }
+
+    #[test]
+    fn a_variable_of_the_file_replaces_the_images() {
+        let own = BTreeMap::from([("A".to_owned(), "file".to_owned()), ("B".to_owned(), String::new())]);
+        let env: Vec<String> = image().env(&own).iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(env, ["PATH=/opt/bin", "A=file", "B="]);
+    }
+
+    #[test]
+    fn words_go_behind_the_entrypoint_and_take_the_place_of_the_command() {
+        assert_eq!(image().command(&[]).unwrap(), ["/entry", "--", "serve"]);
+        assert_eq!(image().command(&words(&["sh"])).unwrap(), ["/entry", "--", "sh"]);
+        let bare = ImageDefaults { cmd: words(&["sh"]), ..ImageDefaults::default() };
+        assert_eq!(bare.command(&[]).unwrap(), ["sh"]);
+        assert_eq!(ImageDefaults::default().command(&[]), Err(NoCommand));
+    }
+}

@@ -1,0 +1,108 @@
+//! The hands of a run, as far as steps go: a step's command is started, signalled and ended, and what it made looked at.
+//! Nothing is decided here.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::guest_work;
+use super::input::{Attempt, RunInput, StartFailure, StepInput};
+use super::provide::Shares;
+use super::worker::{Workers, chain};
+use crate::guest::{Exec, Session};
+use crate::plan::{ImageDefaults, MountPlan};
+
+impl Workers {
+    pub(super) fn exec(self: &Arc<Self>, machine: usize, attempt: Attempt) {
+        let step = attempt.step;
+        let workers = Arc::clone(self);
+        self.spawn(machine, async move {
+            let Some((session, shares, defaults)) = workers.parts(machine) else { return };
+            let started = match workers.ready_step(machine, attempt, &session, &shares, &defaults).await {
+                Ok(exec) => session.exec(exec).await.map_err(|error| guest_work::start_failure(&error)),
+                Err(failure) => Err(failure),
+            };
+            workers.send_step(step, StepInput::Started(started)).await;
+        });
+    }
+
+    /// All that comes before a step's command, and the command.
+    async fn ready_step(
+        &self,
+        machine: usize,
+        attempt: Attempt,
+        session: &Session,
+        shares: &Arc<dyn Shares>,
+        defaults: &ImageDefaults,
+    ) -> Result<Exec, StartFailure> {
+        let plan = &self.plan.steps[attempt.step];
+        let exec = guest_work::command_of(plan, defaults, exec_id(attempt))?;
+        guest_work::check_sources(shares).await?;
+        // What an earlier attempt made belongs to the step too.
+        if attempt.number == 1 {
+            guest_work::record(&**shares, plan)?;
+        }
+        if self.plan.machines[machine].mounts.iter().any(MountPlan::follows_steps) {
+            let view = self.slots[machine].lock().view;
+            let view = guest_work::show_owner(session, &**shares, &exec.user, view).await?;
+            self.slots[machine].lock().view = view;
+        }
+        Ok(exec)
+    }
+
+    pub(super) fn signal(self: &Arc<Self>, machine: usize, attempt: Attempt, signal: i32) {
+        let Some(session) = self.session(machine) else { return };
+        self.spawn(machine, async move {
+            // An agent that cannot be told is found out by the deadline of the step's end.
+            let _ = session.signal(exec_id(attempt), signal).await;
+        });
+    }
+
+    pub(super) fn terminate(self: &Arc<Self>, machine: usize, attempt: Attempt, grace: Duration) {
+        let Some(session) = self.session(machine) else { return };
+        self.spawn(machine, async move {
+            let _ = session.terminate(exec_id(attempt), grace).await;
+        });
+    }
+
+    pub(super) fn check_outputs(self: &Arc<Self>, machine: usize, step: usize) {
+        let workers = Arc::clone(self);
+        self.spawn(machine, async move {
+            let Some(session) = workers.session(machine) else { return };
+            let outputs: Vec<String> =
+                workers.plan.steps[step].outputs.iter().map(|output| output.as_str().to_owned()).collect();
+            let result = session.missing_outputs(&outputs).await.map_err(|error| chain(&error));
+            workers.send_step(step, StepInput::Outputs(result)).await;
+        });
+    }
+
+    /// Not a task of the machine: it is told when the machine is let go of, and lets go of the file servers itself.
+    pub(super) fn give_files(self: &Arc<Self>, machine: usize, step: usize) {
+        let workers = Arc::clone(self);
+        let (shares, is_released) = {
+            let held = self.slots[machine].lock();
+            (held.shares.clone(), Arc::clone(&held.is_released))
+        };
+        tokio::task::spawn_blocking(move || {
+            let goes_on = || !is_released.load(Ordering::Relaxed);
+            let result = guest_work::give_files(shares.as_deref(), &workers.plan.steps[step], &goes_on);
+            drop(shares);
+            // The run may be over.
+            let _ = workers.inbox.blocking_send(RunInput::Step(step, StepInput::Given(result)));
+        });
+    }
+}
+
+/// Bits of a command's number that say the step; those above say the attempt.
+const STEP_BITS: u32 = 32;
+
+/// Number of an attempt's command in its session. Each has its own: what an earlier attempt left in the background
+/// may still be there.
+fn exec_id(attempt: Attempt) -> u64 {
+    (u64::from(attempt.number) << STEP_BITS) | u64::try_from(attempt.step).unwrap_or(u64::MAX).saturating_add(1)
+}
+
+/// The step of a command's number.
+pub(super) fn step_of(exec: u64) -> Option<usize> {
+    usize::try_from((exec & ((1 << STEP_BITS) - 1)).checked_sub(1)?).ok()
+}

@@ -102,8 +102,8 @@ impl Store {
 
 /// Whether a file still has its name.
 pub(super) fn is_at(file: &File, path: &Path) -> bool {
-    let same = |own: fs::Metadata, named: fs::Metadata| (own.dev(), own.ino()) == (named.dev(), named.ino());
-    matches!((file.metadata(), fs::metadata(path)), (Ok(own), Ok(named)) if same(own, named))
+    let same = |own: &fs::Metadata, named: &fs::Metadata| (own.dev(), own.ino()) == (named.dev(), named.ino());
+    matches!((file.metadata(), fs::metadata(path)), (Ok(own), Ok(named)) if same(&own, &named))
 }
 
 fn lock_file(path: &Path) -> Result<File, StoreError> {

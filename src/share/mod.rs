@@ -40,8 +40,10 @@ mod wire;
 mod words;
 mod xattrs;
 
+pub use crate::sys::child::OnDeath;
 pub use serve::{confined_main, serve_main};
 pub use source::{ShareSource, SourceLoss};
-pub use spawn::{OnDeath, ShareHandle, spawn_share, spawn_share_from};
+pub use spawn::{ShareHandle, spawn_share, spawn_share_from};
 pub use spec::{Makers, Rights, ShareCache, ShareError, ShareSpec, ShareTree};
 pub use wire::{Given, Outputs};
+pub(crate) use words::{say, speak_on_stderr};

@@ -8,6 +8,7 @@ mod cache;
 mod cpio;
 mod decompress;
 mod digest;
+mod disk_form;
 pub mod initramfs;
 pub mod kernel;
 pub mod manifest;
@@ -20,5 +21,6 @@ mod waiter;
 
 pub(crate) use cache::Cache;
 pub use digest::{Digest, DigestError};
+pub use disk_form::{DiskFormError, DiskMetadata, disk_metadata};
 pub use platform::{Platform, PlatformError};
 pub use waiter::Waiter;

@@ -281,6 +281,7 @@ fn people_name(spec: &ShareSpec) -> String {
             format!("{} (`{}`)", spec.tag, path.display())
         }
         ShareTree::HostRoot => format!("{} (the host's root)", spec.tag),
+        ShareTree::Image { .. } => format!("{} (the image)", spec.tag),
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) accel: Accel,
     /// How many steps may run at the same time, unless `up` is told otherwise.
     pub(crate) parallel: Option<u32>,
+    /// Whether no registry may be asked (`SMOLVM_OFFLINE`).
+    pub(crate) is_offline: bool,
 }
 
 /// Whether colours are used on a stream.
@@ -131,6 +133,8 @@ impl Settings {
             engine: engine.unwrap_or(Engine::Auto),
             accel: accel.unwrap_or(Accel::Auto),
             parallel: parallel(environment)?,
+            is_offline: environment("SMOLVM_OFFLINE")
+                .is_some_and(|value| !["", "0", "false"].iter().any(|no| value == *no)),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The digest of the kernel that `kernel: auto` is on this host.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cli::exit::{Class, Failure, chain};
 use crate::cli::interrupts::Interrupts;

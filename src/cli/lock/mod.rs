@@ -74,12 +74,7 @@ pub(super) fn update(args: &UpdateArgs, settings: &Settings, printer: &Printer) 
 }
 
 /// The project, where it is right.
-fn project(
-    settings: &Settings,
-    is_locked: bool,
-    max: usize,
-    printer: &Printer,
-) -> Result<Option<Project>, Failure> {
+fn project(settings: &Settings, is_locked: bool, max: usize, printer: &Printer) -> Result<Option<Project>, Failure> {
     let loaded = load::load_locked(settings, Mode::Check, is_locked)?;
     if loaded.diagnostics.has_errors() {
         remarks::tell(&loaded.diagnostics, &loaded.sources, max, printer);
@@ -134,11 +129,7 @@ fn write(args: &LockArgs, project: &Project, settings: &Settings, printer: &Prin
 }
 
 /// Gives `kernel: auto` the digest that it has on this host.
-fn lock_kernel(
-    file: &mut LockFile,
-    told: &mut String,
-    printer: &Printer,
-) -> Result<(), Failure> {
+fn lock_kernel(file: &mut LockFile, told: &mut String, printer: &Printer) -> Result<(), Failure> {
     let digest = auto::digest(printer)?;
     match file.set(AUTO_KERNEL, digest.as_str()) {
         Some(old) if old == digest.as_str() => {}

@@ -85,12 +85,7 @@ pub(super) fn word_failure(error: WantedError) -> Failure {
 }
 
 /// Brings images with what is shown of it; those that failed.
-fn bring(
-    wanted: Vec<Wanted>,
-    access: Access,
-    settings: &Settings,
-    printer: &Printer,
-) -> Result<Vec<Failure>, Failure> {
+fn bring(wanted: Vec<Wanted>, access: Access, settings: &Settings, printer: &Printer) -> Result<Vec<Failure>, Failure> {
     let mut interrupts = Interrupts::listen()?;
     let images = open(settings)?;
     let count = wanted.len();
@@ -104,7 +99,7 @@ fn bring(
 
 /// The images of this user.
 pub(super) fn open(settings: &Settings) -> Result<Arc<Images>, Failure> {
-    let images = Images::open(&Places::find()?.cache, settings.registries.clone());
+    let images = Images::open(&Places::find()?.cache, crate::image::registry::RegistrySettings::default());
     images.map(Arc::new).map_err(failure)
 }
 

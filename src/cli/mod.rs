@@ -29,6 +29,7 @@ mod plan;
 mod printer;
 mod pull;
 mod record;
+mod registries;
 mod remarks;
 mod report_run;
 mod schema;

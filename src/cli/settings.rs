@@ -10,6 +10,7 @@ use etcetera::BaseStrategy;
 
 use super::args::{Accel, Color, Engine, GlobalArgs, Progress};
 use super::exit::{Class, Failure};
+use crate::image::registry::RegistrySettings;
 use crate::report::Verbosity as ReportVerbosity;
 
 /// How much we say.
@@ -42,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) accel: Accel,
     /// How many steps may run at the same time, unless `up` is told otherwise.
     pub(crate) parallel: Option<u32>,
+    /// What is said of registries.
+    pub(crate) registries: RegistrySettings,
     /// Whether no registry may be asked (`SMOLVM_OFFLINE`).
     pub(crate) is_offline: bool,
 }
@@ -73,6 +76,7 @@ struct UserFile {
     color: Option<Color>,
     engine: Option<Engine>,
     accel: Option<Accel>,
+    registries: RegistrySettings,
 }
 
 /// Why the settings cannot be known.
@@ -133,6 +137,7 @@ impl Settings {
             engine: engine.unwrap_or(Engine::Auto),
             accel: accel.unwrap_or(Accel::Auto),
             parallel: parallel(environment)?,
+            registries: file.registries,
             is_offline: environment("SMOLVM_OFFLINE")
                 .is_some_and(|value| !["", "0", "false"].iter().any(|no| value == *no)),
         })

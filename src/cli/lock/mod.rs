@@ -23,9 +23,8 @@ use super::exit::{Class, ExitCode, Failure};
 use super::printer::Printer;
 use super::settings::Settings;
 use super::{load, pull, remarks};
-use crate::config::model::KernelSource;
+use crate::config::model::{Image, KernelSource};
 use crate::config::{AUTO_KERNEL, LOCK_NAME, LockFile, Mode, Project, Reference};
-use crate::image::ImageSource;
 
 /// Hexadecimal digits of a digest that people read.
 const SHORT: usize = 12;
@@ -58,7 +57,7 @@ pub(super) fn update(args: &UpdateArgs, settings: &Settings, printer: &Printer) 
     let meant = if args.named.is_empty() { all } else { named(&args.named, &project, &all)? };
     let (disk, mut file) = read(&project)?;
     let gone = file.retain(|name| is_used(name, &project));
-    let digests = ask::digests(meant.clone(), settings)?;
+    let digests = ask::digests(meant.clone(), settings, printer)?;
     let mut told = String::new();
     for (reference, digest) in meant.iter().zip(digests) {
         match file.set(&reference.name(), digest.as_str()) {
@@ -118,7 +117,7 @@ fn write(args: &LockArgs, project: &Project, settings: &Settings, printer: &Prin
     }
     let missing: Vec<Reference> =
         open_references(project).into_iter().filter(|one| file.digest(&one.name()).is_none()).collect();
-    for (reference, digest) in missing.iter().zip(ask::digests(missing.clone(), settings)?) {
+    for (reference, digest) in missing.iter().zip(ask::digests(missing.clone(), settings, printer)?) {
         file.set(&reference.name(), digest.as_str());
         let _ = writeln!(told, "{}: {}", reference.name(), short(digest.as_str()));
     }
@@ -172,7 +171,7 @@ fn check(args: &LockArgs, project: &Project, settings: &Settings, printer: &Prin
     if args.remote {
         let all = open_references(project);
         let mut moved = String::new();
-        for (reference, digest) in all.iter().zip(ask::digests(all.clone(), settings)?) {
+        for (reference, digest) in all.iter().zip(ask::digests(all.clone(), settings, printer)?) {
             let old = file.digest(&reference.name()).unwrap_or_default();
             if old != digest.as_str() {
                 let _ = writeln!(moved, "{}: {} → {}", reference.name(), short(old), short(digest.as_str()));
@@ -198,7 +197,7 @@ fn named(words: &[String], project: &Project, all: &[Reference]) -> Result<Vec<R
     let wanted = pull::of_words(words, Some(project)).map_err(pull::word_failure)?;
     let mut found: Vec<Reference> = Vec::new();
     for one in wanted {
-        let ImageSource::Reference(reference) = &one.source else { continue };
+        let Image::Reference(reference) = &one.image else { continue };
         let Some(own) = all.iter().find(|known| known.name() == reference.name()) else {
             if project.references().iter().any(|(known, _)| *known == reference) {
                 // It has a digest, and so nothing to ask for.

@@ -4,15 +4,14 @@
 
 use crate::config::model::{EVERY_PROFILE, Image, KernelSource, Machine, Project, Reference};
 use crate::config::nearest;
-use crate::image::ImageSource;
 
 /// An image, and what the lock file says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wanted {
     /// As people call it.
     pub(crate) name: String,
-    /// Where it comes from.
-    pub(crate) source: ImageSource,
+    /// What it is: a reference or an archive.
+    pub(crate) image: Image,
     /// The digest of the lock file.
     pub(crate) lock: Option<String>,
 }
@@ -34,20 +33,20 @@ pub(crate) enum WantedError {
 
 impl Wanted {
     fn of_image(image: &Image, project: &Project) -> Option<Self> {
-        let source = match image {
-            Image::Reference(reference) => return Some(Self::of_reference(reference, Some(project))),
-            Image::Oci(path) => ImageSource::Oci(path.clone()),
-            Image::DockerArchive(path) => ImageSource::DockerArchive(path.clone()),
-            Image::Host | Image::Dir(_) | Image::Unreadable => return None,
-        };
-        let shown = image.path().map(|path| path.strip_prefix(&project.folder).unwrap_or(path).display().to_string());
-        Some(Self { name: format!("{}{}", image.prefix(), shown.unwrap_or_default()), source, lock: None })
+        match image {
+            Image::Reference(reference) => Some(Self::of_reference(reference, Some(project))),
+            Image::Oci(path) | Image::DockerArchive(path) => {
+                let shown = path.strip_prefix(&project.folder).unwrap_or(path).display();
+                Some(Self { name: format!("{}{shown}", image.prefix()), image: image.clone(), lock: None })
+            }
+            Image::Host | Image::Dir(_) | Image::Unreadable => None,
+        }
     }
 
     /// An image of a registry, locked where it is one of the project.
     pub(crate) fn of_reference(reference: &Reference, project: Option<&Project>) -> Self {
         let lock = project.and_then(|project| project.locks.digest(reference)).map(str::to_owned);
-        Self { name: reference.written().to_owned(), source: ImageSource::Reference(reference.clone()), lock }
+        Self { name: reference.written().to_owned(), image: Image::Reference(reference.clone()), lock }
     }
 }
 
@@ -112,7 +111,10 @@ fn once(wanted: Vec<Wanted>) -> Vec<Wanted> {
     wanted
         .into_iter()
         .filter(|one| {
-            let name = one.source.name();
+            let name = match &one.image {
+                Image::Reference(reference) => reference.to_string(),
+                image => image.to_string(),
+            };
             let is_new = !seen.contains(&name);
             seen.push(name);
             is_new

@@ -20,7 +20,6 @@ mod fix;
 mod init;
 mod interrupts;
 mod kernel;
-mod known_images;
 mod load;
 mod lock;
 mod lsp;

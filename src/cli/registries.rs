@@ -11,7 +11,8 @@ use crate::sys::child::ChildIdentity;
 pub(crate) fn access(settings: &Settings) -> RegistryAccess {
     let invoker = host::facts().invoker;
     let is_other = invoker.is_process_root && invoker.uid != 0;
-    let identity = is_other.then(|| ChildIdentity { uid: invoker.uid, gid: invoker.gid, groups: invoker.groups.clone() });
+    let identity =
+        is_other.then(|| ChildIdentity { uid: invoker.uid, gid: invoker.gid, groups: invoker.groups.clone() });
     let user = User { home: invoker.home, identity };
     RegistryAccess {
         settings: settings.registries.clone(),

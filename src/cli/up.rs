@@ -11,7 +11,6 @@ use super::args::{Progress, UpArgs};
 use super::compose::{self, Chosen, Provider};
 use super::exit::{Class, ExitCode, Failure};
 use super::interrupts::Interrupts;
-use super::known_images::KnownImages;
 use super::places::Places;
 use super::printer::Printer;
 use super::record::{self, Record};
@@ -20,7 +19,6 @@ use super::report_run::{self, Mode};
 use super::settings::Settings;
 use super::{load, plan};
 use crate::config::{self, Loaded};
-use crate::event::RunStatus;
 use crate::host;
 use crate::plan::Plan;
 use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, RunFolder, Summary};
@@ -66,44 +64,16 @@ fn prepare(args: &UpArgs, settings: &Settings, printer: &Printer, mode: Mode) ->
     let plan = plan::build(&project, &args.selection)?;
     if args.dry_run {
         plan::tell_kernel(&plan, printer);
-        plan::tell_images(&plan, printer);
         printer.data(&match mode {
             Mode::Json => crate::plan::render_json(&plan),
             _ => crate::plan::render_text(&plan),
         })?;
         return Ok(Ready::Done(ExitCode::Passed));
     }
-    if settings.is_offline {
-        all_here(&plan)?;
-    }
     let engine = args.engine.unwrap_or(settings.engine);
     let accel = args.accel.unwrap_or(settings.accel);
     let chosen = compose::choose(engine, accel)?;
     Ok(Ready::Run(Box::new(plan), chosen))
-}
-
-/// Why a run without network does not begin.
-#[derive(Debug, thiserror::Error)]
-#[error("{what} not here, and smolvm is to be offline")]
-struct NotHere {
-    what: String,
-}
-
-/// Whether all images are here: said of all at once, before anything boots.
-fn all_here(plan: &Plan) -> Result<(), Failure> {
-    let missing = KnownImages::default().missing(plan.machines.iter());
-    let Some(what) = missing_words(&missing) else { return Ok(()) };
-    Err(Failure::new(Class::World, NotHere { what }).help("with network (SMOLVM_OFFLINE unset), `smolvm pull` brings them"))
-}
-
-/// `image A is`, `images A and B are`.
-fn missing_words(missing: &[String]) -> Option<String> {
-    let named: Vec<String> = missing.iter().map(|name| format!("`{name}`")).collect();
-    match named.as_slice() {
-        [] => None,
-        [one] => Some(format!("image {one} is")),
-        [first @ .., last] => Some(format!("images {} and {last} are", first.join(", "))),
-    }
 }
 
 fn tell_remarks(loaded: &Loaded, args: &UpArgs, printer: &Printer, mode: Mode) -> Result<(), Failure> {
@@ -139,7 +109,6 @@ fn go(
         folder: folder.clone(),
     };
     let plan = Arc::new(plan);
-    let known = plan.machines.clone();
     // A run that does not begin was not killed.
     let (record, failed) = record(&folder).inspect_err(|_| drop(folder.finish()))?;
     let report = report_run::Report {
@@ -162,11 +131,6 @@ fn go(
         printer.note(&format!("warning: {error}\n"));
     }
     drop(lock);
-    if summary.status == RunStatus::Failed
-        && let Some(what) = missing_words(&KnownImages::default().missing(known.iter()))
-    {
-        printer.note(&format!("note: {what} not here; `smolvm pull` brings all that the project needs\n"));
-    }
     let code = report_run::ruled(summary.exit_code, summary.status, args.exit_code);
     Ok(if code == 0 { ExitCode::Passed } else { ExitCode::Run(code) })
 }

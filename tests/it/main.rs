@@ -43,7 +43,6 @@ mod ownership;
 mod pjdfstest;
 mod plans;
 mod probe;
-mod pull;
 mod real_files;
 mod registry;
 mod retry;

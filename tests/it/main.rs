@@ -35,6 +35,7 @@ mod killed;
 mod language_server;
 mod layers;
 mod leftovers;
+mod lock;
 mod lsp;
 mod machine;
 mod mount_kinds;

@@ -61,6 +61,7 @@ mod single_file;
 mod support;
 mod terminal;
 mod tidy;
+mod unpacked;
 mod vanish;
 mod vmm;
 mod world;

@@ -1,6 +1,5 @@
 //! From the words of the command line to an exit code.
 
-use std::ffi::OsStr;
 use std::process;
 
 use clap::Parser;
@@ -10,17 +9,20 @@ use super::exit::{ExitCode, Failure};
 use super::places::Places;
 use super::printer::Printer;
 use super::settings::Settings;
-use super::{check, config, doctor, explain, init, kernel, lsp, plan, schema, up, version};
+use super::{check, config, doctor, explain, init, kernel, lock, lsp, plan, pull, schema, up, version};
 use crate::image::Cache;
 use crate::share;
 use crate::sys::signal;
+use crate::virtio::block;
 
 /// Runs the command line of this process.
 pub fn main() -> process::ExitCode {
     signal::report_file_size_limits();
-    // The program starts itself anew as the file server of a share; that child has no command line of a person's.
-    if std::env::args_os().nth(1).as_deref() == Some(OsStr::new("__share")) {
-        return share::serve_main();
+    // The program starts itself anew as the server of a share or a disk; that child has no command line of a person's.
+    match std::env::args_os().nth(1) {
+        Some(word) if word == "__share" => return share::serve_main(),
+        Some(word) if word == "__disk" => return block::serve_main(),
+        _ => {}
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -56,6 +58,9 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
         Verb::Init(args) => init::run(args, settings, printer),
         Verb::Schema(_) => schema::run(printer),
         Verb::Lsp(args) => lsp::run(args, settings, printer),
+        Verb::Pull(args) => pull::run(args, settings, printer),
+        Verb::Lock(args) => lock::lock(args, settings, printer),
+        Verb::Update(args) => lock::update(args, settings, printer),
         Verb::Kernel(args) => kernel::run(args, settings, printer),
         Verb::Doctor(args) => doctor::run(args, printer),
         Verb::Version(_) => version::run(printer),

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use etcetera::BaseStrategy;
 
-use super::args::{Accel, Color, Engine, GlobalArgs, Progress};
+use super::args::{Accel, Color, Engine, GlobalArgs, Progress, RootForm};
 use super::exit::{Class, Failure};
+use crate::image::registry::RegistrySettings;
 use crate::report::Verbosity as ReportVerbosity;
 
 /// How much we say.
@@ -40,8 +41,14 @@ pub(crate) struct Settings {
     pub(crate) engine: Engine,
     /// What runs their CPUs, unless `up` is told otherwise.
     pub(crate) accel: Accel,
+    /// How the root of an image is given to a machine.
+    pub(crate) root_form: RootForm,
     /// How many steps may run at the same time, unless `up` is told otherwise.
     pub(crate) parallel: Option<u32>,
+    /// What is said of registries.
+    pub(crate) registries: RegistrySettings,
+    /// Whether no registry may be asked (`SMOLVM_OFFLINE`).
+    pub(crate) is_offline: bool,
 }
 
 /// Whether colours are used on a stream.
@@ -71,6 +78,8 @@ struct UserFile {
     color: Option<Color>,
     engine: Option<Engine>,
     accel: Option<Accel>,
+    registries: RegistrySettings,
+    root_form: Option<RootForm>,
 }
 
 /// Why the settings cannot be known.
@@ -100,6 +109,7 @@ impl Settings {
         let color = flags.color.or(variable("SMOLVM_COLOR", environment)?).or(file.color);
         let engine = variable("SMOLVM_ENGINE", environment)?.or(file.engine);
         let accel = variable("SMOLVM_ACCEL", environment)?.or(file.accel);
+        let root_form = variable("SMOLVM_ROOT_FORM", environment)?.or(file.root_form);
         let mut files = flags.files;
         if files.is_empty()
             && let Some(list) = environment("SMOLVM_FILE").filter(|list| !list.is_empty())
@@ -130,7 +140,11 @@ impl Settings {
             volume,
             engine: engine.unwrap_or(Engine::Auto),
             accel: accel.unwrap_or(Accel::Auto),
+            root_form: root_form.unwrap_or(RootForm::Auto),
             parallel: parallel(environment)?,
+            registries: file.registries,
+            is_offline: environment("SMOLVM_OFFLINE")
+                .is_some_and(|value| !["", "0", "false"].iter().any(|no| value == *no)),
         })
     }
 }

@@ -64,7 +64,7 @@ pub(crate) struct Machine {
     pub(crate) session: Session,
     pub(crate) events: Receiver<SessionEvent>,
     pub(crate) shares: Vec<ShareHandle>,
-    pub(crate) disk: Option<DiskHandle>,
+    _disk: Option<DiskHandle>,
     pub(crate) log: Vec<u8>,
     root: SetupRoot,
     mounts: Vec<SetupMount>,
@@ -128,7 +128,7 @@ impl Machine {
         let opened = Session::open(Arc::new(Dialer(vsock)), limits).await;
         let (session, events) = opened.unwrap_or_else(|error| panic!("{error}\n{}", console.lock().unwrap()));
         let log = Vec::new();
-        Self { session, events, shares, disk, log, root, mounts: declared, _vm: vm, exit, console, next: 1 }
+        Self { session, events, shares, _disk: disk, log, root, mounts: declared, _vm: vm, exit, console, next: 1 }
     }
 
     /// Makes the machine ready.

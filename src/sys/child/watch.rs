@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -27,7 +27,8 @@ pub type OnDeath = Box<dyn FnOnce(String) + Send>;
 pub struct Watched {
     child: Arc<Child>,
     is_ending: Arc<AtomicBool>,
-    ended: Receiver<()>,
+    /// Behind a lock only so that a handle may be shared.
+    ended: Mutex<Receiver<()>>,
     watcher: Option<JoinHandle<()>>,
 }
 
@@ -60,7 +61,7 @@ impl Watched {
                 }
             })
         };
-        Ok(Self { child, is_ending, ended, watcher: Some(watcher?) })
+        Ok(Self { child, is_ending, ended: Mutex::new(ended), watcher: Some(watcher?) })
     }
 
     /// Process id.
@@ -72,7 +73,8 @@ impl Watched {
     pub fn end(&mut self, ask: impl FnOnce()) {
         self.is_ending.store(true, Ordering::Release);
         ask();
-        if self.ended.recv_timeout(END_LIMIT).is_err() {
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if ended.recv_timeout(END_LIMIT).is_err() {
             self.child.kill();
         }
         if let Some(watcher) = self.watcher.take() {

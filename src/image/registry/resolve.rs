@@ -62,9 +62,16 @@ impl<'a> Resolver<'a> {
         let mut next = Some((Vec::new(), top));
         // What may still hold it, the likeliest last; a stack, so that no depth is one of the machine.
         let mut open: Vec<(Vec<Document>, Descriptor)> = Vec::new();
-        while let Some((indexes, document)) = next {
-            let said = &document.descriptor.media_type;
-            match manifest::read(&document.bytes, Some(said)).map_err(|source| self.wrong(source))? {
+        while let Some((indexes, mut document)) = next {
+            let said = document.descriptor.media_type.clone();
+            let read = manifest::read(&document.bytes, Some(&said)).map_err(|source| self.wrong(source))?;
+            if said.is_empty() {
+                // What was here already, and says of itself only what it holds.
+                let is_index = matches!(read, Manifest::Index(_));
+                let media_type = if is_index { OCI_IMAGE_INDEX_MEDIA_TYPE } else { OCI_IMAGE_MEDIA_TYPE };
+                document.descriptor.media_type = media_type.to_owned();
+            }
+            match read {
                 Manifest::Image(content) => {
                     if let Some(resolved) = self.image(indexes, document, content).await? {
                         return Ok(resolved);

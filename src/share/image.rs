@@ -36,13 +36,18 @@ const ZEROS: &str = "/dev/zero";
 
 /// A served image.
 pub(crate) struct ImageFs {
-    tree: Arc<RootTree>,
-    packs: Vec<File>,
-    zeros: File,
+    content: Arc<Content>,
     /// Without any, the guest's kernel stops asking after the first answer.
     has_xattrs: bool,
     /// Of all packs.
     bytes: u64,
+}
+
+/// What an image is.
+pub(super) struct Content {
+    tree: Arc<RootTree>,
+    packs: Vec<File>,
+    zeros: File,
 }
 
 /// The open files of an image, before they are read.
@@ -83,9 +88,17 @@ impl ImageFs {
         let has_xattrs = tree.inodes.iter().any(|inode| !inode.attributes.xattrs.is_empty());
         let length = |pack: &File| pack.metadata().map_or(0, |found| found.len());
         let bytes = packs.iter().map(length).fold(0, u64::saturating_add);
-        Self { tree: Arc::new(tree), packs, zeros, has_xattrs, bytes }
+        let content = Arc::new(Content { tree: Arc::new(tree), packs, zeros });
+        Self { content, has_xattrs, bytes }
     }
 
+    /// Who answers reads.
+    pub(super) fn content(&self) -> Arc<Content> {
+        Arc::clone(&self.content)
+    }
+}
+
+impl Content {
     /// The number in the tree of a node that a guest names.
     fn number(&self, node: u64) -> io::Result<u32> {
         let number = node.checked_sub(1).and_then(|number| u32::try_from(number).ok());

@@ -26,6 +26,7 @@ mod nodes;
 mod ownership;
 mod passthrough;
 mod patience;
+mod reads;
 mod recorder;
 mod rules;
 mod serve;

@@ -79,7 +79,7 @@ impl ImageFs {
         if !self.has_xattrs {
             return Err(errno(libc::ENOSYS));
         }
-        let all = &self.inode(node)?.attributes.xattrs;
+        let all = &self.content.inode(node)?.attributes.xattrs;
         Ok(all.iter().filter(|(name, _)| !name.starts_with(OVERLAY)))
     }
 

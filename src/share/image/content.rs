@@ -2,53 +2,19 @@
 
 use std::io;
 
-use virtiofsd::filesystem::ZeroCopyWriter;
-
 use crate::rootfs::{Extent, InodeKind};
 
+use super::super::reads::{ReadFile, Room};
 use super::super::rules::errno;
-use super::ImageFs;
+use super::Content;
 
-impl ImageFs {
+impl Content {
     fn file(&self, node: u64) -> io::Result<(u64, &[Extent])> {
         match &self.inode(node)?.kind {
             InodeKind::File { size, extents } => Ok((*size, extents)),
             InodeKind::Folder { .. } => Err(errno(libc::EISDIR)),
             _ => Err(errno(libc::EINVAL)),
         }
-    }
-
-    /// Reads at most `count` bytes. Less come only at the end of the file: what is missing of a pack is an error, never
-    /// taken for its end.
-    pub(super) fn read_file<W: ZeroCopyWriter>(
-        &self,
-        node: u64,
-        mut writer: W,
-        count: u32,
-        offset: u64,
-    ) -> io::Result<usize> {
-        let (size, extents) = self.file(node)?;
-        let end = offset.saturating_add(u64::from(count)).min(size);
-        let mut at = offset;
-        let mut ahead = extents[first_after(extents, offset)..].iter().peekable();
-        while at < end {
-            let (file, from, until) = match ahead.peek() {
-                Some(extent) if extent.file_offset <= at => {
-                    let pack = usize::try_from(extent.pack).ok().and_then(|pack| self.packs.get(pack));
-                    let pack = pack.ok_or_else(|| errno(libc::EIO))?;
-                    (pack, extent.pack_offset + (at - extent.file_offset), end_of(extent))
-                }
-                next => (&self.zeros, 0, next.map_or(end, |extent| extent.file_offset)),
-            };
-            let until = until.min(end);
-            let wanted = usize::try_from(until - at).map_err(io::Error::other)?;
-            if writer.read_from_file_at(file, wanted, from, None)? != wanted {
-                return Err(errno(libc::EIO));
-            }
-            at = until;
-            ahead.next_if(|extent| end_of(extent) <= at);
-        }
-        usize::try_from(at - offset).map_err(io::Error::other)
     }
 
     /// The next byte from an offset on that lies in a pack.
@@ -66,6 +32,31 @@ impl ImageFs {
         }
         let touching = extents[first_after(extents, offset)..].iter();
         Ok(touching.fold(offset, |at, extent| if extent.file_offset <= at { end_of(extent) } else { at }))
+    }
+}
+
+impl ReadFile for Content {
+    /// Less than asked for comes only at the end of the file: what is missing of a pack is an error, never taken for it.
+    fn read_file(&self, node: u64, count: u32, offset: u64, room: &mut dyn Room) -> io::Result<u32> {
+        let (size, extents) = self.file(node)?;
+        let end = offset.saturating_add(u64::from(count)).min(size);
+        let mut at = offset;
+        let mut ahead = extents[first_after(extents, offset)..].iter().peekable();
+        while at < end {
+            let (file, from, until) = match ahead.peek() {
+                Some(extent) if extent.file_offset <= at => {
+                    let pack = usize::try_from(extent.pack).ok().and_then(|pack| self.packs.get(pack));
+                    let pack = pack.ok_or_else(|| errno(libc::EIO))?;
+                    (pack, extent.pack_offset + (at - extent.file_offset), end_of(extent))
+                }
+                next => (&self.zeros, 0, next.map_or(end, |extent| extent.file_offset)),
+            };
+            let until = until.min(end);
+            room.fill(file, from, usize::try_from(until - at).map_err(io::Error::other)?)?;
+            at = until;
+            ahead.next_if(|extent| end_of(extent) <= at);
+        }
+        u32::try_from(at - offset).map_err(io::Error::other)
     }
 }
 

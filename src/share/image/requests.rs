@@ -1,4 +1,5 @@
-//! What a guest may ask of an image: all that reads; what would change it is `EROFS`.
+//! What a guest may ask of an image: all that reads but for bytes of files ([`super::content`]); what would change it is
+//! `EROFS`.
 
 use std::ffi::CStr;
 use std::io;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use virtiofsd::filesystem::{
     Context, Entry, Extensions, FileSystem, FsOptions, GetxattrReply, ListxattrReply, OpenOptions,
-    SerializableFileSystem, SetattrValid, SetxattrFlags, ZeroCopyReader, ZeroCopyWriter,
+    SerializableFileSystem, SetattrValid, SetxattrFlags, ZeroCopyReader,
 };
 use virtiofsd::fuse::{Attr, SetattrIn};
 
@@ -67,12 +68,12 @@ impl FileSystem for ImageFs {
 
     fn lookup(&self, _: Context, parent: u64, name: &CStr) -> io::Result<Entry> {
         check_name(name)?;
-        let folder = self.folder(parent)?;
+        let folder = self.content.folder(parent)?;
         if name.to_bytes().len() > MAX_NAME {
             return Err(errno(libc::ENAMETOOLONG));
         }
-        let found = self.tree.child(folder, name.to_bytes());
-        let found = found.and_then(|number| Some((number, self.tree.inode(number)?)));
+        let found = self.content.tree.child(folder, name.to_bytes());
+        let found = found.and_then(|number| Some((number, self.content.tree.inode(number)?)));
         let entry = Entry { inode: 0, generation: 0, attr: Attr::default(), attr_timeout: LONG, entry_timeout: LONG };
         // Node 0 is a name that is absent, which the guest may remember.
         Ok(match found {
@@ -82,11 +83,11 @@ impl FileSystem for ImageFs {
     }
 
     fn getattr(&self, _: Context, node: u64, _handle: Option<u64>) -> io::Result<(Attr, Duration)> {
-        Ok((attr_of(self.number(node)?, self.inode(node)?), LONG))
+        Ok((attr_of(self.content.number(node)?, self.content.inode(node)?), LONG))
     }
 
     fn readlink(&self, _: Context, node: u64) -> io::Result<Vec<u8>> {
-        match &self.inode(node)?.kind {
+        match &self.content.inode(node)?.kind {
             InodeKind::Link { target } => Ok(target.clone()),
             _ => Err(errno(libc::EINVAL)),
         }
@@ -100,28 +101,14 @@ impl FileSystem for ImageFs {
         not_needed()
     }
 
-    fn read<W: ZeroCopyWriter>(
-        &self,
-        _: Context,
-        node: u64,
-        _handle: u64,
-        writer: W,
-        size: u32,
-        offset: u64,
-        _lock_owner: Option<u64>,
-        _flags: u32,
-    ) -> io::Result<usize> {
-        self.read_file(node, writer, size, offset)
-    }
-
     fn readdir(&self, _: Context, node: u64, _handle: u64, _size: u32, offset: u64) -> io::Result<ImageEntries> {
-        Ok(ImageEntries::new(Arc::clone(&self.tree), self.folder(node)?, offset))
+        Ok(ImageEntries::new(Arc::clone(&self.content.tree), self.content.folder(node)?, offset))
     }
 
     fn lseek(&self, _: Context, node: u64, _handle: u64, offset: u64, whence: u32) -> io::Result<u64> {
         match whence.cast_signed() {
-            libc::SEEK_DATA => self.next_data(node, offset),
-            libc::SEEK_HOLE => self.next_hole(node, offset),
+            libc::SEEK_DATA => self.content.next_data(node, offset),
+            libc::SEEK_HOLE => self.content.next_hole(node, offset),
             _ => Err(errno(libc::EINVAL)),
         }
     }
@@ -139,7 +126,7 @@ impl FileSystem for ImageFs {
         space.f_bsize = BLOCK;
         space.f_frsize = BLOCK;
         space.f_blocks = self.bytes / BLOCK;
-        space.f_files = u64::try_from(self.tree.inodes.len()).unwrap_or(u64::MAX);
+        space.f_files = u64::try_from(self.content.tree.inodes.len()).unwrap_or(u64::MAX);
         space.f_namemax = 255;
         Ok(space)
     }

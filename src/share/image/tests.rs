@@ -6,12 +6,11 @@ use std::os::unix::fs::FileExt;
 use proptest::prelude::*;
 use virtiofsd::filesystem::{
     DirectoryIterator, Extensions, FileSystem, GetxattrReply, ListxattrReply, ROOT_ID, SetattrValid, SetxattrFlags,
-    ZeroCopyWriter,
 };
 use virtiofsd::fuse::SetattrIn;
-use virtiofsd::oslib::ReadvFlags;
 
 use super::super::asked::{Bytes, guest, number};
+use super::super::reads::{ReadFile, Room};
 use super::*;
 use crate::rootfs::{Attributes, Extent};
 
@@ -22,19 +21,15 @@ struct Buffer {
     room: usize,
 }
 
-impl ZeroCopyWriter for &mut Buffer {
-    fn read_from_file_at(&mut self, file: &File, count: usize, off: u64, _: Option<ReadvFlags>) -> io::Result<usize> {
-        let start = self.bytes.len();
-        let mut part = vec![0xee; count.min(self.room - start)];
-        let mut done = 0;
-        while done < part.len() {
-            match file.read_at(&mut part[done..], off + u64::try_from(done).unwrap())? {
-                0 => break,
-                count => done += count,
-            }
+impl Room for Buffer {
+    fn fill(&mut self, file: &File, offset: u64, length: usize) -> io::Result<()> {
+        if length > self.room - self.bytes.len() {
+            return Err(errno(libc::EIO));
         }
-        self.bytes.extend_from_slice(&part[..done]);
-        Ok(done)
+        let mut part = vec![0xee; length];
+        file.read_exact_at(&mut part, offset).map_err(|_| errno(libc::EIO))?;
+        self.bytes.extend_from_slice(&part);
+        Ok(())
     }
 }
 
@@ -108,8 +103,8 @@ fn whole_file() -> Vec<u8> {
 
 fn read(image: &ImageFs, node: u64, count: u32, offset: u64) -> io::Result<Vec<u8>> {
     let mut buffer = Buffer { room: usize::try_from(count).unwrap(), ..Buffer::default() };
-    let length = image.read(guest(), node, 0, &mut buffer, count, offset, None, 0)?;
-    assert_eq!(length, buffer.bytes.len());
+    let length = image.content.read_file(node, count, offset, &mut buffer)?;
+    assert_eq!(usize::try_from(length).unwrap(), buffer.bytes.len());
     Ok(buffer.bytes)
 }
 
@@ -199,11 +194,11 @@ fn bytes_come_from_packs_and_holes_are_zeros() {
 #[test]
 fn a_pack_that_became_shorter_is_an_error_and_not_the_end_of_the_file() {
     let image = image();
-    image.packs[0].set_len(4096 + 50).unwrap();
+    image.content.packs[0].set_len(4096 + 50).unwrap();
     assert_eq!(read(&image, FILE, 8192, 0).unwrap().len(), 8192);
     assert_eq!(number(read(&image, FILE, 1 << 20, 0)), Some(libc::EIO));
     let mut small = Buffer { room: 10, ..Buffer::default() };
-    let asked = image.read(guest(), FILE, 0, &mut small, 100, 0, None, 0);
+    let asked = image.content.read_file(FILE, 100, 0, &mut small);
     assert_eq!(number(asked), Some(libc::EIO), "a guest that gives less room than it asks for");
 }
 
@@ -271,7 +266,7 @@ fn nothing_is_changed() {
 #[test]
 fn a_tree_that_is_none_or_of_other_packs_is_not_served() {
     let image = image();
-    let encoded = image.tree.encode();
+    let encoded = image.content.tree.encode();
     let serve = |tree: &[u8], packs: Vec<File>| {
         let mut file = pack(tree);
         std::io::Seek::rewind(&mut file).unwrap();

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::kernel::KernelArgs;
 use super::lock::{LockArgs, UpdateArgs};
+use super::pull::PullArgs;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -103,6 +104,8 @@ pub(crate) enum Verb {
     Schema(SchemaArgs),
     /// Serve an editor: remarks, completion, hover and more while a file is written
     Lsp(LspArgs),
+    /// Bring images, and kernels that come from registries
+    Pull(PullArgs),
     /// Write which images the project has now into smolvm.lock: adds what is missing, takes out what is not used
     Lock(LockArgs),
     /// Ask the registries anew what the names in smolvm.lock mean
@@ -127,6 +130,7 @@ impl Verb {
             Self::Init(args) => &args.global,
             Self::Schema(args) => &args.global,
             Self::Lsp(args) => &args.global,
+            Self::Pull(args) => &args.global,
             Self::Lock(args) => &args.global,
             Self::Update(args) => &args.global,
             Self::Kernel(args) => args.global(),

@@ -20,6 +20,7 @@ mod fix;
 mod init;
 mod interrupts;
 mod kernel;
+mod known_images;
 mod load;
 mod lock;
 mod lsp;

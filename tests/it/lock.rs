@@ -7,7 +7,7 @@ use std::process::Output;
 use crate::registry::images::{LayoutImage, push, small_image, two_platforms};
 use crate::registry::is_skipped;
 use crate::registry::server::Registry;
-use crate::support::Case;
+use crate::support::{Case, machines};
 
 /// A project in a folder of its own, and what the program says about it.
 pub(crate) struct Project {
@@ -156,4 +156,39 @@ fn a_project_without_images_of_registries_has_no_lock_file() {
         assert_eq!(project.passes(words), "", "{words}");
     }
     assert!(!project.case.project().join("smolvm.lock").exists());
+}
+
+#[test]
+fn what_is_locked_and_here_runs_when_the_registry_is_gone() {
+    if is_skipped() {
+        return;
+    }
+    let Some(_machines) = machines() else { return };
+    let registry = Registry::start();
+    push(&two_platforms(), &registry, "app:1", &[]);
+    let app = registry.image("app:1");
+    let cache = tempfile::tempdir().unwrap();
+    let project = Project::of_images(std::slice::from_ref(&app));
+    // The kernel is that of all tests; images have a place of their own.
+    let kernels = crate::pull::shared_kernels(cache.path());
+    let smolvm = |words: &str| {
+        let mut command = project.case.command();
+        command.env("XDG_CACHE_HOME", cache.path()).args(words.split_whitespace());
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    assert!(kernels, "the cache of the user has kernels");
+    assert_eq!(smolvm("up --locked").0, Some(78), "nothing is locked yet");
+    assert_eq!(smolvm("lock").0, Some(0));
+    let (code, _, stderr) = smolvm("pull --locked --progress plain");
+    assert_eq!(code, Some(0), "{stderr}");
+    // The tag moves, and then the registry goes.
+    push(&small_image(), &registry, "app:1", &[]);
+    drop(registry);
+    let (code, stdout, stderr) = smolvm("up --locked --progress plain");
+    assert_eq!(code, Some(0), "{stdout}\n{stderr}");
+    assert!(stdout.contains("a small image"), "{stdout}\n{stderr}");
+    let (code, _, stderr) = smolvm("check --locked");
+    assert_eq!(code, Some(0), "{stderr}");
 }

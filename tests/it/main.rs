@@ -43,6 +43,7 @@ mod ownership;
 mod pjdfstest;
 mod plans;
 mod probe;
+mod pull;
 mod real_files;
 mod registry;
 mod retry;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::kernel::KernelArgs;
+use super::run::RunArgs;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -87,6 +88,8 @@ impl GlobalArgs {
 pub(crate) enum Verb {
     /// Check, plan, boot the machines, run the steps, stop
     Up(UpArgs),
+    /// Run one command in a fresh machine, with its input, output and terminal
+    Run(Box<RunArgs>),
     /// Check the file and report every mistake
     #[command(visible_alias = "validate")]
     Check(CheckArgs),
@@ -115,6 +118,7 @@ impl Verb {
     pub(crate) fn global(&self) -> &GlobalArgs {
         match self {
             Self::Up(args) => &args.global,
+            Self::Run(args) => &args.global,
             Self::Check(args) => &args.global,
             Self::Plan(args) => &args.global,
             Self::Config(args) => &args.global,

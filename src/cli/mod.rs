@@ -28,6 +28,7 @@ mod printer;
 mod record;
 mod remarks;
 mod report_run;
+mod run;
 mod schema;
 mod settings;
 mod terminal;

@@ -100,13 +100,15 @@ fn go(
         keep_going: args.keep_going,
         parallel: args.parallel.or(settings.parallel).and_then(|number| usize::try_from(number).ok()),
         time_factor: args.time_factor.unwrap_or(defaults.time_factor),
+        passes_signals: false,
     };
     let invoker = host::facts().invoker;
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,
         provider: Arc::new(Provider::new(places.cache.clone(), invoker)),
-        folder: folder.clone(),
+        folder: Some(folder.clone()),
+        attendant: None,
     };
     let plan = Arc::new(plan);
     // A run that does not begin was not killed.

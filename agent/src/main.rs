@@ -23,6 +23,7 @@ mod exec;
 mod kernel_log;
 mod mounts;
 mod outputs;
+mod places;
 mod points;
 mod power;
 mod pump;

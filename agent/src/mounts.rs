@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 
 use smolvm_agent::{SetupMount, SetupMountKind};
 
+use crate::places::copy_folder;
 use crate::points::{PointKind, make_mount_point};
-use crate::root::{LAYERS, SHARES, copy_folder};
+use crate::root::{LAYERS, OVERLAY_OPTIONS, SHARES};
 use crate::sys::{self, MountFlags};
 
 /// File system and source of a folder in memory, as the kernel's table names them.
@@ -129,10 +130,6 @@ fn only_entry(folder: &Path) -> io::Result<PathBuf> {
         Some(_) => Err(io::Error::other("it holds more than one")),
     }
 }
-
-/// Folders of the host can be renamed too (`redirect_dir`); what is copied up is whole, so that later changes on the
-/// host do not show through (`metacopy`); the share cannot be asked for files by handle (`index`).
-const OVERLAY_OPTIONS: &str = "redirect_dir=on,metacopy=off,index=off";
 
 fn mount_overlay(tag: &str, target: &Path) -> Result<PathBuf, String> {
     let lower = mount_hidden(tag, true)?;

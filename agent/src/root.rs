@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use smolvm_agent::SetupRoot;
@@ -11,6 +11,7 @@ use crate::boot::{EARLY_MOUNTS, make_folder};
 use crate::cgroups;
 use crate::disk::find_disk;
 use crate::exec::SCRIPTS;
+use crate::places::{copy_folder, folder_in_layer};
 use crate::sys::{self, MountFlags};
 
 const LOWER: &str = "/lower";
@@ -26,6 +27,10 @@ const OWN: &str = "/run/smolvm";
 /// Where a part of the writable layer is seen that holds the layers of mounts.
 pub(crate) const LAYERS: &str = "/run/smolvm/layers";
 
+/// Folders of what lies below can be renamed too (`redirect_dir`); what is copied up is whole, so that later changes on the
+/// host do not show through (`metacopy`); a share cannot be asked for files by handle (`index`).
+pub(crate) const OVERLAY_OPTIONS: &str = "redirect_dir=on,metacopy=off,index=off";
+
 /// Where shares are mounted of which something else is made at the target.
 pub(crate) const SHARES: &str = "/run/smolvm/shares";
 
@@ -35,6 +40,8 @@ struct KernelMount {
     target: &'static str,
     flags: MountFlags,
     data: &'static str,
+    /// Its place is the image's, made where the image lacks it.
+    is_of_image: bool,
     /// An image that has something there keeps it.
     is_for_empty_only: bool,
     /// The machine can do without it.
@@ -45,20 +52,24 @@ const SAFE: MountFlags = MountFlags::NO_SUID.and(MountFlags::NO_DEV);
 const STRICT: MountFlags = SAFE.and(MountFlags::NO_EXEC);
 
 const fn kernel_mount(kind: &'static str, target: &'static str, flags: MountFlags, data: &'static str) -> KernelMount {
-    KernelMount { kind, target, flags, data, is_for_empty_only: false, is_optional: false }
+    KernelMount { kind, target, flags, data, is_of_image: false, is_for_empty_only: false, is_optional: false }
+}
+
+const fn of_image(mount: KernelMount) -> KernelMount {
+    KernelMount { is_of_image: true, ..mount }
 }
 
 /// In order: parents first.
 const KERNEL_MOUNTS: &[KernelMount] = &[
-    kernel_mount("proc", "/proc", STRICT, ""),
-    kernel_mount("sysfs", "/sys", STRICT, ""),
+    of_image(kernel_mount("proc", "/proc", STRICT, "")),
+    of_image(kernel_mount("sysfs", "/sys", STRICT, "")),
     kernel_mount("cgroup2", "/sys/fs/cgroup", STRICT, ""),
-    kernel_mount("devtmpfs", "/dev", MountFlags::NO_SUID, ""),
+    of_image(kernel_mount("devtmpfs", "/dev", MountFlags::NO_SUID, "")),
     kernel_mount("devpts", "/dev/pts", MountFlags::NO_SUID.and(MountFlags::NO_EXEC), "gid=5,mode=620,ptmxmode=666"),
     kernel_mount("tmpfs", "/dev/shm", SAFE, "mode=1777"),
     KernelMount { is_optional: true, ..kernel_mount("mqueue", "/dev/mqueue", STRICT, "") },
-    KernelMount { is_for_empty_only: true, ..kernel_mount("tmpfs", "/run", SAFE, "mode=755") },
-    KernelMount { is_for_empty_only: true, ..kernel_mount("tmpfs", "/tmp", SAFE, "mode=1777") },
+    KernelMount { is_for_empty_only: true, ..of_image(kernel_mount("tmpfs", "/run", SAFE, "mode=755")) },
+    KernelMount { is_for_empty_only: true, ..of_image(kernel_mount("tmpfs", "/tmp", SAFE, "mode=1777")) },
     kernel_mount("tmpfs", OWN, SAFE, "mode=755"),
 ];
 
@@ -84,7 +95,7 @@ pub(crate) fn make_root(image: &SetupRoot, hostname: &str) -> Told<()> {
     }
     mount_image(image)?;
     tell(make_layer(hostname), "cannot make the writable layer")?;
-    let options = format!("lowerdir={LOWER},upperdir={UPPER},workdir={WORK}");
+    let options = format!("lowerdir={LOWER},upperdir={UPPER},workdir={WORK},{OVERLAY_OPTIONS}");
     let overlay = sys::mount("root", Path::new(ROOT), "overlay", MountFlags::NONE, &options);
     tell(overlay, "cannot put the writable layer over the image")?;
     let layers = tell(sys::clone_mount(Path::new(MOUNT_LAYERS)), "cannot keep the writable layer in reach")?;
@@ -128,13 +139,16 @@ fn make_layer(hostname: &str) -> io::Result<()> {
     sys::mount("layer", Path::new(LAYER), "tmpfs", MountFlags::NONE, "mode=755,size=50%")?;
     fs::create_dir(WORK)?;
     make_private_folder(Path::new(MOUNT_LAYERS))?;
-    copy_folder(Path::new(LOWER), Path::new(UPPER))?;
-    let lower_etc = Path::new(LOWER).join("etc");
-    if fs::symlink_metadata(&lower_etc).is_ok_and(|found| !found.is_dir()) {
-        return Err(io::Error::other("`/etc` of the image is not a folder"));
+    let (lower, upper) = (Path::new(LOWER), Path::new(UPPER));
+    copy_folder(lower, upper)?;
+    for mount in KERNEL_MOUNTS.iter().filter(|mount| mount.is_of_image) {
+        let place = Path::new(mount.target);
+        let has_it = fs::symlink_metadata(lower.join(place.strip_prefix("/").unwrap_or(place)));
+        if !has_it.is_ok_and(|found| found.is_dir()) {
+            folder_in_layer(lower, upper, place)?;
+        }
     }
-    let etc = Path::new(UPPER).join("etc");
-    copy_folder(&lower_etc, &etc)?;
+    let etc = folder_in_layer(lower, upper, Path::new("/etc"))?;
     let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{hostname}\n");
     for (name, text) in [("hosts", hosts), ("hostname", format!("{hostname}\n")), ("resolv.conf", String::new())] {
         let path = etc.join(name);
@@ -147,14 +161,6 @@ fn make_layer(hostname: &str) -> io::Result<()> {
 /// A folder of root's.
 fn make_private_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).create(path)
-}
-
-/// An empty folder with mode and owner of another; as root has it where there is no other.
-pub(crate) fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir(to)?;
-    let (mode, uid, gid) = fs::metadata(from).map_or((0o755, 0, 0), |found| (found.mode(), found.uid(), found.gid()));
-    chown(to, Some(uid), Some(gid))?;
-    fs::set_permissions(to, PermissionsExt::from_mode(mode & 0o7777))
 }
 
 /// The initramfs cannot be left by pivot_root(2): the new root is moved over it.

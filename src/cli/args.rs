@@ -345,6 +345,18 @@ pub(crate) enum Accel {
     Tcg,
 }
 
+/// How the root of an image is given to a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RootForm {
+    /// The quickest that the kernel has
+    Auto,
+    /// Served file by file
+    Virtiofs,
+    /// As a disk
+    Erofs,
+}
+
 /// Exit code of a failed run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExitCodeRule {

@@ -1,6 +1,5 @@
 //! From the words of the command line to an exit code.
 
-use std::ffi::OsStr;
 use std::process;
 
 use clap::Parser;
@@ -14,13 +13,16 @@ use super::{check, config, doctor, explain, init, kernel, lsp, plan, run, schema
 use crate::image::Cache;
 use crate::share;
 use crate::sys::signal;
+use crate::virtio::block;
 
 /// Runs the command line of this process.
 pub fn main() -> process::ExitCode {
     signal::report_file_size_limits();
-    // The program starts itself anew as the file server of a share; that child has no command line of a person's.
-    if std::env::args_os().nth(1).as_deref() == Some(OsStr::new("__share")) {
-        return share::serve_main();
+    // The program starts itself anew as the server of a share or a disk; that child has no command line of a person's.
+    match std::env::args_os().nth(1) {
+        Some(word) if word == "__share" => return share::serve_main(),
+        Some(word) if word == "__disk" => return block::serve_main(),
+        _ => {}
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

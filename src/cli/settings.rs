@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use etcetera::BaseStrategy;
 
-use super::args::{Accel, Color, Engine, GlobalArgs, Progress};
+use super::args::{Accel, Color, Engine, GlobalArgs, Progress, RootForm};
 use super::exit::{Class, Failure};
 use crate::report::Verbosity as ReportVerbosity;
 
@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) engine: Engine,
     /// What runs their CPUs, unless `up` is told otherwise.
     pub(crate) accel: Accel,
+    /// How the root of an image is given to a machine.
+    pub(crate) root_form: RootForm,
     /// How many steps may run at the same time, unless `up` is told otherwise.
     pub(crate) parallel: Option<u32>,
 }
@@ -71,6 +73,7 @@ struct UserFile {
     color: Option<Color>,
     engine: Option<Engine>,
     accel: Option<Accel>,
+    root_form: Option<RootForm>,
 }
 
 /// Why the settings cannot be known.
@@ -100,6 +103,7 @@ impl Settings {
         let color = flags.color.or(variable("SMOLVM_COLOR", environment)?).or(file.color);
         let engine = variable("SMOLVM_ENGINE", environment)?.or(file.engine);
         let accel = variable("SMOLVM_ACCEL", environment)?.or(file.accel);
+        let root_form = variable("SMOLVM_ROOT_FORM", environment)?.or(file.root_form);
         let mut files = flags.files;
         if files.is_empty()
             && let Some(list) = environment("SMOLVM_FILE").filter(|list| !list.is_empty())
@@ -130,6 +134,7 @@ impl Settings {
             volume,
             engine: engine.unwrap_or(Engine::Auto),
             accel: accel.unwrap_or(Accel::Auto),
+            root_form: root_form.unwrap_or(RootForm::Auto),
             parallel: parallel(environment)?,
         })
     }

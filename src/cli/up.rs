@@ -106,7 +106,7 @@ fn go(
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,
-        provider: Arc::new(Provider::new(places.cache.clone(), invoker)),
+        provider: Arc::new(Provider::new(places.cache.clone(), invoker, settings.root_form)),
         folder: Some(folder.clone()),
         attendant: None,
     };

@@ -20,6 +20,12 @@ impl Digest {
         &self.0
     }
 
+    /// The digest that SHA-256 gave.
+    pub fn from_sha256(hash: &[u8; 32]) -> Self {
+        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self(format!("sha256:{hex}"))
+    }
+
     /// The digest of bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(format!("sha256:{}", super::cache::sha256(&[bytes])))

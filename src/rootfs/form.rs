@@ -96,7 +96,18 @@ fn seal(magic: &[u8; 8], content: &impl Serialize) -> Vec<u8> {
     bytes
 }
 
+/// Whether a stored tree is as it was written and of this version, by its header alone.
+pub fn is_whole_tree(bytes: &[u8]) -> bool {
+    body(TREE_MAGIC, "tree", bytes).is_ok()
+}
+
 fn open<T: DeserializeOwned>(magic: &[u8; 8], form: &'static str, bytes: &[u8]) -> Result<T, FormError> {
+    let (content, rest) = postcard::take_from_bytes(body(magic, form, bytes)?).map_err(FormError::Content)?;
+    if rest.is_empty() { Ok(content) } else { Err(FormError::Content(postcard::Error::DeserializeBadEncoding)) }
+}
+
+/// What follows the header.
+fn body<'a>(magic: &[u8; 8], form: &'static str, bytes: &'a [u8]) -> Result<&'a [u8], FormError> {
     let rest = bytes.strip_prefix(magic).ok_or(FormError::Header { form })?;
     let (version, rest) = rest.split_first_chunk::<4>().ok_or(FormError::Header { form })?;
     let found = u32::from_le_bytes(*version);
@@ -107,6 +118,5 @@ fn open<T: DeserializeOwned>(magic: &[u8; 8], form: &'static str, bytes: &[u8]) 
     if Sha256::digest(body).as_slice() != digest {
         return Err(FormError::Damaged);
     }
-    let (content, rest) = postcard::take_from_bytes(body).map_err(FormError::Content)?;
-    if rest.is_empty() { Ok(content) } else { Err(FormError::Content(postcard::Error::DeserializeBadEncoding)) }
+    Ok(body)
 }

@@ -18,7 +18,7 @@ mod merge;
 mod tree;
 
 pub use check::{BLOCK, Fault, MAX_FILE, MAX_NAME, MAX_PATH, MAX_XATTRS, is_device, is_name, is_target};
-pub use form::{FORMAT_VERSION, FormError, PackFacts};
+pub use form::{FORMAT_VERSION, FormError, PackFacts, is_whole_tree};
 pub use layer::{LayerEntry, LayerIndex, LayerNode};
 pub use look::{Follow, LookError, ROOT, Walk};
 pub use merge::{MergeCause, MergeError, merge};

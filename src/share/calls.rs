@@ -7,7 +7,7 @@ use std::io;
 
 use crate::sys::filter::{CallFilter, Otherwise};
 
-use super::spec::Makers;
+use super::spec::{Makers, ShareSpec, ShareTree};
 
 /// Calls on files and folders.
 const FILES: &[i64] = &[
@@ -56,6 +56,25 @@ const FILES: &[i64] = &[
     libc::SYS_writev,
 ];
 
+/// Calls on what was opened before, for a server that needs nothing else. Nothing can be opened any more whether the
+/// call is there or not, which libraries ask for in vain.
+const OPENED: &[i64] = &[
+    libc::SYS_close,
+    libc::SYS_dup,
+    libc::SYS_fstat,
+    libc::SYS_lseek,
+    libc::SYS_newfstatat,
+    libc::SYS_openat,
+    libc::SYS_pread64,
+    libc::SYS_preadv,
+    libc::SYS_preadv2,
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_statx,
+    libc::SYS_write,
+    libc::SYS_writev,
+];
+
 /// Calls on the sockets and events that the server was given or makes for itself.
 const EVENTS: &[i64] = &[
     libc::SYS_accept4,
@@ -100,9 +119,10 @@ const LIFE: &[i64] = &[
 ];
 
 /// Puts the filter in force.
-pub(super) fn restrict_calls(makers: Makers) -> io::Result<()> {
-    let filter = CallFilter::default().allow(FILES).allow(EVENTS).allow(LIFE).allow_threads()?;
-    let filter = match makers {
+pub(super) fn restrict_calls(spec: &ShareSpec) -> io::Result<()> {
+    let files = if matches!(spec.tree, ShareTree::Image { .. }) { OPENED } else { FILES };
+    let filter = CallFilter::default().allow(files).allow(EVENTS).allow(LIFE).allow_threads()?;
+    let filter = match spec.makers {
         Makers::Owner => filter,
         // The guest's ids are taken one request at a time.
         Makers::Guest => {

@@ -1,7 +1,7 @@
 //! What a server gives up before it speaks to a guest, from inside its namespaces.
 //!
 //! ```text
-//! user 0 of the namespace ─► the share is the root ─► Landlock ─► capabilities ─► dies with its parent ─► seccomp
+//! user 0 of the namespace ─► the share, or an empty folder, is the root ─► Landlock ─► capabilities ─► dies with its parent ─► seccomp
 //! ```
 
 use std::ffi::{CString, OsString};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, Scope,
+    RulesetCreatedAttr, RulesetError, Scope,
 };
 use rustix::thread::CapabilitySet;
 
@@ -114,6 +114,7 @@ pub(super) fn enter_tree(tree: &ShareTree) -> Result<Entered, ConfineError> {
         }
         ShareTree::RootFolder { path } => (folder_tree(path, true)?, None),
         ShareTree::HostRoot => (host_tree()?, None),
+        ShareTree::Image { .. } => (empty_tree()?, None),
     };
     mount::enter_root(root).map_err(denied("changing the root"))?;
     Ok(Entered { own_fds: File::from(own_fds), sink, only })
@@ -157,6 +158,12 @@ fn folder_tree(path: &Path, is_read_only: bool) -> Result<OwnedFd, ConfineError>
     Ok(tree)
 }
 
+fn empty_tree() -> Result<OwnedFd, ConfineError> {
+    let tree = mount::empty_tree(0o555).map_err(denied("making an empty root"))?;
+    attach(&tree, true)?;
+    Ok(tree)
+}
+
 fn attach(tree: &OwnedFd, is_read_only: bool) -> Result<(), ConfineError> {
     mount::restrict_tree(tree, is_read_only).map_err(denied("restricting a mount (Linux 5.12 is needed)"))?;
     mount::attach_tree(tree, Path::new(SCAFFOLD)).map_err(denied("mounting"))
@@ -180,7 +187,7 @@ pub(super) fn give_up_rights(spec: &ShareSpec, bond: impl AsFd) -> Result<(), Co
     // Root in the guest reads and writes the owner's own files whatever their modes. CAP_FSETID, to give such bits,
     // only where the guest's ids are taken.
     let kept = match spec.tree {
-        ShareTree::HostRoot => CapabilitySet::empty(),
+        ShareTree::HostRoot | ShareTree::Image { .. } => CapabilitySet::empty(),
         _ if !is_writable => CapabilitySet::DAC_READ_SEARCH,
         _ if spec.makers == Makers::Owner => CapabilitySet::DAC_OVERRIDE | CapabilitySet::FOWNER,
         _ => {
@@ -194,7 +201,7 @@ pub(super) fn give_up_rights(spec: &ShareSpec, bond: impl AsFd) -> Result<(), Co
     restrict_paths(&spec.tree).map_err(|error| ConfineError::Denied { step: "Landlock", source: error })?;
     credentials::keep_capabilities(kept).map_err(denied("giving up capabilities"))?;
     credentials::die_with_parent(bond).map_err(denied("a bond to the parent process"))?;
-    restrict_calls(spec.makers).map_err(denied("a filter of system calls (seccomp)"))
+    restrict_calls(spec).map_err(denied("a filter of system calls (seccomp)"))
 }
 
 /// Landlock, where the kernel has it: nothing but the share, no program of it, no network.
@@ -213,12 +220,14 @@ fn restrict_paths(tree: &ShareTree) -> io::Result<()> {
         _ => AccessFs::from_read(abi),
     };
     let root = PathFd::new("/").map_err(io::Error::other)?;
+    // An image's server has all that it needs open.
+    let shown = (!matches!(tree, ShareTree::Image { .. })).then(|| PathBeneath::new(root, all & !never));
     let restricted = Ruleset::default()
         .handle_access(AccessFs::from_all(abi))
         .and_then(|rules| rules.handle_access(AccessNet::from_all(abi)))
         .and_then(|rules| rules.scope(Scope::from_all(abi)))
         .and_then(Ruleset::create)
-        .and_then(|rules| rules.add_rule(PathBeneath::new(root, all & !never)))
+        .and_then(|rules| rules.add_rules(shown.into_iter().map(Ok::<_, RulesetError>)))
         .and_then(|rules| rules.restrict_self());
     restricted.map(drop).map_err(io::Error::other)
 }

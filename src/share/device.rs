@@ -35,8 +35,12 @@ use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_con
 
 use crate::sys::exit::exit_now;
 
+use super::filesystem::ShareFs;
+use super::image::ImageFs;
 use super::patience::Patience;
+use super::reads::{ReadFile, answer_read};
 use super::settings::Pace;
+use super::single::SingleFs;
 use super::words::say;
 
 type Mapped = GuestMemoryMmap<BitmapMmapRegion>;
@@ -57,12 +61,30 @@ const OWED_MAX: usize = 32;
 const NONSENSE_CODE: i32 = 1;
 
 /// A file system that a device can serve.
-pub(super) trait Served: FileSystem + Send + Sync + 'static {}
-impl<F: FileSystem + Send + Sync + 'static> Served for F {}
+pub(super) trait Served: FileSystem + Send + Sync + 'static {
+    /// Who answers reads in its place.
+    fn reads(&self) -> Option<Arc<dyn ReadFile>> {
+        None
+    }
+}
+
+impl Served for ShareFs {}
+impl Served for SingleFs {}
+impl Served for ImageFs {
+    fn reads(&self) -> Option<Arc<dyn ReadFile>> {
+        Some(self.content())
+    }
+}
+
+/// Who answers requests.
+struct Answerer<F: Served> {
+    server: Server<F>,
+    reads: Option<Arc<dyn ReadFile>>,
+}
 
 /// The device.
 pub(super) struct Device<F: Served> {
-    server: Arc<Server<F>>,
+    answerer: Arc<Answerer<F>>,
     memory: RwLock<Option<Memory>>,
     has_event_idx: Arc<AtomicBool>,
     patience: Mutex<Patience>,
@@ -89,11 +111,12 @@ enum Urgency {
 impl<F: Served> Device<F> {
     /// A device for this file system, with this many threads for what may wait for a disk.
     pub(super) fn new(share: F, pace: Pace) -> io::Result<Self> {
-        let server = Arc::new(Server::new(share));
+        let reads = share.reads();
+        let answerer = Arc::new(Answerer { server: Server::new(share), reads });
         let has_event_idx = Arc::new(AtomicBool::new(false));
-        let workers = (pace.threads > 0).then(|| start_workers(&server, &has_event_idx, pace.threads)).transpose()?;
+        let workers = (pace.threads > 0).then(|| start_workers(&answerer, &has_event_idx, pace.threads)).transpose()?;
         Ok(Self {
-            server,
+            answerer,
             memory: RwLock::new(None),
             has_event_idx,
             patience: Mutex::new(Patience::new(pace.patience)),
@@ -149,7 +172,7 @@ impl<F: Served> Device<F> {
                     let _ = workers.send(Job { chain, vring: vring.clone() });
                 }
                 (urgency, _) => {
-                    let (head, length) = answer(&self.server, &memory.memory(), chain);
+                    let (head, length) = self.answerer.answer(&memory.memory(), chain);
                     let mut state = vring.get_mut();
                     give_back(&mut state, head, length);
                     match urgency {
@@ -196,7 +219,7 @@ impl<F: Served> VhostUserBackend for Device<F> {
     }
 
     fn reset_device(&self) {
-        self.server.destroy();
+        self.answerer.server.destroy();
     }
 
     fn set_event_idx(&self, enabled: bool) {
@@ -224,19 +247,19 @@ impl<F: Served> VhostUserBackend for Device<F> {
 }
 
 fn start_workers<F: Served>(
-    server: &Arc<Server<F>>,
+    answerer: &Arc<Answerer<F>>,
     has_event_idx: &Arc<AtomicBool>,
     count: usize,
 ) -> io::Result<Sender<Job>> {
     let (sender, receiver) = channel::<Job>();
     let receiver = Arc::new(Mutex::new(receiver));
     for _ in 0..count {
-        let (server, receiver) = (Arc::clone(server), Arc::clone(&receiver));
+        let (answerer, receiver) = (Arc::clone(answerer), Arc::clone(&receiver));
         let has_event_idx = Arc::clone(has_event_idx);
         thread::Builder::new().name("worker".into()).spawn(move || {
             while let Some(Job { chain, vring }) = next_job(&receiver) {
                 let memory = chain.memory().clone();
-                let (head, length) = answer(&server, &memory, chain);
+                let (head, length) = answerer.answer(&memory, chain);
                 let mut state = vring.get_mut();
                 give_back(&mut state, head, length);
                 tell(&mut state, has_event_idx.load(Ordering::Relaxed));
@@ -260,18 +283,26 @@ fn has_more(memory: &Memory, vring: &Vring) -> bool {
     queue.avail_idx(&*memory.memory(), Ordering::Acquire).is_ok_and(|index| index.0 != queue.next_avail())
 }
 
-/// Answers one request; the first descriptor of its chain and how much was written to it.
-fn answer<F: Served>(server: &Server<F>, memory: &Mapped, chain: Chain) -> (u16, u32) {
-    let head = chain.head_index();
-    let nonsense = |error: String| -> ! {
-        say(&format!("the guest sent what is not a request: {error}"));
-        exit_now(NONSENSE_CODE)
-    };
-    let reader = Reader::new(memory, chain.clone()).unwrap_or_else(|error| nonsense(error.to_string()));
-    let writer = Writer::new(memory, chain).unwrap_or_else(|error| nonsense(error.to_string()));
-    let written = server.handle_message(reader, writer, None::<&mut Backend>);
-    let written = written.unwrap_or_else(|error| nonsense(error.to_string()));
-    (head, u32::try_from(written).unwrap_or(u32::MAX))
+impl<F: Served> Answerer<F> {
+    /// Answers one request; the first descriptor of its chain and how much was written to it.
+    fn answer(&self, memory: &Mapped, chain: Chain) -> (u16, u32) {
+        let head = chain.head_index();
+        let nonsense = |error: String| -> ! {
+            say(&format!("the guest sent what is not a request: {error}"));
+            exit_now(NONSENSE_CODE)
+        };
+        let reads = self.reads.as_ref().filter(|_| matches!(opcode(memory, &chain), Some(Opcode::Read)));
+        let reader = Reader::new(memory, chain.clone()).unwrap_or_else(|error| nonsense(error.to_string()));
+        let writer = Writer::new(memory, chain).unwrap_or_else(|error| nonsense(error.to_string()));
+        let written = match reads {
+            Some(reads) => answer_read(&**reads, reader, writer).unwrap_or_else(|error| nonsense(error.to_string())),
+            None => {
+                let written = self.server.handle_message(reader, writer, None::<&mut Backend>);
+                written.unwrap_or_else(|error| nonsense(error.to_string()))
+            }
+        };
+        (head, u32::try_from(written).unwrap_or(u32::MAX))
+    }
 }
 
 fn give_back(vring: &mut VringState<Memory>, head: u16, length: u32) {
@@ -286,9 +317,13 @@ fn tell(vring: &mut VringState<Memory>, has_event_idx: bool) {
     }
 }
 
+fn opcode(memory: &Mapped, chain: &Chain) -> Option<Opcode> {
+    let mut reader = Reader::new(memory, chain.clone()).ok()?;
+    Opcode::try_from(reader.read_obj::<InHeader>().ok()?.opcode).ok()
+}
+
 fn urgency(memory: &Mapped, chain: &Chain) -> Urgency {
-    let header = Reader::new(memory, chain.clone()).ok().and_then(|mut reader| reader.read_obj::<InHeader>().ok());
-    match header.and_then(|header| Opcode::try_from(header.opcode).ok()) {
+    match opcode(memory, chain) {
         Some(Opcode::Fsync | Opcode::Fsyncdir | Opcode::Syncfs | Opcode::Fallocate | Opcode::CopyFileRange) => {
             Urgency::Slow
         }

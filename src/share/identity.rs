@@ -51,7 +51,8 @@ pub(super) fn choose_identity(spec: &ShareSpec, starter: &Starter) -> Result<Ide
     }
     let nobody = Rights { uid: NOBODY, gid: NOBODY, groups: Vec::new() };
     let knows_nobody = holds_id(&starter.uids, NOBODY) && holds_id(&starter.gids, NOBODY);
-    let rights = if *tree == ShareTree::HostRoot && knows_nobody { &nobody } else { rights };
+    let is_nobodys = matches!(tree, ShareTree::HostRoot | ShareTree::Image { .. });
+    let rights = if is_nobodys && knows_nobody { &nobody } else { rights };
     let groups = has_other_groups(rights, starter).then(|| rights.groups.clone());
     if rights.uid == 0 {
         let maps = IdMaps { uids: starter.uids.clone(), gids: starter.gids.clone(), is_setgroups_denied: false };

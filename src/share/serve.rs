@@ -30,14 +30,15 @@ use super::confine::{Entered, enter_tree, give_up_rights};
 use super::device::{Device, Served};
 use super::filesystem::ShareFs;
 use super::identity::{Starter, choose_identity};
+use super::image::{ImageFiles, ImageFs, open_zeros};
 use super::ownership::{NewOwner, Scope};
-use super::settings::{Pace, Settings, settings_for};
+use super::settings::{Pace, Settings, pace_for, settings_for};
 use super::single::SingleFs;
 use super::source::ServedRoot;
-use super::spec::ShareSpec;
+use super::spec::{ShareSpec, ShareTree};
 use super::tree::Tree;
 use super::view::View;
-use super::wire::{Answer, Ask, CONTROL_FD, LISTENER_FD, Report, SPEC_FD, send_report, serve_asks};
+use super::wire::{Answer, Ask, CONTROL_FD, IMAGE_FD, LISTENER_FD, Report, SPEC_FD, send_report, serve_asks};
 use super::words::{say, speak_on_stderr};
 
 /// Why a server could not start.
@@ -61,6 +62,7 @@ struct Handed {
     spec: ShareSpec,
     listener: UnixListener,
     control: File,
+    image: Option<ImageFiles>,
 }
 
 /// Runs `smolvm __share`: the hidden command that [`super::spawn_share`] starts, useless to anybody else.
@@ -103,10 +105,22 @@ fn main_then(attempt: Option<Attempt>) -> ExitCode {
 
 fn take_handed() -> io::Result<Handed> {
     let spec = File::from(handed_fd(SPEC_FD)?);
-    let spec = serde_json::from_reader(io::BufReader::new(spec))?;
+    let spec: ShareSpec = serde_json::from_reader(io::BufReader::new(spec))?;
     let listener = UnixListener::from(handed_fd(LISTENER_FD)?);
     // A plain file, for reads by read(2): the filter of system calls has no recvfrom(2).
-    Ok(Handed { spec, listener, control: File::from(handed_fd(CONTROL_FD)?) })
+    let control = File::from(handed_fd(CONTROL_FD)?);
+    let image = match &spec.tree {
+        ShareTree::Image { packs, .. } => Some(take_image(packs.len())?),
+        _ => None,
+    };
+    Ok(Handed { spec, listener, control, image })
+}
+
+fn take_image(packs: usize) -> io::Result<ImageFiles> {
+    let tree = File::from(handed_fd(IMAGE_FD)?);
+    let packs =
+        (IMAGE_FD + 1..).take(packs).map(|number| handed_fd(number).map(File::from)).collect::<io::Result<_>>()?;
+    Ok(ImageFiles { tree, packs, zeros: open_zeros()? })
 }
 
 /// Makes the namespaces and waits for the server in them.
@@ -172,7 +186,7 @@ fn serve(handed: Handed, bond: UnixStream, attempt: Option<Attempt>) -> Result<I
     if (&bond).read_exact(&mut [0]).is_err() {
         exit_now(1);
     }
-    let Handed { spec, listener, control } = handed;
+    let Handed { spec, listener, control, image } = handed;
     let refuse = |error: super::confine::ConfineError| match error.is_host_unfit() {
         true => Refusal::unfit(error.to_string()),
         false => Refusal::plain(error.to_string()),
@@ -183,24 +197,33 @@ fn serve(handed: Handed, bond: UnixStream, attempt: Option<Attempt>) -> Result<I
     let Entered { own_fds, sink, only } = enter_tree(&spec.tree).map_err(refuse)?;
     give_up_rights(&spec, &bond).map_err(refuse)?;
     // From here on every thread is confined.
-    let settings = settings_for(&spec, fd_limit, own_fds, sink);
-    let view = Arc::new(View::new(0, 0));
-    let is_read_only = settings.tree.is_read_only;
-    let line = Line { pace: settings.pace, listener, control };
-    let served = open_share(settings, &view).and_then(|(tree, share)| {
-        let root = ServedRoot::at(Path::new("/"), only.as_ref().map(|name| name.to_bytes().to_vec()))?;
-        if let Some(attempt) = attempt {
-            attempt(&spec);
-            exit_now(0);
+    let line = Line { listener, control, attempt: attempt.map(|attempt| (attempt, spec.clone())) };
+    let Err(error) = match image {
+        Some(files) => {
+            // No way to what is open either.
+            drop((own_fds, sink));
+            serve_image(files, line)
         }
-        let controlled = Controlled { tree, view, only: only.clone() };
-        match only {
-            None => serve_share(share, root, controlled, line),
-            Some(name) => serve_share(SingleFs::new(share, name, is_read_only), root, controlled, line),
-        }
-    });
-    let Err(error) = served;
+        None => serve_host(settings_for(&spec, fd_limit, own_fds, sink), only, line),
+    };
     Err(Refusal::plain(format!("cannot serve: {error}")))
+}
+
+fn serve_image(files: ImageFiles, line: Line) -> io::Result<Infallible> {
+    let image = ImageFs::new(files)?;
+    serve_share(image, pace_for(false), ServedRoot::nowhere(), Controlled::Image, line)
+}
+
+fn serve_host(settings: Settings, only: Option<CString>, line: Line) -> io::Result<Infallible> {
+    let view = Arc::new(View::new(0, 0));
+    let (pace, is_read_only) = (settings.pace, settings.tree.is_read_only);
+    let (tree, share) = open_share(settings, &view)?;
+    let root = ServedRoot::at(Path::new("/"), only.as_ref().map(|name| name.to_bytes().to_vec()))?;
+    let controlled = Controlled::Host { tree, view, only: only.clone() };
+    match only {
+        None => serve_share(share, pace, root, controlled, line),
+        Some(name) => serve_share(SingleFs::new(share, name, is_read_only), pace, root, controlled, line),
+    }
 }
 
 fn open_share(settings: Settings, view: &Arc<View>) -> io::Result<(Arc<Tree>, ShareFs)> {
@@ -211,23 +234,39 @@ fn open_share(settings: Settings, view: &Arc<View>) -> io::Result<(Arc<Tree>, Sh
     Ok((tree, share))
 }
 
-/// What a server speaks through, and with how many threads.
+/// What a server speaks through.
 struct Line {
-    pace: Pace,
     listener: UnixListener,
     control: File,
+    /// What it does instead.
+    attempt: Option<(Attempt, ShareSpec)>,
 }
 
 /// What the parent has a say in while the share is served.
-struct Controlled {
-    tree: Arc<Tree>,
-    view: Arc<View>,
-    /// The one file that is served of the tree.
-    only: Option<CString>,
+enum Controlled {
+    /// Files of the host.
+    Host {
+        tree: Arc<Tree>,
+        view: Arc<View>,
+        /// The one file that is served of the tree.
+        only: Option<CString>,
+    },
+    /// An image, in which there is nothing to say.
+    Image,
 }
 
-fn serve_share<F: Served>(share: F, root: ServedRoot, controlled: Controlled, line: Line) -> io::Result<Infallible> {
-    let Line { pace, listener, control } = line;
+fn serve_share<F: Served>(
+    share: F,
+    pace: Pace,
+    root: ServedRoot,
+    controlled: Controlled,
+    line: Line,
+) -> io::Result<Infallible> {
+    let Line { listener, control, attempt } = line;
+    if let Some((attempt, spec)) = attempt {
+        attempt(&spec);
+        exit_now(0);
+    }
     let mut daemon = daemon_for(share, pace)?;
     send_report(&control, &Report::Ready(root))?;
     thread::Builder::new().name("control".into()).spawn(move || {
@@ -250,14 +289,15 @@ fn serve_share<F: Served>(share: F, root: ServedRoot, controlled: Controlled, li
 impl Controlled {
     /// Does what the parent asks. An error is the parent's leaving.
     fn answer(&self, ask: Ask, tick: &mut dyn FnMut() -> io::Result<()>) -> io::Result<Answer> {
+        let Self::Host { tree, view, only } = self else { return Ok(Answer::Done) };
         match ask {
-            Ask::View { uid, gid } => self.view.set(uid, gid),
-            Ask::Record => self.tree.recorder.begin(),
+            Ask::View { uid, gid } => view.set(uid, gid),
+            Ask::Record => tree.recorder.begin(),
             Ask::Give { uid, gid, outputs } => {
-                let scope = Scope { tree: &self.tree, only: self.only.as_deref(), owner: NewOwner { uid, gid } };
+                let scope = Scope { tree, only: only.as_deref(), owner: NewOwner { uid, gid } };
                 return Ok(Answer::Given(match outputs {
                     Some(outputs) => scope.give_outputs(&outputs, tick)?,
-                    None => scope.give_recorded(&self.tree.recorder.end(), tick)?,
+                    None => scope.give_recorded(&tree.recorder.end(), tick)?,
                 }));
             }
         }

@@ -18,7 +18,7 @@ const OPEN_MAX: u64 = 50_000;
 const SHORT: Duration = Duration::from_secs(1);
 
 /// How long the guest may believe what it knows of an image.
-const LONG: Duration = Duration::from_secs(86_400);
+pub(super) const LONG: Duration = Duration::from_secs(86_400);
 
 /// Threads of a writable share, so that one guest process that syncs does not hold up the others. A read-only one
 /// answers faster from the thread that has the queue.
@@ -55,7 +55,7 @@ pub(super) fn settings_for(spec: &ShareSpec, fd_limit: u64, own_fds: File, sink:
     let is_image = !tree.is_mount();
     let is_writable = tree.is_writable();
     let cache = match tree {
-        ShareTree::HostRoot | ShareTree::RootFolder { .. } => ShareCache::Always,
+        ShareTree::HostRoot | ShareTree::RootFolder { .. } | ShareTree::Image { .. } => ShareCache::Always,
         ShareTree::Folder { cache, .. } | ShareTree::File { cache, .. } => match cache {
             // What the guest itself changes is not for ever.
             ShareCache::Always | ShareCache::Names if is_writable => ShareCache::Auto,
@@ -76,7 +76,7 @@ pub(super) fn settings_for(spec: &ShareSpec, fd_limit: u64, own_fds: File, sink:
         ShareTree::Folder { .. } | ShareTree::File { .. } if is_literal => Owners::Disk,
         ShareTree::Folder { .. } | ShareTree::File { .. } => Owners::View,
         ShareTree::RootFolder { .. } if is_root => Owners::Disk,
-        ShareTree::RootFolder { .. } | ShareTree::HostRoot => Owners::Root,
+        ShareTree::RootFolder { .. } | ShareTree::HostRoot | ShareTree::Image { .. } => Owners::Root,
     };
     let is_public_only = *tree == ShareTree::HostRoot;
     let rules = Rules { is_public_only, owners, is_literal, has_xattrs: !is_image, absence: timeout };
@@ -89,11 +89,15 @@ pub(super) fn settings_for(spec: &ShareSpec, fd_limit: u64, own_fds: File, sink:
         own_fds,
         sink,
     };
+    Settings { tree, rules, pace: pace_for(is_writable) }
+}
+
+/// How requests to a share are answered.
+pub(super) fn pace_for(is_writable: bool) -> Pace {
     // With a single processor the guest could not ask while it is waited for.
     let patience =
         if thread::available_parallelism().is_ok_and(|count| count.get() > 1) { PATIENCE } else { Duration::ZERO };
-    let pace = Pace { threads: if is_writable { WRITABLE_THREADS } else { 0 }, patience };
-    Settings { tree, rules, pace }
+    Pace { threads: if is_writable { WRITABLE_THREADS } else { 0 }, patience }
 }
 
 #[cfg(test)]

@@ -28,6 +28,11 @@ pub(super) struct ServedRoot {
 }
 
 impl ServedRoot {
+    /// A root that nobody compares.
+    pub(super) fn nowhere() -> Self {
+        Self { device: (0, 0), inode: 0, birth: None, only: None }
+    }
+
     pub(super) fn at(path: &Path, only: Option<Vec<u8>>) -> io::Result<Self> {
         let stat = statx(CWD, path, AtFlags::empty(), StatxFlags::INO | StatxFlags::BTIME)?;
         let has_birth = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
@@ -111,7 +116,8 @@ impl ShareSource {
             ShareTree::Folder { path, .. } | ShareTree::File { path, .. } | ShareTree::RootFolder { path } => {
                 Some(path)
             }
-            ShareTree::HostRoot => None,
+            // What an image is made of is open, and stays as it is.
+            ShareTree::HostRoot | ShareTree::Image { .. } => None,
         }
     }
 

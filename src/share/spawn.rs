@@ -1,25 +1,24 @@
 //! The parent's side of a file server: start it, hear that it is ready, set its view, notice its death.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::sys::child::{Child, ChildExit, ChildSpec, ChildStdio, spawn};
+use crate::sys::child::{Child, ChildSpec, ChildStdio, LastWords, OnDeath, Watched, describe_death, spawn};
 use crate::sys::socket::connected_listener;
 
+use super::image::open_files;
 use super::source::ShareSource;
 use super::spec::{ShareError, ShareSpec};
-use super::wire::{Answer, Ask, CONTROL_FD, Given, LISTENER_FD, Outputs, Report, SPEC_FD, ask, receive_report};
+use super::wire::{
+    Answer, Ask, CONTROL_FD, Given, IMAGE_FD, LISTENER_FD, Outputs, Report, SPEC_FD, ask, receive_report,
+};
 
 /// How long a server may take to say that it is ready.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -27,23 +26,11 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 /// How long a server may take to put a view in force.
 const VIEW_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a server that was told to end may take before it is killed.
-const END_LIMIT: Duration = Duration::from_millis(500);
-
-/// How much of a server's last words is kept.
-const WORDS_MAX_BYTES: usize = 4096;
-
-/// What is called when a server dies by itself, with its last words.
-pub type OnDeath = Box<dyn FnOnce(String) + Send>;
-
 /// A running file server. Dropping it ends the server and reaps it.
 pub struct ShareHandle {
     control: Mutex<UnixStream>,
     source: Arc<ShareSource>,
-    child: Arc<Child>,
-    is_dropped: Arc<AtomicBool>,
-    ended: Receiver<()>,
-    watcher: Option<JoinHandle<()>>,
+    server: Watched,
 }
 
 impl fmt::Debug for ShareHandle {
@@ -99,23 +86,15 @@ impl ShareHandle {
 
     /// Process id of the server's outer process.
     pub fn pid(&self) -> u32 {
-        self.child.pid()
+        self.server.pid()
     }
 }
 
 impl Drop for ShareHandle {
     fn drop(&mut self) {
-        self.is_dropped.store(true, Ordering::Release);
         // The server ends when the stream does. It is asked first, so that the outer process can reap it.
         let control = self.control.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let _ = control.shutdown(Shutdown::Both);
-        if self.ended.recv_timeout(END_LIMIT).is_err() {
-            self.child.kill();
-        }
-        if let Some(watcher) = self.watcher.take() {
-            // A watcher that panicked has nothing left to say.
-            drop(watcher.join());
-        }
+        self.server.end(|| drop(control.shutdown(Shutdown::Both)));
     }
 }
 
@@ -137,8 +116,9 @@ pub fn spawn_share_from(
     on_death: OnDeath,
 ) -> Result<(ShareHandle, OwnedFd), ShareError> {
     let failed = |source| ShareError::Spawn { tag: spec.tag.clone(), source };
-    let Started { child, control, words, front_end } = start(program, &spec).map_err(failed)?;
-    let words = Words::listen(words).map_err(failed)?;
+    let files = open_files(&spec.tag, &spec.tree)?;
+    let Started { child, control, words, front_end } = start(program, &spec, files).map_err(failed)?;
+    let words = LastWords::listen(words).map_err(failed)?;
     let report = receive_report(&control).map_err(failed)?;
     let source = match report {
         Some(Report::Ready(served)) => Arc::new(ShareSource::new(spec.tree, spec.rights, served)),
@@ -152,27 +132,8 @@ pub fn spawn_share_from(
         }
     };
     control.set_read_timeout(Some(VIEW_LIMIT)).map_err(failed)?;
-    let child = Arc::new(child);
-    let is_dropped = Arc::new(AtomicBool::new(false));
-    let (tell_ended, ended) = mpsc::channel();
-    let watcher = {
-        let (child, is_dropped) = (Arc::clone(&child), Arc::clone(&is_dropped));
-        thread::Builder::new().name(format!("watch {}", spec.tag)).spawn(move || {
-            let exit = child.wait();
-            let last = words.last();
-            // The receiver is there until the handle is dropped.
-            let _ = tell_ended.send(());
-            // A server whose front end has gone ends with 0.
-            if let Ok(exit) = exit
-                && exit != ChildExit::Code(0)
-                && !is_dropped.load(Ordering::Acquire)
-            {
-                on_death(describe_death(exit, &last));
-            }
-        })
-    };
-    let watcher = Some(watcher.map_err(failed)?);
-    Ok((ShareHandle { control: Mutex::new(control), source, child, is_dropped, ended, watcher }, front_end.into()))
+    let server = Watched::start(child, words, &spec.tag, on_death).map_err(failed)?;
+    Ok((ShareHandle { control: Mutex::new(control), source, server }, front_end.into()))
 }
 
 struct Started {
@@ -182,59 +143,24 @@ struct Started {
     front_end: UnixStream,
 }
 
-fn start(program: &Path, spec: &ShareSpec) -> io::Result<Started> {
+fn start(program: &Path, spec: &ShareSpec, files: Vec<OwnedFd>) -> io::Result<Started> {
     let (listener, front_end) = connected_listener()?;
     let (control, their_control) = UnixStream::pair()?;
     control.set_read_timeout(Some(START_LIMIT))?;
     control.set_write_timeout(Some(VIEW_LIMIT))?;
     let (words, their_words) = io::pipe()?;
     let (their_spec, spec_writer) = io::pipe()?;
+    let own: [(OwnedFd, RawFd); 3] =
+        [(their_spec.into(), SPEC_FD), (listener.into(), LISTENER_FD), (their_control.into(), CONTROL_FD)];
     let child = spawn(ChildSpec {
         args: vec!["__share".into(), spec.tag.clone().into()],
         env: Some(Vec::new()),
         stderr: ChildStdio::Fd(their_words.into()),
-        fds: vec![(their_spec.into(), SPEC_FD), (listener.into(), LISTENER_FD), (their_control.into(), CONTROL_FD)],
+        fds: own.into_iter().chain(files.into_iter().zip(IMAGE_FD..)).collect(),
         ..ChildSpec::new(program)
     })?;
     // After the start, so that a specification longer than a pipe holds has a reader.
     let mut spec_writer = spec_writer;
     spec_writer.write_all(&serde_json::to_vec(spec)?)?;
     Ok(Started { child, control, words: File::from(OwnedFd::from(words)), front_end })
-}
-
-fn describe_death(exit: ChildExit, words: &str) -> String {
-    let how = match exit {
-        ChildExit::Code(code) => format!("it ended with exit code {code}"),
-        ChildExit::Signal(signal) => format!("it was ended by signal {signal}"),
-    };
-    if words.is_empty() { how } else { format!("{how}: {words}") }
-}
-
-/// The last of what a server writes to its standard error.
-struct Words {
-    reader: JoinHandle<VecDeque<u8>>,
-}
-
-impl Words {
-    fn listen(mut pipe: File) -> io::Result<Self> {
-        let reader = thread::Builder::new().name("share words".into()).spawn(move || {
-            let mut last = VecDeque::with_capacity(WORDS_MAX_BYTES);
-            let mut chunk = [0; 1024];
-            while let Ok(count @ 1..) = pipe.read(&mut chunk) {
-                last.extend(&chunk[..count]);
-                last.drain(..last.len().saturating_sub(WORDS_MAX_BYTES));
-            }
-            last
-        })?;
-        Ok(Self { reader })
-    }
-
-    /// Waits until every process that holds the pipe has ended, and returns what was last said, on one line.
-    fn last(self) -> String {
-        let bytes: Vec<u8> = self.reader.join().unwrap_or_default().into();
-        let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let start = lines.len().saturating_sub(3);
-        lines[start..].join("; ")
-    }
 }

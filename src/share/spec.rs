@@ -32,6 +32,13 @@ pub enum ShareTree {
         /// Absolute path on the host.
         path: PathBuf,
     },
+    /// An image of the store, read-only, with its own owners and modes. Whoever starts the server opens the files.
+    Image {
+        /// Its [`crate::rootfs::RootTree`], as stored.
+        tree: PathBuf,
+        /// Its packs, the lowest layer's first.
+        packs: Vec<PathBuf>,
+    },
 }
 
 impl ShareTree {
@@ -103,6 +110,16 @@ pub enum ShareError {
     Spawn {
         /// Tag.
         tag: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file of an image cannot be opened.
+    #[error("the file server of share `{tag}` could not start: cannot open `{}` of the image", .path.display())]
+    Image {
+        /// Tag.
+        tag: String,
+        /// The file.
+        path: PathBuf,
         /// Why.
         source: std::io::Error,
     },

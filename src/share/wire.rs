@@ -17,6 +17,9 @@ pub(super) const LISTENER_FD: i32 = 4;
 /// The control socket.
 pub(super) const CONTROL_FD: i32 = 5;
 
+/// The tree of an image; its packs have the numbers that follow.
+pub(super) const IMAGE_FD: i32 = 6;
+
 /// The longest report or answer that is read.
 const MESSAGE_MAX_BYTES: u64 = 16 * 1024;
 

@@ -29,13 +29,13 @@ impl Log for ToStderr {
 }
 
 /// Writes one line. A parent that does not listen is no reason to stop.
-pub(super) fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Sends errors of the libraries to standard error, and makes a panic in any thread the end of the process: a server
 /// that has lost a thread would leave its guest waiting.
-pub(super) fn speak_on_stderr() {
+pub(crate) fn speak_on_stderr() {
     if log::set_logger(&ToStderr).is_ok() {
         log::set_max_level(LevelFilter::Error);
     }

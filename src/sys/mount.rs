@@ -68,6 +68,13 @@ pub fn folder_in(tree: impl AsFd, path: &Path) -> io::Result<Option<OwnedFd>> {
 
 /// Covers a folder with an empty read-only one of the given mode.
 pub fn cover(folder: impl AsFd, mode: u32) -> io::Result<()> {
+    let empty = empty_tree(mode)?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    Ok(move_mount(empty.as_fd(), c"", folder, c"", flags)?)
+}
+
+/// An empty read-only folder of the given mode, attached nowhere.
+pub fn empty_tree(mode: u32) -> io::Result<OwnedFd> {
     let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(context.as_fd(), "mode", format!("{mode:o}"))?;
     fsconfig_create(context.as_fd())?;
@@ -75,9 +82,7 @@ pub fn cover(folder: impl AsFd, mode: u32) -> io::Result<()> {
         | MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let empty = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    Ok(move_mount(empty.as_fd(), c"", folder, c"", flags)?)
+    Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
 }
 
 /// A mount of this namespace.

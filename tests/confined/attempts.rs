@@ -152,6 +152,41 @@ fn follow_descriptors() -> Result<(), String> {
     if count == 0 { Ok(()) } else { Err(format!("{count} of its own")) }
 }
 
+/// An image's server has all that it needs open, and no folder.
+fn open_anything() -> Result<(), String> {
+    let flags = [libc::O_RDONLY, libc::O_WRONLY, libc::O_RDWR | libc::O_CREAT, libc::O_RDONLY | libc::O_DIRECTORY];
+    let names = [c"/", c".", c"..", c"/file", c"/new", c"/proc", c"/proc/self/fd", c"/dev/null", c"/etc", c"/sys"];
+    for name in names {
+        if flags.iter().any(|flags| open(libc::AT_FDCWD, name, *flags).is_ok()) {
+            return Ok(());
+        }
+    }
+    for fd in FDS.filter(|fd| identity(*fd).is_some()) {
+        if identity(fd).is_some_and(|found| found.2 == libc::S_IFDIR) || open(fd, c"x", libc::O_RDONLY).is_ok() {
+            return Ok(());
+        }
+    }
+    Err("every one".to_owned())
+}
+
+/// What is open of the image is open to be read.
+fn write_to_packs() -> Result<(), String> {
+    let files: Vec<c_int> = FDS.filter(|fd| identity(*fd).is_some_and(|found| found.2 == libc::S_IFREG)).collect();
+    if files.is_empty() {
+        return Ok(());
+    }
+    for fd in &files {
+        let number = usize::try_from(*fd).map_err(|error| error.to_string())?;
+        let (shared, write) = (libc::MAP_SHARED as usize, libc::PROT_WRITE as usize);
+        if call(libc::SYS_write, [number, at(c"x"), 1, 0, 0, 0]).is_ok()
+            || call(libc::SYS_mmap, [0, 4096, write, shared, number, 0]).is_ok()
+        {
+            return Ok(());
+        }
+    }
+    Err(format!("{} files", files.len()))
+}
+
 /// A folder that is open while the host moves it out of the share: `..` does not lead on.
 fn walk_from_moved_folder() -> Result<(), String> {
     let sub = open(libc::AT_FDCWD, c"/sub/deep", libc::O_PATH)?;
@@ -237,7 +272,7 @@ fn call_as_32_bit() -> Result<(), String> {
 
 macro_rules! killed {
     // The filter is the same for all shares but the last.
-    (@from) => { &["folder", "host", "folder with the guest's ids"] };
+    (@from) => { &["folder", "host", "folder with the guest's ids", "image"] };
     (@from $($from:literal)+) => { &[$($from),+] };
     ($name:literal, $number:expr $(, $arg:expr)* $(; from $($from:literal)+)?) => {
         Attempt {
@@ -264,7 +299,10 @@ macro_rules! refused {
 pub(crate) const ATTEMPTS: &[Attempt] = &[
     // Out of the share.
     refused!("open outside", open_outside, from "folder" "read-only folder" "file" "folder with the guest's ids"),
-    refused!("descriptors as links", follow_descriptors),
+    refused!("descriptors as links", follow_descriptors, from "folder" "read-only folder" "file" "read-only file" "host"
+        "folder with the guest's ids"),
+    refused!("open anything", open_anything, from "image"),
+    refused!("write to packs", write_to_packs, from "image"),
     refused!("walk from a moved folder", walk_from_moved_folder, from "folder" "folder with the guest's ids"),
     refused!("links of its own", plant_links, from "folder" "folder with the guest's ids"),
     refused!("devices", make_devices, from "folder" "folder with the guest's ids" "read-only folder"),
@@ -275,6 +313,14 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     killed!("name_to_handle_at", libc::SYS_name_to_handle_at, AT, 0, 0, 0, 0),
     killed!("chroot", libc::SYS_chroot, at(c"/")),
     killed!("fchdir", libc::SYS_fchdir, 0),
+    killed!("names of an image", libc::SYS_mkdirat, AT, at(c"/new"), 0o755; from "image"),
+    killed!("links of an image", libc::SYS_readlinkat, AT, at(c"/"), 0, 0; from "image"),
+    killed!("openat2 of an image", libc::SYS_openat2, AT, at(c"/"), 0, 0; from "image"),
+    killed!("folders of an image", libc::SYS_getdents64, 0, 0, 0; from "image"),
+    killed!("unlink of an image", libc::SYS_unlinkat, AT, at(c"/file"), 0; from "image"),
+    killed!("mode of a pack", libc::SYS_fchmod, 0, 0o666; from "image"),
+    killed!("length of a pack", libc::SYS_ftruncate, 0, 0; from "image"),
+    killed!("pwrite of an image", libc::SYS_pwrite64, 0, at(c"x"), 1, 0; from "image"),
     // Other processes.
     killed!("ptrace attach", libc::SYS_ptrace, libc::PTRACE_ATTACH, 1, 0, 0),
     killed!("ptrace traceme", libc::SYS_ptrace, libc::PTRACE_TRACEME, 0, 0, 0),

@@ -16,6 +16,7 @@ use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use smolvm::rootfs::{Attributes, Extent, Inode, InodeKind, RootTree};
 use smolvm::share::{Makers, Rights, ShareCache, ShareError, ShareSpec, ShareTree, confined_main, spawn_share_from};
 
 use attempts::{ATTEMPTS, Attempt, End};
@@ -72,6 +73,8 @@ impl World {
         for name in ["share/file", "share/sibling", "beside/secret"] {
             fs::write(world.at(name), name).unwrap();
         }
+        fs::write(world.at("pack"), [b'x'; 4096]).unwrap();
+        fs::write(world.at("tree"), image().encode()).unwrap();
         let secret = world.at("beside/secret");
         for (name, target) in [
             ("absolute", secret.as_path()),
@@ -98,6 +101,7 @@ impl World {
             ("file", file(false), Makers::Owner),
             ("read-only file", file(true), Makers::Owner),
             ("host", ShareTree::HostRoot, Makers::Owner),
+            ("image", ShareTree::Image { tree: self.at("tree"), packs: vec![self.at("pack")] }, Makers::Owner),
         ];
         if rustix::process::geteuid().is_root() {
             trees.push(("folder with the guest's ids", folder(false), Makers::Guest));
@@ -115,6 +119,14 @@ impl World {
             thread::yield_now();
         }
     }
+}
+
+/// An image of one file.
+fn image() -> RootTree {
+    let inode = |kind, links| Inode { kind, attributes: Attributes { mode: 0o755, ..Attributes::default() }, links };
+    let extents = vec![Extent { file_offset: 0, length: 4096, pack: 0, pack_offset: 0 }];
+    let root = InodeKind::Folder { parent: 0, entries: vec![(b"file".to_vec(), 1)] };
+    RootTree { inodes: vec![inode(root, 2), inode(InodeKind::File { size: 4096, extents }, 1)], packs: 1 }
 }
 
 fn all(who: &str) -> ExitCode {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use smolvm::engine::qemu::{QemuEngine, QemuFacts};
-use smolvm::engine::{Accel, Engine, ShareSocket, Vm, VmEvent, VmExit, VmSpec};
+use smolvm::engine::{Accel, DiskSocket, Engine, ShareSocket, Vm, VmEvent, VmExit, VmSpec};
 use smolvm::guest::{
     AGENT, Bytes, Command, Dial, Exec, ExitStatus, Session, SessionEvent, SessionLimits, Setup, SetupError, SetupMount,
     SetupMountKind, SetupRoot, Stream,
@@ -17,6 +17,7 @@ use smolvm::guest::{
 use smolvm::image::initramfs;
 use smolvm::image::kernel::{self, KernelRequest};
 use smolvm::share::{Makers, Rights, ShareCache, ShareHandle, ShareSpec, ShareTree, spawn_share_from};
+use smolvm::virtio::block::{DiskHandle, DiskSegment, DiskSpec, spawn_disk_from};
 use smolvm::virtio::vsock::{VsockBackend, VsockHandle};
 use tokio::sync::mpsc::Receiver;
 
@@ -41,6 +42,14 @@ pub(crate) fn mount(tag: &str, folder: &Path, target: &str, is_read_only: bool) 
     (mount, ShareTree::Folder { path: folder.to_owned(), is_read_only, cache: ShareCache::Auto })
 }
 
+/// What a machine of a test has as its image.
+pub(crate) enum Root {
+    /// What a file server shows.
+    Share(ShareTree),
+    /// An erofs disk of these segments.
+    Disk(Vec<DiskSegment>),
+}
+
 /// What a command did.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
@@ -55,7 +64,9 @@ pub(crate) struct Machine {
     pub(crate) session: Session,
     pub(crate) events: Receiver<SessionEvent>,
     pub(crate) shares: Vec<ShareHandle>,
+    _disk: Option<DiskHandle>,
     pub(crate) log: Vec<u8>,
+    root: SetupRoot,
     mounts: Vec<SetupMount>,
     _vm: Box<dyn Vm>,
     exit: thread::JoinHandle<VmExit>,
@@ -66,17 +77,34 @@ pub(crate) struct Machine {
 impl Machine {
     /// Boots with the root of this computer and these mounts; the setup is still to be made.
     pub(crate) async fn boot(memory_mib: u64, mounts: Vec<(SetupMount, ShareTree)>) -> Self {
+        Self::boot_from(Root::Share(ShareTree::HostRoot), memory_mib, mounts).await
+    }
+
+    /// Boots with this root and these mounts; the setup is still to be made.
+    pub(crate) async fn boot_from(root: Root, memory_mib: u64, mounts: Vec<(SetupMount, ShareTree)>) -> Self {
         let cache = cache();
         let (request, modules) = match std::env::var_os("SMOLVM_TEST_KERNEL") {
             Some(path) => (KernelRequest::Path(path.into()), None),
             None => (KernelRequest::Auto, None),
         };
         let kernel = kernel::resolve(&request, modules, &cache, &mut |_: &str| {}).unwrap();
-        let initramfs = initramfs::build(&kernel, AGENT, &[], &cache).unwrap();
+        let more = if matches!(root, Root::Disk(_)) { &initramfs::DISK_ROOT_MODULES[..] } else { &[] };
+        let initramfs = initramfs::build(&kernel, AGENT, more, &cache).unwrap();
         let mut sockets = Vec::new();
         let mut shares = Vec::new();
         let mut declared = Vec::new();
-        share("root", ShareTree::HostRoot, &mut shares, &mut sockets);
+        let (root, disk, disks) = match root {
+            Root::Share(tree) => {
+                share("root", tree, &mut shares, &mut sockets);
+                (SetupRoot::Share { tag: "root".into() }, None, Vec::new())
+            }
+            Root::Disk(segments) => {
+                let spec = DiskSpec { serial: "root".into(), segments };
+                let program = Path::new(env!("CARGO_BIN_EXE_smolvm"));
+                let (handle, socket) = spawn_disk_from(program, spec, Box::new(|_: String| {})).unwrap();
+                (SetupRoot::Erofs { serial: "root".into() }, Some(handle), vec![DiskSocket { socket }])
+            }
+        };
         for (mount, tree) in mounts {
             share(mount.tag().unwrap(), tree, &mut shares, &mut sockets);
             declared.push(mount);
@@ -91,7 +119,7 @@ impl Machine {
             initramfs,
             cmdline: "quiet panic=-1 reboot=a".into(),
             shares: sockets,
-            disks: Vec::new(),
+            disks,
             vsock: front,
             accel: Accel::Tcg,
         };
@@ -99,7 +127,8 @@ impl Machine {
         let limits = SessionLimits { connect: LIMIT, heartbeat: Duration::from_secs(30) };
         let opened = Session::open(Arc::new(Dialer(vsock)), limits).await;
         let (session, events) = opened.unwrap_or_else(|error| panic!("{error}\n{}", console.lock().unwrap()));
-        Self { session, events, shares, log: Vec::new(), mounts: declared, _vm: vm, exit, console, next: 1 }
+        let log = Vec::new();
+        Self { session, events, shares, _disk: disk, log, root, mounts: declared, _vm: vm, exit, console, next: 1 }
     }
 
     /// Makes the machine ready.
@@ -109,7 +138,7 @@ impl Machine {
             hostname: "box".into(),
             clock_unix_ns: u64::try_from(clock.as_nanos()).unwrap(),
             entropy: Bytes(vec![7; 64]),
-            root: SetupRoot::Share { tag: "root".into() },
+            root: self.root.clone(),
         };
         self.session.setup(setup).await?;
         self.session.mount(self.mounts.clone()).await
@@ -117,7 +146,12 @@ impl Machine {
 
     /// A booted machine that is ready.
     pub(crate) async fn ready(memory_mib: u64, mounts: Vec<(SetupMount, ShareTree)>) -> Self {
-        let machine = Self::boot(memory_mib, mounts).await;
+        Self::ready_from(Root::Share(ShareTree::HostRoot), memory_mib, mounts).await
+    }
+
+    /// A booted machine with this root that is ready.
+    pub(crate) async fn ready_from(root: Root, memory_mib: u64, mounts: Vec<(SetupMount, ShareTree)>) -> Self {
+        let machine = Self::boot_from(root, memory_mib, mounts).await;
         if let Err(error) = machine.set_up().await {
             panic!("{error}\n{}", machine.console());
         }
@@ -241,7 +275,11 @@ fn start(spec: VmSpec, console: &Arc<Mutex<String>>) -> (Box<dyn Vm>, thread::Jo
         loop {
             match events.recv().unwrap() {
                 VmEvent::Console(bytes) => console.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes)),
-                VmEvent::Exited(exit) => return exit,
+                VmEvent::Exited(exit) => {
+                    // For whoever waits for the agent meanwhile.
+                    console.lock().unwrap().push_str(&format!("the machine has ended: {exit:?}"));
+                    return exit;
+                }
             }
         }
     });

@@ -6,6 +6,7 @@
 mod engine;
 mod folders;
 mod provide;
+mod root;
 
 pub(crate) use engine::{Chosen, choose};
 pub(crate) use provide::Provider;

@@ -1,4 +1,4 @@
-//! What `run` needs for a machine: kernel, initramfs, host folders, file servers, vsock.
+//! What `run` needs for a machine: kernel, initramfs, host folders, file servers, the root's disk, vsock.
 //!
 //! Deliberately not here: when a machine is prepared, what happens to it afterwards.
 
@@ -8,9 +8,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::folders;
+use super::root::{self, ROOT_SERIAL, Root};
+use crate::cli::args::RootForm;
 use crate::cli::exit::chain;
 use crate::config::model::{Image, KernelSource};
-use crate::engine::ShareSocket;
+use crate::engine::{DiskSocket, ShareSocket};
 use crate::guest::{AGENT, Dial, SetupRoot};
 use crate::image::{Waiter, initramfs, kernel};
 use crate::plan::{Cache, ImageDefaults, Invoker, MachinePlan, MountPlan, MountPlanKind, OwnerPlan};
@@ -18,6 +20,7 @@ use crate::run::{Gift, GivenFiles, Prepared, Provide, ProvideError, ProvideHooks
 use crate::share::{
     Makers, Outputs, Rights, ShareCache, ShareError, ShareHandle, ShareSource, ShareSpec, ShareTree, spawn_share,
 };
+use crate::virtio::block::{DiskHandle, spawn_disk};
 use crate::virtio::vsock::{VsockBackend, VsockHandle};
 
 /// Context id of a guest; each has a vsock of its own, so that all can have the same (0 to 2 are taken by the protocol).
@@ -31,17 +34,25 @@ const ROOT_TAG: &str = "root";
 pub(crate) struct Provider {
     cache: PathBuf,
     invoker: Invoker,
+    /// That of images.
+    root_form: RootForm,
     /// Held while a kernel is found, so that two machines do not download the same one twice.
     kernel: Mutex<()>,
 }
 
 impl Provider {
     /// A provider that keeps kernels and initramfs in `cache` and acts on the host for `invoker`.
-    pub(crate) fn new(cache: PathBuf, invoker: Invoker) -> Self {
-        Self { cache, invoker, kernel: Mutex::new(()) }
+    pub(crate) fn new(cache: PathBuf, invoker: Invoker, root_form: RootForm) -> Self {
+        Self { cache, invoker, root_form, kernel: Mutex::new(()) }
     }
 
-    fn boot_files(&self, machine: &MachinePlan, waiter: &mut HookedWaiter) -> Result<(PathBuf, PathBuf), ProvideError> {
+    /// Kernel, initramfs and root of a machine; which form the root has says what the initramfs must hold.
+    fn boot_files(
+        &self,
+        machine: &MachinePlan,
+        tree: ShareTree,
+        waiter: &mut HookedWaiter,
+    ) -> Result<(PathBuf, PathBuf, Root), ProvideError> {
         let request = match &machine.kernel {
             KernelSource::Auto => kernel::KernelRequest::Auto,
             KernelSource::Path(path) => kernel::KernelRequest::Path(path.clone()),
@@ -53,28 +64,23 @@ impl Provider {
         let _one_at_a_time = self.kernel.lock().unwrap_or_else(PoisonError::into_inner);
         let kernel = kernel::resolve(&request, machine.modules.as_deref(), &self.cache, waiter)
             .map_err(|error| world("the kernel cannot be had", &error))?;
-        let initramfs = initramfs::build(&kernel, AGENT, &[], &self.cache)
+        let root = root::choose(tree, self.root_form, &kernel, &self.cache)
+            .map_err(|error| world("the root cannot be served", &error))?;
+        let initramfs = initramfs::build(&kernel, AGENT, root.modules(), &self.cache)
             .map_err(|error| world("the initramfs cannot be built", &error))?;
-        Ok((kernel.boot_file, initramfs))
+        Ok((kernel.boot_file, initramfs, root))
     }
 
-    fn share_specs(&self, machine: &MachinePlan) -> Result<Vec<ShareSpec>, ProvideError> {
+    /// The shares of a machine, that of the root first where it has one.
+    fn share_specs(&self, machine: &MachinePlan, root: Option<ShareTree>) -> Vec<ShareSpec> {
         let rights = Rights { uid: self.invoker.uid, gid: self.invoker.gid, groups: self.invoker.groups.clone() };
-        let root = match &machine.image {
-            Image::Host => ShareTree::HostRoot,
-            Image::Dir(path) => ShareTree::RootFolder { path: path.clone() },
-            image => {
-                let message = format!("image `{image}` cannot be used by this smolvm");
-                return Err(ProvideError { message, is_host_unfit: false });
-            }
-        };
-        let mut specs =
-            vec![ShareSpec { tag: ROOT_TAG.to_owned(), tree: root, rights: rights.clone(), makers: Makers::Owner }];
+        let root = root.map(|tree| ShareSpec { tag: ROOT_TAG.to_owned(), tree, rights, makers: Makers::Owner });
+        let mut specs: Vec<ShareSpec> = root.into_iter().collect();
         for mount in &machine.mounts {
             let (rights, makers) = self.rights_on(mount);
             specs.extend(mount_share(mount).map(|(tag, tree)| ShareSpec { tag, tree, rights, makers }));
         }
-        Ok(specs)
+        specs
     }
 
     /// With whose rights a mount acts on the host: wholly its owner's.
@@ -94,12 +100,29 @@ impl Provide for Provider {
     fn prepare(&self, machine: &MachinePlan, hooks: ProvideHooks) -> Result<Prepared, ProvideError> {
         let ProvideHooks { progress, pulled, is_canceled, share_died } = hooks;
         let mut waiter = HookedWaiter { progress, pulled, is_canceled: Arc::clone(&is_canceled) };
-        let (kernel, initramfs) = self.boot_files(machine, &mut waiter)?;
+        let (kernel, initramfs, root) = self.boot_files(machine, root_tree(machine)?, &mut waiter)?;
         folders::create_missing(&machine.mounts, &self.invoker)
             .map_err(|error| world("the folders of the mounts are not there", &error))?;
-        let mut sockets = Vec::new();
+        let (mut sockets, mut disks) = (Vec::new(), Vec::new());
         let mut shares = ServedShares::default();
-        for spec in self.share_specs(machine)? {
+        let root = match root {
+            Root::Share(tree) => Some(tree),
+            Root::Disk(disk) => {
+                let name = format!("the root's disk (image `{}`)", machine.image);
+                let died = Arc::clone(&share_died);
+                let on_death = Box::new(move |how: String| died(name, how));
+                let (handle, socket) =
+                    spawn_disk(disk, on_death).map_err(|error| world("the root cannot be served", &error))?;
+                shares.disks.push(handle);
+                disks.push(DiskSocket { socket });
+                None
+            }
+        };
+        let setup_root = match &root {
+            Some(_) => SetupRoot::Share { tag: ROOT_TAG.to_owned() },
+            None => SetupRoot::Erofs { serial: ROOT_SERIAL.to_owned() },
+        };
+        for spec in self.share_specs(machine, root) {
             if is_canceled() {
                 return Err(ProvideError { message: "it is no longer wanted".to_owned(), is_host_unfit: false });
             }
@@ -127,8 +150,8 @@ impl Provide for Provider {
             initramfs,
             cmdline: String::new(),
             sockets,
-            disks: Vec::new(),
-            root: SetupRoot::Share { tag: ROOT_TAG.to_owned() },
+            disks,
+            root: setup_root,
             vsock,
             dial: Arc::new(VsockDial(vsock_handle)),
             shares: Box::new(shares),
@@ -163,6 +186,8 @@ impl Waiter for HookedWaiter {
 #[derive(Default)]
 struct ServedShares {
     handles: Mutex<Vec<Served>>,
+    /// The servers of its disks: held, and ended with the machine.
+    disks: Vec<DiskHandle>,
     /// What they serve, each with where it is mounted, in words.
     sources: Vec<(Arc<ShareSource>, String)>,
 }
@@ -231,6 +256,18 @@ impl Dial for VsockDial {
     }
 }
 
+/// What the root of a machine is made of.
+fn root_tree(machine: &MachinePlan) -> Result<ShareTree, ProvideError> {
+    match &machine.image {
+        Image::Host => Ok(ShareTree::HostRoot),
+        Image::Dir(path) => Ok(ShareTree::RootFolder { path: path.clone() }),
+        image => {
+            let message = format!("image `{image}` cannot be used by this smolvm");
+            Err(ProvideError { message, is_host_unfit: false })
+        }
+    }
+}
+
 fn owner_of(mount: &MountPlan) -> OwnerPlan {
     match &mount.kind {
         MountPlanKind::Bind { owner, .. } => owner.clone(),
@@ -281,6 +318,7 @@ fn people_name(spec: &ShareSpec) -> String {
             format!("{} (`{}`)", spec.tag, path.display())
         }
         ShareTree::HostRoot => format!("{} (the host's root)", spec.tag),
+        ShareTree::Image { .. } => format!("{} (the image)", spec.tag),
     }
 }
 
@@ -300,7 +338,7 @@ mod tests {
 
     fn provider() -> Provider {
         let invoker = Invoker { uid: 1000, gid: 100, groups: vec![4], name: None, home: None, is_process_root: true };
-        Provider::new(PathBuf::from("/cache"), invoker)
+        Provider::new(PathBuf::from("/cache"), invoker, RootForm::Auto)
     }
 
     fn machine(image: Image) -> MachinePlan {
@@ -334,7 +372,8 @@ mod tests {
 
     #[test]
     fn the_root_comes_first_and_every_share_has_the_invokers_rights() {
-        let specs = provider().share_specs(&machine(Image::Host)).unwrap();
+        let machine = machine(Image::Host);
+        let specs = provider().share_specs(&machine, Some(root_tree(&machine).unwrap()));
         let rights = Rights { uid: 1000, gid: 100, groups: vec![4] };
         let tree =
             ShareTree::Folder { path: PathBuf::from("/project/src"), is_read_only: true, cache: ShareCache::Auto };
@@ -354,8 +393,8 @@ mod tests {
 
     #[test]
     fn a_folder_as_image_is_a_root_of_its_own() {
-        let specs = provider().share_specs(&machine(Image::Dir(PathBuf::from("/rootfs")))).unwrap();
-        assert_eq!(specs[0].tree, ShareTree::RootFolder { path: PathBuf::from("/rootfs") });
+        let tree = root_tree(&machine(Image::Dir(PathBuf::from("/rootfs")))).unwrap();
+        assert_eq!(tree, ShareTree::RootFolder { path: PathBuf::from("/rootfs") });
     }
 
     #[test]

@@ -197,7 +197,7 @@ fn go(
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,
-        provider: Arc::new(Provider::new(Places::find()?.cache, host::facts().invoker)),
+        provider: Arc::new(Provider::new(Places::find()?.cache, host::facts().invoker, settings.root_form)),
         folder: None,
         attendant: Some(Arc::clone(&attendant) as Arc<dyn run::Attend>),
     };

@@ -52,10 +52,12 @@ pub(super) fn args(spec: &VmSpec, tsc_khz: Option<u64>) -> Vec<OsString> {
         add("chardev", format!("socket,id=share{number},fd={fd}"));
         add("device", format!("vhost-user-fs-{bus},chardev=share{number},tag={tag},queue-size=1024"));
     }
+    // Its name on the bus of a microvm is another than those of the other devices.
+    let disk = if is_microvm { "vhost-user-blk" } else { "vhost-user-blk-pci" };
     let first_disk_fd = FIRST_SHARE_FD.saturating_add(i32::try_from(spec.shares.len()).unwrap_or(i32::MAX));
     for (number, fd) in (0..spec.disks.len()).zip(first_disk_fd..) {
         add("chardev", format!("socket,id=disk{number},fd={fd}"));
-        add("device", format!("vhost-user-blk-{bus},chardev=disk{number},num-queues=1,queue-size={DISK_QUEUE_SIZE}"));
+        add("device", format!("{disk},chardev=disk{number},num-queues=1,queue-size={DISK_QUEUE_SIZE}"));
     }
     // It starts when the control channel says so. A guest that reboots ends; nothing but what is said here is in the
     // machine.
@@ -220,9 +222,9 @@ mod tests {
             text(&few, None).contains(
                 "
 -chardev socket,id=disk0,fd=9
--device vhost-user-blk-device,chardev=disk0,num-queues=1,queue-size=256
+-device vhost-user-blk,chardev=disk0,num-queues=1,queue-size=256
 -chardev socket,id=disk1,fd=10
--device vhost-user-blk-device,chardev=disk1,num-queues=1,queue-size=256
+-device vhost-user-blk,chardev=disk1,num-queues=1,queue-size=256
 -S
 "
             ),

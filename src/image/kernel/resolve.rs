@@ -38,9 +38,27 @@ pub struct Kernel {
 
 impl Kernel {
     /// Whether all of these modules are there, or built in. Where it cannot be known they are not.
-    pub fn has(&self, modules: &[&str]) -> bool {
-        let tree = self.modules.as_ref().and_then(|folder| ModuleTree::open(folder).ok());
-        tree.is_some_and(|tree| tree.first_missing(modules).is_none())
+    pub fn has(&self, modules: &[&str], cache: &Path) -> bool {
+        match &self.modules {
+            Some(folder) => ModuleTree::open(folder).is_ok_and(|tree| tree.first_missing(modules).is_none()),
+            None => self.has_built_in(modules, cache),
+        }
+    }
+
+    /// Looks for the names in the kernel itself, once: each driver and file system has its own in it.
+    fn has_built_in(&self, modules: &[&str], cache: &Path) -> bool {
+        let cache = Cache::open(cache).ok();
+        let question = format!("built in {} {}", self.boot_file.display(), modules.join(","));
+        if let Some(answer) = cache.as_ref().and_then(|cache| cache.recall(&question)) {
+            return answer == "yes";
+        }
+        let Ok(bytes) = std::fs::read(&self.boot_file) else { return false };
+        let words = || bytes.split(|byte| *byte == 0);
+        let has_all = modules.iter().all(|name| words().any(|word| word == name.as_bytes()));
+        // Without a memory it is looked for again.
+        let answer = if has_all { "yes" } else { "no" };
+        let _ = cache.map(|cache| cache.remember(&question, answer, std::slice::from_ref(&self.boot_file)));
+        has_all
     }
 }
 
@@ -213,6 +231,25 @@ mod tests {
     use super::super::package::tests::plant;
     use super::*;
     use std::fs;
+
+    #[test]
+    fn what_a_kernel_has_is_in_its_modules_or_in_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let modules = folder.path().join("modules");
+        module_folder(&modules, &[("kernel/erofs.ko", "")], "kernel/virtio_blk.ko\n");
+        let boot_file = folder.path().join("vmlinux");
+        fs::write(&boot_file, b"\x7fELF\0erofs\0no virtio_blk\0").unwrap();
+        let origin = String::new();
+        let mut kernel = Kernel { version: "1".to_owned(), boot_file, modules: Some(modules), origin };
+        let cache = folder.path().join("cache");
+        assert!(kernel.has(&["virtio_blk", "erofs"], &cache) && !kernel.has(&["erofs", "xfs"], &cache));
+        kernel.modules = None;
+        for _ in 0..2 {
+            assert!(kernel.has(&["erofs"], &cache) && !kernel.has(&["virtio_blk", "erofs"], &cache));
+        }
+        fs::write(&kernel.boot_file, b"\0erofs\0virtio_blk\0 another one").unwrap();
+        assert!(kernel.has(&["virtio_blk", "erofs"], &cache));
+    }
 
     fn no_progress(words: &str) {
         panic!("nothing takes time: {words}");

@@ -11,6 +11,9 @@ pub enum UnpackError {
     /// Compressed bytes are wrong.
     #[error("it cannot be decompressed")]
     Decompress(#[source] io::Error),
+    /// A compression that layers do not have.
+    #[error("it is compressed with {0}; layers are with gzip or zstd, or not at all")]
+    Compression(&'static str),
     /// The pack could not be written.
     #[error("its files cannot be written")]
     Write(#[source] io::Error),
@@ -42,9 +45,6 @@ pub enum UnpackError {
     /// Nobody waits for it any more.
     #[error("it was given up")]
     Left,
-    /// Not there yet.
-    #[error("layers cannot be unpacked yet")]
-    NotYet,
 }
 
 /// What is wrong with an entry.
@@ -54,7 +54,7 @@ pub enum EntryFault {
     #[error("its header is damaged")]
     Header,
     /// Another value that makes no sense.
-    #[error("its {what} is {value}")]
+    #[error("its {what}: {value}")]
     Value {
         /// Of what, as `path`.
         what: &'static str,

@@ -8,7 +8,9 @@
 mod process;
 mod spawn;
 mod spec;
+mod watch;
 
 pub use process::{Child, ChildExit};
 pub use spawn::{look_up, spawn};
 pub use spec::{ChildIdentity, ChildSpec, ChildStdio};
+pub use watch::{LastWords, OnDeath, Watched, describe_death};

@@ -46,6 +46,7 @@ mod real_files;
 mod registry;
 mod retry;
 mod rules;
+mod run;
 mod running;
 mod sarif;
 mod scale;

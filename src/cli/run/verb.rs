@@ -24,7 +24,7 @@ use crate::cli::settings::Settings;
 use crate::cli::terminal::{Terminal, TerminalSignals, follow};
 use crate::cli::{load, remarks};
 use crate::config::{self, LOCK_NAME, LoadRequest, Loaded, Mode, Project, nearest};
-use crate::event::Timed;
+use crate::event::{RunStatus, Timed};
 use crate::host::{self, HostFiles};
 use crate::plan::{Plan, SingleCommand, build_single};
 use crate::report::{CommandReporter, Reporter, Screen, Sink, Verbosity};
@@ -32,6 +32,9 @@ use crate::run::{self, Options, RunDeps, Signal, Summary};
 
 /// Events that may wait for the reporter.
 const EVENTS_WAITING: usize = 256;
+
+/// Code of a command that SIGKILL ended.
+const KILLED: u8 = 137;
 
 /// How long the end waits, after a signal, for a reader that does not read.
 const READER_PATIENCE: Duration = Duration::from_secs(1);
@@ -231,8 +234,10 @@ fn wanted(args: &RunArgs) -> Wanted {
 
 /// The command's own code, where it ended by itself or could not begin; else that of the run.
 fn exit_code(summary: &Summary) -> ExitCode {
-    let own = summary.steps.first().and_then(|step| step.exit_code);
-    let code = own.and_then(|code| u8::try_from(code).ok()).unwrap_or(summary.exit_code);
+    let own = summary.steps.first().and_then(|step| step.exit_code).and_then(|code| u8::try_from(code).ok());
+    // One that did not heed the signal was killed by us.
+    let was_killed = summary.status == RunStatus::Interrupted && own == Some(KILLED);
+    let code = own.filter(|_| !was_killed).unwrap_or(summary.exit_code);
     if code == 0 { ExitCode::Passed } else { ExitCode::Run(code) }
 }
 
@@ -243,7 +248,7 @@ async fn unless_given_up<T>(
     ends: impl Future<Output = T>,
 ) -> Option<T> {
     let patience = async {
-        let is_interrupted = summary.status == crate::event::RunStatus::Interrupted;
+        let is_interrupted = summary.status == RunStatus::Interrupted;
         if !is_interrupted && signals.recv().await.is_none() {
             std::future::pending::<()>().await;
         }

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::kernel::KernelArgs;
+use super::lock::{LockArgs, UpdateArgs};
+use super::pull::PullArgs;
 use super::run::RunArgs;
 
 /// The whole command line.
@@ -105,6 +107,12 @@ pub(crate) enum Verb {
     Schema(SchemaArgs),
     /// Serve an editor: remarks, completion, hover and more while a file is written
     Lsp(LspArgs),
+    /// Bring images, and kernels that come from registries
+    Pull(PullArgs),
+    /// Write which images the project has now into smolvm.lock: adds what is missing, takes out what is not used
+    Lock(LockArgs),
+    /// Ask the registries anew what the names in smolvm.lock mean
+    Update(UpdateArgs),
     /// List, fetch and build the kernels that machines boot
     Kernel(KernelArgs),
     /// Say whether this host can run machines, which engine serves, and what to install
@@ -126,6 +134,9 @@ impl Verb {
             Self::Init(args) => &args.global,
             Self::Schema(args) => &args.global,
             Self::Lsp(args) => &args.global,
+            Self::Pull(args) => &args.global,
+            Self::Lock(args) => &args.global,
+            Self::Update(args) => &args.global,
             Self::Kernel(args) => args.global(),
             Self::Doctor(args) => &args.global,
             Self::Version(args) => &args.global,

@@ -7,6 +7,7 @@ use super::exit::{ExitCode, Failure};
 use super::printer::Printer;
 use super::settings::Settings;
 use super::{load, remarks};
+use crate::config::model::{Image, Machine};
 use crate::config::{Mode, Project, resolved_hashes, resolved_json, resolved_yaml};
 
 /// Prints the project with everything written out.
@@ -33,9 +34,16 @@ pub(crate) fn run(args: &ConfigArgs, settings: &Settings, printer: &Printer) -> 
     Ok(ExitCode::Passed)
 }
 
-/// Each image once, sorted, as the file says it (paths whole).
+/// Each image once, sorted, as the file says it (paths whole), with the digest that the lock file gives.
 fn images(project: &Project, format: ConfigFormat) -> String {
-    let images: BTreeSet<String> = project.machines.iter().map(|machine| machine.image.value.to_string()).collect();
+    let shown = |machine: &Machine| match &machine.image.value {
+        Image::Reference(reference) => match project.locks.digest(reference) {
+            Some(digest) => format!("{}@{digest}", reference.written()),
+            None => reference.written().to_owned(),
+        },
+        image => image.to_string(),
+    };
+    let images: BTreeSet<String> = project.machines.iter().map(shown).collect();
     match format {
         ConfigFormat::Yaml => images.iter().map(|image| format!("{image}\n")).collect(),
         ConfigFormat::Json => {

@@ -9,7 +9,7 @@ use super::exit::{ExitCode, Failure};
 use super::places::Places;
 use super::printer::Printer;
 use super::settings::Settings;
-use super::{check, config, doctor, explain, init, kernel, lsp, plan, run, schema, up, version};
+use super::{check, config, doctor, explain, init, kernel, lock, lsp, plan, pull, run, schema, up, version};
 use crate::image::Cache;
 use crate::share;
 use crate::sys::signal;
@@ -59,6 +59,9 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
         Verb::Init(args) => init::run(args, settings, printer),
         Verb::Schema(_) => schema::run(printer),
         Verb::Lsp(args) => lsp::run(args, settings, printer),
+        Verb::Pull(args) => pull::run(args, settings, printer),
+        Verb::Lock(args) => lock::lock(args, settings, printer),
+        Verb::Update(args) => lock::update(args, settings, printer),
         Verb::Kernel(args) => kernel::run(args, settings, printer),
         Verb::Doctor(args) => doctor::run(args, printer),
         Verb::Version(_) => version::run(printer),

@@ -2,6 +2,7 @@
 
 use super::args::{DataFormat, PlanArgs};
 use super::exit::{Class, ExitCode, Failure};
+use super::known_images::KnownImages;
 use super::places::Places;
 use super::printer::Printer;
 use super::settings::Settings;
@@ -22,6 +23,7 @@ pub(crate) fn run(args: &PlanArgs, settings: &Settings, printer: &Printer) -> Re
     };
     let plan = build(&project, &args.selection)?;
     tell_kernel(&plan, printer);
+    tell_images(&plan, printer);
     printer.data(&match args.format {
         DataFormat::Text => plan::render_text(&plan),
         DataFormat::Json => plan::render_json(&plan),
@@ -35,6 +37,13 @@ pub(crate) fn tell_kernel(plan: &Plan, printer: &Printer) {
         && let Ok(places) = Places::find()
     {
         printer.note(&format!("kernel auto: {}\n", describe_auto(&places.cache)));
+    }
+}
+
+/// Says which images are not here yet.
+pub(crate) fn tell_images(plan: &Plan, printer: &Printer) {
+    for image in KnownImages::default().missing(plan.machines.iter()) {
+        printer.note(&format!("pull {image}: it is not here\n"));
     }
 }
 

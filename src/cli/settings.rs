@@ -10,6 +10,7 @@ use etcetera::BaseStrategy;
 
 use super::args::{Accel, Color, Engine, GlobalArgs, Progress, RootForm};
 use super::exit::{Class, Failure};
+use crate::image::registry::RegistrySettings;
 use crate::report::Verbosity as ReportVerbosity;
 
 /// How much we say.
@@ -44,6 +45,10 @@ pub(crate) struct Settings {
     pub(crate) root_form: RootForm,
     /// How many steps may run at the same time, unless `up` is told otherwise.
     pub(crate) parallel: Option<u32>,
+    /// What is said of registries.
+    pub(crate) registries: RegistrySettings,
+    /// Whether no registry may be asked (`SMOLVM_OFFLINE`).
+    pub(crate) is_offline: bool,
 }
 
 /// Whether colours are used on a stream.
@@ -73,6 +78,7 @@ struct UserFile {
     color: Option<Color>,
     engine: Option<Engine>,
     accel: Option<Accel>,
+    registries: RegistrySettings,
     root_form: Option<RootForm>,
 }
 
@@ -136,6 +142,9 @@ impl Settings {
             accel: accel.unwrap_or(Accel::Auto),
             root_form: root_form.unwrap_or(RootForm::Auto),
             parallel: parallel(environment)?,
+            registries: file.registries,
+            is_offline: environment("SMOLVM_OFFLINE")
+                .is_some_and(|value| !["", "0", "false"].iter().any(|no| value == *no)),
         })
     }
 }

@@ -17,8 +17,9 @@ use super::record::{self, Record};
 use super::remarks;
 use super::report_run::{self, Mode};
 use super::settings::Settings;
-use super::{load, plan};
+use super::{known_images, load, plan};
 use crate::config::{self, Loaded};
+use crate::event::RunStatus;
 use crate::host;
 use crate::plan::Plan;
 use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, RunFolder, Summary};
@@ -64,11 +65,15 @@ fn prepare(args: &UpArgs, settings: &Settings, printer: &Printer, mode: Mode) ->
     let plan = plan::build(&project, &args.selection)?;
     if args.dry_run {
         plan::tell_kernel(&plan, printer);
+        plan::tell_images(&plan, printer);
         printer.data(&match mode {
             Mode::Json => crate::plan::render_json(&plan),
             _ => crate::plan::render_text(&plan),
         })?;
         return Ok(Ready::Done(ExitCode::Passed));
+    }
+    if settings.is_offline {
+        known_images::all_here(&plan)?;
     }
     let engine = args.engine.unwrap_or(settings.engine);
     let accel = args.accel.unwrap_or(settings.accel);
@@ -111,6 +116,7 @@ fn go(
         attendant: None,
     };
     let plan = Arc::new(plan);
+    let machines = plan.machines.clone();
     // A run that does not begin was not killed.
     let (record, failed) = record(&folder).inspect_err(|_| drop(folder.finish()))?;
     let report = report_run::Report {
@@ -133,6 +139,9 @@ fn go(
         printer.note(&format!("warning: {error}\n"));
     }
     drop(lock);
+    if summary.status == RunStatus::Failed {
+        known_images::tell_missing(&machines, printer);
+    }
     let code = report_run::ruled(summary.exit_code, summary.status, args.exit_code);
     Ok(if code == 0 { ExitCode::Passed } else { ExitCode::Run(code) })
 }

@@ -112,6 +112,15 @@ pub enum ImageError {
 }
 
 impl ImageError {
+    /// Whether nobody waits for it any more.
+    pub fn is_left(&self) -> bool {
+        match self {
+            Self::Left { .. } | Self::Store(StoreError::Left) => true,
+            Self::Pull(error) => error.is_left(),
+            _ => false,
+        }
+    }
+
     /// What to do about it.
     pub fn help(&self) -> Option<String> {
         match self {
@@ -132,7 +141,8 @@ impl ImageError {
             | Self::Config { .. } => {
                 Some("the image is damaged where it comes from: build or push it again".to_owned())
             }
-            Self::Pull(_) | Self::Left { .. } => None,
+            Self::Pull(error) => error.help(),
+            Self::Left { .. } => None,
         }
     }
 }

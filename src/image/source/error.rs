@@ -1,7 +1,7 @@
 //! Why a file or folder gives no image.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a file or folder gives no image.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,10 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    pub(super) fn form(path: &Path, fault: impl Into<String>) -> Self {
+        Self::Form { path: path.to_owned(), fault: fault.into() }
+    }
+
     /// What to do about it.
     pub fn help(&self) -> Option<String> {
         match self {

@@ -82,6 +82,18 @@ impl Store {
         Ok(digest)
     }
 
+    /// Reads a blob whole, and removes it where it is not what it was when it came; whether that was so.
+    ///
+    /// # Errors
+    /// Where it cannot be read or removed.
+    pub fn drop_if_damaged(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let path = self.blob_path(digest);
+        if path.exists() && digest_file(&path)? == *digest {
+            return Ok(false);
+        }
+        remove(&path).map(|()| true)
+    }
+
     /// Begins to write a blob, or goes on where another was killed.
     ///
     /// # Errors

@@ -45,6 +45,12 @@ impl Store {
         self.layer_folder(diff_id).join("pack")
     }
 
+    /// Whether a layer is unpacked, damaged or not.
+    pub fn has_layer(&self, diff_id: &Digest) -> bool {
+        let folder = self.layer_folder(diff_id);
+        folder.join("index").is_file() && folder.join("pack").is_file()
+    }
+
     /// What the archive of a layer says and what is known of its pack, verified but for the bytes of the pack. A damaged
     /// layer is removed.
     ///
@@ -77,15 +83,11 @@ impl Store {
         has_left: &dyn Fn() -> bool,
     ) -> Result<LayerBegun, StoreError> {
         let _ = shared;
-        let is_here = || {
-            let folder = self.layer_folder(diff_id);
-            folder.join("index").is_file() && folder.join("pack").is_file()
-        };
-        if is_here() {
+        if self.has_layer(diff_id) {
             return Ok(LayerBegun::Here);
         }
         let work = self.work(&format!("layer-{}", diff_id.hex()), has_left)?;
-        if is_here() {
+        if self.has_layer(diff_id) {
             return Ok(LayerBegun::Here);
         }
         let folder = self.path("partial").join(format!("layer-{}", diff_id.hex()));

@@ -70,8 +70,8 @@ impl Store {
     }
 
     /// The same for who would rather go without than wait.
-    pub(super) fn try_share(&self) -> Option<Shared> {
-        let file = File::open(self.path("lock")).ok()?;
+    pub(in crate::image) fn try_share(&self) -> Option<Shared> {
+        let file = lock_file(&self.path("lock")).ok()?;
         flock(&file, FlockOperation::NonBlockingLockShared).ok()?;
         Some(Shared { _file: file })
     }

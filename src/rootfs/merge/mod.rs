@@ -56,7 +56,8 @@ fn apply<'a>(nodes: &mut Nodes<'a>, entry: &'a LayerEntry) -> Result<(), MergeCa
     let (name, parents) = entry.path.split_last().ok_or(MergeCause::Root)?;
     let parent = nodes.make_folders(parents)?;
     let node = nodes.add(what, Some(&entry.attributes))?;
-    nodes.put(parent, name, node)
+    nodes.put(parent, name, node);
+    Ok(())
 }
 
 /// A whiteout: what lower layers have under the path is gone.
@@ -79,13 +80,13 @@ fn folder<'a>(nodes: &mut Nodes<'a>, entry: &'a LayerEntry) -> Result<(), MergeC
         Some(there) if nodes.is_folder(there) => {
             nodes.declare(there, &entry.attributes);
             nodes.claim(parent, name);
-            Ok(())
         }
         _ => {
             let made = nodes.add_folder(parent, Some(&entry.attributes))?;
-            nodes.put(parent, name, made)
+            nodes.put(parent, name, made);
         }
     }
+    Ok(())
 }
 
 /// A hard link: one more name of an inode that is there, a symbolic link's too.
@@ -104,5 +105,6 @@ fn link<'a>(nodes: &mut Nodes<'a>, path: &'a [Name], target: &'a [Name]) -> Resu
         nodes.claim(parent, name);
         return Ok(());
     }
-    nodes.put(parent, name, node)
+    nodes.put(parent, name, node);
+    Ok(())
 }

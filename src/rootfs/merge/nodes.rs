@@ -27,8 +27,6 @@ pub(super) struct Folder<'a> {
     pub(super) parent: usize,
     pub(super) entries: BTreeMap<&'a [u8], Slot>,
     depth: u32,
-    /// The layer that said what it is like, or needed it first.
-    declared: u32,
     /// The last layer that put something in it or below it.
     touched: u32,
     /// The last layer that left nothing of those before in it and below it.
@@ -62,7 +60,7 @@ pub(super) struct Nodes<'a> {
 
 impl<'a> Nodes<'a> {
     pub(super) fn new(entries: usize) -> Self {
-        let root = Folder { parent: ROOT, entries: BTreeMap::new(), depth: 0, declared: 0, touched: 0, cleaned: 0 };
+        let root = Folder { parent: ROOT, entries: BTreeMap::new(), depth: 0, touched: 0, cleaned: 0 };
         Self {
             all: vec![Node { what: What::Folder(root), attributes: None }],
             layer: 0,
@@ -137,19 +135,17 @@ impl<'a> Nodes<'a> {
             return Err(MergeCause::Deep);
         }
         let layer = self.layer;
-        let folder =
-            Folder { parent, entries: BTreeMap::new(), depth, declared: layer, touched: layer, cleaned: layer };
+        let folder = Folder { parent, entries: BTreeMap::new(), depth, touched: layer, cleaned: layer };
         self.add(What::Folder(folder), attributes)
     }
 
     /// Gives a node a name; what had it before loses it, a folder with all that is in it.
-    pub(super) fn put(&mut self, parent: usize, name: &'a [u8], node: usize) -> Result<(), MergeCause> {
+    pub(super) fn put(&mut self, parent: usize, name: &'a [u8], node: usize) {
         let layer = self.layer;
         if let Some(folder) = self.folder_mut(parent) {
             folder.entries.insert(name, Slot { node, layer });
         }
         self.touch(parent);
-        Ok(())
     }
 
     /// A name that was there is one of this layer from now on.
@@ -163,11 +159,7 @@ impl<'a> Nodes<'a> {
 
     /// This layer says what a folder is like.
     pub(super) fn declare(&mut self, number: usize, attributes: &'a Attributes) {
-        let layer = self.layer;
         self.all[number].attributes = Some(attributes);
-        if let Some(folder) = self.folder_mut(number) {
-            folder.declared = layer;
-        }
     }
 
     /// Every folder on the way up holds something of this layer.
@@ -222,12 +214,8 @@ impl<'a> Nodes<'a> {
         }
         match self.folder_mut(slot.node) {
             Some(folder) if folder.touched == layer => {
-                let is_declared = folder.declared == layer;
-                folder.declared = layer;
                 slot.layer = layer;
-                if !is_declared {
-                    self.all[slot.node].attributes = None;
-                }
+                self.all[slot.node].attributes = None;
                 true
             }
             _ => false,

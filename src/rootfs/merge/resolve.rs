@@ -20,7 +20,7 @@ impl<'a> Nodes<'a> {
                 Some(_) if self.is_own(way.here, name) => return Err(MergeCause::NotAFolder),
                 _ => {
                     let made = self.add_folder(way.here, None)?;
-                    self.put(way.here, name, made)?;
+                    self.put(way.here, name, made);
                     way.here = made;
                 }
             }

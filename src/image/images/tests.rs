@@ -1,0 +1,1 @@
+//! Images through the facade, from layouts made by hand.

@@ -40,11 +40,12 @@ check: setup-test ## format, lints, and the tests that need no machine
 schema: ## write schema/smolvm.schema.json
 	UPDATE=1 $(CARGO) test --quiet --locked --test it -- schema::
 
-bench: setup ## measure `check`, `up` against bare QEMU, and shares beside those of virtme-ng
+bench: setup ## measure `check`, `up` against bare QEMU, shares beside those of virtme-ng, images beside umoci and skopeo
 	$(CARGO) bench --locked --bench check
 	$(CARGO) bench --locked --bench up
 	-scripts/bench-peers.sh
 	$(CARGO) bench --locked --bench shares
+	$(CARGO) bench --locked --bench images
 
 deny: ## licenses, bans and sources of what we depend on
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is not installed; run: cargo install --locked cargo-deny" >&2; exit 1; }

@@ -8,7 +8,7 @@ use super::places::Places;
 use super::printer::Printer;
 use crate::config::model::{Image, KernelSource};
 use crate::host::{FindImage, StoredImage};
-use crate::image::registry::RegistrySettings;
+use crate::image::registry::RegistryAccess;
 use crate::image::{Access, ImageRequest, ImageSource, Images, Platform, ReadyImage};
 use crate::plan::{MachinePlan, Plan};
 
@@ -29,7 +29,7 @@ impl KnownImages {
         let open = || {
             let cache = Places::find().ok()?.cache;
             // Whoever only looks makes no folder.
-            cache.join("images").is_dir().then(|| Images::open(&cache, RegistrySettings::default()).ok()).flatten()
+            cache.join("images").is_dir().then(|| Images::open(&cache, RegistryAccess::default()).ok()).flatten()
         };
         self.images.get_or_init(open).as_ref()
     }

@@ -17,7 +17,7 @@ use super::record::{self, Record};
 use super::remarks;
 use super::report_run::{self, Mode};
 use super::settings::Settings;
-use super::{known_images, load, plan};
+use super::{known_images, load, plan, registries};
 use crate::config::{self, Loaded};
 use crate::event::RunStatus;
 use crate::host;
@@ -108,10 +108,11 @@ fn go(
         passes_signals: false,
     };
     let invoker = host::facts().invoker;
+    let registries = (!settings.is_offline).then(|| registries::access(settings));
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,
-        provider: Arc::new(Provider::new(places.cache.clone(), invoker, settings.root_form)),
+        provider: Arc::new(Provider::new(places.cache.clone(), invoker, settings.root_form, registries)),
         folder: Some(folder.clone()),
         attendant: None,
     };

@@ -6,6 +6,7 @@
 mod defaults;
 mod engine;
 mod folders;
+mod images;
 mod provide;
 mod root;
 

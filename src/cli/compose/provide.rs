@@ -8,14 +8,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::folders;
+use super::images::{BroughtRoot, ProjectImages};
 use super::root::{self, ROOT_SERIAL, Root};
 use crate::cli::args::RootForm;
 use crate::cli::exit::chain;
-use crate::config::model::{Image, KernelSource};
+use crate::config::model::KernelSource;
 use crate::engine::{DiskSocket, ShareSocket};
 use crate::guest::{AGENT, Dial, SetupRoot};
+use crate::image::registry::RegistryAccess;
+use crate::image::store::Lease;
 use crate::image::{Waiter, initramfs, kernel};
-use crate::plan::{Cache, ImageDefaults, Invoker, MachinePlan, MountPlan, MountPlanKind, OwnerPlan};
+use crate::plan::{Cache, Invoker, MachinePlan, MountPlan, MountPlanKind, OwnerPlan};
 use crate::run::{Gift, GivenFiles, Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
 use crate::share::{
     Makers, Outputs, Rights, ShareCache, ShareError, ShareHandle, ShareSource, ShareSpec, ShareTree, spawn_share,
@@ -36,14 +39,27 @@ pub(crate) struct Provider {
     invoker: Invoker,
     /// That of images.
     root_form: RootForm,
+    images: ProjectImages,
     /// Held while a kernel is found, so that two machines do not download the same one twice.
     kernel: Mutex<()>,
 }
 
 impl Provider {
-    /// A provider that keeps kernels and initramfs in `cache` and acts on the host for `invoker`.
-    pub(crate) fn new(cache: PathBuf, invoker: Invoker, root_form: RootForm) -> Self {
-        Self { cache, invoker, root_form, kernel: Mutex::new(()) }
+    /// A provider that keeps kernels, images and initramfs in `cache` and acts on the host for `invoker`; images come from
+    /// `registries`, where there are any to be asked.
+    pub(crate) fn new(
+        cache: PathBuf,
+        invoker: Invoker,
+        root_form: RootForm,
+        registries: Option<RegistryAccess>,
+    ) -> Self {
+        let images = ProjectImages::new(cache.clone(), registries);
+        Self { cache, invoker, root_form, images, kernel: Mutex::new(()) }
+    }
+
+    /// The same, but registries are asked what each name means now.
+    pub(crate) fn asked_anew(self) -> Self {
+        Self { images: self.images.asked_anew(), ..self }
     }
 
     /// Kernel, initramfs and root of a machine; which form the root has says what the initramfs must hold.
@@ -100,11 +116,12 @@ impl Provide for Provider {
     fn prepare(&self, machine: &MachinePlan, hooks: ProvideHooks) -> Result<Prepared, ProvideError> {
         let ProvideHooks { progress, pulled, is_canceled, share_died } = hooks;
         let mut waiter = HookedWaiter { progress, pulled, is_canceled: Arc::clone(&is_canceled) };
-        let (kernel, initramfs, root) = self.boot_files(machine, root_tree(machine)?, &mut waiter)?;
+        let BroughtRoot { tree, defaults, lease } = self.images.bring(machine, &mut waiter)?;
+        let (kernel, initramfs, root) = self.boot_files(machine, tree, &mut waiter)?;
         folders::create_missing(&machine.mounts, &self.invoker)
             .map_err(|error| world("the folders of the mounts are not there", &error))?;
         let (mut sockets, mut disks) = (Vec::new(), Vec::new());
-        let mut shares = ServedShares::default();
+        let mut shares = ServedShares { _lease: lease, ..ServedShares::default() };
         let root = match root {
             Root::Share(tree) => Some(tree),
             Root::Disk(disk) => {
@@ -155,17 +172,23 @@ impl Provide for Provider {
             vsock,
             dial: Arc::new(VsockDial(vsock_handle)),
             shares: Box::new(shares),
-            // Neither this computer's root nor a folder has a config.
-            defaults: ImageDefaults::default(),
+            defaults,
         })
     }
 }
 
 /// The run, as who waits for a kernel.
-struct HookedWaiter {
+pub(super) struct HookedWaiter {
     progress: Box<dyn FnMut(String) + Send>,
     pulled: Box<dyn FnMut(Pulled) + Send>,
     is_canceled: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl HookedWaiter {
+    /// Says how much of an image has come.
+    pub(super) fn say_pulled(&mut self, pulled: Pulled) {
+        (self.pulled)(pulled);
+    }
 }
 
 impl Waiter for HookedWaiter {
@@ -190,6 +213,8 @@ struct ServedShares {
     disks: Vec<DiskHandle>,
     /// What they serve, each with where it is mounted, in words.
     sources: Vec<(Arc<ShareSource>, String)>,
+    /// Keeps the image in the store as long as it is served.
+    _lease: Option<Lease>,
 }
 
 struct Served {
@@ -253,18 +278,6 @@ struct VsockDial(VsockHandle);
 impl Dial for VsockDial {
     fn dial(&self, port: u32) -> io::Result<UnixStream> {
         self.0.dial(port)
-    }
-}
-
-/// What the root of a machine is made of.
-fn root_tree(machine: &MachinePlan) -> Result<ShareTree, ProvideError> {
-    match &machine.image {
-        Image::Host => Ok(ShareTree::HostRoot),
-        Image::Dir(path) => Ok(ShareTree::RootFolder { path: path.clone() }),
-        image => {
-            let message = format!("image `{image}` cannot be used by this smolvm");
-            Err(ProvideError { message, is_host_unfit: false })
-        }
     }
 }
 
@@ -334,11 +347,11 @@ fn world(what: &str, error: &(dyn std::error::Error + 'static)) -> ProvideError 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::GuestPath;
+    use crate::config::model::{GuestPath, Image};
 
     fn provider() -> Provider {
         let invoker = Invoker { uid: 1000, gid: 100, groups: vec![4], name: None, home: None, is_process_root: true };
-        Provider::new(PathBuf::from("/cache"), invoker, RootForm::Auto)
+        Provider::new(PathBuf::from("/cache"), invoker, RootForm::Auto, None)
     }
 
     fn machine(image: Image) -> MachinePlan {
@@ -373,7 +386,7 @@ mod tests {
     #[test]
     fn the_root_comes_first_and_every_share_has_the_invokers_rights() {
         let machine = machine(Image::Host);
-        let specs = provider().share_specs(&machine, Some(root_tree(&machine).unwrap()));
+        let specs = provider().share_specs(&machine, Some(ShareTree::HostRoot));
         let rights = Rights { uid: 1000, gid: 100, groups: vec![4] };
         let tree =
             ShareTree::Folder { path: PathBuf::from("/project/src"), is_read_only: true, cache: ShareCache::Auto };
@@ -389,12 +402,6 @@ mod tests {
                 ShareSpec { tag: "share0".to_owned(), tree, rights, makers: Makers::Owner },
             ]
         );
-    }
-
-    #[test]
-    fn a_folder_as_image_is_a_root_of_its_own() {
-        let tree = root_tree(&machine(Image::Dir(PathBuf::from("/rootfs")))).unwrap();
-        assert_eq!(tree, ShareTree::RootFolder { path: PathBuf::from("/rootfs") });
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn bring(wanted: Vec<Wanted>, access: Access, settings: &Settings, printer: &Pri
 
 /// The images of this user.
 fn open(settings: &Settings) -> Result<Arc<Images>, Failure> {
-    let images = Images::open(&Places::find()?.cache, registries::access(settings).settings);
+    let images = Images::open(&Places::find()?.cache, registries::access(settings));
     images.map(Arc::new).map_err(failure)
 }
 

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::oneshot;
 
-use super::args::RunArgs;
+use super::args::{Pull, RunArgs};
 use super::attendant::{Attendant, Wanted};
 use super::overlay::Overlay;
 use crate::cli::args::Progress;
@@ -22,7 +22,7 @@ use crate::cli::places::Places;
 use crate::cli::printer::Printer;
 use crate::cli::settings::Settings;
 use crate::cli::terminal::{Terminal, TerminalSignals, follow};
-use crate::cli::{load, remarks};
+use crate::cli::{load, registries, remarks};
 use crate::config::{self, LOCK_NAME, LoadRequest, Loaded, Mode, Project, nearest};
 use crate::event::{RunStatus, Timed};
 use crate::host::{self, HostFiles};
@@ -197,10 +197,14 @@ fn go(
     let attendant = Arc::new(attendant);
     let (events, reported) = spawn_reporter(settings, printer, clear, runtime.handle())?;
     let options = Options { passes_signals: true, ..Options::for_accel(chosen.accel) };
+    // `--pull never` asks nobody.
+    let is_offline = settings.is_offline || args.pull == Pull::Never;
+    let registries = (!is_offline).then(|| registries::access(settings));
+    let provider = Provider::new(Places::find()?.cache, host::facts().invoker, settings.root_form, registries);
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,
-        provider: Arc::new(Provider::new(Places::find()?.cache, host::facts().invoker, settings.root_form)),
+        provider: Arc::new(if args.pull == Pull::Always { provider.asked_anew() } else { provider }),
         folder: None,
         attendant: Some(Arc::clone(&attendant) as Arc<dyn run::Attend>),
     };

@@ -38,12 +38,10 @@ impl Reader<'_> {
         // `oci://` is how other programs begin the address of a registry.
         if let Some(path) = text.strip_prefix("oci:").filter(|path| !path.starts_with("//")) {
             let path = self.host_path(value, "the path of `image`", path)?.value;
-            self.image_not_run_yet(value, "images from files");
             return Some(Image::Oci(path));
         }
         if let Some(path) = text.strip_prefix("docker-archive:") {
             let path = self.host_path(value, "the path of `image`", path)?.value;
-            self.image_not_run_yet(value, "images from files");
             return Some(Image::DockerArchive(path));
         }
         if text.starts_with(['.', '/', '~']) {
@@ -62,13 +60,7 @@ impl Reader<'_> {
             }
         }
         let reference = self.reference(value, text)?;
-        self.image_not_run_yet(value, "images from registries");
         Some(Image::Reference(reference))
-    }
-
-    fn image_not_run_yet(&mut self, value: Value, what: &str) {
-        let help = "write `image: host` for the root file system of this computer, or `dir:PATH` for an unpacked one";
-        self.not_run_yet(value.span, value.via, what, Some(help));
     }
 
     /// A path stands where a reference may: the prefix is what it holds.

@@ -44,5 +44,6 @@ async fn tags(session: &Session) -> Option<Vec<String>> {
         !tag.is_empty() && tag.len() <= 128 && tag.bytes().all(is_letter)
     };
     tags.retain(is_tag);
+    tags.sort();
     Some(tags)
 }

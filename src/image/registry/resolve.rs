@@ -62,9 +62,16 @@ impl<'a> Resolver<'a> {
         let mut next = Some((Vec::new(), top));
         // What may still hold it, the likeliest last; a stack, so that no depth is one of the machine.
         let mut open: Vec<(Vec<Document>, Descriptor)> = Vec::new();
-        while let Some((indexes, document)) = next {
-            let said = &document.descriptor.media_type;
-            match manifest::read(&document.bytes, Some(said)).map_err(|source| self.wrong(source))? {
+        while let Some((indexes, mut document)) = next {
+            let said = document.descriptor.media_type.clone();
+            let read = manifest::read(&document.bytes, Some(&said)).map_err(|source| self.wrong(source))?;
+            if said.is_empty() {
+                // What was here already, and says of itself only what it holds.
+                let is_index = matches!(read, Manifest::Index(_));
+                let media_type = if is_index { OCI_IMAGE_INDEX_MEDIA_TYPE } else { OCI_IMAGE_MEDIA_TYPE };
+                document.descriptor.media_type = media_type.to_owned();
+            }
+            match read {
                 Manifest::Image(content) => {
                     if let Some(resolved) = self.image(indexes, document, content).await? {
                         return Ok(resolved);
@@ -185,6 +192,8 @@ impl<'a> Resolver<'a> {
         let said: Option<Digest> = header("docker-content-digest").and_then(|text| text.parse().ok());
         let bytes = body::read(response, most, self.session.endpoint.stall).await?;
         let found = Digest::of(&bytes);
+        // That of a signed manifest of schema 1 is of a part of it; what it is is told later.
+        let said = said.filter(|_| !media_type.contains("manifest.v1+"));
         if let Some(expected) = expected.or(said.as_ref()).filter(|expected| **expected != found) {
             return Err(WireError::WrongDigest { expected: expected.to_string(), found });
         }

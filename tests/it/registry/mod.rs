@@ -2,6 +2,9 @@
 //!
 //! Deliberately not here: what becomes of an image once it is in a store.
 
+mod between;
+mod faults;
+mod folder;
 pub(crate) mod images;
 mod pull;
 pub(crate) mod server;

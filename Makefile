@@ -1,6 +1,9 @@
 # Commands for those who work on smolvm. `make up` and `make test` need nothing done before; `make help` lists all.
 
 CARGO ?= cargo
+# What `make fuzz` searches.
+FUZZ ?= check_file
+FUZZ_SEEDS = $(if $(filter check_file,$(FUZZ)),tests/cases/invalid tests/cases/valid)
 # Where rustup puts cargo when the shell was not told.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
@@ -52,8 +55,8 @@ deny: ## licenses, bans and sources of what we depend on
 	cargo-deny --locked --workspace check bans licenses sources
 
 # What cargo-fuzz would do, on a stable compiler: instrumented for coverage, without a sanitizer. It needs a C++ compiler.
-fuzz: setup ## search five minutes (FUZZ_SECONDS) for files that smolvm cannot take; fuzz/corpus keeps what was tried
-	mkdir -p fuzz/corpus
+fuzz: setup ## search five minutes (FUZZ_SECONDS) for files, or with FUZZ=unpack_layers for layers, that smolvm cannot take; fuzz/corpus keeps what was tried
+	mkdir -p fuzz/corpus/$(FUZZ)
 	RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1 -Cdebug-assertions" \
-	$(CARGO) run --release --locked --target x86_64-unknown-linux-gnu --target-dir target/fuzz -p smolvm-fuzz --features libfuzzer --bin check_file -- \
-	fuzz/corpus tests/cases/invalid tests/cases/valid -max_len=20000 -timeout=10 -rss_limit_mb=2048 -max_total_time=$${FUZZ_SECONDS:-300}
+	$(CARGO) run --release --locked --target x86_64-unknown-linux-gnu --target-dir target/fuzz -p smolvm-fuzz --features libfuzzer --bin $(FUZZ) -- \
+	fuzz/corpus/$(FUZZ) $(FUZZ_SEEDS) -max_len=20000 -timeout=10 -rss_limit_mb=2048 -max_total_time=$${FUZZ_SECONDS:-300}

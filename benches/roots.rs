@@ -24,7 +24,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use smolvm::engine::qemu::{QemuEngine, QemuFacts};
 use smolvm::engine::{Accel, DiskSocket, Engine, ShareSocket, VmSpec};
-use smolvm::guest::{AGENT, Bytes, Command, Dial, Exec, Session, SessionEvent, SessionLimits, Setup, SetupRoot};
+use smolvm::guest::{
+    AGENT, Bytes, Command, Dial, Exec, ExitStatus, Session, SessionEvent, SessionLimits, Setup, SetupRoot,
+};
 use smolvm::image::kernel::{self, Kernel, KernelRequest};
 use smolvm::image::{disk_metadata, initramfs};
 use smolvm::rootfs::{Attributes, Extent, Inode, InodeKind, RootTree};
@@ -221,7 +223,9 @@ async fn run(session: &Session, events: &mut tokio::sync::mpsc::Receiver<Session
     session.exec(exec).await.expect("the shell starts");
     loop {
         match events.recv().await {
-            Some(SessionEvent::Exited { exec, .. }) if exec == id => return,
+            Some(SessionEvent::Exited { exec, status, .. }) if exec == id => {
+                return assert_eq!(status, ExitStatus::Code(0), "{script}");
+            }
             Some(_) => {}
             None => panic!("the machine is gone"),
         }

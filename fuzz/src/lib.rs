@@ -1,6 +1,8 @@
-//! What no file may do to smolvm: panic, hang, or be told in forms that do not hold together.
+//! What no file may do to smolvm: panic, hang, or be told in forms that do not hold together; and no layer ([`layers`]).
 //!
 //! Deliberately not here: the engine that searches for such files (`fuzz_targets`), real files and folders.
+
+pub mod layers;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -8,10 +8,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::images::ImagesArgs;
 use super::kernel::KernelArgs;
 use super::lock::{LockArgs, UpdateArgs};
 use super::pull::PullArgs;
 use super::run::RunArgs;
+use super::system::SystemArgs;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -115,6 +117,10 @@ pub(crate) enum Verb {
     Update(UpdateArgs),
     /// List, fetch and build the kernels that machines boot
     Kernel(KernelArgs),
+    /// List the images that are here
+    Images(ImagesArgs),
+    /// Say what the cache takes, give it back, or look whether it is sound
+    System(SystemArgs),
     /// Say whether this host can run machines, which engine serves, and what to install
     Doctor(DoctorArgs),
     /// Print the version
@@ -138,6 +144,8 @@ impl Verb {
             Self::Lock(args) => &args.global,
             Self::Update(args) => &args.global,
             Self::Kernel(args) => args.global(),
+            Self::Images(args) => &args.global,
+            Self::System(args) => args.global(),
             Self::Doctor(args) => &args.global,
             Self::Version(args) => &args.global,
         }

@@ -9,7 +9,9 @@ use super::exit::{ExitCode, Failure};
 use super::places::Places;
 use super::printer::Printer;
 use super::settings::Settings;
-use super::{check, config, doctor, explain, init, kernel, lock, lsp, plan, pull, run, schema, up, version};
+use super::{
+    check, config, doctor, explain, images, init, kernel, lock, lsp, plan, pull, run, schema, system, up, version,
+};
 use crate::image::Cache;
 use crate::share;
 use crate::sys::signal;
@@ -63,6 +65,8 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
         Verb::Lock(args) => lock::lock(args, settings, printer),
         Verb::Update(args) => lock::update(args, settings, printer),
         Verb::Kernel(args) => kernel::run(args, settings, printer),
+        Verb::Images(args) => images::run(args, printer),
+        Verb::System(args) => system::run(args, printer),
         Verb::Doctor(args) => doctor::run(args, printer),
         Verb::Version(_) => version::run(printer),
     }

@@ -31,7 +31,7 @@ pub use config::{ImageConfig, ImageConfigError};
 pub use digest::{Digest, DigestError};
 pub use disk_form::{DiskFormError, DiskMetadata, disk_metadata};
 pub use error::ImageError;
-pub use images::Images;
+pub use images::{Images, ListedImage, PartUse, PruneRequest, Pruned, StoreUse};
 pub use platform::{Platform, PlatformError};
 pub use request::{Access, ImageRequest, ImageSource, ImageWaiter, LayerPhase, LayerProgress, ReadyImage};
 pub use waiter::Waiter;

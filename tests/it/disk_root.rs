@@ -5,6 +5,7 @@ use std::io::Write;
 
 use smolvm::rootfs::erofs::write_metadata;
 use smolvm::rootfs::{Attributes, Extent, Inode, InodeKind, RootTree};
+use smolvm::share::ShareTree;
 use smolvm::virtio::block::{DiskSegment, DiskSpec, spawn_disk_from};
 
 use crate::machine::{Machine, Root};
@@ -150,19 +151,30 @@ const LIST: &str = "find /image -type d -exec stat -c '%a %u %g %Y %F %n' {} + ;
     find /image -type l -exec stat -c '%a %u %g %Y %h %s %F %n' {} + ; \
     find /image ! -type d ! -type f ! -type l -exec stat -c '%a %u %g %Y %h %t:%T %F %n' {} +";
 
+/// Compares what a machine sees with what the tree says.
+async fn see(root: Root, expected: &[String], sums: &[String]) {
+    let mut machine = Machine::ready_from(root, 256, Vec::new()).await;
+    let listed = machine.sh(LIST).await;
+    let mut listed: Vec<&str> = listed.lines().collect();
+    listed.sort_unstable();
+    let differ = listed.iter().zip(expected).find(|(one, other)| one != other);
+    assert_eq!((differ, listed.len()), (None, expected.len()));
+    let seen = machine.sh(&format!("sha256sum '{}'", NAMES.join("' '"))).await;
+    assert_eq!(seen.lines().collect::<Vec<_>>(), sums);
+    // Each small file holds its own name; nothing of a neighbour.
+    machine.sh("cd /image/many; for name in *; do test \"$(cat \"$name\")\" = \"$name\"; done").await;
+    machine.sh("test \"$(readlink '/image/long link' | dd bs=1 count=3 2>/dev/null)\" = xxx").await;
+    machine.sh("echo new > /image/caps; test \"$(cat /image/caps)\" = new; test -e /etc/hostname").await;
+    machine.power_off().await;
+}
+
+const NAMES: [&str; 5] = ["/image/sparse", "/image/-another name", "/image/setuid", "/image/empty", "/bin/busybox"];
+
 #[test]
-fn an_erofs_root_is_what_its_tree_says() {
+fn both_forms_of_an_image_are_what_its_tree_says() {
     in_runtime(async {
         let mut image = Image::with_shell();
         let expected = wonders(&mut image);
-        let mut machine = Machine::ready_from(Root::Disk(image.segments()), 256, Vec::new()).await;
-        let listed = machine.sh(LIST).await;
-        let mut listed: Vec<&str> = listed.lines().collect();
-        listed.sort_unstable();
-        let differ = listed.iter().zip(&expected).find(|(one, other)| one != other);
-        assert_eq!((differ, listed.len()), (None, expected.len()));
-        let names = ["/image/sparse", "/image/-another name", "/image/setuid", "/image/empty", "/bin/busybox"];
-        let sums = machine.sh(&format!("sha256sum '{}'", names.join("' '"))).await;
         let host = tempfile::tempdir().unwrap();
         let sum = |content: &[u8]| {
             let path = host.path().join("content");
@@ -171,14 +183,14 @@ fn an_erofs_root_is_what_its_tree_says() {
             String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap().to_owned()
         };
         let contents: [&[u8]; 5] = [&sparse(), &sparse(), PROGRAM, b"", &fs::read("/bin/busybox").unwrap()];
-        let expected: Vec<String> =
-            contents.iter().zip(names).map(|(content, name)| format!("{}  {name}", sum(content))).collect();
-        assert_eq!(sums.lines().collect::<Vec<_>>(), expected);
-        // Each small file holds its own name; nothing of a neighbour.
-        machine.sh("cd /image/many; for name in *; do test \"$(cat \"$name\")\" = \"$name\"; done").await;
-        machine.sh("test \"$(readlink '/image/long link' | dd bs=1 count=3 2>/dev/null)\" = xxx").await;
-        machine.sh("echo new > /image/caps; test \"$(cat /image/caps)\" = new; test -e /etc/hostname").await;
-        machine.power_off().await;
+        let sums: Vec<String> =
+            contents.iter().zip(NAMES).map(|(content, name)| format!("{}  {name}", sum(content))).collect();
+        see(Root::Disk(image.segments()), &expected, &sums).await;
+        let tree = host.path().join("tree");
+        fs::write(&tree, image.tree.encode()).unwrap();
+        let packs = ["pack0", "pack1"].map(|name| host.path().join(name));
+        image.packs.iter().zip(&packs).for_each(|(bytes, path)| fs::write(path, bytes).unwrap());
+        see(Root::Share(ShareTree::Image { tree, packs: packs.to_vec() }), &expected, &sums).await;
     });
 }
 

@@ -5,9 +5,10 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::wanted::Wanted;
 use crate::cli::exit::{Class, Failure, chain};
@@ -19,6 +20,9 @@ use crate::report::{LayerStep, PullFact, PullOutcome, TimedFact};
 
 /// So many images come at the same time; each fetches several layers at once.
 const AT_ONCE: usize = 3;
+
+/// How often a place for a fact is looked for where there is none.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// What to bring, and how.
 #[derive(Debug)]
@@ -96,12 +100,16 @@ impl Told<'_> {
 
     fn say(&self, fact: PullFact) {
         let is_passing = matches!(fact, PullFact::Layer { step: LayerStep::Fetching | LayerStep::Unpacking, .. });
-        let fact = TimedFact { at: self.started.elapsed(), fact };
+        let mut fact = TimedFact { at: self.started.elapsed(), fact };
         // Whoever shows it may have gone, or be slow: the work goes on, and the next fact says what this one would have.
-        let _ = match is_passing {
-            true => self.facts.try_send(fact).is_ok(),
-            false => self.facts.blocking_send(fact).is_ok(),
-        };
+        // Who fetches calls from within a runtime, where nothing may block on a channel.
+        while let Err(TrySendError::Full(back)) = self.facts.try_send(fact) {
+            if is_passing || self.has_left.load(Ordering::Relaxed) {
+                break;
+            }
+            fact = back;
+            thread::sleep(LOOK);
+        }
     }
 }
 

@@ -13,9 +13,13 @@ mod bring;
 mod fetch;
 mod known;
 mod layers;
+mod list;
+mod prune;
 mod ready;
 #[cfg(test)]
 mod tests;
 
 pub use bring::Images;
 pub(in crate::image) use known::Known;
+pub use list::{ListedImage, PartUse, StoreUse};
+pub use prune::{PruneRequest, Pruned};

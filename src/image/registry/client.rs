@@ -63,12 +63,14 @@ impl Registry {
                 tokio::time::sleep(LOOK).await;
             }
         };
-        self.runtime().block_on(async {
+        let ended = self.runtime().block_on(async {
             tokio::select! {
                 ended = work => ended,
                 left = wait => Err(left),
             }
-        })
+        });
+        notes.take().iter().for_each(|words| watch.tell(words));
+        ended
     }
 
     /// Fetches blobs of an image into their places, some at a time; each is verified by the place.

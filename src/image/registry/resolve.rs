@@ -193,7 +193,7 @@ impl<'a> Resolver<'a> {
         let bytes = body::read(response, most, self.session.endpoint.stall).await?;
         let found = Digest::of(&bytes);
         // That of a signed manifest of schema 1 is of a part of it; what it is is told later.
-        let said = said.filter(|_| !media_type.contains("manifest.v1+"));
+        let said = said.filter(|_| !media_type.contains("distribution.manifest.v1+"));
         if let Some(expected) = expected.or(said.as_ref()).filter(|expected| **expected != found) {
             return Err(WireError::WrongDigest { expected: expected.to_string(), found });
         }

@@ -156,10 +156,14 @@ pub(super) fn explain(error: &reqwest::Error) -> WireError {
 
 /// The error of TLS, which hides in one of input and output.
 fn tls_error<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    if let Some(found) = cause.downcast_ref::<rustls::Error>() {
-        return Some(found);
+    let mut cause = cause;
+    // Errors of input and output pass over the one that they hold when they are asked for their source.
+    loop {
+        if let Some(found) = cause.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        cause = cause.downcast_ref::<io::Error>()?.get_ref()?;
     }
-    cause.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>()
 }
 
 fn explain_tls(error: &rustls::Error) -> WireError {

@@ -27,7 +27,7 @@ pub struct Shared {
 
 /// Nobody adds or looks anything up as long as this is held.
 #[derive(Debug)]
-pub(super) struct Alone {
+pub(in crate::image) struct Alone {
     _file: File,
 }
 

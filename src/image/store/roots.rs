@@ -104,7 +104,8 @@ impl Store {
         if !are_whole {
             return self.drop_root(&key.hex).map(|()| None);
         }
-        let lock = flock(&file, FlockOperation::NonBlockingLockShared);
+        // Who looks whether it is in use holds it alone for a moment; who removes it cannot be at it now.
+        let lock = rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockShared));
         lock.map_err(|error| StoreError::system(&path, "locked", error.into()))?;
         // When it was used last; a file system that keeps no times keeps us from nothing.
         let _ = file.set_modified(SystemTime::now());

@@ -44,7 +44,7 @@ pub(in crate::report) struct LayerView {
     pub(in crate::report) total: u64,
     /// Bytes that are here, of those that are fetched; none of a layer that was here.
     came: u64,
-    /// Bytes that an earlier pull had left.
+    /// None where nothing of it had to come.
     before: Option<u64>,
     was_unpacked: bool,
 }
@@ -142,7 +142,8 @@ impl ImageView {
         (layer.step, layer.done, layer.total) = (step, done, total);
         match step {
             LayerStep::Fetching => {
-                layer.before.get_or_insert(done);
+                // A small layer may be told of only once, when it is here.
+                layer.before.get_or_insert(0);
                 layer.came = done;
             }
             LayerStep::Unpacking => {
@@ -240,7 +241,7 @@ mod tests {
         assert_eq!(view.rate(Duration::from_secs(1)), Some(2 << 20));
         assert_eq!(view.remaining(Duration::from_secs(1)), Some(Duration::from_secs(5)));
         view.on(&layer(1500, "a", 'b', LayerStep::Unpacking, (1, 10)));
-        assert_eq!((view.total().0, view.images[0].fetched()), (10 << 20, 6 << 20));
+        assert_eq!((view.total().0, view.images[0].fetched()), (10 << 20, 10 << 20));
     }
 
     #[test]

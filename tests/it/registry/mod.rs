@@ -6,8 +6,11 @@ mod between;
 mod faults;
 mod folder;
 pub(crate) mod images;
+mod logins;
 mod pull;
 pub(crate) mod server;
+mod tokens;
+mod ways;
 
 /// What a test of registries needs and this computer lacks. `scripts/setup.sh test` installs it on Debian.
 pub(crate) fn missing() -> Option<String> {

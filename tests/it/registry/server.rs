@@ -25,6 +25,7 @@ pub(crate) struct Registry {
 pub(crate) struct RegistryOptions {
     login: Option<(String, String)>,
     has_tls: bool,
+    certificate: Option<PathBuf>,
     takes_schema_1: bool,
     token: Option<TokenRealm>,
 }
@@ -100,6 +101,13 @@ impl RegistryOptions {
         self
     }
 
+    /// It speaks TLS with `server.pem` and `server.key` of this folder.
+    pub(crate) fn certificate(mut self, folder: &Path) -> Self {
+        self.certificate = Some(folder.to_owned());
+        self.has_tls = true;
+        self
+    }
+
     /// It takes and gives manifests of schema 1.
     pub(crate) fn schema_1(mut self) -> Self {
         self.takes_schema_1 = true;
@@ -115,7 +123,15 @@ impl RegistryOptions {
     /// Starts it; it listens when this returns.
     pub(crate) fn start(self) -> Registry {
         let folder = TempDir::with_prefix("smolvm-registry-").unwrap();
-        let authority = self.has_tls.then(|| make_certificates(folder.path()));
+        let authority = match &self.certificate {
+            Some(from) => {
+                for name in ["server.pem", "server.key"] {
+                    std::fs::copy(from.join(name), folder.path().join(name)).unwrap();
+                }
+                Some(from.join("server.pem"))
+            }
+            None => self.has_tls.then(|| make_certificates(folder.path())),
+        };
         let config = folder.path().join("config.yml");
         std::fs::write(&config, self.config(folder.path())).unwrap();
         let mut server = Command::new("docker-registry")
@@ -187,7 +203,8 @@ fn make_certificates(folder: &Path) -> PathBuf {
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
     run(&format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=test-authority"));
     run(&format!("req {key} -keyout server.key -out server.csr -subj /CN=localhost"));
-    std::fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost\n").unwrap();
+    std::fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost,DNS:registry.test\n")
+        .unwrap();
     run("x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 2 -extfile names");
     folder.join("ca.pem")
 }

@@ -125,7 +125,7 @@ fn numbers_in_data(source: &mut Source<'_>, size: u64) -> Result<(Vec<i64>, u64)
 /// Places from pairs of numbers: in order, within the file, and as long together as the data.
 fn checked(numbers: &[i64], real_size: u64, data: u64) -> Result<Places, Stop> {
     let malformed = || Stop::value("sparse map", "malformed");
-    if numbers.len() % 2 != 0 || numbers.len() > 2 * MAX_PLACES {
+    if !numbers.len().is_multiple_of(2) || numbers.len() > 2 * MAX_PLACES {
         return Err(malformed());
     }
     let (mut places, mut free, mut sum) = (Vec::new(), 0, 0_u64);

@@ -59,6 +59,7 @@ mod share;
 mod share_guest;
 mod signals;
 mod single_file;
+mod store;
 mod support;
 mod terminal;
 mod tidy;

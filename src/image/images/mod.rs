@@ -16,8 +16,6 @@ mod layers;
 mod list;
 mod prune;
 mod ready;
-#[cfg(test)]
-mod tests;
 
 pub use bring::Images;
 pub(in crate::image) use known::Known;

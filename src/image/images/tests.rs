@@ -1,1 +1,0 @@
-//! Images through the facade, from layouts made by hand.

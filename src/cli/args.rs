@@ -12,6 +12,7 @@ use super::images::ImagesArgs;
 use super::kernel::KernelArgs;
 use super::lock::{LockArgs, UpdateArgs};
 use super::pull::PullArgs;
+use super::run::RunArgs;
 use super::system::SystemArgs;
 
 /// The whole command line.
@@ -91,6 +92,8 @@ impl GlobalArgs {
 pub(crate) enum Verb {
     /// Check, plan, boot the machines, run the steps, stop
     Up(UpArgs),
+    /// Run one command in a fresh machine, with its input, output and terminal
+    Run(Box<RunArgs>),
     /// Check the file and report every mistake
     #[command(visible_alias = "validate")]
     Check(CheckArgs),
@@ -129,6 +132,7 @@ impl Verb {
     pub(crate) fn global(&self) -> &GlobalArgs {
         match self {
             Self::Up(args) => &args.global,
+            Self::Run(args) => &args.global,
             Self::Check(args) => &args.global,
             Self::Plan(args) => &args.global,
             Self::Config(args) => &args.global,

@@ -9,7 +9,9 @@ use super::exit::{ExitCode, Failure};
 use super::places::Places;
 use super::printer::Printer;
 use super::settings::Settings;
-use super::{check, config, doctor, explain, images, init, kernel, lock, lsp, plan, pull, schema, system, up, version};
+use super::{
+    check, config, doctor, explain, images, init, kernel, lock, lsp, plan, pull, run, schema, system, up, version,
+};
 use crate::image::Cache;
 use crate::share;
 use crate::sys::signal;
@@ -46,11 +48,12 @@ pub fn main() -> process::ExitCode {
 }
 
 fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
-    if matches!(verb, Verb::Up(_) | Verb::Check(_) | Verb::Plan(_) | Verb::Kernel(_) | Verb::Doctor(_)) {
+    if matches!(verb, Verb::Up(_) | Verb::Run(_) | Verb::Check(_) | Verb::Plan(_) | Verb::Kernel(_) | Verb::Doctor(_)) {
         clear_left(printer);
     }
     match verb {
         Verb::Up(args) => up::run(args, settings, printer),
+        Verb::Run(args) => run::run(args, settings, printer),
         Verb::Check(args) => check::run(args, settings, printer),
         Verb::Plan(args) => plan::run(args, settings, printer),
         Verb::Config(args) => config::run(args, settings, printer),

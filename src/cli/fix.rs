@@ -38,7 +38,7 @@ pub(crate) fn run(args: &CheckArgs, settings: &Settings, printer: &Printer) -> R
     request.is_locked = args.locked;
     let stdin = request.files.iter().find_map(|file| match file {
         FileRequest::Stdin { bytes, .. } => Some(bytes.clone()),
-        FileRequest::Path(_) => None,
+        FileRequest::Path(_) | FileRequest::Given { .. } => None,
     });
     let mended = config::mend(request, &HostFiles::new());
     write_all(&mended.texts).map_err(|error| Failure::new(Class::World, error))?;

@@ -76,6 +76,11 @@ fn known_profiles(project: &Project, asked: &[String]) -> Result<(), Failure> {
     })
 }
 
+/// What a check of options has in common with others; it has no file yet.
+pub(crate) fn for_options(settings: &Settings) -> Result<LoadRequest, Failure> {
+    template(settings, Mode::Run)
+}
+
 /// What is to be loaded, standard input read.
 pub(crate) fn request(settings: &Settings, mode: Mode) -> Result<LoadRequest, Failure> {
     let mut request = template(settings, mode)?;

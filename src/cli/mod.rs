@@ -33,6 +33,7 @@ mod record;
 mod registries;
 mod remarks;
 mod report_run;
+mod run;
 mod schema;
 mod settings;
 mod system;

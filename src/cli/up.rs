@@ -105,6 +105,7 @@ fn go(
         keep_going: args.keep_going,
         parallel: args.parallel.or(settings.parallel).and_then(|number| usize::try_from(number).ok()),
         time_factor: args.time_factor.unwrap_or(defaults.time_factor),
+        passes_signals: false,
     };
     let invoker = host::facts().invoker;
     let registries = (!settings.is_offline).then(|| registries::access(settings));
@@ -112,7 +113,8 @@ fn go(
         engine: chosen.engine,
         accel: chosen.accel,
         provider: Arc::new(Provider::new(places.cache.clone(), invoker, settings.root_form, registries)),
-        folder: folder.clone(),
+        folder: Some(folder.clone()),
+        attendant: None,
     };
     let plan = Arc::new(plan);
     let machines = plan.machines.clone();

@@ -115,7 +115,7 @@ fn plan_step(
     })
 }
 
-fn plan_machine(project: &Project, machine: &Machine, host: &HostFacts) -> MachinePlan {
+pub(super) fn plan_machine(project: &Project, machine: &Machine, host: &HostFacts) -> MachinePlan {
     MachinePlan {
         name: machine.name.value.clone(),
         image: machine.image.value.clone(),
@@ -194,7 +194,11 @@ fn plan_mount_kind(
 
 /// All operations, in the order in which they are printed where the graph leaves it open: a machine's own before its
 /// first step, then the step, each machine's end after everything that runs on it.
-fn plan_operations(machines: &[MachinePlan], steps: &[StepPlan], reasons: &BTreeMap<String, Reason>) -> Vec<Operation> {
+pub(super) fn plan_operations(
+    machines: &[MachinePlan],
+    steps: &[StepPlan],
+    reasons: &BTreeMap<String, Reason>,
+) -> Vec<Operation> {
     let mut operations = Vec::new();
     let mut seen = BTreeSet::new();
     let ends: Vec<String> = last_steps(steps);

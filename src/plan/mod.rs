@@ -13,6 +13,7 @@ mod model;
 mod owners;
 mod render;
 mod selection;
+mod single;
 #[cfg(test)]
 mod tests;
 
@@ -26,3 +27,4 @@ pub use model::{
 };
 pub use render::{render_json, render_size, render_text};
 pub use selection::{Selection, SelectionError};
+pub use single::{SingleCommand, build_single};

@@ -28,4 +28,4 @@ pub use pull::{LayerStep, PullFact, PullLines, PullOutcome, TimedFact, render_pu
 pub use quiet::QuietReporter;
 pub use reporter::{ReportOptions, Reporter, Sink, Verbosity};
 pub use style::Style;
-pub use tty::{Painted, Screen, Signs, Size, TerminalPull, TerminalReporter};
+pub use tty::{CommandReporter, Painted, Screen, Signs, Size, TerminalPull, TerminalReporter};

@@ -25,7 +25,7 @@ pub(super) struct DispatcherFacts {
     pub(super) plan: Arc<Plan>,
     pub(super) options: Options,
     /// Where the logs are; only names are made from it.
-    pub(super) folder: RunFolder,
+    pub(super) folder: Option<RunFolder>,
     /// Engine and accelerator for people: `qemu (tcg)`.
     pub(super) engine: String,
 }
@@ -104,7 +104,7 @@ impl Dispatcher {
 
     /// The first actions.
     pub(super) fn start(&mut self) -> Vec<Action> {
-        let run = self.facts.folder.id().to_owned();
+        let run = self.facts.folder.as_ref().map(|folder| folder.id().to_owned()).unwrap_or_default();
         self.emit(Event::RunStarted { run, project: self.facts.plan.project.clone() });
         self.pass_over();
         self.advance();
@@ -141,7 +141,8 @@ impl Dispatcher {
             let name = signal.name();
             self.emit(Event::Warning { text: format!("{name}: ending in order; a second signal ends all at once") });
             // Entries of `finally` that run go on: they are what is left to do.
-            self.cancel_all(&CancelReason::Interrupt, false);
+            let passed_on = if self.facts.options.passes_signals { signal } else { Signal::Interrupt };
+            self.cancel_all(&CancelReason::Interrupt(passed_on), false);
         }
     }
 
@@ -252,9 +253,10 @@ impl Dispatcher {
 
     fn step_done(&mut self, step: usize) {
         self.flush_output(step);
-        let log = self.facts.folder.step_log(&self.facts.plan.steps[step].id).display().to_string();
+        let id = &self.facts.plan.steps[step].id;
+        let log = self.facts.folder.as_ref().map(|folder| folder.step_log(id).display().to_string());
         let seconds = self.now.saturating_sub(self.started_at[step]).as_secs_f64();
-        self.emit_finished(step, seconds, Some(log));
+        self.emit_finished(step, seconds, log);
         let plan = &self.facts.plan.steps[step];
         let is_failure = self.is_failed(step) && !plan.continue_on_error && !plan.is_finally;
         if is_failure {

@@ -112,8 +112,8 @@ pub(super) enum StepInput {
 /// Why a step is ended before its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum CancelReason {
-    /// An interrupt: it gets SIGINT first.
-    Interrupt,
+    /// An interrupt: it gets this signal first.
+    Interrupt(Signal),
     /// Another step failed.
     Failure(String),
     /// What `finally` may take after an interrupt is used up.

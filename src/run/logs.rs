@@ -18,7 +18,8 @@ const CONSOLE_MAX: u64 = 16 << 20;
 /// Log files, opened when something is written. A file that cannot be written is given up and named once.
 #[derive(Debug)]
 pub(super) struct Logs {
-    folder: RunFolder,
+    /// Where they are, if anything is kept.
+    folder: Option<RunFolder>,
     files: HashMap<OutputOf, Option<Log>>,
     step_max: u64,
     console_max: u64,
@@ -41,7 +42,7 @@ enum Stop {
 }
 
 impl Logs {
-    pub(super) fn new(folder: RunFolder) -> Self {
+    pub(super) fn new(folder: Option<RunFolder>) -> Self {
         Self { folder, files: HashMap::new(), step_max: STEP_MAX, console_max: CONSOLE_MAX }
     }
 
@@ -70,12 +71,13 @@ impl Logs {
     }
 
     fn write(&mut self, of: &OutputOf, bytes: &[u8]) -> Option<String> {
+        let folder = self.folder.as_ref()?;
         let (path, max) = match of {
-            OutputOf::Step(step) => (self.folder.step_log(step), self.step_max),
-            OutputOf::Machine(machine) => (self.folder.console(machine), self.console_max),
+            OutputOf::Step(step) => (folder.step_log(step), self.step_max),
+            OutputOf::Machine(machine) => (folder.console(machine), self.console_max),
         };
         if !self.files.contains_key(of) {
-            match self.folder.create(&path) {
+            match folder.create(&path) {
                 Ok(file) => self.files.insert(of.clone(), Some(Log { file, left: max, is_in_line: false, max })),
                 Err(error) => {
                     self.files.insert(of.clone(), None);
@@ -132,7 +134,7 @@ mod tests {
     #[test]
     fn a_log_ends_at_its_limit_and_says_so_once() {
         let folder = tempfile::tempdir().unwrap();
-        let mut logs = Logs::new(RunFolder::fake("1", folder.path()));
+        let mut logs = Logs::new(Some(RunFolder::fake("1", folder.path())));
         logs.console_max = 10;
         let of = OutputOf::Machine("box".to_owned());
         let output = |text: &str| Event::Output { of: of.clone(), stream: Stream::Console, bytes: text.into() };

@@ -12,6 +12,7 @@
 //! function of its inputs, so every path of it is tested without a machine. Kernels, file servers and images come
 //! through [`Provide`], which `cli` fills.
 
+mod attend;
 mod chunk;
 mod dispatcher;
 mod driver;
@@ -33,6 +34,7 @@ mod tests;
 mod verdict;
 mod worker;
 
+pub use attend::{Attend, Attended};
 pub use driver::run;
 pub use lock::{Holder, LockError, ProjectLock};
 pub use options::{Options, RunDeps, StepOutcome, Summary};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::attend::Attend;
 use super::provide::Provide;
 use super::state::RunFolder;
 use crate::engine::{Accel, Engine};
@@ -17,6 +18,8 @@ pub struct Options {
     pub parallel: Option<usize>,
     /// By how much waiting for a guest is longer than on hardware: 1 with KVM, [`Options::EMULATION_FACTOR`] with TCG.
     pub time_factor: u32,
+    /// Whether steps get the signal that ends the run, rather than SIGINT.
+    pub passes_signals: bool,
 }
 
 impl Options {
@@ -29,7 +32,7 @@ impl Options {
             Accel::Kvm => 1,
             Accel::Tcg => Self::EMULATION_FACTOR,
         };
-        Self { keep_going: false, parallel: None, time_factor }
+        Self { keep_going: false, parallel: None, time_factor, passes_signals: false }
     }
 }
 
@@ -42,8 +45,10 @@ pub struct RunDeps {
     pub accel: Accel,
     /// Makes machines ready to boot.
     pub provider: Arc<dyn Provide>,
-    /// Where logs go; its name is the id of the run.
-    pub folder: RunFolder,
+    /// Where logs go; its name is the id of the run. Without one nothing is kept.
+    pub folder: Option<RunFolder>,
+    /// Who sits at the only step, where somebody does.
+    pub attendant: Option<Arc<dyn Attend>>,
 }
 
 impl fmt::Debug for RunDeps {

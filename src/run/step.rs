@@ -23,7 +23,6 @@ pub(super) use self::ending::{Outcome, duration};
 use super::input::{Attempt, CancelReason, EndStage, StartFailure, StepInput, Timer};
 use super::limits::{GRACE, TimeLimits};
 use super::provide::GivenFiles;
-use super::signals::Signal;
 use crate::event::StepStatus;
 use crate::guest::ExitStatus;
 use crate::plan::Retry;
@@ -266,11 +265,11 @@ impl Step {
     }
 
     fn start_ending(&mut self, reason: &EndReason) -> Vec<StepEffect> {
-        if *reason != EndReason::Canceled(CancelReason::Interrupt) {
+        let EndReason::Canceled(CancelReason::Interrupt(signal)) = reason else {
             return self.terminate(GRACE);
-        }
+        };
         self.state = At::Ending;
-        vec![Do::Signal(Signal::Interrupt.number()), self.arm(EndStage::Interrupted, GRACE)]
+        vec![Do::Signal(signal.number()), self.arm(EndStage::Interrupted, GRACE)]
     }
 
     fn terminate(&mut self, grace: Duration) -> Vec<StepEffect> {

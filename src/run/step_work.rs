@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::attend::{Attend, attend};
 use super::guest_work;
 use super::input::{Attempt, RunInput, StartFailure, StepInput};
 use super::provide::Shares;
 use super::worker::{Workers, chain};
-use crate::guest::{Exec, Session};
+use crate::guest::{Exec, ExitStatus, Session};
 use crate::plan::{ImageDefaults, MountPlan};
 
 impl Workers {
@@ -18,12 +19,38 @@ impl Workers {
         let workers = Arc::clone(self);
         self.spawn(machine, async move {
             let Some((session, shares, defaults)) = workers.parts(machine) else { return };
-            let started = match workers.ready_step(machine, attempt, &session, &shares, &defaults).await {
-                Ok(exec) => session.exec(exec).await.map_err(|error| guest_work::start_failure(&error)),
-                Err(failure) => Err(failure),
+            let ready = workers.ready_step(machine, attempt, &session, &shares, &defaults).await;
+            let started = match (ready, workers.deps.attendant.clone()) {
+                (Ok(exec), None) => session.exec(exec).await.map_err(|error| guest_work::start_failure(&error)),
+                (Ok(exec), Some(attendant)) => match workers.exec_attended(step, exec, &session, &*attendant).await {
+                    Ok(ended) => {
+                        let Some((status, is_out_of_memory)) = ended else { return };
+                        if let Some(lost) = guest_work::lost_source(&shares).await {
+                            workers.send_step(step, StepInput::SourceLost(lost)).await;
+                        }
+                        return workers.send_step(step, StepInput::Exited(status, is_out_of_memory)).await;
+                    }
+                    Err(failure) => Err(failure),
+                },
+                (Err(failure), _) => Err(failure),
             };
             workers.send_step(step, StepInput::Started(started)).await;
         });
+    }
+
+    /// Runs a command that somebody sits at, to its end.
+    async fn exec_attended(
+        &self,
+        step: usize,
+        exec: Exec,
+        session: &Session,
+        attendant: &dyn Attend,
+    ) -> Result<Option<(ExitStatus, bool)>, StartFailure> {
+        let id = exec.id;
+        let exec = Exec { streams: Some(attendant.streams()), ..exec };
+        let command = session.exec_streamed(exec).await.map_err(|error| guest_work::start_failure(&error))?;
+        self.send_step(step, StepInput::Started(Ok(()))).await;
+        Ok(attend(session, id, command, attendant.begin()).await)
     }
 
     /// All that comes before a step's command, and the command.

@@ -49,6 +49,7 @@ mod real_files;
 mod registry;
 mod retry;
 mod rules;
+mod run;
 mod running;
 mod sarif;
 mod scale;

@@ -26,21 +26,21 @@ use crate::world::{Who, World, lock};
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// A terminal with a program on it.
-struct Terminal {
+pub(crate) struct Terminal {
     child: Child,
-    controller: File,
+    pub(crate) controller: File,
     screen: vt100::Parser,
-    bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     chunks: Receiver<Vec<u8>>,
 }
 
 /// What is left on a terminal.
-struct Left {
-    status: ExitStatus,
+pub(crate) struct Left {
+    pub(crate) status: ExitStatus,
     /// Every line, those that were scrolled off the screen too.
     lines: Vec<String>,
     screen: vt100::Parser,
-    bytes: String,
+    pub(crate) bytes: String,
 }
 
 fn size(count: u16) -> NonZeroU16 {
@@ -53,12 +53,12 @@ fn winsize(columns: u16, rows: u16) -> Winsize {
 
 impl Terminal {
     /// Starts a command whose controlling terminal this is.
-    fn start(command: &Command, columns: u16, rows: u16) -> Self {
+    pub(crate) fn start(command: &Command, columns: u16, rows: u16) -> Self {
         Self::start_with(command, columns, rows, |_| {})
     }
 
     /// The same, with streams that lead elsewhere.
-    fn start_with(command: &Command, columns: u16, rows: u16, change: impl FnOnce(&mut Command)) -> Self {
+    pub(crate) fn start_with(command: &Command, columns: u16, rows: u16, change: impl FnOnce(&mut Command)) -> Self {
         let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&controller).unwrap();
         unlockpt(&controller).unwrap();
@@ -93,7 +93,7 @@ impl Terminal {
     }
 
     /// Whether there was something within this time.
-    fn take(&mut self, limit: Duration) -> Result<(), RecvTimeoutError> {
+    pub(crate) fn take(&mut self, limit: Duration) -> Result<(), RecvTimeoutError> {
         let chunk = self.chunks.recv_timeout(limit)?;
         self.screen.process(&chunk);
         self.bytes.extend(chunk);
@@ -118,17 +118,17 @@ impl Terminal {
     }
 
     #[track_caller]
-    fn until_shown(&mut self, text: &str) {
+    pub(crate) fn until_shown(&mut self, text: &str) {
         self.until(text, |screen| screen.contents().contains(text));
     }
 
     /// Types this.
-    fn write(&mut self, text: &str) {
+    pub(crate) fn write(&mut self, text: &str) {
         self.controller.write_all(text.as_bytes()).unwrap();
     }
 
     /// Has another size from now on, and tells it.
-    fn resize(&mut self, columns: u16, rows: u16) {
+    pub(crate) fn resize(&mut self, columns: u16, rows: u16) {
         // What was sent for the old size is shown in it.
         while self.take(Duration::ZERO).is_ok() {}
         self.screen.screen_mut().set_size(size(rows), size(columns));
@@ -139,13 +139,13 @@ impl Terminal {
         self.screen.screen().contents()
     }
 
-    fn signal(&self, kind: Signal) {
+    pub(crate) fn signal(&self, kind: Signal) {
         signal(self.child.id(), kind);
     }
 
     /// Waits for the end.
     #[track_caller]
-    fn end(mut self) -> Left {
+    pub(crate) fn end(mut self) -> Left {
         let deadline = Instant::now() + LIMIT;
         let error = loop {
             if let Err(error) = self.take(deadline.saturating_duration_since(Instant::now())) {

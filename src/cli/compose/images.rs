@@ -25,6 +25,8 @@ pub(super) struct ProjectImages {
     cache: PathBuf,
     /// None where nobody is to be asked.
     registries: Option<RegistryAccess>,
+    /// Whether registries are asked what a name means now, also where an image of it is here.
+    is_asked_anew: bool,
     /// Opened when the first machine has an image.
     images: Mutex<Option<Arc<Images>>>,
 }
@@ -41,7 +43,12 @@ pub(super) struct BroughtRoot {
 impl ProjectImages {
     /// Images of the store in `cache`.
     pub(super) fn new(cache: PathBuf, registries: Option<RegistryAccess>) -> Self {
-        Self { cache, registries, images: Mutex::default() }
+        Self { cache, registries, is_asked_anew: false, images: Mutex::default() }
+    }
+
+    /// The same, but registries are asked what each name means now.
+    pub(super) fn asked_anew(self) -> Self {
+        Self { is_asked_anew: true, ..self }
     }
 
     /// The root of a machine.
@@ -61,7 +68,11 @@ impl ProjectImages {
             source,
             platform: Platform::machine(),
             locked: machine.image_lock.as_deref().and_then(|digest| digest.parse().ok()),
-            access: if self.registries.is_some() { Access::Missing } else { Access::Offline },
+            access: match &self.registries {
+                None => Access::Offline,
+                Some(_) if self.is_asked_anew => Access::Refresh,
+                Some(_) => Access::Missing,
+            },
         };
         let mut told = Told { waiter, image: machine.image.to_string(), layers: HashMap::new(), is_unpacking: false };
         let brought = self.images().and_then(|images| images.bring(&request, &mut told));

@@ -57,6 +57,11 @@ impl Provider {
         Self { cache, invoker, root_form, images, kernel: Mutex::new(()) }
     }
 
+    /// The same, but registries are asked what each name means now.
+    pub(crate) fn asked_anew(self) -> Self {
+        Self { images: self.images.asked_anew(), ..self }
+    }
+
     /// Kernel, initramfs and root of a machine; which form the root has says what the initramfs must hold.
     fn boot_files(
         &self,

@@ -73,7 +73,7 @@ pub fn load(request: LoadRequest, files: &dyn Files) -> Loaded {
 fn folder_of(request: &FileRequest) -> PathBuf {
     match request {
         FileRequest::Path(path) => parent(path),
-        FileRequest::Stdin { folder, .. } => folder.clone(),
+        FileRequest::Stdin { folder, .. } | FileRequest::Given { folder, .. } => folder.clone(),
     }
 }
 
@@ -138,14 +138,15 @@ impl<'a> Loader<'a> {
     fn open(&mut self, request: FileRequest) -> Option<Opened> {
         match request {
             FileRequest::Path(path) => self.open_path(&path, None),
-            FileRequest::Stdin { bytes, folder } => {
-                self.count += 1;
-                let link = Link { real: None, name: "<stdin>".to_owned(), entry: None };
-                let source = crate::diag::Source { name: link.name.clone(), path: None, bytes };
-                let file = self.shelf.sources.add(source);
-                self.keep(file, folder, link)
-            }
+            FileRequest::Stdin { bytes, folder } => self.open_text("<stdin>".to_owned(), bytes, folder),
+            FileRequest::Given { name, text, folder } => self.open_text(name, text.into_bytes(), folder),
         }
+    }
+
+    fn open_text(&mut self, name: String, bytes: Vec<u8>, folder: PathBuf) -> Option<Opened> {
+        self.count += 1;
+        let file = self.shelf.sources.add(crate::diag::Source { name: name.clone(), path: None, bytes });
+        self.keep(file, folder, Link { real: None, name, entry: None })
     }
 
     /// Reads a file into the sources, unless it was met before.

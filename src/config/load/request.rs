@@ -28,6 +28,15 @@ pub enum FileRequest {
         /// The project's folder.
         folder: PathBuf,
     },
+    /// A text of ours, as what a command line says, and the absolute folder that its relative paths start at.
+    Given {
+        /// Name for people.
+        name: String,
+        /// The text.
+        text: String,
+        /// The folder.
+        folder: PathBuf,
+    },
 }
 
 /// What to load.

@@ -11,6 +11,7 @@
 
 mod bar;
 mod canvas;
+mod command;
 mod critical;
 mod line;
 mod painter;
@@ -26,6 +27,7 @@ mod waits;
 
 pub use bar::Signs;
 pub use canvas::Painted;
+pub use command::CommandReporter;
 pub use pull::TerminalPull;
 pub use render::Size;
 pub use reporter::{Screen, TerminalReporter};

@@ -32,7 +32,7 @@ impl Step {
                 let cause = match reason {
                     CancelReason::Failure(id) => Some(format!("{id} failed")),
                     CancelReason::FinallyTimeUp => Some("the time for `finally` after an interrupt is up".to_owned()),
-                    CancelReason::Interrupt | CancelReason::Kill => None,
+                    CancelReason::Interrupt(_) | CancelReason::Kill => None,
                 };
                 self.finish_as(StepStatus::Canceled, code, cause)
             }

@@ -1,6 +1,7 @@
 //! The life of one step, input by input.
 
 use super::*;
+use crate::run::Signal;
 use crate::run::input::StartFailure;
 
 const FIRST: Attempt = Attempt { step: 0, number: 1 };
@@ -86,7 +87,9 @@ fn what_a_step_made_is_given_however_it_ended_and_before_it_is_done() {
         let mut step = giving_step(None);
         assert_eq!(step.on(end), [Do::GiveFiles]);
         assert!(step.is_active() && step.outcome().is_none());
-        for ignored in [In::TimeUp, In::Cancel(CancelReason::Interrupt), In::Overdue(EndStage::Terminated)] {
+        for ignored in
+            [In::TimeUp, In::Cancel(CancelReason::Interrupt(Signal::Interrupt)), In::Overdue(EndStage::Terminated)]
+        {
             assert_eq!(step.on(ignored), []);
         }
         assert_eq!(step.on(given(7, None)), [Do::Given(7, 1), Do::Done]);
@@ -102,7 +105,7 @@ fn a_step_that_ran_out_of_time_or_was_interrupted_gives_what_it_made() {
     step.on(given(0, None));
     assert_eq!(outcome(&step), (StepStatus::TimedOut, Some(124), "its time is up (timeout: 1s)"));
     let mut step = giving_step(None);
-    step.on(In::Cancel(CancelReason::Interrupt));
+    step.on(In::Cancel(CancelReason::Interrupt(Signal::Interrupt)));
     assert_eq!(step.on(In::Exited(ExitStatus::Signal(2), false)), [Do::GiveFiles]);
 }
 
@@ -161,7 +164,7 @@ fn time_up_ends_the_whole_step_and_then_its_machine() {
 #[test]
 fn an_interrupted_step_gets_sigint_and_after_the_grace_is_killed() {
     let mut step = running();
-    let cancel = step.on(In::Cancel(CancelReason::Interrupt));
+    let cancel = step.on(In::Cancel(CancelReason::Interrupt(Signal::Interrupt)));
     assert_eq!(cancel, [Do::Signal(2), Do::Arm(Timer::StepEnd(FIRST, EndStage::Interrupted), GRACE)]);
     let overdue = step.on(In::Overdue(EndStage::Interrupted));
     assert_eq!(overdue[0], Do::Terminate(Duration::ZERO));
@@ -173,7 +176,7 @@ fn an_interrupted_step_gets_sigint_and_after_the_grace_is_killed() {
 fn a_step_that_is_canceled_while_it_starts_is_ended_when_it_has_started() {
     let mut step = step(None, false);
     step.on(In::Begin);
-    assert!(matches!(step.on(In::Cancel(CancelReason::Interrupt))[..], [Do::Arm(..)]));
+    assert!(matches!(step.on(In::Cancel(CancelReason::Interrupt(Signal::Interrupt)))[..], [Do::Arm(..)]));
     assert_eq!(step.on(In::Started(Ok(())))[0], Do::Signal(2));
 }
 
@@ -221,7 +224,7 @@ fn a_step_whose_source_was_lost_does_not_pass() {
 #[test]
 fn a_second_interrupt_waits_for_nothing() {
     let mut step = running();
-    step.on(In::Cancel(CancelReason::Interrupt));
+    step.on(In::Cancel(CancelReason::Interrupt(Signal::Interrupt)));
     assert_eq!(step.on(In::Cancel(CancelReason::Kill)), [Do::Done]);
     assert_eq!(outcome(&step).0, StepStatus::Canceled);
 }

@@ -44,7 +44,8 @@ impl Bench {
             engine: Arc::new(FakeEngine(Arc::clone(&self.world))),
             accel: Accel::Tcg,
             provider: Arc::new(FakeProvider(Arc::clone(&self.world))),
-            folder,
+            folder: Some(folder),
+            attendant: None,
         };
         let (to_events, events) = mpsc::channel(4);
         let (signals, mut to_run) = mpsc::unbounded_channel();

@@ -225,7 +225,7 @@ proptest! {
     fn no_input_in_any_state_breaks_the_dispatcher(inputs in prop::collection::vec(any_input(), 0..80)) {
         let steps = vec![step("a@m", &[]), step("b@n", &["a"]), step("c@m", &["b"]), finally("d@n")];
         let facts = DispatcherFacts {
-            plan: Arc::new(plan(steps)), options: options(), folder: folder(), engine: "fake (tcg)".to_owned(),
+            plan: Arc::new(plan(steps)), options: options(), folder: Some(folder()), engine: "fake (tcg)".to_owned(),
         };
         let mut dispatcher = Dispatcher::new(facts);
         let mut actions = dispatcher.start();

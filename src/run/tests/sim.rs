@@ -95,7 +95,7 @@ impl Script {
 }
 
 pub(super) fn options() -> Options {
-    Options { keep_going: false, parallel: None, time_factor: 1 }
+    Options { keep_going: false, parallel: None, time_factor: 1, passes_signals: false }
 }
 
 /// What came of a simulated run.
@@ -126,7 +126,7 @@ pub(super) fn simulate(plan: &Plan, script: &Script) -> Played {
     let facts = DispatcherFacts {
         plan: Arc::new(plan.clone()),
         options: script.options.clone().unwrap_or_else(options),
-        folder: folder(),
+        folder: Some(folder()),
         engine: "fake (tcg)".to_owned(),
     };
     let mut dispatcher = Dispatcher::new(facts);

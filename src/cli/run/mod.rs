@@ -1,0 +1,14 @@
+//! `smolvm run`: one command in a fresh machine, with its input, output and terminal.
+//!
+//! ```text
+//! options ─overlay─► a text of the language ─► config (the file's, or none) ─► plan of one step ─► run
+//!                                                      terminal, pipes ◄─attendant─► the step's streams
+//! ```
+
+mod args;
+mod attendant;
+mod overlay;
+mod verb;
+
+pub(crate) use args::RunArgs;
+pub(crate) use verb::run;

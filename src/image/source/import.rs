@@ -112,7 +112,7 @@ impl Copy<'_> {
         loop {
             match self.store.begin_blob(digest, *size)? {
                 Begun::Here => return Ok(()),
-                Begun::Open(blob) => return self.copy(part, blob, waiter),
+                Begun::Open(blob) => return self.copy(part, *blob, waiter),
                 Begun::Busy => {
                     self.look(0, LayerPhase::Waiting, waiter)?;
                     thread::sleep(LOOK);

@@ -28,7 +28,7 @@ pub enum Begun {
     /// Another writer at work: to be asked again soon.
     Busy,
     /// A place to write it.
-    Open(PartialBlob),
+    Open(Box<PartialBlob>),
 }
 
 /// A blob being written. Dropped before [`PartialBlob::commit`] it keeps what it has.
@@ -113,7 +113,8 @@ impl Store {
             }
             // Its last writer may have given it its final name, or thrown it away, before we had the lock.
             if is_at(&file, &path) {
-                return PartialBlob::resume(self, digest, size, path, file).map(Begun::Open);
+                let blob = PartialBlob::resume(self, digest, size, path, file)?;
+                return Ok(Begun::Open(Box::new(blob)));
             }
         }
     }

@@ -292,7 +292,9 @@ fn a_store_that_takes_no_changes_gives_what_is_in_it() {
     let frozen = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" || exit 99; shift; exec \"$@\"";
     let mut command = Command::new("unshare");
     command.args(["-rm", "sh", "-c", frozen, "sh"]).arg(&cache).arg(env!("CARGO_BIN_EXE_smolvm"));
-    command.args(["pull", "--image"]).arg(format!("oci:{}", layout.display()));
+    let machine = format!("machines:\n  build: {{ image: 'oci:{}' }}\nsteps:\n  - run: make\n", layout.display());
+    fs::write(place.path("smolvm.yaml"), machine).unwrap();
+    command.arg("pull");
     let output = command.current_dir(&place.0).env("XDG_CACHE_HOME", &cache).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     match output.status.code() {

@@ -197,6 +197,15 @@ impl PartialBlob {
     }
 }
 
+impl Drop for PartialBlob {
+    fn drop(&mut self) {
+        // Still locked: who waits for it finds that it has no name any more. Once committed it is at this path no longer.
+        if self.offset == 0 && is_at(&self.file, &self.path) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
 /// The hash of a file from its start, and its length; its position is the end.
 fn hash_file(file: &mut File) -> io::Result<(Sha256, u64)> {
     file.seek(SeekFrom::Start(0))?;

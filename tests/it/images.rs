@@ -57,7 +57,7 @@ fn what_could_not_be_checked_is_said_last_and_fails_nothing() {
 }
 
 #[test]
-fn locked_asks_for_the_lock_file_and_without_it_nothing_is_read() {
+fn locked_asks_for_the_lock_file_and_one_that_cannot_be_read_is_an_error_without_it_too() {
     let lock = format!(
         "version 1\ndocker.io/library/alpine:latest linux/amd64 {}\nregistry.test/db:16 linux/amd64 {}\n",
         digest('a'),
@@ -74,7 +74,8 @@ fn locked_asks_for_the_lock_file_and_without_it_nothing_is_read() {
         (output.status.code(), told.matches("[SMOL0404]").count())
     };
     assert_eq!(code(None, &["check"]), (Some(0), 0));
-    assert_eq!(code(Some("no lock"), &["check"]), (Some(0), 0));
+    assert_eq!(code(Some("version 1\n"), &["check"]), (Some(0), 0));
+    assert_eq!(code(Some("version 2\n"), &["check"]), (Some(78), 1));
     assert_eq!(code(None, &["check", "--locked"]), (Some(78), 1));
     assert_eq!(code(Some(&lock), &["check", "--locked"]), (Some(0), 0));
     assert_eq!(code(Some("version 1\n"), &["check", "--locked"]), (Some(78), 2));

@@ -23,7 +23,7 @@ use crate::cli::printer::Printer;
 use crate::cli::settings::Settings;
 use crate::cli::terminal::{Terminal, TerminalSignals, follow};
 use crate::cli::{load, registries, remarks};
-use crate::config::{self, LOCK_NAME, LoadRequest, Loaded, Mode, Project, nearest};
+use crate::config::{self, LOCK_NAME, LoadRequest, Loaded, LockFile, Mode, Project, nearest};
 use crate::event::{RunStatus, Timed};
 use crate::host::{self, HostFiles};
 use crate::plan::{Plan, SingleCommand, build_single};
@@ -119,7 +119,8 @@ fn load_image(args: &RunArgs, image: &str, settings: &Settings) -> Result<(Loade
     let overlay = Overlay::of_image(args, image);
     let template = load::for_options(settings)?;
     let folder = template.current_folder.clone();
-    let silenced = [".env", LOCK_NAME].map(|name| (folder.join(name), Vec::new()));
+    let silenced = [(".env", Vec::new()), (LOCK_NAME, LockFile::default().to_string().into_bytes())]
+        .map(|(name, text)| (folder.join(name), text));
     let request = LoadRequest {
         files: vec![overlay.request(&folder)],
         texts: BTreeMap::from(silenced),

@@ -1,6 +1,7 @@
 //! Many blobs side by side: a few threads, each with one blob at a time, while the caller's thread tells how far it is.
 
 use std::collections::HashSet;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -37,8 +38,18 @@ struct Work<'a> {
 
 #[derive(Default)]
 struct State {
+    /// Bytes that were here when its fetch began.
+    begun: OnceLock<u64>,
     done: AtomicU64,
     is_finished: AtomicBool,
+}
+
+/// What was told of a blob.
+#[derive(Clone, Default)]
+struct Told {
+    is_begun: bool,
+    done: u64,
+    is_finished: bool,
 }
 
 /// How blobs are fetched.
@@ -66,7 +77,7 @@ pub(super) fn fetch(
     let work = Work { image, blobs, next: AtomicUsize::new(0), places, route, patience, notes, is_over, handle };
     thread::scope(|scope| {
         let threads: Vec<_> = (0..PARALLEL.min(work.blobs.len())).map(|_| scope.spawn(|| work.thread())).collect();
-        let mut told = vec![(0, false); work.blobs.len()];
+        let mut told = vec![Told::default(); work.blobs.len()];
         while threads.iter().any(|thread| !thread.is_finished()) {
             work.tell(&mut told, watch);
             if watch.has_left() {
@@ -119,6 +130,8 @@ impl Work<'_> {
                 Place::Busy => thread::sleep(LOOK),
                 Place::Open(mut sink) => {
                     state.done.store(sink.offset(), Ordering::Relaxed);
+                    // Told before any byte that comes: what an earlier fetch left is not counted as fetched.
+                    state.begun.get_or_init(|| sink.offset());
                     let progress = |done| state.done.store(done, Ordering::Relaxed);
                     let mut fetch = Fetch { image: self.image, blob, sink: &mut *sink, progress: &progress };
                     self.handle.block_on(self.unless_over(self.by_any_host(&mut fetch)))?;
@@ -150,19 +163,25 @@ impl Work<'_> {
     }
 
     /// Tells what is new.
-    fn tell(&self, told: &mut [(u64, bool)], watch: &mut dyn FetchWatch) {
+    fn tell(&self, told: &mut [Told], watch: &mut dyn FetchWatch) {
         for words in self.notes.take() {
             watch.tell(&words);
         }
-        for ((blob, state), (done, is_finished)) in self.blobs.iter().zip(told) {
-            let is_finished_now = state.is_finished.load(Ordering::Acquire);
-            let done_now = state.done.load(Ordering::Relaxed);
-            if done_now != *done {
-                *done = done_now;
-                watch.fetched(blob, done_now);
+        for ((blob, state), told) in self.blobs.iter().zip(told) {
+            let is_finished = state.is_finished.load(Ordering::Acquire);
+            let done = state.done.load(Ordering::Relaxed);
+            if !told.is_begun
+                && let Some(offset) = state.begun.get()
+            {
+                (told.is_begun, told.done) = (true, *offset);
+                watch.fetched(blob, *offset);
             }
-            if is_finished_now && !*is_finished {
-                *is_finished = true;
+            if done != told.done {
+                told.done = done;
+                watch.fetched(blob, done);
+            }
+            if is_finished && !told.is_finished {
+                told.is_finished = true;
                 watch.finished(blob);
             }
         }

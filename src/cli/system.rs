@@ -210,8 +210,16 @@ fn pruned_text(pruned: &Pruned, (kernels, kernel_bytes): (usize, u64), is_dry: b
 
 /// Something was not what it should be.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} parts of the store were damaged, and are removed")]
+#[error("{} of the store {} damaged, and {} removed", parts(*.0), verb(*.0, "was", "were"), verb(*.0, "is", "are"))]
 struct WasDamaged(usize);
+
+fn parts(count: usize) -> String {
+    format!("{count} {}", verb(count, "part", "parts"))
+}
+
+fn verb<'a>(count: usize, one: &'a str, more: &'a str) -> &'a str {
+    if count == 1 { one } else { more }
+}
 
 fn verify(printer: &Printer) -> Result<ExitCode, Failure> {
     let Some(images) = open()? else {
@@ -247,6 +255,12 @@ mod tests {
         for text in ["", "12", "h", "1y", "99999999999999999999d", "-1d"] {
             assert!(parse_age(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn damage_is_counted_in_words() {
+        assert_eq!(WasDamaged(1).to_string(), "1 part of the store was damaged, and is removed");
+        assert_eq!(WasDamaged(2).to_string(), "2 parts of the store were damaged, and are removed");
     }
 
     #[test]

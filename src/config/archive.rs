@@ -24,6 +24,8 @@ pub(super) enum Contents {
         /// It has `manifest.json`.
         is_docker: bool,
     },
+    /// A tar that ends in the midst of a member, before any file that tells.
+    CutTar,
     /// A file that is packed once more, and the program that unpacks it.
     Packed(&'static str),
     /// A file of another kind, a device, a pipe.
@@ -70,10 +72,13 @@ fn look_into(path: &Path, length: u64, files: &dyn Files) -> Result<Contents, Fi
         return Ok(Contents::Other);
     }
     let (mut has_layout, mut has_index, mut is_docker) = (false, false, false);
-    let mut at = 0;
+    let (mut at, mut is_cut) = (0, false);
     for _ in 0..MEMBERS_MAX {
         let header = files.read_range(path, at, 512)?;
-        let Some(member) = Member::read(&header) else { break };
+        let Some(member) = Member::read(&header) else {
+            is_cut = header.len() < 512;
+            break;
+        };
         match member.name.trim_start_matches("./") {
             "oci-layout" => has_layout = true,
             "index.json" => has_index = true,
@@ -83,8 +88,14 @@ fn look_into(path: &Path, length: u64, files: &dyn Files) -> Result<Contents, Fi
         let after = member.size.div_ceil(BLOCK).checked_add(1).and_then(|blocks| blocks.checked_mul(BLOCK));
         match after.and_then(|length| at.checked_add(length)) {
             Some(next) if next < length && !(has_layout && has_index && is_docker) => at = next,
-            _ => break,
+            next => {
+                is_cut = next.is_none_or(|next| next > length);
+                break;
+            }
         }
+    }
+    if is_cut && !is_docker && !(has_layout && has_index) {
+        return Ok(Contents::CutTar);
     }
     Ok(Contents::Tar { is_layout: has_layout && has_index, is_docker })
 }
@@ -136,6 +147,7 @@ pub(super) fn prefix_of(contents: &Contents) -> Option<&'static str> {
         Contents::HalfLayout
         | Contents::DockerFolder
         | Contents::Tar { .. }
+        | Contents::CutTar
         | Contents::Packed(_)
         | Contents::Other => None,
     }
@@ -173,6 +185,7 @@ mod tests {
             .file("/root.tar", tar(&[("etc/", 0), ("etc/passwd", 700)]))
             .file("/half.tar", tar(&[("oci-layout", 1)]))
             .file("/cut.tar", tar(&[("manifest.json", 1 << 30)])[..512].to_vec())
+            .file("/cut-before.tar", tar(&[("blobs/a", 5000), ("index.json", 2)])[..4000].to_vec())
             .file("/packed", [0x1f, 0x8b, 8, 0])
             .file("/text", "x".repeat(600))
             .file("/empty", "");
@@ -183,6 +196,7 @@ mod tests {
         assert_eq!(look("/both.tar"), tar(true, true));
         assert_eq!([look("/root.tar"), look("/half.tar")], [tar(false, false), tar(false, false)]);
         assert_eq!(look("/cut.tar"), tar(false, true));
+        assert_eq!(look("/cut-before.tar"), Contents::CutTar);
         assert_eq!(look("/packed"), Contents::Packed("gunzip"));
         assert_eq!([look("/text"), look("/empty")], [Contents::Other, Contents::Other]);
     }

@@ -44,11 +44,14 @@ impl fmt::Debug for StoredImage {
     }
 }
 
+/// An image and the digest that it is locked to, and its root where it is here.
+type Found = HashMap<(Image, Option<String>), Option<Arc<TreeRoot>>>;
+
 /// Images that were asked for, each found and read once.
 #[derive(Debug)]
 pub(super) struct KnownImages {
     finder: Arc<dyn FindImage>,
-    found: Mutex<HashMap<(Image, Option<String>), Option<Arc<TreeRoot>>>>,
+    found: Mutex<Found>,
 }
 
 impl KnownImages {

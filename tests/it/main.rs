@@ -27,6 +27,7 @@ mod full;
 mod guest;
 mod hostile_fuse;
 mod hurt;
+mod image_guest;
 mod images;
 mod init;
 mod invoker;

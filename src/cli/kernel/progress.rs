@@ -73,7 +73,7 @@ impl Waiter for Shown {
         self.part = 0;
         words.clone_into(&mut self.words);
         match self.mode {
-            Mode::Tty => self.draw(&words.to_owned()),
+            Mode::Tty => self.draw(words),
             Mode::Plain | Mode::Json => self.printer.note(&format!("{words}\n")),
             Mode::Quiet => {}
         }

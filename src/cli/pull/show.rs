@@ -50,7 +50,7 @@ enum ShowError {
 
 /// How it is shown.
 enum Shown {
-    Lines(PullLines),
+    Lines(Box<PullLines>),
     Block(Box<(Terminal, TerminalPull, TerminalSignals)>),
 }
 
@@ -95,7 +95,7 @@ fn shown(
         again: String::new(),
     };
     Ok(match mode {
-        Mode::Json => Shown::Lines(PullLines::programs(options, Sink::stdout())),
+        Mode::Json => Shown::Lines(Box::new(PullLines::programs(options, Sink::stdout()))),
         Mode::Tty if volume > Verbosity::Quiet => {
             let _entered = runtime.enter();
             let signals = TerminalSignals::listen().map_err(ShowError::Signals)?;
@@ -104,7 +104,7 @@ fn shown(
             terminal.clear_on_panic(reporter.is_drawn());
             Shown::Block(Box::new((terminal, reporter, signals)))
         }
-        Mode::Tty | Mode::Plain | Mode::Quiet => Shown::Lines(PullLines::people(options, Sink::stderr())),
+        Mode::Tty | Mode::Plain | Mode::Quiet => Shown::Lines(Box::new(PullLines::people(options, Sink::stderr()))),
     })
 }
 

@@ -92,6 +92,8 @@ impl Told<'_> {
                 let is_asked = work.access == Access::Refresh && wanted.lock.is_none();
                 PullOutcome::Here { digest: digest.to_string(), is_asked }
             }
+            // Why nobody waits any more is said by who went.
+            Err(error) if error.is_left() => PullOutcome::Failed { cause: "given up".to_owned() },
             Err(error) => PullOutcome::Failed { cause: chain(error).collect::<Vec<_>>().join(": ") },
         };
         self.say(PullFact::Finished { image, outcome });

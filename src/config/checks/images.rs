@@ -79,6 +79,7 @@ fn wrong_contents(image: &Image, contents: &Contents, shown: &str) -> Option<Wor
         Contents::Tar { is_docker: true, .. } => "this tar is an archive of docker",
         Contents::Tar { is_layout: true, .. } => "this tar is an OCI layout",
         Contents::Tar { .. } => "this tar has neither `manifest.json` nor `oci-layout` and `index.json`",
+        Contents::CutTar => "this tar ends in the midst of a file: it was not written or copied to its end",
         Contents::Packed(_) => "this file is packed once more",
         Contents::Other => "this is neither a folder nor a tar",
     };
@@ -93,6 +94,7 @@ fn wrong_contents(image: &Image, contents: &Contents, shown: &str) -> Option<Wor
         (Contents::Tar { .. }, _) if matches!(image, Image::Dir(_)) => {
             format!("unpack it into a folder (`tar -xf {}`), and name that", shell_word(shown))
         }
+        (Contents::CutTar, _) => "write or copy it once more".to_owned(),
         _ => match image {
             Image::Dir(_) => "name the folder that holds an unpacked root file system".to_owned(),
             Image::Oci(_) => "name a folder or tar with `oci-layout` and `index.json`".to_owned(),

@@ -63,7 +63,7 @@ impl Images {
     /// Where the store cannot be read.
     pub fn find(&self, request: &ImageRequest) -> Result<Option<ReadyImage>, ImageError> {
         // What is pruned this moment is not here.
-        let Some(shared) = self.store.try_share() else { return Ok(None) };
+        let Ok(Some(shared)) = self.store.try_share() else { return Ok(None) };
         let known = match &request.source {
             ImageSource::Reference(_) => known::by_name(&self.store, request)?,
             ImageSource::Oci(_) | ImageSource::DockerArchive(_) => known::by_file(&self.store, request)?,
@@ -161,7 +161,7 @@ impl Images {
     }
 
     fn share(&self, waiter: &mut dyn ImageWaiter) -> Result<Shared, StoreError> {
-        if let Some(shared) = self.store.try_share() {
+        if let Some(shared) = self.store.try_share()? {
             return Ok(shared);
         }
         waiter.tell("waiting for another smolvm that clears the store of images");

@@ -52,7 +52,7 @@ impl BlobPlaces for Places<'_> {
         Ok(match self.0.begin_blob(&blob.digest, blob.size)? {
             Begun::Here => Place::Here,
             Begun::Busy => Place::Busy,
-            Begun::Open(blob) => Place::Open(Box::new(blob)),
+            Begun::Open(blob) => Place::Open(blob),
         })
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::wire::WireError;
 use crate::image::Digest;
 use crate::image::manifest::ManifestError;
+use crate::image::store::StoreError;
 
 /// So many tags of a repository are shown.
 const TAGS_SHOWN: usize = 8;
@@ -134,7 +135,13 @@ impl PullError {
             Self::Mirror { .. } => {
                 Some(format!("expected `HOST[:PORT][/FOLDER]`; look at `registries:` in {SETTINGS}"))
             }
-            Self::Client { .. } | Self::Store { .. } | Self::Left { .. } => None,
+            // An error of the store goes through what only knows those of the system.
+            Self::Store { source, .. } => source
+                .get_ref()
+                .and_then(|error| error.downcast_ref::<StoreError>())
+                .and_then(StoreError::help)
+                .map(str::to_owned),
+            Self::Client { .. } | Self::Left { .. } => None,
         }
     }
 

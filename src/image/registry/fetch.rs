@@ -121,7 +121,7 @@ impl Work<'_> {
                     state.done.store(sink.offset(), Ordering::Relaxed);
                     let progress = |done| state.done.store(done, Ordering::Relaxed);
                     let mut fetch = Fetch { image: self.image, blob, sink: &mut *sink, progress: &progress };
-                    self.handle.block_on(self.unless_over(self.from_somewhere(&mut fetch)))?;
+                    self.handle.block_on(self.unless_over(self.by_any_host(&mut fetch)))?;
                     break;
                 }
             }
@@ -132,7 +132,7 @@ impl Work<'_> {
     }
 
     /// Fetches it from the first host that gives it.
-    async fn from_somewhere(&self, fetch: &mut Fetch<'_>) -> Result<(), PullError> {
+    async fn by_any_host(&self, fetch: &mut Fetch<'_>) -> Result<(), PullError> {
         let what = format!("blob `{}` of `{}`", fetch.blob.digest, self.image);
         self.route
             .first_of(&self.notes, async |session| {

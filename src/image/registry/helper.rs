@@ -28,6 +28,8 @@ const NOT_FOUND: &str = "credentials not found in native keychain";
 pub(super) enum HelperError {
     #[error("its name is none")]
     Name,
+    #[error("it cannot be run: it is not in `PATH`")]
+    Missing,
     #[error("it cannot be run: {0}")]
     Run(#[from] io::Error),
     #[error("it failed: {0}")]
@@ -68,7 +70,10 @@ pub(super) fn ask(
     let replaced = &surroundings.helper_variables;
     let ours = std::env::vars_os().filter(|(name, _)| !replaced.iter().any(|(other, _)| other == name));
     spec.env = Some(ours.chain(replaced.iter().cloned()).collect());
-    let child = child::spawn(spec)?;
+    let child = child::spawn(spec).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => HelperError::Missing,
+        _ => HelperError::Run(error),
+    })?;
     let answer = collect(read);
     let exit = wait(&child, has_left)?;
     // What it left running may hold the pipe; its end has nothing to say.

@@ -22,6 +22,14 @@ pub enum SourceError {
         /// What is wrong with it, as `has no blob …`.
         fault: String,
     },
+    /// A part of it is not what its digest says.
+    #[error("`{path}` has a damaged blob: {fault}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with which blob.
+        fault: String,
+    },
     /// It has several images.
     #[error("`{path}` holds {} images, and which one is meant is not said", names.len())]
     Several {
@@ -47,6 +55,10 @@ impl SourceError {
         Self::Form { path: path.to_owned(), fault: fault.into() }
     }
 
+    pub(super) fn damaged(path: &Path, fault: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), fault: fault.into() }
+    }
+
     /// What to do about it.
     pub fn help(&self) -> Option<String> {
         match self {
@@ -54,6 +66,10 @@ impl SourceError {
                 "copy one of them to a layout of its own, as with `skopeo copy oci:FROM:NAME oci:TO:NAME`; they are {}",
                 names.join(", ")
             )),
+            Self::Damaged { .. } => Some(
+                "nothing of that blob was kept; copy or save the image once more, and look whether the disk is sound"
+                    .to_owned(),
+            ),
             Self::Read { .. } | Self::Form { .. } | Self::Platform { .. } => None,
         }
     }

@@ -106,13 +106,13 @@ impl Copy<'_> {
     fn run(&self, part: Part, waiter: &mut dyn ImageWaiter) -> Result<(), ImageError> {
         let Descriptor { digest, size, .. } = self.blob;
         if part.size != *size {
-            let fault = format!("has a damaged blob: `{digest}` has {} bytes and should have {size}", part.size);
-            return Err(SourceError::form(self.given.path, fault).into());
+            let fault = format!("`{digest}` has {} bytes and should have {size}", part.size);
+            return Err(SourceError::damaged(self.given.path, fault).into());
         }
         loop {
             match self.store.begin_blob(digest, *size)? {
                 Begun::Here => return Ok(()),
-                Begun::Open(blob) => return self.copy(part, blob, waiter),
+                Begun::Open(blob) => return self.copy(part, *blob, waiter),
                 Begun::Busy => {
                     self.look(0, LayerPhase::Waiting, waiter)?;
                     thread::sleep(LOOK);
@@ -140,8 +140,8 @@ impl Copy<'_> {
                 None => return Ok(()),
                 Some(_) if is_resumed => is_resumed = false,
                 Some(found) => {
-                    let fault = format!("has a damaged blob: `{}` is {found}", self.blob.digest);
-                    return Err(SourceError::form(self.given.path, fault).into());
+                    let fault = format!("`{}` is `{found}`", self.blob.digest);
+                    return Err(SourceError::damaged(self.given.path, fault).into());
                 }
             }
         }

@@ -144,7 +144,7 @@ impl Search<'_> {
         let bytes = bytes.ok_or_else(|| SourceError::form(self.given.path, format!("has no blob `{digest}`")))?;
         let found = Digest::of(&bytes);
         if found != *digest {
-            return Err(SourceError::form(self.given.path, format!("has a damaged blob: `{digest}` is {found}")).into());
+            return Err(SourceError::damaged(self.given.path, format!("`{digest}` is `{found}`")).into());
         }
         Ok(bytes)
     }

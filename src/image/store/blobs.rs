@@ -28,7 +28,7 @@ pub enum Begun {
     /// Another writer at work: to be asked again soon.
     Busy,
     /// A place to write it.
-    Open(PartialBlob),
+    Open(Box<PartialBlob>),
 }
 
 /// A blob being written. Dropped before [`PartialBlob::commit`] it keeps what it has.
@@ -113,7 +113,8 @@ impl Store {
             }
             // Its last writer may have given it its final name, or thrown it away, before we had the lock.
             if is_at(&file, &path) {
-                return PartialBlob::resume(self, digest, size, path, file).map(Begun::Open);
+                let blob = PartialBlob::resume(self, digest, size, path, file)?;
+                return Ok(Begun::Open(Box::new(blob)));
             }
         }
     }
@@ -193,6 +194,15 @@ impl PartialBlob {
         fs::rename(&self.path, &to).map_err(|error| StoreError::system(&to, "written", error))?;
         sync_folder(to.parent().unwrap_or(&to))?;
         Ok(None)
+    }
+}
+
+impl Drop for PartialBlob {
+    fn drop(&mut self) {
+        // Still locked: who waits for it finds that it has no name any more. Once committed it is at this path no longer.
+        if self.offset == 0 && is_at(&self.file, &self.path) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 

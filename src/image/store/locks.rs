@@ -64,16 +64,23 @@ impl Store {
     /// Where the lock cannot be had, or `has_left` says that nobody waits any more.
     pub fn share(&self, has_left: &dyn Fn() -> bool) -> Result<Shared, StoreError> {
         let path = self.path("lock");
-        let file = lock_file(&path)?;
+        let file = shared_file(&path)?;
         wait(&file, &path, FlockOperation::NonBlockingLockShared, &|| has_left().then_some(StoreError::Left))?;
         Ok(Shared { _file: file })
     }
 
-    /// The same for who would rather go without than wait.
-    pub(in crate::image) fn try_share(&self) -> Option<Shared> {
-        let file = lock_file(&self.path("lock")).ok()?;
-        flock(&file, FlockOperation::NonBlockingLockShared).ok()?;
-        Some(Shared { _file: file })
+    /// The same for who would rather go without than wait; none where the store is being pruned.
+    ///
+    /// # Errors
+    /// Where the lock cannot be had at all.
+    pub(in crate::image) fn try_share(&self) -> Result<Option<Shared>, StoreError> {
+        let path = self.path("lock");
+        let file = shared_file(&path)?;
+        match rustix::io::retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockShared)) {
+            Ok(()) => Ok(Some(Shared { _file: file })),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(StoreError::system(&path, "locked", io::Error::from(error))),
+        }
     }
 
     /// Has the store alone; gives up when others are at it for long.
@@ -109,6 +116,16 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
 fn lock_file(path: &Path) -> Result<File, StoreError> {
     let opened = File::options().create(true).truncate(false).write(true).mode(0o600).open(path);
     opened.map_err(|error| StoreError::system(path, "locked", error))
+}
+
+/// The file of a lock that excludes nobody who reads: a store that takes no changes can be used still.
+fn shared_file(path: &Path) -> Result<File, StoreError> {
+    match lock_file(path) {
+        Err(StoreError::ReadOnly { .. }) if path.exists() => {
+            File::open(path).map_err(|error| StoreError::system(path, "locked", error))
+        }
+        opened => opened,
+    }
 }
 
 /// Takes a lock, or gives up with what `ends` says.

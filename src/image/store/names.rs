@@ -111,11 +111,14 @@ impl Store {
     /// Where the file cannot be read or written.
     pub fn set_name(&self, entry: &ImageEntry, shared: &Shared) -> Result<(), StoreError> {
         let _ = shared;
+        // What is known already is not written again, and keeps its time; so it can be used where nothing can be written.
+        let known = self.name(&entry.name, &entry.platform)?;
+        if known.is_some_and(|known| ImageEntry { since: entry.since.clone(), ..known } == *entry) {
+            return Ok(());
+        }
         self.change_names(|names| {
             let is_same = |known: &&mut ImageEntry| known.name == entry.name && known.platform == entry.platform;
             match names.iter_mut().find(is_same) {
-                // What is known already is not written again, and keeps its time.
-                Some(known) if ImageEntry { since: entry.since.clone(), ..known.clone() } == *entry => {}
                 Some(known) => known.clone_from(entry),
                 None => names.push(entry.clone()),
             }

@@ -66,7 +66,7 @@ impl<'a> Layer<'a> {
         if !matches!(node, LayerNode::File { .. }) {
             self.source.skip(member.data)?;
         }
-        self.source.skip(fill)?;
+        self.source.skip_fill(fill)?;
         self.add(LayerEntry { path: names, node, attributes })?;
         Ok(true)
     }

@@ -142,6 +142,15 @@ impl<'a> Source<'a> {
         self.copy(length, |_| Ok(()))
     }
 
+    /// Passes over what fills the last block of a member. Nothing of it is there where some tools end an archive, with its
+    /// last byte of data; whether more is missing is told by the digest of the whole.
+    pub(super) fn skip_fill(&mut self, length: u64) -> Result<(), Stop> {
+        if length > 0 && self.look()?.is_empty() {
+            return Ok(());
+        }
+        self.skip(length)
+    }
+
     /// Reads to the end of the stream, which is padding, and gives the digest of all that was read.
     pub(super) fn finish(mut self) -> Result<[u8; 32], Stop> {
         loop {

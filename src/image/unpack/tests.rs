@@ -275,12 +275,24 @@ fn archive_that_ends_early_is_told_with_the_entry() {
     for length in 1..whole.len() - 1023 {
         let result = read(&whole[..length], &Limits::default()).0;
         match result {
-            Ok(unpacked) => assert!(length % 512 == 0 && unpacked.diff_id != Digest::of(&whole)),
+            // At the end of a block, or of the data of a file.
+            Ok(unpacked) => {
+                assert!([0, 5, 600 % 512].contains(&(length % 512)) && unpacked.diff_id != Digest::of(&whole));
+            }
             Err(error) => assert!(matches!(error, UnpackError::Truncated { .. }), "{length}: {error}"),
         }
     }
     assert_eq!(error(&whole[..1026]), "it ends in the midst of entry 2, `a/file`");
     assert_eq!(error(&whole[..3000]), "it ends in the midst of entry 3, `a/é`");
+}
+
+#[test]
+fn archive_that_ends_with_the_last_byte_of_its_data_is_whole() {
+    let bytes = [header("a", b'0', 600), vec![b'x'; 600]].concat();
+    let unpacked = read(&bytes, &Limits::default()).0.unwrap();
+    assert_eq!((unpacked.diff_id, unpacked.index.entries.len()), (Digest::of(&bytes), 1));
+    assert_eq!(error(&bytes[..bytes.len() - 1]), "it ends in the midst of entry 1, `a`");
+    assert_eq!(error(&[&bytes[..], &[0]].concat()), "it ends in the midst of entry 1, `a`");
 }
 
 #[test]

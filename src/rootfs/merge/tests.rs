@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
+use super::super::layer::{LayerEntry, LayerNode};
+use super::super::tree::Name;
 use super::*;
 use crate::rootfs::{Attributes, Follow, InodeKind};
 

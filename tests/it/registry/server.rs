@@ -14,10 +14,10 @@ use tempfile::TempDir;
 pub(crate) struct Registry {
     /// Host and port.
     pub(crate) address: String,
-    folder: TempDir,
     server: Child,
     login: Option<(String, String)>,
     authority: Option<PathBuf>,
+    _folder: TempDir,
 }
 
 /// What a registry is to be like.
@@ -67,17 +67,6 @@ impl Registry {
     /// Certificate of the authority behind its certificate, a PEM file, where it speaks TLS.
     pub(crate) fn authority(&self) -> Option<&Path> {
         self.authority.as_deref()
-    }
-
-    /// Where it keeps what it has.
-    pub(crate) fn storage(&self) -> PathBuf {
-        self.folder.path().join("storage")
-    }
-
-    /// The file of a blob in its storage, to be hurt. The digest has its `sha256:`.
-    pub(crate) fn blob_file(&self, digest: &str) -> PathBuf {
-        let hex = digest.strip_prefix("sha256:").unwrap();
-        self.storage().join(format!("docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]))
     }
 }
 
@@ -146,7 +135,7 @@ impl RegistryOptions {
         let address = listening(&mut told);
         // What it says later must go somewhere, or it stands still.
         thread::spawn(move || std::io::copy(&mut told.take(u64::MAX), &mut std::io::sink()));
-        Registry { address, folder, server, login: self.login, authority }
+        Registry { address, server, login: self.login, authority, _folder: folder }
     }
 
     fn config(&self, folder: &Path) -> String {

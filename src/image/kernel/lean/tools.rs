@@ -67,7 +67,8 @@ pub(super) fn missing(waiter: &dyn Waiter) -> Option<Missing> {
         let look = ["-E", "-x", "c", "-o", "/dev/null", "-include", name, "/dev/null"];
         !has_program("gcc") || Tool::new("gcc").args(look).run(waiter).is_ok()
     };
-    let managers: [(&str, &'static str, fn(&Needed) -> &'static str); 3] = [
+    type NameIn = fn(&Needed) -> &'static str;
+    let managers: [(&str, &'static str, NameIn); 3] = [
         ("apt-get", "apt-get install", |needed| needed.apt),
         ("dnf", "dnf install", |needed| needed.dnf),
         ("pacman", "pacman -S", |needed| needed.pacman),

@@ -1,10 +1,17 @@
 //! What is seen of pulls on screens of several sizes, by a terminal that is sent the bytes.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
+use super::super::bar::Signs;
+use super::super::canvas::Painted as _;
+use super::super::render::Size;
+use super::super::reporter::Screen;
 use super::*;
 use crate::report::pull::LayerStep;
 use crate::report::pull::testing::{at, finished, layer, started};
+use crate::report::pull::{PullFact, PullOutcome, PullView, TimedFact};
 use crate::report::reporter::Verbosity;
 use crate::report::reporter::testing::{Shared, options};
 

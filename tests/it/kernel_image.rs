@@ -1,4 +1,4 @@
-//! Kernels of images: a machine boots one that a registry gave, and the lock file holds `auto` to one.
+//! Kernels of images: a machine boots one that a registry gave.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -82,22 +82,4 @@ fn a_machine_boots_the_kernel_of_an_image() {
     drop(registry);
     let (code, stdout, stderr) = project.smolvm("up --locked");
     assert!(code == 0 && format!("{stdout}{stderr}").contains(&kernel.1), "{stdout}\n{stderr}");
-}
-
-#[test]
-fn another_auto_kernel_than_the_locked_one_is_an_error() {
-    let Some(_machines) = machines() else { return };
-    let project = Project::new("steps:\n  - run: \"true\"\n");
-    if !shared_kernels(&project.case.project().parent().unwrap().join("cache")) {
-        return;
-    }
-    project.write("smolvm.lock", &format!("version 1\nkernel:auto linux/amd64 sha256:{}\n", "a".repeat(64)));
-    let (code, stdout, stderr) = project.smolvm("up");
-    let told = format!("{stdout}{stderr}");
-    assert!(
-        code != 0 && told.contains("`kernel: auto` is") && told.contains("the lock file has sha256:aaaa"),
-        "{told}"
-    );
-    project.passes("update");
-    project.passes("up");
 }

@@ -21,7 +21,7 @@ const SHORT: usize = 12;
 enum LockError {
     #[error("`{LOCK_NAME}` is not up to date: no image of the project is {names}")]
     Unused { names: String },
-    #[error("{count} of the names in `{LOCK_NAME}` mean other images by now")]
+    #[error("{count} of the names in `{LOCK_NAME}` {} another image by now", if *count == 1 { "means" } else { "mean" })]
     Moved { count: usize },
     #[error("no image of the project is {name}")]
     NotOfProject { name: String },

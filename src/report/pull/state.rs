@@ -142,8 +142,9 @@ impl ImageView {
         (layer.step, layer.done, layer.total) = (step, done, total);
         match step {
             LayerStep::Fetching => {
-                // A small layer may be told of only once, when it is here.
-                layer.before.get_or_insert(0);
+                // What is here at first was left by an earlier pull; but a small layer may be told of only once, when it is
+                // whole.
+                layer.before.get_or_insert(if done < total { done } else { 0 });
                 layer.came = done;
             }
             LayerStep::Unpacking => {

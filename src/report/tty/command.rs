@@ -265,7 +265,7 @@ mod tests {
         let mut reporter = CommandReporter::on_terminal(Style::plain(), Verbosity::Normal, screen(&shared), is_clear);
         reporter.on(&machine(MachinePhase::Prepared, None));
         reporter.draw(Duration::from_millis(1200), true);
-        assert!(shared.text().contains("/ starting the machine"), "{:?}", shared.text());
+        assert!(shared.text().contains(" starting the machine "), "{:?}", shared.text());
         assert_eq!(waiting.try_recv(), Err(mpsc::TryRecvError::Empty));
         reporter.on(&started());
         assert_eq!(waiting.try_recv(), Err(mpsc::TryRecvError::Disconnected));

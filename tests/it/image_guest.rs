@@ -1,14 +1,18 @@
 //! An image in a real guest: what its archive says of each path, the guest sees, whoever runs smolvm; and programs of its
 //! users do what owners, set-id bits and capabilities let them.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tar::{Builder, EntryType, Header};
 
+use crate::registry::images::{push, small_image};
+use crate::registry::server::Registry;
 use crate::support::machines;
 use crate::world::{Who, World};
 
@@ -233,4 +237,57 @@ fn without_size_of_folders(line: &[u8]) -> Vec<u8> {
 
 fn text(lines: &[Vec<u8>]) -> Vec<String> {
     lines.iter().map(|line| line.escape_ascii().to_string()).collect()
+}
+
+/// Inode, size and time of the last change of each file below a folder.
+fn states(folder: &Path, found: &mut BTreeMap<PathBuf, (u64, u64, (i64, i64))>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let (path, facts) = (entry.path(), entry.metadata().unwrap());
+        if facts.is_dir() {
+            states(&path, found);
+        } else {
+            // The time of a root is that of its last use.
+            let is_root = folder.ends_with("roots");
+            let time = if is_root { (0, 0) } else { (facts.mtime(), facts.mtime_nsec()) };
+            found.insert(path, (facts.ino(), facts.size(), time));
+        }
+    }
+}
+
+#[test]
+fn a_second_up_touches_no_layer_and_needs_no_registry() {
+    let Some(_one_at_a_time) = machines() else { return };
+    if crate::registry::is_skipped() {
+        return;
+    }
+    let registry = Registry::start();
+    push(&small_image(), &registry, "app:1", &[]);
+    let world = World::new(Who::Ordinary);
+    let image = registry.image("app:1");
+    let machine = format!("{{ image: \"{image}\", memory: 256MiB }}");
+    world.write("project/smolvm.yaml", &format!("machines:\n  m: {machine}\nsteps:\n  - run: cat /etc/motd\n"));
+    let up = || {
+        let output = world.command(&["up", "--accel", "tcg"]).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert!(output.status.success(), "{said}");
+        said
+    };
+    let first = up();
+    assert!(first.contains(&format!("image `{image}`")), "the first one brings it: {first}");
+
+    // Neither who has it nor the compressed bytes are there any more: what was unpacked is enough.
+    drop(registry);
+    let images = world.cache().parent().unwrap().join("images");
+    let blobs = images.join("blobs/sha256");
+    let is_layer = |path: &PathBuf| !fs::read(path).unwrap().starts_with(b"{");
+    let layers: Vec<_> = fs::read_dir(blobs).unwrap().map(|entry| entry.unwrap().path()).filter(is_layer).collect();
+    assert!(!layers.is_empty(), "layers are kept as they came");
+    layers.iter().for_each(|layer| fs::remove_file(layer).unwrap());
+    let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
+    states(&images, &mut before);
+    let said = up();
+    assert!(!said.contains(&format!("image `{image}`")), "{said}");
+    states(&images, &mut after);
+    assert_eq!(before, after, "nothing in the store is written again");
 }

@@ -32,6 +32,7 @@ mod images;
 mod init;
 mod invoker;
 mod isolation;
+mod kernel_image;
 mod kernels;
 mod killed;
 mod language_server;

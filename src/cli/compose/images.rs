@@ -9,14 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::provide::HookedWaiter;
 use crate::cli::exit::chain;
 use crate::cli::known_images::source_of;
-use crate::config::model::Image;
+use crate::config::model::{Image, Reference};
 use crate::image::registry::RegistryAccess;
 use crate::image::store::Lease;
 use crate::image::{
-    Access, Digest, ImageError, ImageRequest, ImageWaiter, Images, LayerPhase, LayerProgress, Platform, ReadyImage,
+    Access, Digest, ImageError, ImageRequest, ImageSource, ImageWaiter, Images, LayerPhase, LayerProgress, Platform,
+    ReadyImage, Waiter,
 };
 use crate::plan::{ImageDefaults, MachinePlan};
-use crate::run::{ProvideError, Pulled};
+use crate::run::ProvideError;
 use crate::share::ShareTree;
 
 /// Images for the machines of one run.
@@ -64,20 +65,40 @@ impl ProjectImages {
             let message = format!("image `{}` cannot be used", machine.image);
             return Err(ProvideError { message, is_host_unfit: false });
         };
+        let ReadyImage { config, tree, packs, lease, .. } =
+            self.ready(source, machine.image_lock.as_deref(), waiter)?;
+        Ok(BroughtRoot { tree: ShareTree::Image { tree, packs }, defaults: config.into(), lease: Some(lease) })
+    }
+
+    /// The image that a reference means, whole: a kernel is in it.
+    pub(super) fn with_kernel(
+        &self,
+        reference: &Reference,
+        lock: Option<&str>,
+        waiter: &mut HookedWaiter,
+    ) -> Result<ReadyImage, ProvideError> {
+        self.ready(ImageSource::Reference(reference.clone()), lock, waiter)
+    }
+
+    fn ready(
+        &self,
+        source: ImageSource,
+        lock: Option<&str>,
+        waiter: &mut HookedWaiter,
+    ) -> Result<ReadyImage, ProvideError> {
         let request = ImageRequest {
             source,
             platform: Platform::machine(),
-            locked: machine.image_lock.as_deref().and_then(|digest| digest.parse().ok()),
+            locked: lock.and_then(|digest| digest.parse().ok()),
             access: match &self.registries {
                 None => Access::Offline,
                 Some(_) if self.is_asked_anew => Access::Refresh,
                 Some(_) => Access::Missing,
             },
         };
-        let mut told = Told { waiter, image: machine.image.to_string(), layers: HashMap::new(), is_unpacking: false };
+        let mut told = ImageTold::new(waiter, request.source.to_string());
         let brought = self.images().and_then(|images| images.bring(&request, &mut told));
-        let ReadyImage { config, tree, packs, lease, .. } = brought.map_err(|error| failure(&error))?;
-        Ok(BroughtRoot { tree: ShareTree::Image { tree, packs }, defaults: config.into(), lease: Some(lease) })
+        brought.map_err(|error| failure(&error))
     }
 
     fn images(&self) -> Result<Arc<Images>, ImageError> {
@@ -100,18 +121,25 @@ fn failure(error: &ImageError) -> ProvideError {
     ProvideError { message, is_host_unfit: false }
 }
 
-/// The run, as who waits for one image.
-struct Told<'a> {
-    waiter: &'a mut HookedWaiter,
+/// Who waits for a kernel or a machine, as who waits for one image.
+pub(crate) struct ImageTold<'a> {
+    waiter: &'a mut dyn Waiter,
     image: String,
     /// Bytes that are here of each layer, and all of it.
     layers: HashMap<Digest, (u64, u64)>,
     is_unpacking: bool,
 }
 
-impl ImageWaiter for Told<'_> {
+impl<'a> ImageTold<'a> {
+    /// Tells the waiter of the image with this name.
+    pub(crate) fn new(waiter: &'a mut dyn Waiter, image: String) -> Self {
+        Self { waiter, image, layers: HashMap::new(), is_unpacking: false }
+    }
+}
+
+impl ImageWaiter for ImageTold<'_> {
     fn tell(&mut self, words: &str) {
-        crate::image::Waiter::tell(self.waiter, words);
+        self.waiter.tell(words);
     }
 
     fn layer(&mut self, progress: &LayerProgress) {
@@ -126,16 +154,16 @@ impl ImageWaiter for Told<'_> {
             (done.saturating_add(*own_done), total.saturating_add(*own_total))
         });
         if *phase != LayerPhase::Waiting {
-            self.waiter.say_pulled(Pulled { name: self.image.clone(), done: sum.0, total: Some(sum.1) });
+            self.waiter.pulled(&self.image, sum.0, Some(sum.1));
         }
         if *phase == LayerPhase::Unpacking && sum.0 == sum.1 && !self.is_unpacking {
             self.is_unpacking = true;
             let words = format!("unpacking image `{}`", self.image);
-            crate::image::Waiter::tell(self.waiter, &words);
+            self.waiter.tell(&words);
         }
     }
 
     fn has_left(&self) -> bool {
-        crate::image::Waiter::has_left(self.waiter)
+        self.waiter.has_left()
     }
 }

@@ -11,4 +11,5 @@ mod provide;
 mod root;
 
 pub(crate) use engine::{Chosen, choose};
+pub(crate) use images::ImageTold;
 pub(crate) use provide::Provider;

@@ -69,22 +69,32 @@ impl Provider {
         tree: ShareTree,
         waiter: &mut HookedWaiter,
     ) -> Result<(PathBuf, PathBuf, Root), ProvideError> {
-        let request = match &machine.kernel {
-            KernelSource::Auto => kernel::KernelRequest::Auto,
-            KernelSource::Path(path) => kernel::KernelRequest::Path(path.clone()),
-            KernelSource::Reference(reference) => {
-                let message = format!("kernel `{}` cannot be used by this smolvm", reference.written());
-                return Err(ProvideError { message, is_host_unfit: false });
-            }
-        };
         let _one_at_a_time = self.kernel.lock().unwrap_or_else(PoisonError::into_inner);
-        let kernel = kernel::resolve(&request, machine.modules.as_deref(), &self.cache, waiter)
-            .map_err(|error| world("the kernel cannot be had", &error))?;
+        let kernel = self.kernel(machine, waiter)?;
         let root = root::choose(tree, self.root_form, &kernel, &self.cache)
             .map_err(|error| world("the root cannot be served", &error))?;
         let initramfs = initramfs::build(&kernel, AGENT, root.modules(), &self.cache)
             .map_err(|error| world("the initramfs cannot be built", &error))?;
         Ok((kernel.boot_file, initramfs, root))
+    }
+
+    /// The kernel of a machine, looked into.
+    fn kernel(&self, machine: &MachinePlan, waiter: &mut HookedWaiter) -> Result<kernel::Kernel, ProvideError> {
+        let (modules, lock) = (machine.modules.as_deref(), machine.kernel_lock.as_deref());
+        let resolve = |request, waiter: &mut HookedWaiter| kernel::resolve(&request, modules, &self.cache, waiter);
+        let found = match &machine.kernel {
+            KernelSource::Auto => resolve(kernel::KernelRequest::Auto, waiter),
+            KernelSource::Path(path) => resolve(kernel::KernelRequest::Path(path.clone()), waiter),
+            KernelSource::Reference(reference) => {
+                let image = self.images.with_kernel(reference, lock, waiter)?;
+                kernel::of_image(&image, reference.written(), modules, &self.cache, waiter).map(|(kernel, _)| kernel)
+            }
+        };
+        let kernel = found.map_err(|error| unfit_kernel(&error))?;
+        if machine.kernel == KernelSource::Auto {
+            check_kernel_lock(&kernel, lock)?;
+        }
+        Ok(kernel)
     }
 
     /// The shares of a machine, that of the root first where it has one.
@@ -182,13 +192,6 @@ pub(super) struct HookedWaiter {
     progress: Box<dyn FnMut(String) + Send>,
     pulled: Box<dyn FnMut(Pulled) + Send>,
     is_canceled: Arc<dyn Fn() -> bool + Send + Sync>,
-}
-
-impl HookedWaiter {
-    /// Says how much of an image has come.
-    pub(super) fn say_pulled(&mut self, pulled: Pulled) {
-        (self.pulled)(pulled);
-    }
 }
 
 impl Waiter for HookedWaiter {
@@ -338,6 +341,31 @@ fn people_name(spec: &ShareSpec) -> String {
 fn share_failure(error: &ShareError) -> ProvideError {
     let is_host_unfit = matches!(error, ShareError::Start { is_host_unfit: true, .. });
     ProvideError { message: chain(error).collect::<Vec<_>>().join(": "), is_host_unfit }
+}
+
+/// The error with its causes, and what to do.
+fn unfit_kernel(error: &kernel::KernelError) -> ProvideError {
+    let mut unfit = world("the kernel cannot be had", error);
+    if let Some(help) = error.help() {
+        unfit.message.push_str("; ");
+        unfit.message.push_str(&help);
+    }
+    unfit
+}
+
+/// Whether `kernel: auto` is the kernel of the lock file, where that has a line for it.
+fn check_kernel_lock(kernel: &kernel::Kernel, lock: Option<&str>) -> Result<(), ProvideError> {
+    let Some(locked) = lock else { return Ok(()) };
+    let found = kernel.digest().map_err(|error| world("the kernel cannot be read", &error))?;
+    if found.as_str() == locked {
+        return Ok(());
+    }
+    let message = format!(
+        "`kernel: auto` is {} here ({found}), and the lock file has {locked}; `smolvm update` takes this one into the \
+         lock file, and `kernel: REFERENCE` or a path names one kernel for all hosts",
+        kernel.origin
+    );
+    Err(ProvideError { message, is_host_unfit: false })
 }
 
 fn world(what: &str, error: &(dyn std::error::Error + 'static)) -> ProvideError {

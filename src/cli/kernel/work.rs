@@ -6,25 +6,56 @@ use std::thread;
 
 use super::args::{KernelBuildArgs, KernelPullArgs};
 use super::progress::Shown;
+use crate::cli::compose::ImageTold;
 use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::interrupts::Interrupts;
 use crate::cli::places::Places;
 use crate::cli::printer::Printer;
+use crate::cli::registries;
 use crate::cli::settings::Settings;
 use crate::cli::up::lines_mode;
+use crate::config::Reference;
 use crate::image::kernel::lean::{self, LeanError, LeanRequest};
 use crate::image::kernel::{self, KernelError};
+use crate::image::{Access, ImageError, ImageRequest, ImageSource, Images, Platform};
 
 /// Fetches a kernel.
 pub(super) fn pull(args: &KernelPullArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
     if let Some(reference) = &args.reference {
-        return Err(Failure::new(Class::World, format!("kernel `{reference}` cannot be used by this smolvm")));
+        return pull_image(reference, settings, printer);
     }
     let mut interrupts = Interrupts::listen()?;
     let cache = Places::find()?.cache;
     let work = shown(settings, printer, move |waiter| kernel::pull(&cache, waiter));
     let (kernel, is_new) = interrupts.until_left(work)?.map_err(|error| kernel_failure(&error))?;
     let words = if is_new { "is in the cache now" } else { "is in the cache already, and the newest" };
+    printer.note(&format!("{} ({}) {words}\n", kernel.version, kernel.origin));
+    Ok(ExitCode::Passed)
+}
+
+/// Brings an image, and takes the kernel out of it.
+fn pull_image(written: &str, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
+    let reference = Reference::parse(written).map_err(|error| {
+        let failure = Failure::new(Class::Usage, format!("`{written}` is no reference to a kernel: {}", error.message));
+        error.instead.map(|instead| format!("write `{instead}`")).into_iter().fold(failure, Failure::help)
+    })?;
+    let mut interrupts = Interrupts::listen()?;
+    let cache = Places::find()?.cache;
+    let images = Images::open(&cache, registries::access(settings)).map_err(|error| image_failure(&error))?;
+    let request = ImageRequest {
+        source: ImageSource::Reference(reference),
+        platform: Platform::machine(),
+        locked: None,
+        access: if settings.is_offline { Access::Offline } else { Access::Refresh },
+    };
+    let name = written.to_owned();
+    let work = shown(settings, printer, move |waiter| {
+        let image = images.bring(&request, &mut ImageTold::new(waiter, name.clone()));
+        let image = image.map_err(|error| image_failure(&error))?;
+        kernel::of_image(&image, &name, None, &cache, waiter).map_err(|error| kernel_failure(&error))
+    });
+    let (kernel, is_new) = interrupts.until_left(work)??;
+    let words = if is_new { "is in the cache now" } else { "is in the cache already" };
     printer.note(&format!("{} ({}) {words}\n", kernel.version, kernel.origin));
     Ok(ExitCode::Passed)
 }
@@ -58,6 +89,11 @@ fn shown<T>(
 ) -> impl FnOnce(Arc<AtomicBool>) -> T + Send + 'static {
     let (mode, printer) = (lines_mode(settings), *printer);
     move |has_left| work(&mut Shown::new(mode, printer, has_left))
+}
+
+fn image_failure(error: &ImageError) -> Failure {
+    let words = crate::cli::exit::chain(error).collect::<Vec<_>>().join(": ");
+    error.help().into_iter().fold(Failure::new(Class::World, words), Failure::help)
 }
 
 fn kernel_failure(error: &KernelError) -> Failure {

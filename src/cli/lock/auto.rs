@@ -27,9 +27,9 @@ pub(super) fn digest(printer: &Printer) -> Result<Digest, Failure> {
         kernel::resolve(&KernelRequest::Auto, None, &cache, &mut Waiting { printer, has_left })
     };
     let found = Interrupts::listen()?.until_left(work)?.map_err(|error| failure(&error))?;
-    let path = found.boot_file;
-    let bytes = std::fs::read(&path).map_err(|source| Failure::new(Class::World, AutoError::Read { path, source }))?;
-    Ok(Digest::of(&bytes))
+    found
+        .digest()
+        .map_err(|source| Failure::new(Class::World, AutoError::Read { path: found.boot_file.clone(), source }))
 }
 
 fn failure(error: &KernelError) -> Failure {

@@ -92,11 +92,14 @@ impl Reader<'_> {
         let as_file = format!("./{}", text.value);
         let is_file = self.files.metadata(&self.origins.folder(value.span.file).join(&text.value)).is_ok();
         match Reference::parse(&text.value) {
-            Ok(reference) => {
-                let help = format!("for a file, write `{as_file}`");
-                self.not_run_yet(value.span, value.via, "kernels from registries", Some(&help));
-                Some(Spanned { value: KernelSource::Reference(reference), span: value.span })
+            Ok(_) if is_file => {
+                let message = "a file of that name is here".to_owned();
+                let error =
+                    ReferenceError { message, place: 0..text.value.len(), instead: Some(as_file), is_certain: false };
+                self.unreadable_reference(value, &text.value, error, "a kernel");
+                None
             }
+            Ok(reference) => Some(Spanned { value: KernelSource::Reference(reference), span: value.span }),
             Err(error) if is_file => {
                 let error =
                     ReferenceError { place: 0..text.value.len(), instead: Some(as_file), is_certain: false, ..error };

@@ -46,6 +46,24 @@ pub enum KernelError {
         /// Why.
         source: ModuleError,
     },
+    /// An image holds none.
+    #[error("image `{image}` holds no kernel (looked for {looked})")]
+    NotInImage {
+        /// The image.
+        image: String,
+        /// Where a kernel could be, in words.
+        looked: String,
+    },
+    /// The kernel of an image, or its modules, cannot be used.
+    #[error("`{path}` of image `{image}` cannot be used as a kernel: {why}")]
+    UnusableInImage {
+        /// The image.
+        image: String,
+        /// What of it.
+        path: String,
+        /// Why.
+        why: &'static str,
+    },
     /// Whoever asked for it has left.
     #[error("nobody waits for the kernel any more")]
     NotWanted,
@@ -73,6 +91,10 @@ impl KernelError {
             KernelError::NoModules { version, .. } => Some(format!(
                 "name in `modules:` the folder `lib/modules/{version}` of this kernel, or the folder that holds it"
             )),
+            KernelError::NotInImage { .. } => Some(
+                "name an image with a kernel in it: a bzImage or vmlinux in `boot`, its modules in `lib/modules/VERSION`"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

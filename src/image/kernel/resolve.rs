@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::super::Digest;
 use super::super::cache::{self, Cache};
 use super::super::waiter::Waiter;
 use super::KernelError;
@@ -43,6 +44,14 @@ impl Kernel {
             Some(folder) => ModuleTree::open(folder).is_ok_and(|tree| tree.first_missing(modules).is_none()),
             None => self.has_built_in(modules, cache),
         }
+    }
+
+    /// Digest of the file that is booted: what a lock file says of `kernel: auto`.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn digest(&self) -> std::io::Result<Digest> {
+        Ok(Digest::of(&std::fs::read(&self.boot_file)?))
     }
 
     /// Looks for the names in the kernel itself, once: each driver and file system has its own in it.
@@ -145,7 +154,7 @@ pub fn describe_auto(cache: &Path) -> AutoChoice {
 }
 
 /// What another smolvm does that holds the lock.
-const BUSY: &str = "fetches the kernel";
+pub(super) const BUSY: &str = "fetches the kernel";
 pub(super) const NO_MANAGER: &str = "no package manager that is known here (apt-get, dnf, pacman)";
 
 /// Fetches the distribution's newest kernel now, whatever is in the cache. The second value says whether it is new.

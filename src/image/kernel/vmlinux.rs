@@ -50,6 +50,11 @@ pub(super) fn inspect(path: &Path, cache: &Cache) -> Result<Inspected, KernelErr
     Ok(found)
 }
 
+/// What a kernel that gets another place soon says it is; nothing is remembered of this one.
+pub(super) fn version_of(path: &Path, cache: &Cache) -> Result<String, KernelError> {
+    look(path, cache).map(|found| found.version)
+}
+
 fn look(path: &Path, cache: &Cache) -> Result<Inspected, KernelError> {
     let read = |source| KernelError::io("read kernel", path, source);
     let mut file = File::open(path).map_err(read)?;

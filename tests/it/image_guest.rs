@@ -290,4 +290,11 @@ fn a_second_up_touches_no_layer_and_needs_no_registry() {
     assert!(!said.contains(&format!("image `{image}`")), "{said}");
     states(&images, &mut after);
     assert_eq!(before, after, "nothing in the store is written again");
+
+    // What lies in the folder plays no part in a run of an image.
+    world.write("project/smolvm.lock", "no lock file");
+    let words = ["run", "--accel", "tcg", "--image", &image, "--", "sh", "-c", "cat /etc/motd; exit 7"];
+    let output = world.command(&words).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(7) && !output.stdout.is_empty(), "{said}");
 }

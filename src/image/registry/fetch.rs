@@ -129,9 +129,11 @@ impl Work<'_> {
                 Place::Here => break,
                 Place::Busy => thread::sleep(LOOK),
                 Place::Open(mut sink) => {
-                    state.done.store(sink.offset(), Ordering::Relaxed);
+                    // What is more than the blob has is thrown away.
+                    let left = Some(sink.offset()).filter(|offset| *offset <= blob.size).unwrap_or(0);
+                    state.done.store(left, Ordering::Relaxed);
                     // Told before any byte that comes: what an earlier fetch left is not counted as fetched.
-                    state.begun.get_or_init(|| sink.offset());
+                    state.begun.get_or_init(|| left);
                     let progress = |done| state.done.store(done, Ordering::Relaxed);
                     let mut fetch = Fetch { image: self.image, blob, sink: &mut *sink, progress: &progress };
                     self.handle.block_on(self.unless_over(self.by_any_host(&mut fetch)))?;

@@ -203,10 +203,12 @@ fn a_person_at_a_terminal_sits_at_the_commands() {
     terminal.write("\x03");
     terminal.write("echo code''d $?\r");
     wait(&mut terminal, b"coded 130\r\n");
-    terminal.write("stty raw -echo; printf '\\376\\377\\n'; head -c 3 | od -An -tx1; stty sane\r");
+    terminal.write("stty raw -echo; printf '\\376\\377\\n'; head -c 3 | od -An -tx1; stty sane; echo sa''ne\r");
     wait(&mut terminal, b"\xfe\xff\n");
     terminal.controller.write_all(b"\x03\xff\x00").unwrap();
     wait(&mut terminal, b" 03 ff 00");
+    // What is typed before would be read as it is.
+    wait(&mut terminal, b"sane\r\n");
     terminal.write("exit 5\r");
     let left = terminal.end();
     assert_eq!(left.status.code(), Some(5), "{}", left.bytes);

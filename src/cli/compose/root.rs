@@ -1,6 +1,6 @@
 //! Which form the root of a machine takes: served file by file, or as an erofs disk of the same bytes.
 //!
-//! Only images have the second form; `docs/decisions/0013-root-form.md` says why it is taken where it can be had. Not
+//! Only images have the second form; `docs/decisions/0014-root-form.md` says why it is taken where it can be had. Not
 //! here: how an image comes to be on this computer.
 
 use std::fs::File;

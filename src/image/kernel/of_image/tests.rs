@@ -1,3 +1,5 @@
+//! Images with a kernel, and images without one.
+
 use std::os::unix::fs::MetadataExt;
 
 use super::super::bzimage::tests::bzimage;

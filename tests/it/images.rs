@@ -119,8 +119,9 @@ fn an_unpacked_image_is_looked_into() {
     assert!(!told.contains("`/empty`"), "{told}");
 }
 
-/// Where a path leads in a folder that is a root, by the rules of a kernel: link by link, never out of the folder.
-fn walk(root: &Path, path: &str) -> Option<String> {
+/// Where a path leads in a folder that is a root, by the rules of a kernel: link by link, never out of the folder; and the
+/// places that it goes through.
+fn walk(root: &Path, path: &str, through: &mut Vec<String>) -> Option<String> {
     let mut done: Vec<String> = Vec::new();
     let mut pending: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
     let mut links = 0;
@@ -145,6 +146,8 @@ fn walk(root: &Path, path: &str) -> Option<String> {
                 drop(done.pop());
             }
             pending.extend(target.split('/').rev().map(str::to_owned));
+        } else if !pending.is_empty() {
+            through.push(format!("/{}", done.join("/")));
         }
     }
     Some(format!("/{}", done.join("/")))
@@ -173,14 +176,18 @@ proptest! {
             fs::create_dir_all(at.parent().unwrap()).unwrap();
             symlink(to, at).unwrap();
         }
-        let by_hand = |path: &str| walk(&root, path).unwrap_or_else(|| path.to_owned());
-        let (first, second) = (by_hand(&one), by_hand(&other));
+        let by_hand = |path: &str| {
+            let mut through = Vec::new();
+            (walk(&root, path, &mut through).unwrap_or_else(|| path.to_owned()), through)
+        };
+        let ((first, on_first), (second, on_second)) = (by_hand(&one), by_hand(&other));
         // What lies in the other mount is led by that mount's own links, and a root can be no target.
         prop_assume!(first != "/" && second != "/");
         let is_apart = |a: &str, b: &str| !format!("{b}/").starts_with(&format!("{a}/"));
         prop_assume!(first == second || (is_apart(&first, &second) && is_apart(&second, &first)));
         let passes = |path: &str, through: &str| is_below(path, through);
         prop_assume!(!passes(&one, &second) && !passes(&other, &first));
+        prop_assume!(!on_first.contains(&second) && !on_second.contains(&first));
         let text = format!(
             "machines: {{ a: {{ image: \"dir:./root\", mounts: [\"./src:{one}\", \"./out:{other}\"] }} }}\n\
              steps: [{{ run: x }}]\n"

@@ -9,8 +9,10 @@ use super::graph;
 use super::model::{
     HostFacts, Limits, MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, Plan, SkippedStep, StepPlan,
 };
+use super::network::{plan_links, plan_network, plan_ports};
 use super::owners::{plan_chown, plan_owner};
 use super::selection::{self, Reason, Selection, SelectionError};
+use super::service::{plan_dependencies, plan_service};
 use crate::config::Project;
 use crate::config::model::{Exclusion, Image, KernelSource, Machine, MountKind, Retry, Step, exclusions};
 use crate::config::show_duration;
@@ -128,6 +130,12 @@ pub(super) fn plan_machine(project: &Project, machine: &Machine, host: &HostFact
         hostname: machine.hostname_or_default(),
         mounts: plan_mounts(project, machine),
         user: machine.user.as_ref().map(|user| user.value.clone()),
+        service: plan_service(project, machine),
+        stop_grace: machine.service.stop_grace.as_ref().map(|grace| grace.value),
+        depends_on: plan_dependencies(project, machine),
+        ports: plan_ports(machine),
+        links: plan_links(machine),
+        network: plan_network(machine),
     }
 }
 

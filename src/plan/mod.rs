@@ -10,14 +10,18 @@ mod critical;
 mod defaults;
 mod graph;
 mod model;
+mod network;
 mod owners;
 mod render;
 mod selection;
+mod service;
 mod single;
 #[cfg(test)]
 mod tests;
 
-pub use crate::config::model::{Cache, Command, GuestPath, Image, KernelSource, Retry};
+pub use crate::config::model::{
+    Cache, Command, Condition, Destination, GuestPath, Image, KernelSource, Restart, Retry,
+};
 pub use build::build;
 pub use critical::critical_path;
 pub use defaults::{ImageDefaults, NoCommand, WorkingDir};
@@ -25,6 +29,8 @@ pub use model::{
     HostFacts, Invoker, Limits, MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, OwnerPlan, Plan,
     SkippedStep, StepPlan,
 };
+pub use network::{LinkPlan, NetworkPlan, PortPlan};
 pub use render::{render_json, render_size, render_text};
 pub use selection::{Selection, SelectionError};
+pub use service::{DependencyPlan, HealthPlan, ServicePlan};
 pub use single::{SingleCommand, build_single};

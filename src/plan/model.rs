@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::defaults::ImageDefaults;
+use super::network::{LinkPlan, NetworkPlan, PortPlan};
+use super::service::{DependencyPlan, ServicePlan};
 use crate::config::model::{Cache, Command, GuestPath, Image, KernelSource, Retry};
 
 /// Who ran smolvm; under `sudo` the user who called it.
@@ -101,6 +103,18 @@ pub struct MachinePlan {
     pub mounts: Vec<MountPlan>,
     /// User of steps that name none; `None` is the image's, which is root where it names none.
     pub user: Option<String>,
+    /// What runs in it beside its steps.
+    pub service: Option<ServicePlan>,
+    /// Time between the polite end of its command, or of a step, and its killing; `None` is 10 s.
+    pub stop_grace: Option<Duration>,
+    /// What it waits for before it boots.
+    pub depends_on: Vec<DependencyPlan>,
+    /// Published ports, in file order.
+    pub ports: Vec<PortPlan>,
+    /// Services that it reaches by name, in file order.
+    pub links: Vec<LinkPlan>,
+    /// What else it reaches.
+    pub network: NetworkPlan,
 }
 
 /// A mount with everything decided.

@@ -408,6 +408,12 @@ mod tests {
             hostname: "box".to_owned(),
             mounts: vec![mount],
             user: None,
+            service: None,
+            stop_grace: None,
+            depends_on: Vec::new(),
+            ports: Vec::new(),
+            links: Vec::new(),
+            network: crate::plan::NetworkPlan::None,
         }
     }
 

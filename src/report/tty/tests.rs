@@ -31,6 +31,12 @@ fn machine(name: &str) -> MachinePlan {
         hostname: name.to_owned(),
         mounts: Vec::new(),
         user: None,
+        service: None,
+        stop_grace: None,
+        depends_on: Vec::new(),
+        ports: Vec::new(),
+        links: Vec::new(),
+        network: crate::plan::NetworkPlan::None,
     }
 }
 

@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A fact and when it was known.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Timed {
     /// Since the start of the run.
     pub at: Duration,
@@ -15,7 +17,7 @@ pub struct Timed {
 }
 
 /// Where a chunk of output came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Stream {
     /// Standard output of a step.
     Stdout,
@@ -26,7 +28,7 @@ pub enum Stream {
 }
 
 /// Whose output a chunk is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum OutputOf {
     /// Id of a step.
     Step(String),
@@ -35,7 +37,7 @@ pub enum OutputOf {
 }
 
 /// Phase that a machine has reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MachinePhase {
     /// Kernel, initramfs and shares are at hand.
     Prepared,
@@ -56,7 +58,7 @@ pub enum MachinePhase {
 }
 
 /// How a step ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StepStatus {
     /// It ended with 0 and its outputs are there.
     Passed,
@@ -71,7 +73,7 @@ pub enum StepStatus {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunStatus {
     /// Every step passed (or its failure was allowed).
     Passed,
@@ -86,7 +88,7 @@ pub enum RunStatus {
 }
 
 /// One fact.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// The first event.
     RunStarted {

@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::plan::Condition;
 
 /// A fact and when it was known.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Timed {
     /// Since the start of the run.
     pub at: Duration,
@@ -17,7 +19,7 @@ pub struct Timed {
 }
 
 /// Where a chunk of output came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Stream {
     /// Standard output of a step, or of a machine's service.
     Stdout,
@@ -28,7 +30,7 @@ pub enum Stream {
 }
 
 /// Whose output a chunk is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum OutputOf {
     /// Id of a step.
     Step(String),
@@ -37,7 +39,7 @@ pub enum OutputOf {
 }
 
 /// Phase that a machine has reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MachinePhase {
     /// Kernel, initramfs and shares are at hand.
     Prepared,
@@ -58,7 +60,7 @@ pub enum MachinePhase {
 }
 
 /// Phase that the service of a machine has reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServicePhase {
     /// Its command runs.
     Started,
@@ -79,7 +81,7 @@ pub enum ServicePhase {
 }
 
 /// What a machine waits for before it boots: another one, in a state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Awaited {
     /// Name of the other machine.
     pub machine: String,
@@ -88,7 +90,7 @@ pub struct Awaited {
 }
 
 /// How a step ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StepStatus {
     /// It ended with 0 and its outputs are there.
     Passed,
@@ -103,7 +105,7 @@ pub enum StepStatus {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunStatus {
     /// Every step passed (or its failure was allowed).
     Passed,
@@ -118,7 +120,7 @@ pub enum RunStatus {
 }
 
 /// One fact.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// The first event.
     RunStarted {

@@ -106,6 +106,7 @@ fn go(
         parallel: args.parallel.or(settings.parallel).and_then(|number| usize::try_from(number).ok()),
         time_factor: args.time_factor.unwrap_or(defaults.time_factor),
         passes_signals: false,
+        hold: defaults.hold,
     };
     let invoker = host::facts().invoker;
     let registries = (!settings.is_offline).then(|| registries::access(settings));
@@ -115,6 +116,7 @@ fn go(
         provider: Arc::new(Provider::new(places.cache.clone(), invoker, settings.root_form, registries)),
         folder: Some(folder.clone()),
         attendant: None,
+        door: None,
     };
     let plan = Arc::new(plan);
     let machines = plan.machines.clone();

@@ -130,6 +130,8 @@ pub(super) fn plan_machine(project: &Project, machine: &Machine, host: &HostFact
         hostname: machine.hostname_or_default(),
         mounts: plan_mounts(project, machine),
         user: machine.user.as_ref().map(|user| user.value.clone()),
+        env: project.env.iter().chain(&machine.env).map(|(name, value)| (name.clone(), value.clone())).collect(),
+        working_dir: machine.working_dir.as_ref().map(|folder| folder.value.clone()),
         service: plan_service(project, machine),
         stop_grace: machine.service.stop_grace.as_ref().map(|grace| grace.value),
         depends_on: plan_dependencies(project, machine),

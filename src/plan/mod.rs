@@ -22,6 +22,7 @@ mod tests;
 pub use crate::config::model::{
     Cache, Command, Condition, Destination, GuestPath, Image, KernelSource, Restart, Retry,
 };
+pub(crate) use crate::config::nearest;
 pub use build::build;
 pub use critical::critical_path;
 pub use defaults::{ImageDefaults, NoCommand, WorkingDir};

@@ -4,10 +4,12 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::model::{Destination, Machine, NetworkMode};
 
 /// A port of the host behind which a port of the guest is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortPlan {
     /// Address of the host; an unspecified one is all of them.
     pub address: IpAddr,

@@ -120,6 +120,7 @@ impl Dispatcher {
         match input {
             RunInput::Signal(signal) => self.signal(signal),
             RunInput::Timer(timer) => self.timer(timer),
+            RunInput::Command(id, command) => self.command(id, command),
             RunInput::Machine(machine, input) => self.machine_input(machine, input),
             RunInput::Step(step, input) => self.step_input(step, input),
         }

@@ -7,15 +7,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::dispatcher::{Dispatcher, DispatcherFacts};
+use super::handle::{Asked, CommandError, Inside};
 use super::input::{Action, RunInput, Timer};
 use super::limits::{KILLED, TimeLimits};
 use super::logs::Logs;
 use super::options::{Options, RunDeps, Summary};
 use super::signals::Signal;
+use super::view::Lookout;
 use super::worker::Workers;
 use crate::engine::Accel;
 use crate::event::{Event, Timed};
@@ -54,6 +56,10 @@ struct Driver {
     inbox: mpsc::Receiver<RunInput>,
     urgent: mpsc::UnboundedReceiver<RunInput>,
     summary: Option<Summary>,
+    lookout: Lookout,
+    inside: Option<Inside>,
+    answers: BTreeMap<u64, oneshot::Sender<Result<(), CommandError>>>,
+    commands_taken: u64,
 }
 
 /// What the loop was woken by.
@@ -78,10 +84,18 @@ impl Driver {
             folder: deps.folder.clone(),
             engine: format!("{} ({accel})", deps.engine.name()),
         };
+        let lookout = Lookout::new(&plan);
+        let logs = Logs::new(deps.folder.clone());
+        let door = deps.door.clone();
+        let workers = Workers::new(plan, deps, limits, to_inbox, to_urgent);
         Self {
             dispatcher: Dispatcher::new(facts),
-            logs: Logs::new(deps.folder.clone()),
-            workers: Workers::new(plan, deps, limits, to_inbox, to_urgent),
+            logs,
+            lookout,
+            inside: door.and_then(|door| door.open(&workers)),
+            answers: BTreeMap::new(),
+            commands_taken: 0,
+            workers,
             start: Instant::now(),
             timers: BTreeMap::new(),
             timers_set: 0,
@@ -111,6 +125,7 @@ impl Driver {
                 Wake::Deaf => self.forget_outbox(),
             }
         };
+        drop(self.inside.take());
         // One that blocks in a call of the system cannot be waited for.
         let _ = timeout(KILLED, self.workers.rest()).await;
         self.flush(signals).await;
@@ -134,6 +149,11 @@ impl Driver {
                     }
                 }
                 Some(input) = self.urgent.recv() => return Wake::Input(input),
+                Some((command, answer)) = next_command(&mut self.inside) => {
+                    self.commands_taken += 1;
+                    self.answers.insert(self.commands_taken, answer);
+                    return Wake::Input(RunInput::Command(self.commands_taken, command));
+                }
                 permit = self.events.reserve(), if !self.outbox.is_empty() => {
                     let Ok(permit) = permit else { return Wake::Deaf };
                     if let Some(event) = self.outbox.pop_front() {
@@ -174,9 +194,16 @@ impl Driver {
                     self.timers_set += 1;
                     self.timers.insert((Instant::now() + after, self.timers_set), timer);
                 }
+                Action::Answer(id, answer) => {
+                    // Who is answered sees what has come.
+                    self.show();
+                    // Who asked may have gone.
+                    let _ = self.answers.remove(&id).map(|waiting| waiting.send(answer));
+                }
                 Action::Finish(summary) => self.summary = Some(summary),
             }
         }
+        self.show();
     }
 
     fn emit(&mut self, event: Event) {
@@ -189,7 +216,21 @@ impl Driver {
             return;
         }
         self.outbox_bytes += weight(&event);
-        self.outbox.push_back(Timed { at, event });
+        let timed = Timed { at, event };
+        self.lookout.note(at, &timed.event);
+        if let Some(inside) = &self.inside {
+            inside.tell(&timed);
+        }
+        self.outbox.push_back(timed);
+    }
+
+    /// Shows what is now to those who look from outside.
+    fn show(&mut self) {
+        if let Some(inside) = &self.inside
+            && let Some(view) = self.lookout.news(self.dispatcher.is_settled())
+        {
+            inside.show(view);
+        }
     }
 
     fn forget_outbox(&mut self) {
@@ -218,6 +259,14 @@ impl Driver {
             () = send => {}
             () = hurry => {}
         }
+    }
+}
+
+/// The next command from outside; never where nobody can ask.
+async fn next_command(inside: &mut Option<Inside>) -> Option<Asked> {
+    match inside {
+        Some(inside) => inside.commands.recv().await,
+        None => std::future::pending().await,
     }
 }
 

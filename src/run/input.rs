@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::handle::{CommandError, RunCommand};
 use super::options::Summary;
 use super::provide::GivenFiles;
 use super::provide::Pulled;
@@ -19,6 +20,8 @@ pub(super) enum RunInput {
     Signal(Signal),
     /// Time is up for something.
     Timer(Timer),
+    /// Somebody outside asks for something; the number says to what the answer belongs.
+    Command(u64, RunCommand),
     /// Something about a machine.
     Machine(usize, MachineInput),
     /// Something about a step.
@@ -135,13 +138,13 @@ pub(super) enum EndStage {
     Unstarted,
 }
 
-/// Why a step did not start.
+/// Why a command did not start.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct StartFailure {
+pub struct StartFailure {
     /// 126, 127 or 125.
-    pub(super) exit_code: i32,
+    pub exit_code: i32,
     /// In words.
-    pub(super) cause: String,
+    pub cause: String,
 }
 
 /// One attempt of a step.
@@ -212,6 +215,8 @@ pub(super) enum Action {
     Release(usize),
     /// Come back with this input.
     Arm(Timer, Duration),
+    /// What was asked for has come, or cannot.
+    Answer(u64, Result<(), CommandError>),
     /// The run is over.
     Finish(Summary),
 }

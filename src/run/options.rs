@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::attend::Attend;
+use super::handle::RunDoor;
 use super::provide::Provide;
 use super::state::RunFolder;
 use crate::engine::{Accel, Engine};
@@ -20,6 +21,20 @@ pub struct Options {
     pub time_factor: u32,
     /// Whether steps get the signal that ends the run, rather than SIGINT.
     pub passes_signals: bool,
+    /// Whether machines stay up when the steps are over.
+    pub hold: Hold,
+}
+
+/// Whether machines stay up when the steps are over, until they are told to go down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Hold {
+    /// They go as soon as nothing needs them.
+    #[default]
+    No,
+    /// They stay where every step has passed.
+    AfterSuccess,
+    /// They stay in any case.
+    AfterAll,
 }
 
 impl Options {
@@ -32,7 +47,7 @@ impl Options {
             Accel::Kvm => 1,
             Accel::Tcg => Self::EMULATION_FACTOR,
         };
-        Self { keep_going: false, parallel: None, time_factor, passes_signals: false }
+        Self { keep_going: false, parallel: None, time_factor, passes_signals: false, hold: Hold::No }
     }
 }
 
@@ -49,6 +64,8 @@ pub struct RunDeps {
     pub folder: Option<RunFolder>,
     /// Who sits at the only step, where somebody does.
     pub attendant: Option<Arc<dyn Attend>>,
+    /// Through which the run is looked at and told from outside, where it is.
+    pub door: Option<RunDoor>,
 }
 
 impl fmt::Debug for RunDeps {

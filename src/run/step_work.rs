@@ -70,6 +70,7 @@ impl Workers {
             guest_work::record(&**shares, plan)?;
         }
         if self.plan.machines[machine].mounts.iter().any(MountPlan::follows_steps) {
+            let _turn = self.slots[machine].turn.lock().await;
             let view = self.slots[machine].lock().view;
             let view = guest_work::show_owner(session, &**shares, &exec.user, view).await?;
             self.slots[machine].lock().view = view;
@@ -129,7 +130,13 @@ fn exec_id(attempt: Attempt) -> u64 {
     (u64::from(attempt.number) << STEP_BITS) | u64::try_from(attempt.step).unwrap_or(u64::MAX).saturating_add(1)
 }
 
+/// The bit of a command's number that says that it is none of the run's own. No attempt has so high a number.
+pub(super) const OUTSIDE_BIT: u64 = 1 << 63;
+
 /// The step of a command's number.
 pub(super) fn step_of(exec: u64) -> Option<usize> {
+    if exec & OUTSIDE_BIT != 0 {
+        return None;
+    }
     usize::try_from((exec & ((1 << STEP_BITS) - 1)).checked_sub(1)?).ok()
 }

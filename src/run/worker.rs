@@ -47,6 +47,8 @@ impl fmt::Debug for Workers {
 pub(super) struct Slot {
     is_canceled: Arc<AtomicBool>,
     held: Mutex<Held>,
+    /// Whoever changes as whose the files appear.
+    pub(super) turn: tokio::sync::Mutex<()>,
 }
 
 /// What a machine holds. The order of the fields is the order in which they go: the session before the VM that it

@@ -408,6 +408,8 @@ mod tests {
             hostname: "box".to_owned(),
             mounts: vec![mount],
             user: None,
+            env: std::collections::BTreeMap::new(),
+            working_dir: None,
             service: None,
             stop_grace: None,
             depends_on: Vec::new(),

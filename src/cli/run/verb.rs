@@ -208,6 +208,7 @@ fn go(
         provider: Arc::new(if args.pull == Pull::Always { provider.asked_anew() } else { provider }),
         folder: None,
         attendant: Some(Arc::clone(&attendant) as Arc<dyn run::Attend>),
+        door: None,
     };
     let (summary, output) = runtime.block_on(async {
         let summary = run::run(Arc::new(plan), deps, options, &mut signals, events).await;

@@ -31,6 +31,8 @@ fn machine(name: &str) -> MachinePlan {
         hostname: name.to_owned(),
         mounts: Vec::new(),
         user: None,
+        env: std::collections::BTreeMap::new(),
+        working_dir: None,
         service: None,
         stop_grace: None,
         depends_on: Vec::new(),

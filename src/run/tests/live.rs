@@ -46,6 +46,7 @@ impl Bench {
             provider: Arc::new(FakeProvider(Arc::clone(&self.world))),
             folder: Some(folder),
             attendant: None,
+            door: None,
         };
         let (to_events, events) = mpsc::channel(4);
         let (signals, mut to_run) = mpsc::unbounded_channel();

@@ -5,7 +5,7 @@ mod faults;
 mod lines;
 mod live;
 mod order;
-mod plans;
+pub(super) mod plans;
 mod random;
 mod retry;
 mod signals;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::plan::{Command, GuestPath, Image, KernelSource, Limits, MachinePlan, Plan, StepPlan};
 
 /// A machine of 1 GiB.
-pub(super) fn machine(name: &str) -> MachinePlan {
+pub(in crate::run) fn machine(name: &str) -> MachinePlan {
     MachinePlan {
         name: name.to_owned(),
         image: Image::Host,
@@ -18,6 +18,8 @@ pub(super) fn machine(name: &str) -> MachinePlan {
         hostname: name.to_owned(),
         mounts: Vec::new(),
         user: None,
+        env: std::collections::BTreeMap::new(),
+        working_dir: None,
         service: None,
         stop_grace: None,
         depends_on: Vec::new(),
@@ -28,7 +30,7 @@ pub(super) fn machine(name: &str) -> MachinePlan {
 }
 
 /// A step `ID@MACHINE` with what it needs.
-pub(super) fn step(name: &str, needs: &[&str]) -> StepPlan {
+pub(in crate::run) fn step(name: &str, needs: &[&str]) -> StepPlan {
     let (id, machine) = name.split_once('@').unwrap();
     StepPlan {
         id: id.to_owned(),
@@ -60,7 +62,7 @@ pub(super) fn with_output(step: StepPlan) -> StepPlan {
 }
 
 /// A plan of these steps, with the machines that they name in order of their first step.
-pub(super) fn plan(steps: Vec<StepPlan>) -> Plan {
+pub(in crate::run) fn plan(steps: Vec<StepPlan>) -> Plan {
     let mut machines: Vec<MachinePlan> = Vec::new();
     for step in &steps {
         if !machines.iter().any(|known| known.name == step.machine) {

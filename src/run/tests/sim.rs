@@ -13,7 +13,7 @@ use crate::plan::Plan;
 use crate::run::dispatcher::{Dispatcher, DispatcherFacts};
 use crate::run::input::{Action, MachineInput, PrepareFailure, RunInput, StartFailure, StepInput};
 use crate::run::limits::TimeLimits;
-use crate::run::{GivenFiles, Options, RunFolder, Signal, Summary};
+use crate::run::{GivenFiles, Hold, Options, RunFolder, Signal, Summary};
 
 /// How a machine behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -95,7 +95,7 @@ impl Script {
 }
 
 pub(super) fn options() -> Options {
-    Options { keep_going: false, parallel: None, time_factor: 1, passes_signals: false }
+    Options { keep_going: false, parallel: None, time_factor: 1, passes_signals: false, hold: Hold::No }
 }
 
 /// What came of a simulated run.
@@ -250,7 +250,7 @@ impl World<'_> {
                 self.vms[machine] = false;
             }
             Action::Arm(timer, after) => self.at(self.now + after, RunInput::Timer(timer)),
-            Action::Emit(_) | Action::Finish(_) => unreachable!("the caller takes these"),
+            Action::Answer(..) | Action::Emit(_) | Action::Finish(_) => unreachable!("the caller takes these"),
         }
     }
 

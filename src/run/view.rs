@@ -1,0 +1,270 @@
+//! What is now, as whoever looks at a run from outside sees it: a fold over the events, so that nothing is known here
+//! that was not told.
+//!
+//! Deliberately not here: who looks (`handle`), and how it is shown (`cli`).
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::event::{Event, MachinePhase, ServicePhase, StepStatus};
+use crate::plan::{MachinePlan, Plan, PortPlan};
+
+/// What a run is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunView {
+    /// Id of the run; empty where nothing of it is kept.
+    pub run: String,
+    /// Name of the project.
+    pub project: String,
+    /// Whether nothing more is to come by itself: all steps are over, and what is to be up is.
+    pub is_settled: bool,
+    /// Machines of the plan, in file order.
+    pub machines: Vec<MachineView>,
+    /// Steps of the plan, in file order, `finally` last.
+    pub steps: Vec<StepView>,
+}
+
+/// What a machine is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineView {
+    /// Name.
+    pub name: String,
+    /// The phase that it has reached; `None` where it was not wanted yet.
+    pub phase: Option<MachinePhase>,
+    /// Since when.
+    pub since: SystemTime,
+    /// What runs in it beside its steps, where something does.
+    pub service: Option<ServiceView>,
+    /// Published ports, with the real port of the host once it is known.
+    pub ports: Vec<PortPlan>,
+    /// Why it failed, where it did.
+    pub cause: Option<String>,
+    /// Stands for all that the file says of the machine: another one is another machine.
+    pub shape: String,
+}
+
+/// What a service is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceView {
+    /// Where it is.
+    pub state: ServiceState,
+    /// What its health check says, where it has one.
+    pub health: Option<Health>,
+    /// How often it was started again.
+    pub restarts: u32,
+}
+
+/// Where a service is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServiceState {
+    /// Its command was not started yet.
+    Waiting,
+    /// Its command runs.
+    Running,
+    /// Its command ended, and will be started again.
+    Restarting,
+    /// Its command ended for good.
+    Exited {
+        /// Its code (128+n for signal n), where it ended by itself.
+        exit_code: Option<i32>,
+    },
+}
+
+/// What a health check says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Health {
+    /// Nothing yet.
+    Starting,
+    /// The service is ready.
+    Healthy,
+    /// It failed too often in a row.
+    Unhealthy,
+}
+
+/// What a step is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepView {
+    /// Id.
+    pub id: String,
+    /// Machine.
+    pub machine: String,
+    /// The attempt that runs.
+    pub attempt: Option<u32>,
+    /// How it ended, once it has.
+    pub status: Option<StepStatus>,
+    /// Code of its process, where one ended.
+    pub exit_code: Option<i32>,
+}
+
+impl RunView {
+    /// The view before the first event.
+    pub(super) fn new(plan: &Plan, now: SystemTime) -> Self {
+        let machine = |machine: &MachinePlan| MachineView {
+            name: machine.name.clone(),
+            phase: None,
+            since: now,
+            service: machine.service.as_ref().map(|service| ServiceView {
+                state: ServiceState::Waiting,
+                health: service.health.as_ref().map(|_| Health::Starting),
+                restarts: 0,
+            }),
+            ports: machine.ports.clone(),
+            cause: None,
+            shape: shape(machine),
+        };
+        let step = |step: &crate::plan::StepPlan| StepView {
+            id: step.id.clone(),
+            machine: step.machine.clone(),
+            attempt: None,
+            status: None,
+            exit_code: None,
+        };
+        Self {
+            run: String::new(),
+            project: plan.project.clone(),
+            is_settled: false,
+            machines: plan.machines.iter().map(machine).collect(),
+            steps: plan.steps.iter().map(step).collect(),
+        }
+    }
+
+    /// What there is before there is a run.
+    pub(super) fn nothing() -> Self {
+        Self { run: String::new(), project: String::new(), is_settled: false, machines: Vec::new(), steps: Vec::new() }
+    }
+
+    /// A machine by its name.
+    pub fn machine(&self, name: &str) -> Option<&MachineView> {
+        self.machines.iter().find(|machine| machine.name == name)
+    }
+
+    /// Takes an event; tells whether something of the view has changed.
+    pub(super) fn on(&mut self, now: SystemTime, event: &Event) -> bool {
+        match event {
+            Event::RunStarted { run, .. } => self.run.clone_from(run),
+            Event::Machine { machine, phase, cause, .. } => {
+                let Some(view) = self.machines.iter_mut().find(|view| view.name == *machine) else { return false };
+                view.phase = Some(*phase);
+                view.since = now;
+                view.cause.clone_from(cause);
+            }
+            Event::Service { machine, phase, exit_code, .. } => {
+                let view = self.machines.iter_mut().find(|view| view.name == *machine);
+                let Some(service) = view.and_then(|view| view.service.as_mut()) else { return false };
+                service.enter(*phase, *exit_code);
+            }
+            Event::StepStarted { step, attempt, .. } => {
+                let Some(view) = self.steps.iter_mut().find(|view| view.id == *step) else { return false };
+                (view.attempt, view.status, view.exit_code) = (Some(*attempt), None, None);
+            }
+            Event::StepFinished { step, status, exit_code, .. } => {
+                let Some(view) = self.steps.iter_mut().find(|view| view.id == *step) else { return false };
+                (view.attempt, view.status, view.exit_code) = (None, Some(*status), *exit_code);
+            }
+            _ => return false,
+        }
+        true
+    }
+}
+
+impl ServiceView {
+    fn enter(&mut self, phase: ServicePhase, exit_code: Option<i32>) {
+        match phase {
+            ServicePhase::Started => {
+                self.state = ServiceState::Running;
+                self.health = self.health.map(|_| Health::Starting);
+            }
+            ServicePhase::Healthy => self.health = Some(Health::Healthy),
+            ServicePhase::Unhealthy => self.health = Some(Health::Unhealthy),
+            ServicePhase::Restarting => {
+                self.state = ServiceState::Restarting;
+                self.restarts = self.restarts.saturating_add(1);
+            }
+            ServicePhase::Exited | ServicePhase::Stopped => self.state = ServiceState::Exited { exit_code },
+            ServicePhase::Testing | ServicePhase::Stopping => {}
+        }
+    }
+}
+
+impl MachineView {
+    /// Whether commands can be run in it.
+    pub fn is_up(&self) -> bool {
+        self.phase == Some(MachinePhase::Ready)
+    }
+
+    /// Whether it holds nothing of the host.
+    pub fn is_down(&self) -> bool {
+        matches!(self.phase, None | Some(MachinePhase::Stopped | MachinePhase::Failed))
+    }
+}
+
+/// What stands for a machine: the same for the same machine of a file, in each process of this version.
+pub fn shape(machine: &MachinePlan) -> String {
+    let digest = Sha256::digest(format!("{machine:?}").as_bytes());
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The view that changes, and who looks at it.
+#[derive(Debug)]
+pub(super) struct Lookout {
+    view: RunView,
+    start: SystemTime,
+    is_changed: bool,
+}
+
+impl Lookout {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let start = SystemTime::now();
+        Self { view: RunView::new(plan, start), start, is_changed: true }
+    }
+
+    /// Takes an event of so long after the start.
+    pub(super) fn note(&mut self, at: Duration, event: &Event) {
+        self.is_changed |= self.view.on(self.start + at, event);
+    }
+
+    /// The view, where it is another than the last one that was given.
+    pub(super) fn news(&mut self, is_settled: bool) -> Option<Arc<RunView>> {
+        self.is_changed |= self.view.is_settled != is_settled;
+        self.view.is_settled = is_settled;
+        std::mem::take(&mut self.is_changed).then(|| Arc::new(self.view.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::tests::plans::{machine, plan, step};
+
+    #[test]
+    fn the_view_says_what_the_events_said() {
+        let plan = plan(vec![step("a@one", &[])]);
+        let mut lookout = Lookout::new(&plan);
+        assert!(lookout.news(false).is_some(), "the first look shows the plan");
+        assert!(lookout.news(false).is_none());
+        let ready = Event::Machine {
+            machine: "one".to_owned(),
+            phase: MachinePhase::Ready,
+            seconds: 1.0,
+            engine: None,
+            cause: None,
+        };
+        lookout.note(Duration::from_secs(2), &ready);
+        let view = lookout.news(false).unwrap();
+        assert!(view.machines[0].is_up() && !view.machines[0].is_down() && !view.is_settled);
+        lookout.note(Duration::from_secs(3), &Event::Warning { text: "nothing".to_owned() });
+        assert!(lookout.news(false).is_none());
+        assert!(lookout.news(true).unwrap().is_settled);
+    }
+
+    #[test]
+    fn another_machine_has_another_shape() {
+        let one = machine("one");
+        let larger = MachinePlan { memory_mib: 2048, ..machine("one") };
+        assert_eq!(shape(&one), shape(&machine("one")));
+        assert_ne!(shape(&one), shape(&larger));
+    }
+}

@@ -23,6 +23,7 @@ use crate::event::RunStatus;
 use crate::host;
 use crate::plan::Plan;
 use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, RunFolder, Summary};
+use crate::storage::Storage;
 use crate::sys::identity::Actor;
 
 /// Runs the project.
@@ -99,7 +100,8 @@ fn go(
 ) -> Result<ExitCode, Failure> {
     printer.note(&format!("engine: {}\n", chosen.why));
     let places = Places::find()?;
-    let (lock, folder) = open_state(args, &places, &plan, printer, &mut interrupts)?;
+    let state = ProjectState::locate(&places.state_home, places.state_actor.clone(), &plan.project, &plan.folder);
+    let (lock, folder) = open_state(args, &places, &state, printer, &mut interrupts)?;
     let defaults = Options::for_accel(chosen.accel);
     let options = Options {
         keep_going: args.keep_going,
@@ -109,11 +111,12 @@ fn go(
         hold: defaults.hold,
     };
     let invoker = host::facts().invoker;
+    let storage = Storage::new(state.folder(), places.state_actor.clone());
     let registries = (!settings.is_offline).then(|| registries::access(settings));
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,
-        provider: Arc::new(Provider::new(places.cache.clone(), invoker, settings.root_form, registries)),
+        provider: Arc::new(Provider::new(places.cache.clone(), invoker, settings.root_form, registries, storage)),
         folder: Some(folder.clone()),
         attendant: None,
         door: None,
@@ -185,11 +188,10 @@ fn run_and_report(
 fn open_state(
     args: &UpArgs,
     places: &Places,
-    plan: &Plan,
+    state: &ProjectState,
     printer: &Printer,
     interrupts: &mut Interrupts,
 ) -> Result<(ProjectLock, RunFolder), Failure> {
-    let state = ProjectState::locate(&places.state_home, places.state_actor.clone(), &plan.project, &plan.folder);
     let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
     let lock = match state.lock(&command, false) {
         Err(LockError::Held { holder, .. }) if args.wait_lock => {

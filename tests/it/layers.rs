@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("image", &["config", "rootfs", "sys"]),
     ("guest", &["sys"]),
     ("share", &["rootfs", "sys"]),
+    ("storage", &["sys"]),
     ("virtio", &["rootfs", "share", "sys"]),
     ("engine", &["virtio", "share", "sys"]),
     ("run", &["plan", "event", "engine", "guest", "sys"]),

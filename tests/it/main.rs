@@ -62,6 +62,7 @@ mod share;
 mod share_guest;
 mod signals;
 mod single_file;
+mod storage;
 mod store;
 mod support;
 mod terminal;

@@ -39,8 +39,6 @@ pub struct Note {
     pub pid: u32,
     /// Its version.
     pub version: String,
-    /// Whether the folder of the socket is the socket's alone.
-    has_own_folder: bool,
 }
 
 /// A socket that listens. Dropped, it is removed with its note; the project's lock must be held until then.
@@ -61,11 +59,11 @@ impl Bound {
         let known = runtime.map(|runtime| runtime.join("smolvm")).filter(|folder| {
             folder.join(socket_name(&name)).as_os_str().len() <= SOCKET_PATH_MAX && is_usable(folder, state.actor())
         });
-        let (socket, has_own_folder) = match known {
-            Some(folder) => (folder.join(socket_name(&name)), false),
-            None => (fresh_folder(state.actor())?.join("control.sock"), true),
+        let socket = match known {
+            Some(folder) => folder.join(socket_name(&name)),
+            None => fresh_folder(state.actor())?.join("control.sock"),
         };
-        let note = Note { socket, pid: std::process::id(), version: PROGRAM.to_owned(), has_own_folder };
+        let note = Note { socket, pid: std::process::id(), version: PROGRAM.to_owned() };
         let failed = |source| ControlError::Place { what: "listen on", path: note.socket.clone(), source };
         let listener = state.actor().act(|| listen(&note.socket)).map_err(failed)?;
         let bound = Self { listener: Some(listener), state: state.clone(), note };
@@ -117,13 +115,14 @@ impl Note {
         serde_json::from_slice(&state.actor().act(read).ok()?).ok()
     }
 
-    /// Removes the socket, its folder where it is the socket's alone, and the note. The project's lock must be held.
+    /// Removes the socket, its folder where nothing else is in it, and the note. The project's lock must be held.
     pub fn clear(&self, state: &ProjectState) {
         let path = note_path(state);
         let remove = || {
             // Each may be gone already.
             let _ = fs::remove_file(&self.socket);
-            if let Some(folder) = self.socket.parent().filter(|_| self.has_own_folder) {
+            // Where other projects have sockets in it, it stays.
+            if let Some(folder) = self.socket.parent() {
                 let _ = fs::remove_dir(folder);
             }
             fs::remove_file(&path)
@@ -154,7 +153,18 @@ fn listen(socket: &Path) -> io::Result<UnixListener> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(socket)?;
+    // The last other socket may take the folder with it at any moment.
+    let mut bound = UnixListener::bind(socket);
+    for _ in 0..TRIES {
+        match (&bound, socket.parent()) {
+            (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
+                let _ = DirBuilder::new().mode(0o700).create(folder);
+                bound = UnixListener::bind(socket);
+            }
+            _ => break,
+        }
+    }
+    let listener = bound?;
     fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }
@@ -214,7 +224,8 @@ mod tests {
         assert!(note.socket.starts_with(runtime.join("smolvm")));
         assert_eq!(fs::metadata(&note.socket).unwrap().mode() & 0o777, 0o600);
         drop(bound);
-        assert!(!note.socket.exists() && Note::read(&state).is_none());
+        assert_eq!(fs::read_dir(&runtime).unwrap().count(), 0);
+        assert!(Note::read(&state).is_none());
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::Condition;
+
 /// A fact and when it was known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Timed {
@@ -19,9 +21,9 @@ pub struct Timed {
 /// Where a chunk of output came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Stream {
-    /// Standard output of a step.
+    /// Standard output of a step, or of a machine's service.
     Stdout,
-    /// Standard error of a step.
+    /// Standard error of a step, or of a machine's service.
     Stderr,
     /// Serial console or log of a machine.
     Console,
@@ -32,7 +34,7 @@ pub enum Stream {
 pub enum OutputOf {
     /// Id of a step.
     Step(String),
-    /// Name of a machine.
+    /// Name of a machine: its console, or what its service writes.
     Machine(String),
 }
 
@@ -55,6 +57,36 @@ pub enum MachinePhase {
     Stopped,
     /// It ended when it should not have; the cause is in the event.
     Failed,
+}
+
+/// Phase that the service of a machine has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServicePhase {
+    /// Its command runs.
+    Started,
+    /// A test of its health did not pass, and that decides nothing yet.
+    Testing,
+    /// It is ready.
+    Healthy,
+    /// As many tests as it may fail failed in a row.
+    Unhealthy,
+    /// Its command ended by itself, or could not be started.
+    Exited,
+    /// It is started again after a while.
+    Restarting,
+    /// Its command was asked to end.
+    Stopping,
+    /// It has ended as it was asked to.
+    Stopped,
+}
+
+/// What a machine waits for before it boots: another one, in a state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Awaited {
+    /// Name of the other machine.
+    pub machine: String,
+    /// The state.
+    pub condition: Condition,
 }
 
 /// How a step ended.
@@ -108,6 +140,36 @@ pub enum Event {
         /// Engine and accelerator that serve it, as `qemu (tcg)`; with `booting`.
         engine: Option<String>,
         /// Why, with `failed`: phase, cause, and what to do.
+        cause: Option<String>,
+    },
+    /// A machine could boot, but for other machines that are not as far as it needs them. Told again when that changes;
+    /// when nothing is left to wait for, the list is empty.
+    Waiting {
+        /// Name.
+        machine: String,
+        /// What it still waits for, in file order.
+        on: Vec<Awaited>,
+    },
+    /// The service of a machine reached a phase.
+    Service {
+        /// Name of the machine.
+        machine: String,
+        /// Phase reached.
+        phase: ServicePhase,
+        /// Since its command was started, or, with `started`, since the machine was up.
+        seconds: f64,
+        /// With `testing` and `unhealthy` the failures in a row that count (0 in the start period), with `restarting`
+        /// the number of the restart, from 1.
+        attempt: Option<u32>,
+        /// Failures in a row that make it unhealthy, with `testing` and `unhealthy`.
+        of: Option<u32>,
+        /// Code of the command with `exited` and `stopped`, of the test with `testing` and `unhealthy`; 128+n for
+        /// signal n. None where no process ended.
+        exit_code: Option<i32>,
+        /// Seconds until it is started again, with `restarting`.
+        delay: Option<f64>,
+        /// The last line that the test wrote, else what it has to say for itself in words: why the command ended, or
+        /// what the test waits for.
         cause: Option<String>,
     },
     /// Something slow on the way to a boot, as a kernel download, in words.

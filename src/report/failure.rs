@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use crate::event::{Event, MachinePhase, OutputOf, StepStatus, Timed};
+use crate::event::{Event, MachinePhase, OutputOf, ServicePhase, StepStatus, Stream, Timed};
 
 use super::readable::readable;
 use super::style::Style;
@@ -27,6 +27,8 @@ struct Failed {
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     tails: HashMap<OutputOf, Tail>,
+    /// The same of consoles, whose machines may also have services.
+    consoles: HashMap<String, Tail>,
     failed: Vec<Failed>,
 }
 
@@ -34,6 +36,9 @@ impl Failures {
     /// Takes the next event.
     pub(super) fn on(&mut self, timed: &Timed) {
         match &timed.event {
+            Event::Output { of: OutputOf::Machine(machine), stream: stream @ Stream::Console, bytes } => {
+                self.consoles.entry(machine.clone()).or_default().push(*stream, bytes);
+            }
             Event::Output { of, stream, bytes } => {
                 self.tails.entry(of.clone()).or_default().push(*stream, bytes);
             }
@@ -41,7 +46,7 @@ impl Failures {
                 self.tails.remove(&OutputOf::Step(step.clone()));
             }
             Event::Machine { machine, phase: MachinePhase::Failed, cause, .. } => {
-                let lines = self.tails.get(&OutputOf::Machine(machine.clone())).map(|tail| tail.last(LINES_KEPT));
+                let lines = self.consoles.get(machine).map(|tail| tail.last(LINES_KEPT));
                 let cause = words::first_line(cause.as_deref());
                 self.failed.push(Failed {
                     title: readable(format!("machine `{machine}` failed: {cause}").as_bytes()),
@@ -50,6 +55,9 @@ impl Failures {
                     log: None,
                     again: machine.clone(),
                 });
+            }
+            Event::Service { machine, phase, exit_code, .. } => {
+                self.service(machine, *phase, *exit_code, &words::service(&timed.event));
             }
             Event::StepFinished { step, status, exit_code, cause, is_allowed, log, .. } => {
                 let tail = self.tails.remove(&OutputOf::Step(step.clone()));
@@ -65,6 +73,28 @@ impl Failures {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A service that ended by itself, and not with 0, or is unhealthy has a block, unless it gets better.
+    fn service(&mut self, machine: &str, phase: ServicePhase, exit_code: Option<i32>, words: &str) {
+        let name = format!("service `{machine}` ");
+        match phase {
+            ServicePhase::Exited if exit_code == Some(0) => {}
+            ServicePhase::Exited | ServicePhase::Unhealthy => {
+                let tail = self.tails.get(&OutputOf::Machine(machine.to_owned()));
+                self.failed.push(Failed {
+                    title: readable(format!("{name}{words}").as_bytes()),
+                    lines: tail.map(|tail| tail.last(LINES_KEPT)).unwrap_or_default(),
+                    lines_are: "its last lines",
+                    log: None,
+                    again: machine.to_owned(),
+                });
+            }
+            ServicePhase::Restarting | ServicePhase::Healthy => {
+                self.failed.retain(|failed| !failed.title.starts_with(&name));
+            }
+            ServicePhase::Started | ServicePhase::Testing | ServicePhase::Stopping | ServicePhase::Stopped => {}
         }
     }
 
@@ -146,6 +176,34 @@ mod tests {
         }
         expected.push_str("  │ unfinished\n  log:   /state/unit.log\n  again: smolvm up unit\n");
         assert_eq!(failures.render(Style::plain(), "smolvm up"), expected);
+    }
+
+    #[test]
+    fn a_service_that_ended_shows_its_last_lines_unless_it_is_started_again() {
+        let service = |phase, exit_code| {
+            timed(Event::Service {
+                machine: "db".to_owned(),
+                phase,
+                seconds: 1.0,
+                attempt: None,
+                of: None,
+                exit_code,
+                delay: None,
+                cause: None,
+            })
+        };
+        let machine = OutputOf::Machine("db".to_owned());
+        let mut failures = Failures::default();
+        for (stream, bytes) in [(Stream::Console, "kernel\n"), (Stream::Stderr, "no such folder\n")] {
+            failures.on(&timed(Event::Output { of: machine.clone(), stream, bytes: bytes.into() }));
+        }
+        failures.on(&service(ServicePhase::Exited, Some(1)));
+        let expected =
+            "\nservice `db` exited with exit code 1\n  its last lines:\n  │ no such folder\n  again: smolvm up db\n";
+        assert_eq!(failures.render(Style::plain(), "smolvm up"), expected);
+        failures.on(&service(ServicePhase::Restarting, None));
+        failures.on(&service(ServicePhase::Exited, Some(0)));
+        assert_eq!(failures.render(Style::plain(), "smolvm up"), "");
     }
 
     #[test]

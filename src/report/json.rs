@@ -54,6 +54,25 @@ enum Body<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         cause: Option<&'a str>,
     },
+    Waiting {
+        machine: &'a str,
+        on: Vec<AwaitedBody<'a>>,
+    },
+    Service {
+        machine: &'a str,
+        phase: &'static str,
+        seconds: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        attempt: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        of: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        exit_code: Option<i32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        delay: Option<f64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<&'a str>,
+    },
     Progress {
         machine: &'a str,
         text: &'a str,
@@ -115,6 +134,12 @@ enum Body<'a> {
     },
 }
 
+#[derive(Serialize)]
+struct AwaitedBody<'a> {
+    machine: &'a str,
+    condition: &'static str,
+}
+
 /// One event as a line with its end.
 pub fn render_line(timed: &Timed) -> String {
     let line = Line { v: VERSION, t: millis(timed.at.as_secs_f64()), body: body(&timed.event) };
@@ -131,6 +156,20 @@ fn body(event: &Event) -> Body<'_> {
             phase: words::machine_phase(*phase),
             seconds: millis(*seconds),
             engine: engine.as_deref(),
+            cause: cause.as_deref(),
+        },
+        Event::Waiting { machine, on } => Body::Waiting {
+            machine,
+            on: on.iter().map(|on| AwaitedBody { machine: &on.machine, condition: on.condition.word() }).collect(),
+        },
+        Event::Service { machine, phase, seconds, attempt, of, exit_code, delay, cause } => Body::Service {
+            machine,
+            phase: words::service_phase(*phase),
+            seconds: millis(*seconds),
+            attempt: *attempt,
+            of: *of,
+            exit_code: *exit_code,
+            delay: delay.map(millis),
             cause: cause.as_deref(),
         },
         Event::Progress { machine, text } => Body::Progress { machine, text },
@@ -210,7 +249,7 @@ fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{MachinePhase, RunStatus, StepStatus};
+    use crate::event::{Awaited, MachinePhase, RunStatus, ServicePhase, StepStatus};
     use std::time::Duration;
 
     fn line(event: Event) -> String {
@@ -232,6 +271,44 @@ mod tests {
                 cause: None,
             }),
             "{\"v\":1,\"t\":1.234,\"event\":\"machine\",\"machine\":\"build\",\"phase\":\"booting\",\"seconds\":0.013,\"engine\":\"qemu (tcg)\"}\n"
+        );
+    }
+
+    #[test]
+    fn a_service_says_only_what_belongs_to_its_phase() {
+        let service = |phase, attempt, of, exit_code, delay, cause: Option<&str>| Event::Service {
+            machine: "db".to_owned(),
+            phase,
+            seconds: 1.5,
+            attempt,
+            of,
+            exit_code,
+            delay,
+            cause: cause.map(str::to_owned),
+        };
+        let started = "{\"v\":1,\"t\":1.234,\"event\":\"service\",\"machine\":\"db\",\"phase\":";
+        assert_eq!(
+            line(service(ServicePhase::Started, None, None, None, None, None)),
+            format!("{started}\"started\",\"seconds\":1.5}}\n")
+        );
+        assert_eq!(
+            line(service(ServicePhase::Testing, Some(4), Some(30), Some(2), None, Some("no response"))),
+            format!(
+                "{started}\"testing\",\"seconds\":1.5,\"attempt\":4,\"of\":30,\"exit_code\":2,\"cause\":\"no response\"}}\n"
+            )
+        );
+        assert_eq!(
+            line(service(ServicePhase::Restarting, Some(1), None, None, Some(0.1), None)),
+            format!("{started}\"restarting\",\"seconds\":1.5,\"attempt\":1,\"delay\":0.1}}\n")
+        );
+    }
+
+    #[test]
+    fn a_machine_that_waits_says_for_what() {
+        let on = vec![Awaited { machine: "db".to_owned(), condition: crate::plan::Condition::Healthy }];
+        assert_eq!(
+            line(Event::Waiting { machine: "test".to_owned(), on }),
+            "{\"v\":1,\"t\":1.234,\"event\":\"waiting\",\"machine\":\"test\",\"on\":[{\"machine\":\"db\",\"condition\":\"healthy\"}]}\n"
         );
     }
 

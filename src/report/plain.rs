@@ -8,9 +8,10 @@ use std::fmt::Write as _;
 
 use jiff::SignedDuration;
 
-use crate::event::{Event, MachinePhase, OutputOf, RunStatus, StepStatus, Stream, Timed};
+use crate::event::{Event, MachinePhase, OutputOf, RunStatus, ServicePhase, StepStatus, Stream, Timed};
 
 use super::failure::Failures;
+use super::readable::readable;
 use super::reporter::{ReportOptions, Reporter, Sink, Verbosity};
 use super::style::Style;
 use super::words;
@@ -62,7 +63,7 @@ impl PlainReporter {
     }
 
     fn output(&mut self, timed: &Timed, of: &OutputOf, stream: Stream, bytes: &[u8]) {
-        if matches!(of, OutputOf::Machine(_)) && self.options.verbosity < Verbosity::Verbose {
+        if stream == Stream::Console && self.options.verbosity < Verbosity::Verbose {
             return;
         }
         let key = (of.clone(), stream);
@@ -75,20 +76,25 @@ impl PlainReporter {
             None => 0,
         };
         let rest = text.split_off(whole);
-        self.lines(timed, of, &text);
+        self.lines(timed, of, stream, &text);
         if !rest.is_empty() {
             self.partial.insert(key, rest);
         }
     }
 
-    fn lines(&mut self, timed: &Timed, of: &OutputOf, text: &[u8]) {
+    fn lines(&mut self, timed: &Timed, of: &OutputOf, stream: Stream, text: &[u8]) {
         if text.is_empty() {
             return;
         }
         let (OutputOf::Step(name) | OutputOf::Machine(name)) = of;
         let mut out = Vec::with_capacity(text.len() + 64);
-        if let OutputOf::Step(step) = of {
-            out.extend_from_slice(self.open_group(timed, step).as_bytes());
+        match of {
+            OutputOf::Step(step) => out.extend_from_slice(self.open_group(timed, step).as_bytes()),
+            // Lines of a service do not belong to the step whose group is open.
+            OutputOf::Machine(_) if stream != Stream::Console => {
+                out.extend_from_slice(self.close_group(timed).as_bytes());
+            }
+            OutputOf::Machine(_) => {}
         }
         let style = self.options.stdout_style;
         let prefix = format!("{} {} {} ", style.dim(&self.clock(timed)), style.bold(name), style.dim("│"));
@@ -98,7 +104,7 @@ impl PlainReporter {
             out.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
             out.push(b'\n');
         }
-        if of_machine(of) {
+        if stream == Stream::Console {
             self.stderr.write(&out);
         } else {
             self.stdout.write(&out);
@@ -109,7 +115,7 @@ impl PlainReporter {
     fn flush(&mut self, timed: &Timed, of: &OutputOf) {
         for stream in [Stream::Stdout, Stream::Stderr, Stream::Console] {
             if let Some(text) = self.partial.remove(&(of.clone(), stream)) {
-                self.lines(timed, of, &text);
+                self.lines(timed, of, stream, &text);
             }
         }
     }
@@ -174,6 +180,22 @@ impl PlainReporter {
         self.say(timed, &text);
     }
 
+    fn service(&mut self, timed: &Timed, machine: &str, phase: ServicePhase) {
+        let words = readable(words::service(&timed.event).as_bytes());
+        let style = self.options.stderr_style;
+        let words = match phase {
+            ServicePhase::Started | ServicePhase::Restarting => words,
+            ServicePhase::Healthy => style.good(&words),
+            ServicePhase::Unhealthy => style.bad(&words),
+            ServicePhase::Testing | ServicePhase::Stopping => style.dim(&words),
+            ServicePhase::Exited | ServicePhase::Stopped => {
+                self.flush(timed, &OutputOf::Machine(machine.to_owned()));
+                if phase == ServicePhase::Exited { style.warn(&words) } else { words }
+            }
+        };
+        self.say(timed, &format!("service {machine}: {words}"));
+    }
+
     fn step_finished(&mut self, timed: &Timed) {
         let Event::StepFinished { step, status, exit_code, seconds, cause, is_allowed, .. } = &timed.event else {
             return;
@@ -215,10 +237,6 @@ impl PlainReporter {
     }
 }
 
-fn of_machine(of: &OutputOf) -> bool {
-    matches!(of, OutputOf::Machine(_))
-}
-
 /// The last line of a run: how it ended, the counts, the time, the cause.
 pub(super) fn render_summary(event: &Event, style: Style) -> String {
     let Event::RunFinished { status, cause, seconds, passed, failed, skipped, cached, .. } = event else {
@@ -247,6 +265,11 @@ impl Reporter for PlainReporter {
                 }
             }
             Event::Machine { machine, phase, .. } => self.machine(timed, machine, *phase),
+            Event::Waiting { machine, on } if !on.is_empty() => {
+                self.say(timed, &format!("machine {machine}: waits for {}", words::awaited(on)));
+            }
+            Event::Waiting { .. } => {}
+            Event::Service { machine, phase, .. } => self.service(timed, machine, *phase),
             Event::Progress { machine, text } => self.say(timed, &format!("machine {machine}: {text}")),
             Event::Pull { .. } => {}
             Event::StepStarted { step, title, machine, attempt } => {
@@ -272,6 +295,7 @@ impl Reporter for PlainReporter {
 mod tests {
     use super::super::reporter::testing::{Shared, options};
     use super::*;
+    use crate::event::Awaited;
     use std::time::Duration;
 
     struct Bench {
@@ -351,6 +375,42 @@ mod tests {
             "12:00:01 step a: failed with exit code 3 in 1.2s\n\
              \nstep `a` failed with exit code 3\n  its last lines:\n  │ no\n  again: smolvm up a\n\
              \nfailed: 1 failed, 1 passed in 3.0s: step `a` failed with exit code 3\n"
+        );
+    }
+
+    fn service(phase: ServicePhase, attempt: Option<u32>, exit_code: Option<i32>, cause: Option<&str>) -> Event {
+        Event::Service {
+            machine: "db".to_owned(),
+            phase,
+            seconds: 2.0,
+            attempt,
+            of: attempt.map(|_| 30),
+            exit_code,
+            delay: (phase == ServicePhase::Restarting).then_some(0.1),
+            cause: cause.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_service_tells_its_phases_and_prints_on_stdout() {
+        let mut bench = bench(Grouping::None);
+        let of = OutputOf::Machine("db".to_owned());
+        bench.reporter.on(&at(1, service(ServicePhase::Started, None, None, None)));
+        bench.reporter.on(&at(1, Event::Output { of: of.clone(), stream: Stream::Stderr, bytes: b"up\nhal".to_vec() }));
+        bench.reporter.on(&at(1, Event::Output { of, stream: Stream::Console, bytes: b"kernel\n".to_vec() }));
+        let waits = Awaited { machine: "db".to_owned(), condition: crate::plan::Condition::Healthy };
+        bench.reporter.on(&at(1, Event::Waiting { machine: "test".to_owned(), on: vec![waits] }));
+        bench.reporter.on(&at(2, service(ServicePhase::Testing, Some(4), Some(2), Some("no \x1b[2Jresponse"))));
+        bench.reporter.on(&at(2, service(ServicePhase::Healthy, None, None, None)));
+        bench.reporter.on(&at(3, service(ServicePhase::Exited, None, Some(1), None)));
+        bench.reporter.on(&at(3, service(ServicePhase::Restarting, Some(1), None, None)));
+        assert_eq!(bench.out.text(), "12:00:01 db │ up\n12:00:03 db │ hal\n");
+        assert_eq!(
+            bench.err.text(),
+            "12:00:01 service db: started\n12:00:01 machine test: waits for db to be healthy\n\
+             12:00:02 service db: not healthy yet: 4/30, exit code 2: no response\n\
+             12:00:02 service db: healthy after 2.0s\n12:00:03 service db: exited with exit code 1\n\
+             12:00:03 service db: restarting in 0.10s (restart 1)\n"
         );
     }
 

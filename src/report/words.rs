@@ -2,7 +2,7 @@
 //!
 //! Deliberately not here: when they are shown.
 
-use crate::event::{MachinePhase, RunStatus, StepStatus};
+use crate::event::{Awaited, Event, MachinePhase, RunStatus, ServicePhase, StepStatus};
 
 /// `0.42s`, `4.2s`, `1m 05s`, `2h 03m`.
 pub(super) fn render_seconds(seconds: f64) -> String {
@@ -55,6 +55,58 @@ pub(super) fn machine_phase(phase: MachinePhase) -> &'static str {
         MachinePhase::Stopped => "stopped",
         MachinePhase::Failed => "failed",
     }
+}
+
+/// Name of a service's phase.
+pub(super) fn service_phase(phase: ServicePhase) -> &'static str {
+    match phase {
+        ServicePhase::Started => "started",
+        ServicePhase::Testing => "testing",
+        ServicePhase::Healthy => "healthy",
+        ServicePhase::Unhealthy => "unhealthy",
+        ServicePhase::Exited => "exited",
+        ServicePhase::Restarting => "restarting",
+        ServicePhase::Stopping => "stopping",
+        ServicePhase::Stopped => "stopped",
+    }
+}
+
+/// What a service has reached, in words that go after its name: `healthy: 4/30, exit code 2: no response`. Empty for
+/// another event. What the guest says in it is as it came.
+pub(super) fn service(event: &Event) -> String {
+    let Event::Service { phase, seconds, attempt, of, exit_code, delay, cause, .. } = event else {
+        return String::new();
+    };
+    let code = exit_code.map(|code| format!("exit code {code}"));
+    let said: Vec<&str> = code.as_deref().into_iter().chain(cause.as_deref()).collect();
+    let said = said.join(": ");
+    let counted = match (attempt, of) {
+        (Some(0), Some(_)) => "starting".to_owned(),
+        (Some(attempt), Some(of)) => format!("{attempt}/{of}"),
+        _ => String::new(),
+    };
+    let tested: Vec<&str> = [counted.as_str(), said.as_str()].into_iter().filter(|part| !part.is_empty()).collect();
+    let and = |word: &str, said: &str| if said.is_empty() { word.to_owned() } else { format!("{word}: {said}") };
+    match phase {
+        ServicePhase::Testing => and("not healthy yet", &tested.join(", ")),
+        ServicePhase::Unhealthy => and("unhealthy", &tested.join(", ")),
+        ServicePhase::Healthy => format!("healthy after {}", render_seconds(*seconds)),
+        ServicePhase::Exited => match (exit_code, cause) {
+            (Some(code), None) => format!("exited with exit code {code}"),
+            _ => and("exited", &said),
+        },
+        ServicePhase::Restarting => {
+            let number = attempt.unwrap_or(1);
+            format!("restarting in {} (restart {number})", render_seconds(delay.unwrap_or(0.0)))
+        }
+        ServicePhase::Started | ServicePhase::Stopping | ServicePhase::Stopped => service_phase(*phase).to_owned(),
+    }
+}
+
+/// What a machine waits for: `db to be healthy, seed to be completed`.
+pub(super) fn awaited(on: &[Awaited]) -> String {
+    let one = |on: &Awaited| format!("{} to be {}", on.machine, on.condition.word());
+    on.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// How a step ended, in words that go on with "in 1.2s": `failed with exit code 3`.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::event::{Event, MachinePhase, StepStatus};
+use crate::event::{Event, MachinePhase, ServicePhase, StepStatus};
 use crate::plan::{MachinePlan, Plan, PortPlan};
 
 /// What a run is now.
@@ -151,6 +151,11 @@ impl RunView {
                 view.since = now;
                 view.cause.clone_from(cause);
             }
+            Event::Service { machine, phase, exit_code, .. } => {
+                let view = self.machines.iter_mut().find(|view| view.name == *machine);
+                let Some(service) = view.and_then(|view| view.service.as_mut()) else { return false };
+                service.enter(*phase, *exit_code);
+            }
             Event::StepStarted { step, attempt, .. } => {
                 let Some(view) = self.steps.iter_mut().find(|view| view.id == *step) else { return false };
                 (view.attempt, view.status, view.exit_code) = (Some(*attempt), None, None);
@@ -162,6 +167,25 @@ impl RunView {
             _ => return false,
         }
         true
+    }
+}
+
+impl ServiceView {
+    fn enter(&mut self, phase: ServicePhase, exit_code: Option<i32>) {
+        match phase {
+            ServicePhase::Started => {
+                self.state = ServiceState::Running;
+                self.health = self.health.map(|_| Health::Starting);
+            }
+            ServicePhase::Healthy => self.health = Some(Health::Healthy),
+            ServicePhase::Unhealthy => self.health = Some(Health::Unhealthy),
+            ServicePhase::Restarting => {
+                self.state = ServiceState::Restarting;
+                self.restarts = self.restarts.saturating_add(1);
+            }
+            ServicePhase::Exited | ServicePhase::Stopped => self.state = ServiceState::Exited { exit_code },
+            ServicePhase::Testing | ServicePhase::Stopping => {}
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::project::Spanned;
 use super::step::Command;
 use crate::diag::Span;
@@ -107,7 +109,7 @@ impl Dependency {
 }
 
 /// State of a machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Condition {
     /// Its command runs.
     Started,

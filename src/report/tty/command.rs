@@ -180,7 +180,11 @@ impl Reporter for CommandReporter {
                 self.clear();
             }
             Event::RunFinished { .. } => self.clear(),
-            Event::RunStarted { .. } | Event::Output { .. } | Event::Ownership { .. } => {}
+            Event::RunStarted { .. }
+            | Event::Waiting { .. }
+            | Event::Service { .. }
+            | Event::Output { .. }
+            | Event::Ownership { .. } => {}
         }
         if !self.is_block_wanted {
             self.flush();

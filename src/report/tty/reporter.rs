@@ -184,6 +184,10 @@ impl Reporter for TerminalReporter {
                 let prefix = |name: &str| format!("{} {margin} ", style.bold(name));
                 self.spoken.take(of, *stream, bytes, &mut self.canvas.pending, prefix);
             }
+            Event::Service { machine, .. } => {
+                let words = readable(words::service(&timed.event).as_bytes());
+                self.say(&style.dim(&format!("service {machine}: {words}")));
+            }
             Event::StepFinished { .. } => self.step_finished(&timed.event),
             Event::Ownership { step, changed, linked } => {
                 self.say(&style.dim(&format!("step {step}: {}", words::ownership(*changed, *linked))));
@@ -196,6 +200,7 @@ impl Reporter for TerminalReporter {
             Event::RunStarted { .. }
             | Event::Progress { .. }
             | Event::Pull { .. }
+            | Event::Waiting { .. }
             | Event::StepStarted { .. }
             | Event::Output { .. } => {}
         }

@@ -160,6 +160,8 @@ impl RunView {
             | Event::Output { .. }
             | Event::Ownership { .. }
             | Event::Warning { .. }
+            | Event::Waiting { .. }
+            | Event::Service { .. }
             | Event::RunFinished { .. } => {}
         }
     }

@@ -48,6 +48,21 @@ fn render_event(event: &Event) -> Option<String> {
             let status = format!("{status:?}").to_lowercase();
             Some(format!("run {status} {exit_code}{} [{passed} {failed} {skipped}]", because(cause)))
         }
-        Event::RunStarted { .. } | Event::Progress { .. } | Event::Pull { .. } | Event::Output { .. } => None,
+        Event::Waiting { machine, on } if !on.is_empty() => {
+            let on: Vec<String> = on.iter().map(|on| format!("{} {}", on.machine, on.condition.word())).collect();
+            Some(format!("machine {machine} waits for {}", on.join(", ")))
+        }
+        Event::Service { machine, phase, attempt, of, exit_code, cause, .. } => {
+            let phase = format!("{phase:?}").to_lowercase();
+            let count = attempt.map_or_else(String::new, |attempt| format!(" {attempt}"));
+            let of = of.map_or_else(String::new, |of| format!("/{of}"));
+            let code = exit_code.map_or_else(String::new, |code| format!(" ({code})"));
+            Some(format!("service {machine} {phase}{count}{of}{code}{}", because(cause)))
+        }
+        Event::RunStarted { .. }
+        | Event::Progress { .. }
+        | Event::Pull { .. }
+        | Event::Waiting { .. }
+        | Event::Output { .. } => None,
     }
 }

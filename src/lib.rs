@@ -14,6 +14,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod diag;
 pub mod engine;
 pub mod event;

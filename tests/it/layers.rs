@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("virtio", &["rootfs", "share", "sys"]),
     ("engine", &["virtio", "share", "sys"]),
     ("run", &["plan", "event", "engine", "guest", "sys"]),
+    ("control", &["run", "event", "plan", "guest", "sys"]),
     ("report", &["event", "plan", "diag"]),
 ];
 

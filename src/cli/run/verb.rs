@@ -202,7 +202,7 @@ fn go(
     // `--pull never` asks nobody.
     let is_offline = settings.is_offline || args.pull == Pull::Never;
     let registries = (!is_offline).then(|| registries::access(settings));
-    let Places { state_home, state_actor, cache } = Places::find()?;
+    let Places { state_home, state_actor, cache, .. } = Places::find()?;
     let state = ProjectState::locate(&state_home, state_actor.clone(), &plan.project, &plan.folder);
     let storage = Storage::new(state.folder(), state_actor);
     let provider = Provider::new(cache, host::facts().invoker, settings.root_form, registries, storage);

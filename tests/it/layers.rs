@@ -21,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("virtio", &["rootfs", "share", "sys"]),
     ("engine", &["virtio", "share", "sys"]),
     ("run", &["plan", "event", "engine", "guest", "sys"]),
+    ("compose", &["config", "engine", "guest", "host", "image", "plan", "rootfs", "run", "share", "sys", "virtio"]),
     ("report", &["event", "plan", "diag"]),
 ];
 

@@ -15,6 +15,7 @@
 pub mod cli;
 pub mod compose;
 pub mod config;
+pub mod control;
 pub mod diag;
 pub mod engine;
 pub mod event;

@@ -13,6 +13,7 @@
 //! of the world. Who may use whom is a table in `docs/architecture.md`, and a test compares it with the code.
 
 pub mod cli;
+pub mod compose;
 pub mod config;
 pub mod control;
 pub mod diag;

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::args::{Progress, UpArgs};
-use super::compose::{self, Chosen, Provider};
 use super::exit::{self, Class, ExitCode, Failure};
 use super::interrupts::Interrupts;
 use super::places::Places;
@@ -17,7 +16,8 @@ use super::record::{self, Record};
 use super::remarks;
 use super::report_run::{self, Mode};
 use super::settings::Settings;
-use super::{known_images, load, plan, registries};
+use super::{engines, known_images, load, plan, registries};
+use crate::compose::{Chosen, Provider};
 use crate::config::{self, Loaded};
 use crate::control::{About, Bound, Role, Server};
 use crate::event::RunStatus;
@@ -79,7 +79,7 @@ fn prepare(args: &UpArgs, settings: &Settings, printer: &Printer, mode: Mode) ->
     }
     let engine = args.engine.unwrap_or(settings.engine);
     let accel = args.accel.unwrap_or(settings.accel);
-    let chosen = compose::choose(engine, accel)?;
+    let chosen = engines::choose(engine, accel)?;
     Ok(Ready::Run(Box::new(plan), chosen))
 }
 
@@ -118,7 +118,13 @@ fn go(
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,
-        provider: Arc::new(Provider::new(places.cache.clone(), invoker, settings.root_form, registries, storage)),
+        provider: Arc::new(Provider::new(
+            places.cache.clone(),
+            invoker,
+            settings.root_form.into(),
+            registries,
+            storage,
+        )),
         folder: Some(folder.clone()),
         attendant: None,
         door: Some(door),

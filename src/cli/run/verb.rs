@@ -15,14 +15,14 @@ use super::args::{Pull, RunArgs};
 use super::attendant::{Attendant, Wanted};
 use super::overlay::Overlay;
 use crate::cli::args::Progress;
-use crate::cli::compose::{self, Chosen, Provider};
 use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::interrupts::Interrupts;
 use crate::cli::places::Places;
 use crate::cli::printer::Printer;
 use crate::cli::settings::Settings;
 use crate::cli::terminal::{Terminal, TerminalSignals, follow};
-use crate::cli::{load, registries, remarks};
+use crate::cli::{engines, load, registries, remarks};
+use crate::compose::{Chosen, Provider};
 use crate::config::{self, LOCK_NAME, LoadRequest, Loaded, LockFile, Mode, Project, nearest};
 use crate::event::{RunStatus, Timed};
 use crate::host::{self, HostFiles};
@@ -112,7 +112,7 @@ fn prepare(args: &RunArgs, settings: &Settings, printer: &Printer) -> Result<Rea
     let plan = build_single(&project, &host::facts(), &name, &command).ok_or_else(|| no_machine(&project, &name))?;
     let engine = args.engine.unwrap_or(settings.engine);
     let accel = args.accel.unwrap_or(settings.accel);
-    Ok(Ready::Run(Box::new(plan), compose::choose(engine, accel)?))
+    Ok(Ready::Run(Box::new(plan), engines::choose(engine, accel)?))
 }
 
 /// Reads a machine that the options alone describe; a file of a project plays no part in it.
@@ -205,7 +205,7 @@ fn go(
     let Places { state_home, state_actor, cache, .. } = Places::find()?;
     let state = ProjectState::locate(&state_home, state_actor.clone(), &plan.project, &plan.folder);
     let storage = Storage::new(state.folder(), state_actor);
-    let provider = Provider::new(cache, host::facts().invoker, settings.root_form, registries, storage);
+    let provider = Provider::new(cache, host::facts().invoker, settings.root_form.into(), registries, storage);
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,

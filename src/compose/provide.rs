@@ -11,8 +11,8 @@ use super::disks;
 use super::folders;
 use super::images::{BroughtRoot, ProjectImages};
 use super::root::{self, ROOT_SERIAL, Root};
-use crate::cli::args::RootForm;
-use crate::cli::exit::chain;
+use super::wish::RootWish;
+use super::words::chain;
 use crate::config::model::KernelSource;
 use crate::engine::{DiskSocket, ShareSocket};
 use crate::guest::{AGENT, Dial, SetupRoot};
@@ -36,11 +36,11 @@ const ROOT_TAG: &str = "root";
 
 /// Makes machines ready to boot with the parts of this program.
 #[derive(Debug)]
-pub(crate) struct Provider {
+pub struct Provider {
     cache: PathBuf,
     invoker: Invoker,
     /// That of images.
-    root_form: RootForm,
+    root_form: RootWish,
     images: ProjectImages,
     /// Where the disks of the project are.
     storage: Storage,
@@ -51,10 +51,10 @@ pub(crate) struct Provider {
 impl Provider {
     /// A provider that keeps kernels, images and initramfs in `cache` and acts on the host for `invoker`; images come from
     /// `registries`, where there are any to be asked, and its disks are in `storage`.
-    pub(crate) fn new(
+    pub fn new(
         cache: PathBuf,
         invoker: Invoker,
-        root_form: RootForm,
+        root_form: RootWish,
         registries: Option<RegistryAccess>,
         storage: Storage,
     ) -> Self {
@@ -63,7 +63,7 @@ impl Provider {
     }
 
     /// The same, but registries are asked what each name means now.
-    pub(crate) fn asked_anew(self) -> Self {
+    pub fn asked_anew(self) -> Self {
         Self { images: self.images.asked_anew(), ..self }
     }
 
@@ -390,7 +390,7 @@ mod tests {
     fn provider() -> Provider {
         let invoker = Invoker { uid: 1000, gid: 100, groups: vec![4], name: None, home: None, is_process_root: true };
         let storage = Storage::new(std::path::Path::new("/state"), crate::sys::identity::Actor::Own);
-        Provider::new(PathBuf::from("/cache"), invoker, RootForm::Auto, None, storage)
+        Provider::new(PathBuf::from("/cache"), invoker, RootWish::Auto, None, storage)
     }
 
     fn machine(image: Image) -> MachinePlan {

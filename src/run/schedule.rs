@@ -157,7 +157,8 @@ impl Dispatcher {
             let machine = self.machine_of[step];
             let is_wanted = self.is_waiting(step)
                 && !self.is_finally(step)
-                && self.machines[machine].state() == MachineState::Planned;
+                && self.machines[machine].state() == MachineState::Planned
+                && self.has_turn(machine);
             if !is_wanted {
                 continue;
             }
@@ -229,6 +230,7 @@ impl Dispatcher {
             return;
         }
         match self.machines[machine].state() {
+            MachineState::Planned if !self.has_turn(machine) => {}
             MachineState::Planned if self.interrupt.is_none() => self.machine_input(machine, MachineInput::Boot),
             MachineState::Ready => self.step_input(step, StepInput::Begin),
             MachineState::Planned | MachineState::Leaving | MachineState::Ending | MachineState::Gone => {

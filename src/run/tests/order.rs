@@ -56,6 +56,21 @@ fn what_is_passed_over_is_told_first_and_counted_unless_only_a_profile_keeps_it_
 }
 
 #[test]
+fn machines_that_share_a_volume_are_up_one_after_another() {
+    let mut plan = plan(vec![step("a@one", &[]), step("b@two", &[]), step("c@three", &[]), finally("d@four")]);
+    plan.machines[1].after = vec!["three".to_owned()];
+    plan.machines[3].after = vec!["two".to_owned(), "one".to_owned()];
+    let played = simulate(&plan, &Script::default());
+    let text = render(&played);
+    let place =
+        |line: &str| text.lines().position(|other| other == line).unwrap_or_else(|| panic!("{line} in\n{text}"));
+    assert!(place("machine three stopped") < place("machine two booting"), "{text}");
+    assert!(place("machine one booting") < place("machine three stopped"), "{text}");
+    assert!(place("machine two stopped") < place("machine four booting"), "{text}");
+    assert!(text.ends_with("run passed 0 [4 0 0]\n"), "{text}");
+}
+
+#[test]
 fn steps_wait_for_what_they_need_across_machines() {
     let steps = vec![step("compile@build", &[]), step("unit@test", &["compile"]), step("sums@build", &["unit"])];
     let played = simulate(&plan(steps), &Script::default().step("compile", 100, Does::Exit(0)));

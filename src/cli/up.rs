@@ -24,6 +24,7 @@ use crate::event::RunStatus;
 use crate::host;
 use crate::plan::Plan;
 use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, RunFolder, RunHandle, Summary};
+use crate::storage::Storage;
 use crate::sys::identity::Actor;
 
 /// Runs the project.
@@ -112,11 +113,18 @@ fn go(
     let (handle, door) = run::door();
     let server = serve(&state, &places, handle, &interrupts, printer);
     let invoker = host::facts().invoker;
+    let storage = Storage::new(state.folder(), places.state_actor.clone());
     let registries = (!settings.is_offline).then(|| registries::access(settings));
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,
-        provider: Arc::new(Provider::new(places.cache.clone(), invoker, settings.root_form.into(), registries)),
+        provider: Arc::new(Provider::new(
+            places.cache.clone(),
+            invoker,
+            settings.root_form.into(),
+            registries,
+            storage,
+        )),
         folder: Some(folder.clone()),
         attendant: None,
         door: Some(door),

@@ -138,7 +138,7 @@ impl MountPlan {
     pub fn share(&self) -> Option<(&str, &Path)> {
         match &self.kind {
             MountPlanKind::Bind { tag, source, .. } | MountPlanKind::Overlay { tag, source, .. } => Some((tag, source)),
-            MountPlanKind::Tmpfs { .. } => None,
+            MountPlanKind::Tmpfs { .. } | MountPlanKind::Disk { .. } => None,
         }
     }
 
@@ -147,8 +147,13 @@ impl MountPlan {
         match &self.kind {
             MountPlanKind::Bind { guest_owner, .. } => guest_owner.as_deref(),
             MountPlanKind::Overlay { guest_owner, .. } => Some(defaults.user(guest_owner.as_deref())),
-            MountPlanKind::Tmpfs { .. } => None,
+            MountPlanKind::Tmpfs { .. } | MountPlanKind::Disk { .. } => None,
         }
+    }
+
+    /// Whether it is the `/workspace` that every machine has unless the file says otherwise.
+    pub fn is_default_workspace(&self) -> bool {
+        matches!(self.kind, MountPlanKind::Disk { disk: DiskPlan::Workspace | DiskPlan::Scratch, size_mib: None, .. })
     }
 
     /// Whether its files are seen as owned by the user of the step that runs.
@@ -158,7 +163,7 @@ impl MountPlan {
 
     /// Whether the guest may not write here.
     pub fn is_readonly(&self) -> bool {
-        matches!(self.kind, MountPlanKind::Bind { readonly: true, .. })
+        matches!(self.kind, MountPlanKind::Bind { readonly: true, .. } | MountPlanKind::Disk { readonly: true, .. })
     }
 }
 
@@ -196,6 +201,28 @@ pub enum MountPlanKind {
         /// Most that it may hold, in MiB; `None` is half of the memory.
         size_mib: Option<u64>,
     },
+    /// A disk with a file system of its own.
+    Disk {
+        /// Serial number, `disk0`, `disk1`, …; the mounts of one volume have the same.
+        serial: String,
+        /// Which disk.
+        disk: DiskPlan,
+        /// Least size in MiB, where the file says one.
+        size_mib: Option<u64>,
+        /// Whether the guest may not write.
+        readonly: bool,
+    },
+}
+
+/// A disk, by what it is to the project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DiskPlan {
+    /// The machine's own, which stays for its next start.
+    Workspace,
+    /// The machine's own, which goes with it.
+    Scratch,
+    /// The volume of this name.
+    Volume(String),
 }
 
 /// Who owns on the host what the guest creates.

@@ -2,7 +2,7 @@
 
 use super::build::{plan_machine, plan_operations};
 use super::graph;
-use super::model::{HostFacts, Limits, Plan, StepPlan};
+use super::model::{DiskPlan, HostFacts, Limits, MountPlanKind, Plan, StepPlan};
 use crate::config::Project;
 use crate::config::model::{Command, Machine};
 
@@ -53,7 +53,14 @@ pub fn build_single(project: &Project, host: &HostFacts, machine: &str, command:
         chown: None,
         is_finally: false,
     };
-    let machines = vec![plan_machine(project, machine, host)];
+    let mut own = plan_machine(project, machine, host);
+    for mount in &mut own.mounts {
+        // The machine is a fresh one, which leaves nothing. Volumes are the project's.
+        if let MountPlanKind::Disk { disk: disk @ DiskPlan::Workspace, .. } = &mut mount.kind {
+            *disk = DiskPlan::Scratch;
+        }
+    }
+    let machines = vec![own];
     let steps = vec![step];
     let operations = graph::sort(plan_operations(&machines, &steps, &std::collections::BTreeMap::new()));
     Some(Plan {

@@ -41,6 +41,8 @@ pub(super) enum MachineInput {
     Fail(String),
     /// The provider says what takes long.
     Progress(String),
+    /// The provider, or a server of the machine, has something to say that stops nothing.
+    Remark(String),
     /// The provider downloads something.
     Pulled(Pulled),
     /// The provider is done.

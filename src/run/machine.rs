@@ -147,6 +147,7 @@ impl Machine {
                 Vec::new()
             }
             (_, In::Exited(exit)) => self.exited(&exit),
+            (_, In::Remark(text)) => vec![Do::Warn(text)],
             (_, In::Abandon) => self.abandon(),
             (_, In::Fail(cause)) => self.fail(cause),
             (_, In::ShareDied { share, reason }) => self.share_died(&share, &reason),

@@ -197,9 +197,9 @@ impl RunFolder {
     }
 }
 
-/// A name as a file name that no other name has: `unit.debian:12` for `unit[debian:12]`. A name that holds more than a
+/// A name of a machine or a step as a file name that no other name has: `unit.debian:12` for `unit[debian:12]`. A name that holds more than a
 /// file name should, as the slashes of an image do, is told apart by a hash.
-fn file_name(name: &str) -> String {
+pub fn file_name(name: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._-:,@=+".contains(letter);
     let short = name.strip_suffix(']').map_or_else(|| name.to_owned(), |start| start.replacen('[', ".", 1));
     if short.chars().all(is_plain) {

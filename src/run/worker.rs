@@ -158,7 +158,7 @@ impl Workers {
         let is_canceled = Arc::clone(&self.slots[machine].is_canceled);
         let progress = self.urgent.clone();
         let pulls = self.urgent.clone();
-        let deaths = self.urgent.clone();
+        let (deaths, remarks) = (self.urgent.clone(), self.urgent.clone());
         ProvideHooks {
             progress: Box::new(move |text| {
                 let _ = progress.send(RunInput::Machine(machine, MachineInput::Progress(text)));
@@ -169,6 +169,9 @@ impl Workers {
             is_canceled: Arc::new(move || is_canceled.load(Ordering::Relaxed)),
             share_died: Arc::new(move |share, reason| {
                 let _ = deaths.send(RunInput::Machine(machine, MachineInput::ShareDied { share, reason }));
+            }),
+            warn: Arc::new(move |text| {
+                let _ = remarks.send(RunInput::Machine(machine, MachineInput::Remark(text)));
             }),
         }
     }

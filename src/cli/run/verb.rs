@@ -28,7 +28,8 @@ use crate::event::{RunStatus, Timed};
 use crate::host::{self, HostFiles};
 use crate::plan::{Plan, SingleCommand, build_single};
 use crate::report::{CommandReporter, Reporter, Screen, Sink, Verbosity};
-use crate::run::{self, Options, RunDeps, Signal, Summary};
+use crate::run::{self, Options, ProjectState, RunDeps, Signal, Summary};
+use crate::storage::Storage;
 
 /// Events that may wait for the reporter.
 const EVENTS_WAITING: usize = 256;
@@ -201,7 +202,10 @@ fn go(
     // `--pull never` asks nobody.
     let is_offline = settings.is_offline || args.pull == Pull::Never;
     let registries = (!is_offline).then(|| registries::access(settings));
-    let provider = Provider::new(Places::find()?.cache, host::facts().invoker, settings.root_form.into(), registries);
+    let Places { state_home, state_actor, cache, .. } = Places::find()?;
+    let state = ProjectState::locate(&state_home, state_actor.clone(), &plan.project, &plan.folder);
+    let storage = Storage::new(state.folder(), state_actor);
+    let provider = Provider::new(cache, host::facts().invoker, settings.root_form.into(), registries, storage);
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,

@@ -37,21 +37,12 @@ pub(super) const MACHINE: KeyTable = KeyTable {
         "hostname",
         "shell",
         "mounts",
+        "workspace",
         "network",
         "matrix",
         "profiles",
     ],
-    later: &[
-        "workspace",
-        "ports",
-        "links",
-        "depends_on",
-        "command",
-        "healthcheck",
-        "restart",
-        "stop_signal",
-        "stop_grace",
-    ],
+    later: &["ports", "links", "depends_on", "command", "healthcheck", "restart", "stop_signal", "stop_grace"],
     foreign: foreign::MACHINE,
 };
 

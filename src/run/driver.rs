@@ -213,7 +213,7 @@ impl Driver {
 
     fn emit(&mut self, event: Event) {
         let at = self.start.elapsed();
-        if let Some(text) = self.logs.record(&event) {
+        if let Some(text) = self.logs.record(at, &event) {
             self.outbox.push_back(Timed { at, event: Event::Warning { text } });
         }
         let is_lost = self.dispatcher.is_killed && self.outbox_bytes >= OUTBOX_BYTES;

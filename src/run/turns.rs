@@ -13,6 +13,18 @@ impl Dispatcher {
         })
     }
 
+    /// Whether a machine goes when nothing needs it, however long others are held: one that shares a volume with it comes
+    /// after it, or came.
+    pub(super) fn gives_way(&self, machine: usize) -> bool {
+        let plan = &self.facts.plan;
+        let name = &plan.machines[machine].name;
+        let comes = |other: usize| {
+            let state = self.machines[other].state();
+            plan.machines[other].after.contains(name) && (state != MachineState::Planned || self.has_open_steps(other))
+        };
+        (0..self.machines.len()).any(comes)
+    }
+
     /// Whether it is gone, or will not come.
     fn is_through(&self, machine: usize) -> bool {
         match self.machines[machine].state() {

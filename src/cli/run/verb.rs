@@ -293,8 +293,8 @@ fn spawn_reporter(
     let work: Box<dyn FnOnce() + Send> = if is_terminal && !is_dumb && settings.progress != Progress::Plain {
         let _entered = runtime.enter();
         let signals = TerminalSignals::listen().map_err(|error| world(RunError::Signals(error)))?;
-        let reporter = CommandReporter::on_terminal(style, verbosity, screen, clear);
-        Terminal::Stderr.clear_on_panic(reporter.is_drawn());
+        let mut reporter = CommandReporter::on_terminal(style, verbosity, screen, clear);
+        Terminal::Stderr.clear_on_panic(&mut reporter);
         Box::new(move || handle.block_on(follow(Terminal::Stderr, reporter, receiver, signals, |_| {})))
     } else {
         let mut reporter = CommandReporter::plain(style, verbosity, screen, clear);

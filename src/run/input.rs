@@ -167,8 +167,8 @@ pub(super) enum Timer {
     StepEnd(Attempt, EndStage),
     /// `delay` of a step's `retry` after this attempt.
     StepRest(Attempt),
-    /// A state of a machine that must not last.
-    Machine(usize, MachineTimer),
+    /// A state of a machine, in this life of it, that must not last.
+    Machine(usize, u32, MachineTimer),
     /// All of `finally`, after an interrupt.
     Finally,
 }
@@ -219,6 +219,8 @@ pub(super) enum Action {
     Arm(Timer, Duration),
     /// What was asked for has come, or cannot.
     Answer(u64, Result<(), CommandError>),
+    /// All steps are over and what stays is up: this came of it so far.
+    Settled(Summary),
     /// The run is over.
     Finish(Summary),
 }

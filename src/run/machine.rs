@@ -82,6 +82,8 @@ pub(super) struct Machine {
     exit: Option<VmExit>,
     /// Where it was when it was lost.
     lost_in: MachineState,
+    /// Whether it is gone although something of it may still be there.
+    is_unsure: bool,
     limits: TimeLimits,
 }
 
@@ -98,6 +100,7 @@ impl Machine {
             closed: None,
             exit: None,
             lost_in: At::Planned,
+            is_unsure: false,
             limits,
         }
     }
@@ -119,6 +122,17 @@ impl Machine {
     /// Whether it is on its way up.
     pub(super) fn is_coming_up(&self) -> bool {
         matches!(self.state, At::Preparing | At::Starting | At::Booting | At::Mounting)
+    }
+
+    /// Begins a new life, where the one before is over and holds nothing any more; tells whether it could.
+    pub(super) fn renew(&mut self) -> bool {
+        if self.state != At::Gone || self.is_unsure {
+            return false;
+        }
+        self.state = At::Planned;
+        (self.death, self.closed, self.exit) = (None, None, None);
+        self.tail = Tail::default();
+        true
     }
 
     /// Takes one input; what makes no sense in a state is ignored, because workers may be late.
@@ -274,8 +288,12 @@ impl Machine {
             (At::Stopping, MachineTimer::Stop) => {
                 self.end(vec![Do::Warn("it did not power off in time, so it was killed".to_owned())])
             }
-            (At::Leaving, MachineTimer::End) => self.go(At::Gone, vec![Do::Release]),
+            (At::Leaving, MachineTimer::End) => {
+                self.is_unsure = true;
+                self.go(At::Gone, vec![Do::Release])
+            }
             (At::Ending, MachineTimer::End) => {
+                self.is_unsure = true;
                 self.gone(vec![Do::Warn("its VM did not end when it was killed".to_owned())])
             }
             _ => Vec::new(),
@@ -471,6 +489,21 @@ mod tests {
         machine.on(In::Abandon);
         assert!(machine.on(In::Overdue(MachineTimer::End)).contains(&Do::Release));
         assert!(machine.is_at_rest());
+    }
+
+    #[test]
+    fn a_machine_that_is_gone_lives_anew_unless_something_of_it_may_be_left() {
+        let mut failed = machine(3);
+        assert!(!failed.renew(), "it lives");
+        failed.on(In::Exited(VmExit::Rebooted));
+        assert!(failed.renew() && failed.death().is_none() && failed.state() == At::Planned);
+        for input in &UP {
+            failed.on(input());
+        }
+        assert_eq!(failed.state(), At::Ready);
+        failed.on(In::Abandon);
+        failed.on(In::Overdue(MachineTimer::End));
+        assert!(failed.is_at_rest() && !failed.renew());
     }
 
     #[test]

@@ -77,10 +77,26 @@ impl Dispatcher {
                 cause: Some(format!("interrupted by {}{how}", signal.name())),
             };
         }
-        (0..self.steps.len()).find_map(|step| self.blame(step)).unwrap_or(Verdict {
+        (0..self.steps.len()).find_map(|step| self.blame(step)).or_else(|| self.blame_machine()).unwrap_or(Verdict {
             status: RunStatus::Passed,
             exit_code: 0,
             cause: None,
+        })
+    }
+
+    /// Whether something failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.verdict().exit_code != 0
+    }
+
+    /// What a machine adds that was to stay up, and failed before all was settled.
+    fn blame_machine(&self) -> Option<Verdict> {
+        let machine = self.lost_machine()?;
+        let death = self.machines[machine].death()?;
+        Some(Verdict {
+            status: RunStatus::Failed,
+            exit_code: if death.is_host_unfit { EXIT_HOST_UNFIT } else { EXIT_FAILED },
+            cause: Some(format!("machine `{}` failed: {}", self.facts.plan.machines[machine].name, death.cause)),
         })
     }
 

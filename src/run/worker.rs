@@ -124,6 +124,8 @@ impl Workers {
     }
 
     pub(super) fn prepare(self: &Arc<Self>, machine: usize) {
+        // It may have been given up in an earlier life.
+        self.slots[machine].is_canceled.store(false, Ordering::Relaxed);
         let workers = Arc::clone(self);
         // Not a task of the machine: what it makes must come back, so that it is let go of.
         tokio::task::spawn_blocking(move || {

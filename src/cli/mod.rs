@@ -30,6 +30,7 @@ mod places;
 mod plan;
 mod printer;
 mod project;
+mod ps;
 mod pull;
 mod record;
 mod registries;

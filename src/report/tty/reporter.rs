@@ -152,7 +152,8 @@ impl TerminalReporter {
                 summary.strip_suffix(words::first_line(Some(cause))).unwrap_or(summary).trim_end_matches([':', ' ']);
         }
         text.push_str(summary);
-        if let Some(path) = render_critical_path(&self.view) {
+        let path = render_critical_path(&self.view).filter(|_| !self.view.is_services_only());
+        if let Some(path) = path {
             let _ = write!(text, "; {}", style.dim(&path));
         }
         text.push('\n');

@@ -27,6 +27,7 @@ mod lock;
 mod lsp;
 mod places;
 mod plan;
+mod ports;
 mod printer;
 mod pull;
 mod record;

@@ -12,6 +12,7 @@ use super::network::{plan_links, plan_network, plan_ports};
 use super::owners::plan_chown;
 use super::selection::{self, Reason, Selection, SelectionError};
 use super::service::{plan_dependencies, plan_service};
+use super::turns;
 use crate::config::Project;
 use crate::config::model::{Exclusion, Image, KernelSource, Machine, Retry, Step, exclusions};
 use crate::config::show_duration;
@@ -43,14 +44,17 @@ pub fn build(project: &Project, host: &HostFacts, selection: &Selection) -> Resu
         .collect();
     steps.extend(project.finally.iter().filter_map(|step| plan_step(project, host, step, Vec::new(), true)));
     let used: BTreeSet<&str> = steps.iter().map(|step| step.machine.as_str()).collect();
-    let machines: Vec<MachinePlan> = project
+    let mut machines: Vec<MachinePlan> = project
         .machines
         .iter()
         .filter(|machine| used.contains(machine.name.value.as_str()))
         .map(|machine| plan_machine(project, machine, host))
         .collect();
+    turns::put_in_turn(&mut machines, &steps);
     let reasons = chosen.into_iter().map(|(index, reason)| (project.steps[index].id.value.clone(), reason)).collect();
-    let operations = graph::sort(plan_operations(&machines, &steps, &reasons));
+    let mut operations = plan_operations(&machines, &steps, &reasons);
+    turns::order_operations(&machines, &mut operations);
+    let operations = graph::sort(operations);
     let steps_at_once = usize::try_from(host.cpus).unwrap_or(usize::MAX).max(MIN_STEPS_AT_ONCE);
     Ok(Plan {
         project: project.name.clone(),
@@ -134,6 +138,7 @@ pub(super) fn plan_machine(project: &Project, machine: &Machine, host: &HostFact
         service: plan_service(project, machine),
         stop_grace: machine.service.stop_grace.as_ref().map(|grace| grace.value),
         depends_on: plan_dependencies(project, machine),
+        after: Vec::new(),
         ports: plan_ports(machine),
         links: plan_links(machine),
         network: plan_network(machine),

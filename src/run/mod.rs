@@ -37,6 +37,7 @@ mod step;
 mod step_work;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod verdict;
 mod view;
 mod worker;

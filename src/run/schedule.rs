@@ -182,6 +182,7 @@ impl Dispatcher {
                 candidates.push((machine, true));
             }
         }
+        candidates.retain(|(machine, _)| self.has_turn(*machine));
         candidates.sort_by_key(|(_, is_urgent)| !is_urgent);
         candidates
     }
@@ -244,6 +245,7 @@ impl Dispatcher {
             return;
         }
         match self.machines[machine].state() {
+            MachineState::Planned if !self.has_turn(machine) => {}
             MachineState::Planned if self.interrupt.is_none() && !self.is_told_down(machine) => {
                 self.machine_input(machine, MachineInput::Boot)
             }

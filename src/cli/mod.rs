@@ -28,6 +28,7 @@ mod logs;
 mod lsp;
 mod places;
 mod plan;
+mod ports;
 mod printer;
 mod project;
 mod ps;

@@ -142,7 +142,7 @@ impl TerminalReporter {
         if !text.is_empty() {
             text.push('\n');
         }
-        let summary = render_summary(event, self.view.failures.services(), style);
+        let summary = render_summary(event, self.view.failures.beside(), style);
         let mut summary = summary.trim_end();
         // What the block above it says needs no saying again.
         if let Event::RunFinished { cause: Some(cause), .. } = event

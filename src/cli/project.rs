@@ -7,11 +7,12 @@ use std::future::Future;
 use std::io;
 
 use super::exit::{Class, Failure};
-use super::load;
 use super::places::Places;
+use super::printer::Printer;
 use super::settings::Settings;
+use super::{life, load};
 use crate::config::{self, Mode, Project};
-use crate::control::{Client, ControlError, Found};
+use crate::control::{Client, ControlError};
 use crate::run::{ProjectState, RunView};
 
 /// A project by its file, and where its state is.
@@ -47,12 +48,9 @@ impl KnownProject {
         Ok(Self { project, state })
     }
 
-    /// The process that holds its machines, where there is one.
-    pub(crate) fn client(&self) -> Result<Option<Client>, Failure> {
-        match Client::find(&self.state).map_err(told)? {
-            Found::Held(client) => Ok(Some(client)),
-            Found::Nobody | Found::Left(_) => Ok(None),
-        }
+    /// The process that holds its machines, where there is one. What a killed one left is cleared, which is said.
+    pub(crate) fn client(&self, printer: &Printer) -> Result<Option<Client>, Failure> {
+        life::find(&self.state, printer)
     }
 
     /// Fails where neither the file nor the run has a machine of this name.

@@ -195,15 +195,23 @@ impl MachineView {
         self.phase == Some(MachinePhase::Ready)
     }
 
+    /// Whether it is another machine than this one of a file.
+    pub fn differs_from(&self, machine: &MachinePlan) -> bool {
+        let is_other = |(ours, theirs): (&PortPlan, &PortPlan)| theirs.host != 0 && ours.host != theirs.host;
+        self.shape != shape(machine) || self.ports.iter().zip(&machine.ports).any(is_other)
+    }
+
     /// Whether it holds nothing of the host.
     pub fn is_down(&self) -> bool {
         matches!(self.phase, None | Some(MachinePhase::Stopped | MachinePhase::Failed))
     }
 }
 
-/// What stands for a machine: the same for the same machine of a file, in each process of this version.
+/// What stands for a machine: the same for the same machine of a file, in each process of this version. Ports of the host
+/// are left out, because a run writes down which were taken.
 pub fn shape(machine: &MachinePlan) -> String {
-    let digest = Sha256::digest(format!("{machine:?}").as_bytes());
+    let ports = machine.ports.iter().map(|port| PortPlan { host: 0, ..*port }).collect();
+    let digest = Sha256::digest(format!("{:?}", MachinePlan { ports, ..machine.clone() }).as_bytes());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -266,5 +274,11 @@ mod tests {
         let larger = MachinePlan { memory_mib: 2048, ..machine("one") };
         assert_eq!(shape(&one), shape(&machine("one")));
         assert_ne!(shape(&one), shape(&larger));
+        let port = |host| PortPlan { address: std::net::Ipv4Addr::LOCALHOST.into(), host, guest: 80 };
+        let with = |host| MachinePlan { ports: vec![port(host)], ..machine("one") };
+        let mut runs = plan(vec![step("a@one", &[])]);
+        runs.machines = vec![with(8080)];
+        let view = RunView::new(&runs, SystemTime::UNIX_EPOCH);
+        assert_eq!([0, 8080, 9090].map(|host| view.machines[0].differs_from(&with(host))), [false, false, true]);
     }
 }

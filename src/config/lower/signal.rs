@@ -21,6 +21,11 @@ impl Signal {
         NAMES.into_iter().chain(ALIASES.into_iter().map(|(name, _)| name))
     }
 
+    /// Reads a signal as docker does: a name with or without `SIG`, in any case, or a number.
+    pub fn parse(text: &str) -> Option<Self> {
+        parse_signal(text)
+    }
+
     /// The name as the file says it, `SIGTERM`; the number where it has none.
     pub(in crate::config) fn name(self) -> String {
         match NAMES.get(usize::from(self.0).wrapping_sub(1)) {

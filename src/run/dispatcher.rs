@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use super::chunk::{LineChunks, Source, Utf8Chunks};
 use super::input::{Action, Attempt, CancelReason, MachineInput, MachineTimer, RunInput, StepInput, Timer};
-use super::limits::{FINALLY_AFTER_INTERRUPT, HURRIED, TimeLimits};
+use super::limits::{FINALLY_AFTER_INTERRUPT, GRACE, HURRIED, TimeLimits};
 use super::machine::{Machine, MachineEffect, MachineState};
 use super::options::Options;
 use super::provide::Pulled;
 use super::schedule::needs;
+use super::service::ServiceInput;
+use super::services::Services;
 use super::signals::Signal;
 use super::state::RunFolder;
 use super::step::{Step, StepEffect, StepFacts};
@@ -54,6 +56,9 @@ pub(super) struct Dispatcher {
     pub(super) now: Duration,
     pub(super) actions: Vec<Action>,
     pub(super) blamed: Vec<bool>,
+    /// Why steps were passed over for want of what they need beside steps.
+    pub(super) lost: Vec<Option<String>>,
+    pub(super) services: Services,
     started_at: Vec<Duration>,
     phase_at: Vec<Duration>,
     step_chunks: Vec<[Utf8Chunks; 2]>,
@@ -75,13 +80,20 @@ impl Dispatcher {
             id: step.id.clone(),
             timeout: step.timeout,
             retry: step.retry,
+            grace: plan.machines[machine_of[index]].stop_grace.unwrap_or(GRACE),
             has_outputs: !step.outputs.is_empty(),
             gives_files: step.chown.is_some(),
             memory: render_size(plan.machines[machine_of[index]].memory_mib),
         };
         let steps = plan.steps.iter().enumerate().map(step).map(|facts| Step::new(facts, limits)).collect();
         Self {
-            machines: plan.machines.iter().map(|_| Machine::new(limits)).collect(),
+            machines: plan
+                .machines
+                .iter()
+                .map(|machine| Machine::new(machine.stop_grace.unwrap_or(GRACE), limits))
+                .collect(),
+            services: Services::new(&plan, limits),
+            lost: vec![None; plan.steps.len()],
             steps,
             interrupt: None,
             is_killed: false,
@@ -123,6 +135,7 @@ impl Dispatcher {
             RunInput::Command(id, command) => self.command(id, command),
             RunInput::Machine(machine, input) => self.machine_input(machine, input),
             RunInput::Step(step, input) => self.step_input(step, input),
+            RunInput::Service(machine, input) => self.service_input(machine, input),
         }
         self.advance();
         std::mem::take(&mut self.actions)
@@ -162,6 +175,7 @@ impl Dispatcher {
             Timer::StepEnd(attempt, stage) => self.attempt_input(attempt, StepInput::Overdue(stage)),
             Timer::StepRest(attempt) => self.attempt_input(attempt, StepInput::Rested),
             Timer::Machine(machine, timer) => self.machine_input(machine, MachineInput::Overdue(timer)),
+            Timer::Service(machine, timer) => self.service_input(machine, ServiceInput::Overdue(timer)),
             Timer::Finally => {
                 self.is_finally_over = true;
                 self.cancel_all(&CancelReason::FinallyTimeUp, true);
@@ -297,7 +311,7 @@ impl Dispatcher {
     }
 
     /// Nothing new starts any more, and what runs is ended, unless the run is to keep going.
-    fn halt(&mut self, culprit: String) {
+    pub(super) fn halt(&mut self, culprit: String) {
         if self.facts.options.keep_going || self.halted_by.is_some() {
             return;
         }
@@ -361,11 +375,17 @@ impl Dispatcher {
                 }
             }
         }
+        if phase == MachinePhase::Stopped {
+            self.service_input(machine, ServiceInput::MachineGone);
+        }
         let seconds = self.now.saturating_sub(self.phase_at[machine]).as_secs_f64();
         self.phase_at[machine] = self.now;
         let engine = (phase == MachinePhase::Booting).then(|| self.facts.engine.clone());
         let name = self.facts.plan.machines[machine].name.clone();
         self.emit(Event::Machine { machine: name, phase, seconds, engine, cause });
+        if phase == MachinePhase::Ready {
+            self.service_input(machine, ServiceInput::MachineReady);
+        }
     }
 
     /// Says it, fails the step that was running, and stops the run where the machine is still needed.
@@ -389,6 +409,8 @@ impl Dispatcher {
                 self.step_input(*step, StepInput::MachineLost(one_line.clone()));
             }
         }
+        self.lose_users(machine, &one_line);
+        self.service_input(machine, ServiceInput::MachineGone);
         let is_needed = |step: &usize| !self.steps[*step].is_done() && !self.facts.plan.steps[*step].is_finally;
         if own.iter().any(is_needed) {
             self.halt(culprit);

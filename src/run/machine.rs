@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use super::chunk::{Source, Tail, clean};
 use super::input::{MachineInput, MachineTimer, PrepareFailure};
-use super::limits::{GRACE, KILLED, LAST_OUTPUT, TimeLimits};
+use super::limits::{KILLED, LAST_OUTPUT, TimeLimits};
 use crate::engine::VmExit;
 use crate::event::MachinePhase;
 
@@ -82,6 +82,8 @@ pub(super) struct Machine {
     exit: Option<VmExit>,
     /// Where it was when it was lost.
     lost_in: MachineState,
+    /// For what runs in it to end, before it powers off.
+    grace: Duration,
     limits: TimeLimits,
 }
 
@@ -90,7 +92,7 @@ use MachineInput as In;
 use MachineState as At;
 
 impl Machine {
-    pub(super) fn new(limits: TimeLimits) -> Self {
+    pub(super) fn new(grace: Duration, limits: TimeLimits) -> Self {
         Self {
             state: At::Planned,
             death: None,
@@ -98,6 +100,7 @@ impl Machine {
             closed: None,
             exit: None,
             lost_in: At::Planned,
+            grace,
             limits,
         }
     }
@@ -199,9 +202,9 @@ impl Machine {
     }
 
     fn stop(&mut self) -> Vec<MachineEffect> {
-        let overdue = GRACE + self.limits.answer();
+        let overdue = self.grace + self.limits.answer();
         let effects =
-            vec![Do::Phase(MachinePhase::Stopping), Do::Shutdown(GRACE), Do::Arm(MachineTimer::Stop, overdue)];
+            vec![Do::Phase(MachinePhase::Stopping), Do::Shutdown(self.grace), Do::Arm(MachineTimer::Stop, overdue)];
         self.go(At::Stopping, effects)
     }
 
@@ -335,6 +338,7 @@ fn exit_words(exit: &VmExit) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::GRACE;
     use super::*;
 
     const UP: [fn() -> MachineInput; 5] =
@@ -342,7 +346,7 @@ mod tests {
 
     /// A machine after the first `steps` inputs of its way up.
     fn machine(steps: usize) -> Machine {
-        let mut machine = Machine::new(TimeLimits::new(1));
+        let mut machine = Machine::new(GRACE, TimeLimits::new(1));
         for input in &UP[..steps] {
             machine.on(input());
         }

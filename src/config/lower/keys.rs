@@ -38,20 +38,16 @@ pub(super) const MACHINE: KeyTable = KeyTable {
         "shell",
         "mounts",
         "network",
-        "matrix",
-        "profiles",
-    ],
-    later: &[
-        "workspace",
-        "ports",
-        "links",
         "depends_on",
         "command",
         "healthcheck",
         "restart",
         "stop_signal",
         "stop_grace",
+        "matrix",
+        "profiles",
     ],
+    later: &["workspace", "ports", "links"],
     foreign: foreign::MACHINE,
 };
 

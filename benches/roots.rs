@@ -31,7 +31,7 @@ use smolvm::image::kernel::{self, Kernel, KernelRequest};
 use smolvm::image::{disk_metadata, initramfs};
 use smolvm::rootfs::{Attributes, Extent, Inode, InodeKind, RootTree};
 use smolvm::share::{Makers, Rights, ShareHandle, ShareSpec, ShareTree, spawn_share_from};
-use smolvm::virtio::block::{DiskHandle, DiskSegment, DiskSpec, spawn_disk_from};
+use smolvm::virtio::block::{DiskContent, DiskHandle, DiskSegment, DiskSpec, spawn_disk_from};
 use smolvm::virtio::vsock::{VsockBackend, VsockHandle};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -181,8 +181,8 @@ impl Bench {
                     DiskSegment { file: metadata.file.into(), length: metadata.length },
                     DiskSegment { file: pack, length },
                 ];
-                let spec = DiskSpec { serial: "root".into(), segments };
-                let (disk, socket) = spawn_disk_from(program, spec, on_death).expect("a process is to be had");
+                let spec = DiskSpec { serial: "root".into(), content: DiskContent::Fixed(segments) };
+                let (disk, socket) = spawn_disk_from(program, spec, on_death, None).expect("a process is to be had");
                 let setup = SetupRoot::Erofs { serial: "root".into() };
                 return Served {
                     shares: Vec::new(),

@@ -29,6 +29,7 @@ mod power;
 mod pump;
 mod root;
 mod setup;
+mod storage;
 mod streams;
 mod sys;
 mod users;

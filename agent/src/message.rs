@@ -192,7 +192,7 @@ impl SetupMount {
             SetupMountKind::Folder { tag, .. }
             | SetupMountKind::File { tag, .. }
             | SetupMountKind::Overlay { tag, .. } => Some(tag),
-            SetupMountKind::Tmpfs { .. } => None,
+            SetupMountKind::Tmpfs { .. } | SetupMountKind::Disk { .. } => None,
         }
     }
 }
@@ -227,6 +227,13 @@ pub enum SetupMountKind {
     Tmpfs {
         /// Most that it may hold, in MiB; `None` is half of the memory.
         size_mib: Option<u64>,
+    },
+    /// A disk with an ext4 file system, which is made as large as the disk.
+    Disk {
+        /// Its serial number.
+        serial: String,
+        /// Whether it is mounted read-only; whether it can be written to is the disk's own matter.
+        is_read_only: bool,
     },
 }
 

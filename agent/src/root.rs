@@ -9,7 +9,7 @@ use smolvm_agent::SetupRoot;
 
 use crate::boot::{EARLY_MOUNTS, make_folder};
 use crate::cgroups;
-use crate::disk::find_disk;
+use crate::disk::find_disk_early;
 use crate::exec::SCRIPTS;
 use crate::places::{copy_folder, folder_in_layer};
 use crate::sys::{self, MountFlags};
@@ -113,8 +113,7 @@ pub(crate) fn make_root(image: &SetupRoot, hostname: &str) -> Told<()> {
     tell(sys::attach_mount(&layers, Path::new(LAYERS)), "cannot attach the folder of layers")?;
     tell(make_private_folder(Path::new(SHARES)), "cannot make the folder of shares")?;
     tell(cgroups::prepare_parent(), "cannot make the group of all commands")?;
-    tell(make_folder(Path::new(SCRIPTS)), "cannot make the folder of scripts")?;
-    tell(make_workspace(), "cannot make `/workspace`")
+    tell(make_folder(Path::new(SCRIPTS)), "cannot make the folder of scripts")
 }
 
 fn mount_image(image: &SetupRoot) -> Told<()> {
@@ -126,7 +125,7 @@ fn mount_image(image: &SetupRoot) -> Told<()> {
         }
         SetupRoot::Erofs { serial } => {
             let what = format!("cannot mount the root's disk `{serial}`");
-            let device = tell(find_disk(serial), &what)?;
+            let device = tell(find_disk_early(serial), &what)?;
             let device = device.to_str().ok_or_else(|| what.clone())?;
             tell(sys::mount(device, lower, "erofs", MountFlags::READ_ONLY, ""), &what)
         }
@@ -186,13 +185,4 @@ fn make_kernel_mount(each: &KernelMount) -> io::Result<()> {
     };
     let mounted = made.and_then(|()| sys::mount(each.kind, target, each.kind, each.flags, each.data));
     if each.is_optional { Ok(()) } else { mounted }
-}
-
-fn make_workspace() -> io::Result<()> {
-    let path = Path::new("/workspace");
-    match fs::DirBuilder::new().mode(0o777).create(path) {
-        Ok(()) => fs::set_permissions(path, PermissionsExt::from_mode(0o1777)),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-    }
 }

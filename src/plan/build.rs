@@ -7,14 +7,15 @@ use std::collections::BTreeSet;
 
 use super::graph;
 use super::members::{self, Members};
-use super::model::{HostFacts, Limits, MachinePlan, MountPlan, MountPlanKind, Plan, SkippedStep, StepPlan};
+use super::model::{HostFacts, Limits, MachinePlan, Plan, SkippedStep, StepPlan};
+use super::mounts::plan_mounts;
 use super::network::{plan_links, plan_network, plan_ports};
 use super::operations::{Reasons, plan_operations};
-use super::owners::{plan_chown, plan_owner};
+use super::owners::plan_chown;
 use super::selection::{self, Selection, SelectionError};
 use super::service::{DependencyPlan, plan_dependencies, plan_service};
 use crate::config::Project;
-use crate::config::model::{Condition, Exclusion, Image, KernelSource, Machine, MountKind, Step, exclusions};
+use crate::config::model::{Condition, Exclusion, Image, KernelSource, Machine, Step, exclusions};
 
 /// CPUs of a machine that names none, where the host has as many.
 const DEFAULT_CPUS: u32 = 2;
@@ -169,47 +170,4 @@ fn kernel_lock(project: &Project, kernel: &KernelSource) -> Option<String> {
         KernelSource::Path(_) => None,
     };
     digest.map(str::to_owned)
-}
-
-/// Mounts parents first: by depth, then in file order. Tags are numbered in that order.
-fn plan_mounts(project: &Project, machine: &Machine) -> Vec<MountPlan> {
-    let depth = |target: &str| target.split('/').filter(|part| !part.is_empty()).count();
-    let mut mounts: Vec<_> = machine.mounts.iter().collect();
-    mounts.sort_by_key(|mount| depth(mount.target.value.as_str()));
-    let mut tags = (0..).map(|number: usize| format!("share{number}"));
-    mounts
-        .into_iter()
-        .filter_map(|mount| {
-            let kind = plan_mount_kind(project, machine, &mount.kind, &mut tags)?;
-            Some(MountPlan { target: mount.target.value.clone(), create: mount.create, kind })
-        })
-        .collect()
-}
-
-/// Decides what a mount shows; a mount of the host takes the next of the `tags`. Volumes are not run yet (0011).
-fn plan_mount_kind(
-    project: &Project,
-    machine: &Machine,
-    kind: &MountKind,
-    tags: &mut impl Iterator<Item = String>,
-) -> Option<MountPlanKind> {
-    let mut next_tag = || tags.next().unwrap_or_default();
-    Some(match kind {
-        MountKind::Bind { source, is_file, readonly, owner, guest_owner, cache } => MountPlanKind::Bind {
-            tag: next_tag(),
-            source: source.value.clone(),
-            is_file: *is_file,
-            readonly: *readonly,
-            owner: plan_owner(project, &owner.value),
-            guest_owner: guest_owner.as_ref().map(|user| user.value.clone()),
-            cache: cache.value,
-        },
-        MountKind::Overlay { source, guest_owner } => MountPlanKind::Overlay {
-            tag: next_tag(),
-            source: source.value.clone(),
-            guest_owner: guest_owner.as_ref().or(machine.user.as_ref()).map(|user| user.value.clone()),
-        },
-        MountKind::Tmpfs { size_mib } => MountPlanKind::Tmpfs { size_mib: size_mib.as_ref().map(|size| size.value) },
-        MountKind::Volume { .. } => return None,
-    })
 }

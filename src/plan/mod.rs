@@ -11,6 +11,7 @@ mod defaults;
 mod graph;
 mod members;
 mod model;
+mod mounts;
 mod network;
 mod operations;
 mod owners;
@@ -30,8 +31,8 @@ pub use build::build;
 pub use critical::critical_path;
 pub use defaults::{ImageDefaults, NoCommand, WorkingDir};
 pub use model::{
-    HostFacts, Invoker, Limits, MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, OwnerPlan, Plan,
-    SkippedStep, StepPlan,
+    DiskPlan, HostFacts, Invoker, Limits, MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, OwnerPlan,
+    Plan, SkippedStep, StepPlan,
 };
 pub use network::{LinkPlan, NetworkPlan, PortPlan};
 pub use render::{render_json, render_size, render_text};

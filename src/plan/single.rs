@@ -2,7 +2,7 @@
 
 use super::build::plan_machine;
 use super::graph;
-use super::model::{HostFacts, Limits, MachinePlan, Plan, StepPlan};
+use super::model::{DiskPlan, HostFacts, Limits, MachinePlan, MountPlanKind, Plan, StepPlan};
 use super::operations::{Reasons, plan_operations};
 use crate::config::Project;
 use crate::config::model::{Command, Machine};
@@ -55,8 +55,14 @@ pub fn build_single(project: &Project, host: &HostFacts, machine: &str, command:
         is_finally: false,
     };
     // The command stands in the place of the machine's own, and what the machine depends on is not there.
-    let alone = MachinePlan { service: None, depends_on: Vec::new(), ..plan_machine(project, machine, host) };
-    let machines = vec![alone];
+    let mut own = MachinePlan { service: None, depends_on: Vec::new(), ..plan_machine(project, machine, host) };
+    for mount in &mut own.mounts {
+        // The machine is a fresh one, which leaves nothing. Volumes are the project's.
+        if let MountPlanKind::Disk { disk: disk @ DiskPlan::Workspace, .. } = &mut mount.kind {
+            *disk = DiskPlan::Scratch;
+        }
+    }
+    let machines = vec![own];
     let steps = vec![step];
     let operations = graph::sort(plan_operations(&machines, &steps, &Reasons::default()));
     Some(Plan {

@@ -2,7 +2,7 @@
 //!
 //! Memory is bounded whatever a guest prints (`tail`). Deliberately not here: whole logs (`run` writes them).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use crate::event::{Event, MachinePhase, OutputOf, ServicePhase, StepStatus, Stream, Timed};
@@ -30,6 +30,8 @@ pub(super) struct Failures {
     /// The same of consoles, whose machines may also have services.
     consoles: HashMap<String, Tail>,
     failed: Vec<Failed>,
+    /// Services that were started.
+    services: HashSet<String>,
 }
 
 impl Failures {
@@ -79,6 +81,9 @@ impl Failures {
     /// A service that ended by itself, and not with 0, or is unhealthy has a block, unless it gets better.
     fn service(&mut self, machine: &str, phase: ServicePhase, exit_code: Option<i32>, words: &str) {
         let name = format!("service `{machine}` ");
+        if phase == ServicePhase::Started {
+            self.services.insert(machine.to_owned());
+        }
         match phase {
             ServicePhase::Exited if exit_code == Some(0) => {}
             ServicePhase::Exited | ServicePhase::Unhealthy => {
@@ -96,6 +101,11 @@ impl Failures {
             }
             ServicePhase::Started | ServicePhase::Testing | ServicePhase::Stopping | ServicePhase::Stopped => {}
         }
+    }
+
+    /// How many services were started.
+    pub(super) fn services(&self) -> usize {
+        self.services.len()
     }
 
     /// The last lines of a step that runs, at most so many.

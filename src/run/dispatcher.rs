@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::chunk::{LineChunks, Source, Utf8Chunks};
+use super::held::Held;
 use super::input::{Action, Attempt, CancelReason, MachineInput, MachineTimer, RunInput, StepInput, Timer};
 use super::limits::{FINALLY_AFTER_INTERRUPT, GRACE, HURRIED, TimeLimits};
 use super::machine::{Machine, MachineEffect, MachineState};
@@ -56,6 +57,7 @@ pub(super) struct Dispatcher {
     pub(super) now: Duration,
     pub(super) actions: Vec<Action>,
     pub(super) blamed: Vec<bool>,
+    pub(super) held: Held,
     /// Why steps were passed over for want of what they need beside steps.
     pub(super) lost: Vec<Option<String>>,
     pub(super) services: Services,
@@ -104,6 +106,7 @@ impl Dispatcher {
             now: Duration::ZERO,
             actions: Vec::new(),
             blamed: vec![false; plan.steps.len()],
+            held: Held::new(plan.machines.len()),
             started_at: vec![Duration::ZERO; plan.steps.len()],
             phase_at: vec![Duration::ZERO; plan.machines.len()],
             step_chunks: plan.steps.iter().map(|_| Default::default()).collect(),
@@ -145,7 +148,7 @@ impl Dispatcher {
         self.actions.push(Action::Emit(event));
     }
 
-    fn signal(&mut self, signal: Signal) {
+    pub(super) fn signal(&mut self, signal: Signal) {
         if self.interrupt.is_some() {
             self.is_killed = true;
             self.cancel_all(&CancelReason::Kill, true);
@@ -164,7 +167,8 @@ impl Dispatcher {
     fn hurry_providers(&mut self) {
         for (machine, state) in self.machines.iter().map(Machine::state).enumerate() {
             if matches!(state, MachineState::Preparing | MachineState::Leaving) {
-                self.actions.push(Action::Arm(Timer::Machine(machine, MachineTimer::End), HURRIED));
+                let timer = Timer::Machine(machine, self.life(machine), MachineTimer::End);
+                self.actions.push(Action::Arm(timer, HURRIED));
             }
         }
     }
@@ -174,7 +178,8 @@ impl Dispatcher {
             Timer::StepTime(attempt) => self.attempt_input(attempt, StepInput::TimeUp),
             Timer::StepEnd(attempt, stage) => self.attempt_input(attempt, StepInput::Overdue(stage)),
             Timer::StepRest(attempt) => self.attempt_input(attempt, StepInput::Rested),
-            Timer::Machine(machine, timer) => self.machine_input(machine, MachineInput::Overdue(timer)),
+            Timer::Machine(machine, life, _) if life != self.life(machine) => {}
+            Timer::Machine(machine, _, timer) => self.machine_input(machine, MachineInput::Overdue(timer)),
             Timer::Service(machine, timer) => self.service_input(machine, ServiceInput::Overdue(timer)),
             Timer::Finally => {
                 self.is_finally_over = true;
@@ -347,7 +352,8 @@ impl Dispatcher {
                 MachineEffect::Kill => self.actions.push(Action::Kill(machine)),
                 MachineEffect::Release => self.actions.push(Action::Release(machine)),
                 MachineEffect::Arm(timer, after) => {
-                    self.actions.push(Action::Arm(Timer::Machine(machine, timer), after));
+                    let timer = Timer::Machine(machine, self.life(machine), timer);
+                    self.actions.push(Action::Arm(timer, after));
                 }
                 MachineEffect::Phase(phase) => self.machine_phase(machine, phase, None),
                 MachineEffect::Failed => self.machine_failed(machine),

@@ -201,6 +201,11 @@ impl Driver {
                     // Who asked may have gone.
                     let _ = self.answers.remove(&id).map(|waiting| waiting.send(answer));
                 }
+                Action::Settled(summary) => {
+                    if let Some(inside) = &self.inside {
+                        inside.settle(summary, self.start.elapsed());
+                    }
+                }
                 Action::Finish(summary) => self.summary = Some(summary),
             }
         }
@@ -209,7 +214,7 @@ impl Driver {
 
     fn emit(&mut self, event: Event) {
         let at = self.start.elapsed();
-        if let Some(text) = self.logs.record(&event) {
+        if let Some(text) = self.logs.record(at, &event) {
             self.outbox.push_back(Timed { at, event: Event::Warning { text } });
         }
         let is_lost = self.dispatcher.is_killed && self.outbox_bytes >= OUTBOX_BYTES;

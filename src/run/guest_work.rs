@@ -118,6 +118,9 @@ fn setup_mount_kind(kind: &MountPlanKind) -> SetupMountKind {
             SetupMountKind::Overlay { tag: tag.clone(), inode: inode(source) }
         }
         MountPlanKind::Tmpfs { size_mib } => SetupMountKind::Tmpfs { size_mib: *size_mib },
+        MountPlanKind::Disk { serial, readonly, .. } => {
+            SetupMountKind::Disk { serial: serial.clone(), is_read_only: *readonly }
+        }
     }
 }
 

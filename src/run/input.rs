@@ -44,6 +44,8 @@ pub(super) enum MachineInput {
     Fail(String),
     /// The provider says what takes long.
     Progress(String),
+    /// The provider, or a server of the machine, has something to say that stops nothing.
+    Remark(String),
     /// The provider downloads something.
     Pulled(Pulled),
     /// The provider is done.
@@ -170,8 +172,8 @@ pub(super) enum Timer {
     StepEnd(Attempt, EndStage),
     /// `delay` of a step's `retry` after this attempt.
     StepRest(Attempt),
-    /// A state of a machine that must not last.
-    Machine(usize, MachineTimer),
+    /// A state of a machine, in this life of it, that must not last.
+    Machine(usize, u32, MachineTimer),
     /// A state of a machine's service.
     Service(usize, ServiceTimer),
     /// All of `finally`, after an interrupt.
@@ -243,6 +245,8 @@ pub(super) enum Action {
     Arm(Timer, Duration),
     /// What was asked for has come, or cannot.
     Answer(u64, Result<(), CommandError>),
+    /// All steps are over and what stays is up: this came of it so far.
+    Settled(Summary),
     /// The run is over.
     Finish(Summary),
 }

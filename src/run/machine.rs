@@ -84,6 +84,10 @@ pub(super) struct Machine {
     lost_in: MachineState,
     /// For what runs in it to end, before it powers off.
     grace: Duration,
+    /// The same, where somebody has said it for this life.
+    asked_grace: Option<Duration>,
+    /// Whether it is gone although something of it may still be there.
+    is_unsure: bool,
     limits: TimeLimits,
 }
 
@@ -101,8 +105,15 @@ impl Machine {
             exit: None,
             lost_in: At::Planned,
             grace,
+            asked_grace: None,
+            is_unsure: false,
             limits,
         }
+    }
+
+    /// What runs in it has so long to end.
+    pub(super) fn give_grace(&mut self, grace: Duration) {
+        self.asked_grace = Some(grace);
     }
 
     pub(super) fn state(&self) -> MachineState {
@@ -124,6 +135,17 @@ impl Machine {
         matches!(self.state, At::Preparing | At::Starting | At::Booting | At::Mounting)
     }
 
+    /// Begins a new life, where the one before is over and holds nothing any more; tells whether it could.
+    pub(super) fn renew(&mut self) -> bool {
+        if self.state != At::Gone || self.is_unsure {
+            return false;
+        }
+        self.state = At::Planned;
+        (self.death, self.closed, self.exit, self.asked_grace) = (None, None, None, None);
+        self.tail = Tail::default();
+        true
+    }
+
     /// Takes one input; what makes no sense in a state is ignored, because workers may be late.
     pub(super) fn on(&mut self, input: MachineInput) -> Vec<MachineEffect> {
         match (self.state, input) {
@@ -136,6 +158,7 @@ impl Machine {
                 Vec::new()
             }
             (_, In::Exited(exit)) => self.exited(&exit),
+            (_, In::Remark(text)) => vec![Do::Warn(text)],
             (_, In::Abandon) => self.abandon(),
             (_, In::Fail(cause)) => self.fail(cause),
             (_, In::ShareDied { share, reason }) => self.share_died(&share, &reason),
@@ -202,9 +225,10 @@ impl Machine {
     }
 
     fn stop(&mut self) -> Vec<MachineEffect> {
-        let overdue = self.grace + self.limits.answer();
+        let grace = self.asked_grace.unwrap_or(self.grace);
+        let overdue = grace + self.limits.answer();
         let effects =
-            vec![Do::Phase(MachinePhase::Stopping), Do::Shutdown(self.grace), Do::Arm(MachineTimer::Stop, overdue)];
+            vec![Do::Phase(MachinePhase::Stopping), Do::Shutdown(grace), Do::Arm(MachineTimer::Stop, overdue)];
         self.go(At::Stopping, effects)
     }
 
@@ -276,8 +300,12 @@ impl Machine {
             (At::Stopping, MachineTimer::Stop) => {
                 self.end(vec![Do::Warn("it did not power off in time, so it was killed".to_owned())])
             }
-            (At::Leaving, MachineTimer::End) => self.go(At::Gone, vec![Do::Release]),
+            (At::Leaving, MachineTimer::End) => {
+                self.is_unsure = true;
+                self.go(At::Gone, vec![Do::Release])
+            }
             (At::Ending, MachineTimer::End) => {
+                self.is_unsure = true;
                 self.gone(vec![Do::Warn("its VM did not end when it was killed".to_owned())])
             }
             _ => Vec::new(),
@@ -474,6 +502,21 @@ mod tests {
         machine.on(In::Abandon);
         assert!(machine.on(In::Overdue(MachineTimer::End)).contains(&Do::Release));
         assert!(machine.is_at_rest());
+    }
+
+    #[test]
+    fn a_machine_that_is_gone_lives_anew_unless_something_of_it_may_be_left() {
+        let mut failed = machine(3);
+        assert!(!failed.renew(), "it lives");
+        failed.on(In::Exited(VmExit::Rebooted));
+        assert!(failed.renew() && failed.death().is_none() && failed.state() == At::Planned);
+        for input in &UP {
+            failed.on(input());
+        }
+        assert_eq!(failed.state(), At::Ready);
+        failed.on(In::Abandon);
+        failed.on(In::Overdue(MachineTimer::End));
+        assert!(failed.is_at_rest() && !failed.renew());
     }
 
     #[test]

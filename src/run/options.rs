@@ -33,6 +33,8 @@ pub enum Hold {
     No,
     /// They stay where every step has passed.
     AfterSuccess,
+    /// They stay where a step has not passed.
+    AfterFailure,
     /// They stay in any case.
     AfterAll,
 }

@@ -32,6 +32,9 @@ pub struct ProvideHooks {
     /// To be called when a server of files or of a disk dies by itself: name for people (tag and host path) and how it
     /// died. Never after [`Prepared::shares`] was dropped.
     pub share_died: Arc<dyn Fn(String, String) + Send + Sync>,
+    /// Says what the user should know of the machine and stops nothing, in words, while it is prepared and while it is
+    /// up.
+    pub warn: Arc<dyn Fn(String) + Send + Sync>,
 }
 
 /// How much of a download has come.

@@ -37,12 +37,14 @@ impl Dispatcher {
                 self.run_finally();
             }
             self.skip_stuck();
+            self.answer_commands();
             if self.actions.len() == before {
                 break;
             }
         }
         let is_over = self.steps.iter().all(super::step::Step::is_done)
-            && self.machines.iter().all(super::machine::Machine::is_at_rest);
+            && self.machines.iter().all(super::machine::Machine::is_at_rest)
+            && !self.is_holding();
         if is_over && !self.is_finished {
             self.finish();
         }
@@ -50,6 +52,7 @@ impl Dispatcher {
 
     fn finish(&mut self) {
         self.is_finished = true;
+        self.answer_commands();
         let summary = self.summary();
         self.emit(Event::RunFinished {
             status: summary.status,
@@ -103,6 +106,9 @@ impl Dispatcher {
         } else if self.machines[machine].death().is_some() {
             let cause = format!("machine `{machine_name}` failed");
             self.blamed[step] = true;
+            self.skip(step, cause);
+        } else if self.is_told_down(machine) {
+            let cause = format!("machine `{machine_name}` was stopped");
             self.skip(step, cause);
         } else if let Some(why) = &hopeless[machine] {
             self.lost[step] = Some(why.clone());
@@ -175,9 +181,18 @@ impl Dispatcher {
                 continue;
             }
             let is_urgent = self.is_free_to_run(step);
+            if self.is_told_down(machine) {
+                continue;
+            }
             match candidates.iter_mut().find(|(known, _)| *known == machine) {
                 Some((_, urgent)) => *urgent |= is_urgent,
                 None => candidates.push((machine, is_urgent)),
+            }
+        }
+        for machine in 0..self.machines.len() {
+            let is_wanted = self.is_kept(machine) && self.machines[machine].state() == MachineState::Planned;
+            if is_wanted && candidates.iter().all(|(known, _)| *known != machine) {
+                candidates.push((machine, true));
             }
         }
         candidates.sort_by_key(|(_, is_urgent)| !is_urgent);
@@ -247,7 +262,9 @@ impl Dispatcher {
             return;
         }
         match self.machines[machine].state() {
-            MachineState::Planned if self.interrupt.is_none() => self.machine_input(machine, MachineInput::Boot),
+            MachineState::Planned if self.interrupt.is_none() && !self.is_told_down(machine) => {
+                self.machine_input(machine, MachineInput::Boot)
+            }
             MachineState::Ready => self.step_input(step, StepInput::Begin),
             MachineState::Planned | MachineState::Leaving | MachineState::Ending | MachineState::Gone => {
                 self.skip(step, format!("machine `{name}` is not up"));
@@ -264,14 +281,19 @@ impl Dispatcher {
 
     fn retire_machines(&mut self) {
         for machine in 0..self.machines.len() {
-            let is_needed = (0..self.steps.len())
-                .any(|step| self.machine_of[step] == machine && !self.steps[step].is_done())
-                || self.is_service_wanted(machine);
+            let is_told_down = self.is_told_down(machine);
+            let needs_it = |step: usize| match is_told_down {
+                true => self.steps[step].is_active(),
+                false => !self.steps[step].is_done(),
+            };
+            let is_needed = self.is_kept(machine)
+                || self.is_service_wanted(machine)
+                || (0..self.steps.len()).any(|step| self.machine_of[step] == machine && needs_it(step));
             let state = self.machines[machine].state();
             if self.is_killed || (self.interrupt.is_some() && self.machines[machine].is_coming_up()) {
                 self.machine_input(machine, MachineInput::Abandon);
             } else if !is_needed && state == MachineState::Ready {
-                self.wind_down(machine, None);
+                self.wind_down(machine);
             } else if !is_needed && self.machines[machine].is_coming_up() {
                 self.machine_input(machine, MachineInput::Abandon);
             }

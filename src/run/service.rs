@@ -196,6 +196,13 @@ impl Service {
         self.state
     }
 
+    /// Its machine lives anew.
+    pub(super) fn renew(&mut self) {
+        if self.is_over() {
+            self.state = At::Waiting;
+        }
+    }
+
     /// The number of the start that goes on, or went on last.
     pub(super) fn start(&self) -> u32 {
         self.start

@@ -8,8 +8,6 @@
 //!
 //! Deliberately not here: the life of one service (`service`), and of its machine (`machine`).
 
-use std::time::Duration;
-
 use super::chunk::Utf8Chunks;
 use super::dispatcher::Dispatcher;
 use super::input::{Action, CancelReason, MachineInput, ServiceAction, StepInput, Timer};
@@ -177,10 +175,21 @@ impl Dispatcher {
         }
     }
 
-    /// Has a machine that is up go down in order: its service first, in so much time or what the file says. To be
-    /// called until the machine is gone; what has been asked for is not asked for again.
-    pub(super) fn wind_down(&mut self, machine: usize, grace: Option<Duration>) {
+    /// A machine lives anew: its service is to be started when it is up.
+    pub(super) fn renew_service(&mut self, machine: usize) {
+        if let Some(service) = &mut self.services.of[machine] {
+            service.renew();
+        }
+    }
+
+    /// Has a machine that is up go down in order: its service first, in the time that somebody has given it, or that the
+    /// file says. To be called until the machine is gone; what has been asked for is not asked for again.
+    pub(super) fn wind_down(&mut self, machine: usize) {
+        let grace = self.asked_grace(machine);
         self.service_input(machine, ServiceInput::Stop(grace));
+        if let Some(grace) = grace {
+            self.machines[machine].give_grace(grace);
+        }
         if !self.service(machine).is_some_and(Service::is_active) {
             self.machine_input(machine, MachineInput::Stop);
         }
@@ -205,7 +214,7 @@ impl Dispatcher {
     }
 
     /// How the service of a machine ended, in words, once it has for good.
-    fn service_end(&self, machine: usize) -> Option<String> {
+    pub(super) fn service_end(&self, machine: usize) -> Option<String> {
         let name = &self.facts.plan.machines[machine].name;
         let service = self.service(machine)?;
         match (service.state(), service.end()) {
@@ -329,15 +338,38 @@ impl Dispatcher {
     /// Whether a machine is to be up for its service. Before it boots: whether it is to boot for it.
     pub(super) fn is_service_wanted(&self, machine: usize) -> bool {
         let Some(service) = self.service(machine) else { return false };
+        let users = || self.services.users[machine].iter().copied().filter(|user| !self.machines[*user].is_at_rest());
         if service.is_over() {
             return false;
         }
-        let is_run_on = if self.steps.is_empty() {
-            self.interrupt.is_none()
-        } else {
-            self.steps.iter().any(|step| !step.is_done())
-        };
-        is_run_on || self.services.users[machine].iter().any(|user| !self.machines[*user].is_at_rest())
+        if self.is_told_down(machine) {
+            return service.is_active() && users().any(|user| self.is_told_down(user));
+        }
+        let is_run_on =
+            if self.steps.is_empty() { !self.is_told_to_end() } else { self.steps.iter().any(|step| !step.is_done()) };
+        is_run_on || users().next().is_some()
+    }
+
+    /// Whether some machine is to be up for its service.
+    pub(super) fn is_any_service_wanted(&self) -> bool {
+        (0..self.machines.len()).any(|machine| self.is_service_wanted(machine))
+    }
+
+    /// Whether a machine has nothing more to do: its command has ended for good, and no step runs in it.
+    pub(super) fn is_spent(&self, machine: usize) -> bool {
+        self.service(machine).is_some_and(Service::is_over) && !self.machine_of.contains(&machine)
+    }
+
+    /// Whether the service of a machine that is up has been started, or never will be.
+    pub(super) fn is_service_settled(&self, machine: usize) -> bool {
+        let state = self.service(machine).map(Service::state);
+        !matches!(state, Some(CommandState::Waiting | CommandState::Starting))
+    }
+
+    /// Why a machine that has not booted never does, if so.
+    pub(super) fn never_boots(&self, machine: usize) -> Option<String> {
+        let is_planned = self.machines[machine].state() == MachineState::Planned;
+        if is_planned { self.hopeless().swap_remove(machine) } else { None }
     }
 
     /// Whether something will come of a service by itself: a start, an end, or what its health check says.

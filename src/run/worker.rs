@@ -126,6 +126,8 @@ impl Workers {
     }
 
     pub(super) fn prepare(self: &Arc<Self>, machine: usize) {
+        // It may have been given up in an earlier life.
+        self.slots[machine].is_canceled.store(false, Ordering::Relaxed);
         let workers = Arc::clone(self);
         // Not a task of the machine: what it makes must come back, so that it is let go of.
         tokio::task::spawn_blocking(move || {
@@ -158,7 +160,7 @@ impl Workers {
         let is_canceled = Arc::clone(&self.slots[machine].is_canceled);
         let progress = self.urgent.clone();
         let pulls = self.urgent.clone();
-        let deaths = self.urgent.clone();
+        let (deaths, remarks) = (self.urgent.clone(), self.urgent.clone());
         ProvideHooks {
             progress: Box::new(move |text| {
                 let _ = progress.send(RunInput::Machine(machine, MachineInput::Progress(text)));
@@ -169,6 +171,9 @@ impl Workers {
             is_canceled: Arc::new(move || is_canceled.load(Ordering::Relaxed)),
             share_died: Arc::new(move |share, reason| {
                 let _ = deaths.send(RunInput::Machine(machine, MachineInput::ShareDied { share, reason }));
+            }),
+            warn: Arc::new(move |text| {
+                let _ = remarks.send(RunInput::Machine(machine, MachineInput::Remark(text)));
             }),
         }
     }

@@ -18,9 +18,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("image", &["config", "rootfs", "sys"]),
     ("guest", &["sys"]),
     ("share", &["rootfs", "sys"]),
+    ("storage", &["sys"]),
     ("virtio", &["rootfs", "share", "sys"]),
     ("engine", &["virtio", "share", "sys"]),
     ("run", &["plan", "event", "engine", "guest", "sys"]),
+    (
+        "compose",
+        &["config", "engine", "guest", "host", "image", "plan", "rootfs", "run", "share", "storage", "sys", "virtio"],
+    ),
+    ("control", &["run", "event", "plan", "guest", "sys"]),
     ("report", &["event", "plan", "diag"]),
 ];
 

@@ -17,7 +17,7 @@ use smolvm::guest::{
 use smolvm::image::initramfs;
 use smolvm::image::kernel::{self, KernelRequest};
 use smolvm::share::{Makers, Rights, ShareCache, ShareHandle, ShareSpec, ShareTree, spawn_share_from};
-use smolvm::virtio::block::{DiskHandle, DiskSegment, DiskSpec, spawn_disk_from};
+use smolvm::virtio::block::{DiskContent, DiskHandle, DiskSegment, DiskSpec, spawn_disk_from};
 use smolvm::virtio::vsock::{VsockBackend, VsockHandle};
 use tokio::sync::mpsc::Receiver;
 
@@ -99,9 +99,9 @@ impl Machine {
                 (SetupRoot::Share { tag: "root".into() }, None, Vec::new())
             }
             Root::Disk(segments) => {
-                let spec = DiskSpec { serial: "root".into(), segments };
+                let spec = DiskSpec { serial: "root".into(), content: DiskContent::Fixed(segments) };
                 let program = Path::new(env!("CARGO_BIN_EXE_smolvm"));
-                let (handle, socket) = spawn_disk_from(program, spec, Box::new(|_: String| {})).unwrap();
+                let (handle, socket) = spawn_disk_from(program, spec, Box::new(|_: String| {}), None).unwrap();
                 (SetupRoot::Erofs { serial: "root".into() }, Some(handle), vec![DiskSocket { socket }])
             }
         };

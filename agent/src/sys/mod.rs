@@ -18,7 +18,7 @@ pub(crate) use machine::{
 };
 pub(crate) use mount::{
     FileSystemKind, MountFlags, Stat, attach_mount, bind, change_root, clone_mount, file_system, make_bind_read_only,
-    mount, move_mount_to_root, stat_from_server, unmount_lazily,
+    mount, move_mount_to_root, resize_ext4, stat_from_server, unmount_lazily,
 };
 pub(crate) use process::{ChildEnd, kill_all, kill_process, kill_process_group, wait_any_child};
 pub(crate) use terminal::{end_of_input, open_terminal, set_terminal_size};

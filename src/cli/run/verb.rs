@@ -15,20 +15,21 @@ use super::args::{Pull, RunArgs};
 use super::attendant::{Attendant, Wanted};
 use super::overlay::Overlay;
 use crate::cli::args::Progress;
-use crate::cli::compose::{self, Chosen, Provider};
 use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::interrupts::Interrupts;
 use crate::cli::places::Places;
 use crate::cli::printer::Printer;
 use crate::cli::settings::Settings;
 use crate::cli::terminal::{Terminal, TerminalSignals, follow};
-use crate::cli::{load, registries, remarks};
+use crate::cli::{engines, load, registries, remarks};
+use crate::compose::{Chosen, Provider};
 use crate::config::{self, LOCK_NAME, LoadRequest, Loaded, LockFile, Mode, Project, nearest};
 use crate::event::{RunStatus, Timed};
 use crate::host::{self, HostFiles};
 use crate::plan::{Plan, SingleCommand, build_single};
 use crate::report::{CommandReporter, Reporter, Screen, Sink, Verbosity};
-use crate::run::{self, Options, RunDeps, Signal, Summary};
+use crate::run::{self, Options, ProjectState, RunDeps, Signal, Summary};
+use crate::storage::Storage;
 
 /// Events that may wait for the reporter.
 const EVENTS_WAITING: usize = 256;
@@ -111,7 +112,7 @@ fn prepare(args: &RunArgs, settings: &Settings, printer: &Printer) -> Result<Rea
     let plan = build_single(&project, &host::facts(), &name, &command).ok_or_else(|| no_machine(&project, &name))?;
     let engine = args.engine.unwrap_or(settings.engine);
     let accel = args.accel.unwrap_or(settings.accel);
-    Ok(Ready::Run(Box::new(plan), compose::choose(engine, accel)?))
+    Ok(Ready::Run(Box::new(plan), engines::choose(engine, accel)?))
 }
 
 /// Reads a machine that the options alone describe; a file of a project plays no part in it.
@@ -201,7 +202,10 @@ fn go(
     // `--pull never` asks nobody.
     let is_offline = settings.is_offline || args.pull == Pull::Never;
     let registries = (!is_offline).then(|| registries::access(settings));
-    let provider = Provider::new(Places::find()?.cache, host::facts().invoker, settings.root_form, registries);
+    let Places { state_home, state_actor, cache, .. } = Places::find()?;
+    let state = ProjectState::locate(&state_home, state_actor.clone(), &plan.project, &plan.folder);
+    let storage = Storage::new(state.folder(), state_actor);
+    let provider = Provider::new(cache, host::facts().invoker, settings.root_form.into(), registries, storage);
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,
@@ -289,8 +293,8 @@ fn spawn_reporter(
     let work: Box<dyn FnOnce() + Send> = if is_terminal && !is_dumb && settings.progress != Progress::Plain {
         let _entered = runtime.enter();
         let signals = TerminalSignals::listen().map_err(|error| world(RunError::Signals(error)))?;
-        let reporter = CommandReporter::on_terminal(style, verbosity, screen, clear);
-        Terminal::Stderr.clear_on_panic(reporter.is_drawn());
+        let mut reporter = CommandReporter::on_terminal(style, verbosity, screen, clear);
+        Terminal::Stderr.clear_on_panic(&mut reporter);
         Box::new(move || handle.block_on(follow(Terminal::Stderr, reporter, receiver, signals, |_| {})))
     } else {
         let mut reporter = CommandReporter::plain(style, verbosity, screen, clear);

@@ -37,6 +37,7 @@ pub(super) const MACHINE: KeyTable = KeyTable {
         "hostname",
         "shell",
         "mounts",
+        "workspace",
         "network",
         "depends_on",
         "command",
@@ -47,7 +48,7 @@ pub(super) const MACHINE: KeyTable = KeyTable {
         "matrix",
         "profiles",
     ],
-    later: &["workspace", "ports", "links"],
+    later: &["ports", "links"],
     foreign: foreign::MACHINE,
 };
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::path::GuestPath;
 use super::project::Spanned;
 use crate::diag::Span;
@@ -114,7 +116,7 @@ pub enum Owner {
 }
 
 /// How long a guest may believe what it read of a share.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cache {
     /// A second at most, so that edits on the host are seen.
     Auto,

@@ -2,6 +2,7 @@
 //! with a fake engine and a fake agent that speaks the real protocol over sockets.
 
 mod faults;
+mod held;
 mod lines;
 mod live;
 mod order;

@@ -14,7 +14,7 @@ use crate::plan::Plan;
 use crate::run::dispatcher::{Dispatcher, DispatcherFacts};
 use crate::run::input::{Action, MachineInput, PrepareFailure, RunInput, StartFailure, StepInput};
 use crate::run::limits::TimeLimits;
-use crate::run::{GivenFiles, Hold, Options, RunFolder, Signal, Summary};
+use crate::run::{CommandError, GivenFiles, Hold, Options, RunCommand, RunFolder, Signal, Summary};
 
 /// How a machine behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,6 +64,7 @@ pub(super) struct Script {
     attempts: BTreeMap<String, Vec<(u64, Does)>>,
     signals: Vec<(u64, Signal)>,
     services: ServiceScript,
+    commands: Vec<(u64, RunCommand)>,
     pub(super) options: Option<Options>,
 }
 
@@ -102,6 +103,17 @@ impl Script {
         self
     }
 
+    /// What is asked from outside; the answers are numbered from 1.
+    pub(super) fn command(mut self, at_ms: u64, command: RunCommand) -> Self {
+        self.commands.push((at_ms, command));
+        self
+    }
+
+    pub(super) fn hold(mut self, hold: Hold) -> Self {
+        self.options = Some(Options { hold, ..options() });
+        self
+    }
+
     pub(super) fn keep_going(mut self) -> Self {
         self.options = Some(Options { keep_going: true, ..options() });
         self
@@ -117,6 +129,10 @@ pub(super) fn options() -> Options {
 pub(super) struct Played {
     pub(super) events: Vec<(Duration, Event)>,
     pub(super) summary: Summary,
+    /// Answers to commands, with their numbers, in the order in which they came.
+    pub(super) answers: Vec<(u64, Result<(), CommandError>)>,
+    /// What had come when what is to stay was up.
+    pub(super) settled: Option<Summary>,
     /// What each machine still holds at the end, by name; empty where nothing outlives the run.
     pub(super) left: Vec<String>,
 }
@@ -162,15 +178,20 @@ pub(super) fn simulate(plan: &Plan, script: &Script) -> Played {
     for (at, signal) in &script.signals {
         world.later(*at, RunInput::Signal(*signal));
     }
-    let mut events = Vec::new();
+    for (id, (at, command)) in (1..).zip(&script.commands) {
+        world.later(*at, RunInput::Command(id, command.clone()));
+    }
+    let (mut events, mut answers, mut settled) = (Vec::new(), Vec::new(), None);
     let mut actions = dispatcher.start();
     loop {
         for action in std::mem::take(&mut actions) {
             match action {
                 Action::Emit(event) => events.push((world.now, event)),
+                Action::Answer(id, answer) => answers.push((id, answer)),
+                Action::Settled(summary) => settled = Some(summary),
                 Action::Finish(summary) => {
                     let left = world.left();
-                    return Played { events, summary, left };
+                    return Played { events, summary, answers, settled, left };
                 }
                 other => world.act(other),
             }
@@ -271,7 +292,9 @@ impl World<'_> {
                 self.vms[machine] = false;
             }
             Action::Arm(timer, after) => self.at(self.now + after, RunInput::Timer(timer)),
-            Action::Answer(..) | Action::Emit(_) | Action::Finish(_) => unreachable!("the caller takes these"),
+            Action::Answer(..) | Action::Settled(_) | Action::Emit(_) | Action::Finish(_) => {
+                unreachable!("the caller takes these")
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Seek, Write};
+use std::sync::atomic::AtomicBool;
 
 use vhost_user_backend::bitmap::BitmapMmapRegion;
 use vhost_user_backend::{VhostUserBackend, VringT};
@@ -11,7 +12,7 @@ use vmm_sys_util::epoll::EventSet;
 
 use super::device::{Device, Vring};
 use super::disk::Disk;
-use super::request::Target;
+use super::request::{Medium, Target};
 
 type Memory = GuestMemoryMmap<BitmapMmapRegion>;
 
@@ -73,12 +74,16 @@ fn content() -> Vec<u8> {
     bytes
 }
 
+fn target(medium: Medium) -> Target {
+    Target { medium, serial: "root".to_owned(), tell_full: Box::new(|| {}), is_full_told: AtomicBool::new(false) }
+}
+
 impl Driver {
     fn new(files: Vec<(File, u64)>) -> Self {
         let memory = Memory::from_ranges(&[(GuestAddress(0), MEMORY_BYTES)]).unwrap();
         let atomic = GuestMemoryAtomic::new(memory.clone());
         let vring = Vring::new(atomic.clone(), 1024).unwrap();
-        let device = Device::new(Target { disk: Disk::new(files).unwrap(), serial: "root".to_owned() });
+        let device = Device::new(target(Medium::Fixed(Disk::new(files).unwrap())));
         device.update_memory(atomic).unwrap();
         vring.set_queue_size(SIZE);
         vring.set_queue_info(0, AVAILABLE, USED).unwrap();

@@ -4,12 +4,17 @@
 //! order in which things happen (`run`), any decision about the project (`plan`).
 
 mod defaults;
+mod disks;
 mod engine;
 mod folders;
 mod images;
 mod provide;
 mod root;
+mod wish;
+mod words;
 
-pub(crate) use engine::{Chosen, choose};
+pub use engine::{ChooseError, Chosen, choose};
 pub(crate) use images::ImageTold;
-pub(crate) use provide::Provider;
+pub use provide::Provider;
+pub use wish::{AccelWish, EngineWish, RootWish};
+pub(crate) use words::chain;

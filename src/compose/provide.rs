@@ -7,11 +7,12 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::disks;
 use super::folders;
 use super::images::{BroughtRoot, ProjectImages};
 use super::root::{self, ROOT_SERIAL, Root};
-use crate::cli::args::RootForm;
-use crate::cli::exit::chain;
+use super::wish::RootWish;
+use super::words::chain;
 use crate::config::model::KernelSource;
 use crate::engine::{DiskSocket, ShareSocket};
 use crate::guest::{AGENT, Dial, SetupRoot};
@@ -23,6 +24,7 @@ use crate::run::{Gift, GivenFiles, Prepared, Provide, ProvideError, ProvideHooks
 use crate::share::{
     Makers, Outputs, Rights, ShareCache, ShareError, ShareHandle, ShareSource, ShareSpec, ShareTree, spawn_share,
 };
+use crate::storage::Storage;
 use crate::virtio::block::{DiskHandle, spawn_disk};
 use crate::virtio::vsock::{VsockBackend, VsockHandle};
 
@@ -34,31 +36,34 @@ const ROOT_TAG: &str = "root";
 
 /// Makes machines ready to boot with the parts of this program.
 #[derive(Debug)]
-pub(crate) struct Provider {
+pub struct Provider {
     cache: PathBuf,
     invoker: Invoker,
     /// That of images.
-    root_form: RootForm,
+    root_form: RootWish,
     images: ProjectImages,
+    /// Where the disks of the project are.
+    storage: Storage,
     /// Held while a kernel is found, so that two machines do not download the same one twice.
     kernel: Mutex<()>,
 }
 
 impl Provider {
     /// A provider that keeps kernels, images and initramfs in `cache` and acts on the host for `invoker`; images come from
-    /// `registries`, where there are any to be asked.
-    pub(crate) fn new(
+    /// `registries`, where there are any to be asked, and its disks are in `storage`.
+    pub fn new(
         cache: PathBuf,
         invoker: Invoker,
-        root_form: RootForm,
+        root_form: RootWish,
         registries: Option<RegistryAccess>,
+        storage: Storage,
     ) -> Self {
         let images = ProjectImages::new(cache.clone(), registries);
-        Self { cache, invoker, root_form, images, kernel: Mutex::new(()) }
+        Self { cache, invoker, root_form, images, storage, kernel: Mutex::new(()) }
     }
 
     /// The same, but registries are asked what each name means now.
-    pub(crate) fn asked_anew(self) -> Self {
+    pub fn asked_anew(self) -> Self {
         Self { images: self.images.asked_anew(), ..self }
     }
 
@@ -73,7 +78,8 @@ impl Provider {
         let kernel = self.kernel(machine, waiter)?;
         let root = root::choose(tree, self.root_form, &kernel, &self.cache)
             .map_err(|error| world("the root cannot be served", &error))?;
-        let initramfs = initramfs::build(&kernel, AGENT, root.modules(), &self.cache)
+        let modules = disks::modules(machine, root.modules(), &kernel, &self.cache)?;
+        let initramfs = initramfs::build(&kernel, AGENT, &modules, &self.cache)
             .map_err(|error| world("the initramfs cannot be built", &error))?;
         Ok((kernel.boot_file, initramfs, root))
     }
@@ -124,7 +130,7 @@ impl Provider {
 
 impl Provide for Provider {
     fn prepare(&self, machine: &MachinePlan, hooks: ProvideHooks) -> Result<Prepared, ProvideError> {
-        let ProvideHooks { progress, pulled, is_canceled, share_died } = hooks;
+        let ProvideHooks { progress, pulled, is_canceled, share_died, warn } = hooks;
         let mut waiter = HookedWaiter { progress, pulled, is_canceled: Arc::clone(&is_canceled) };
         let BroughtRoot { tree, defaults, lease } = self.images.bring(machine, &mut waiter)?;
         let (kernel, initramfs, root) = self.boot_files(machine, tree, &mut waiter)?;
@@ -139,7 +145,7 @@ impl Provide for Provider {
                 let died = Arc::clone(&share_died);
                 let on_death = Box::new(move |how: String| died(name, how));
                 let (handle, socket) =
-                    spawn_disk(disk, on_death).map_err(|error| world("the root cannot be served", &error))?;
+                    spawn_disk(disk, on_death, None).map_err(|error| world("the root cannot be served", &error))?;
                 shares.disks.push(handle);
                 disks.push(DiskSocket { socket });
                 None
@@ -149,6 +155,10 @@ impl Provide for Provider {
             Some(_) => SetupRoot::Share { tag: ROOT_TAG.to_owned() },
             None => SetupRoot::Erofs { serial: ROOT_SERIAL.to_owned() },
         };
+        for (handle, socket) in disks::serve(&self.storage, machine, &share_died, &warn)? {
+            shares.disks.push(handle);
+            disks.push(socket);
+        }
         for spec in self.share_specs(machine, root) {
             if is_canceled() {
                 return Err(ProvideError { message: "it is no longer wanted".to_owned(), is_host_unfit: false });
@@ -287,7 +297,7 @@ impl Dial for VsockDial {
 fn owner_of(mount: &MountPlan) -> OwnerPlan {
     match &mount.kind {
         MountPlanKind::Bind { owner, .. } => owner.clone(),
-        MountPlanKind::Overlay { .. } | MountPlanKind::Tmpfs { .. } => OwnerPlan::Invoker,
+        _ => OwnerPlan::Invoker,
     }
 }
 
@@ -310,7 +320,7 @@ fn mount_share(mount: &MountPlan) -> Option<(String, ShareTree)> {
             (*readonly, cache)
         }
         // The guest writes to a layer of its own.
-        MountPlanKind::Overlay { .. } | MountPlanKind::Tmpfs { .. } => (true, ShareCache::Names),
+        _ => (true, ShareCache::Names),
     };
     let path = path.to_path_buf();
     let tree = match &mount.kind {
@@ -368,7 +378,7 @@ fn check_kernel_lock(kernel: &kernel::Kernel, lock: Option<&str>) -> Result<(), 
     Err(ProvideError { message, is_host_unfit: false })
 }
 
-fn world(what: &str, error: &(dyn std::error::Error + 'static)) -> ProvideError {
+pub(super) fn world(what: &str, error: &(dyn std::error::Error + 'static)) -> ProvideError {
     ProvideError { message: format!("{what}: {}", chain(error).collect::<Vec<_>>().join(": ")), is_host_unfit: false }
 }
 
@@ -379,7 +389,8 @@ mod tests {
 
     fn provider() -> Provider {
         let invoker = Invoker { uid: 1000, gid: 100, groups: vec![4], name: None, home: None, is_process_root: true };
-        Provider::new(PathBuf::from("/cache"), invoker, RootForm::Auto, None)
+        let storage = Storage::new(std::path::Path::new("/state"), crate::sys::identity::Actor::Own);
+        Provider::new(PathBuf::from("/cache"), invoker, RootWish::Auto, None, storage)
     }
 
     fn machine(image: Image) -> MachinePlan {

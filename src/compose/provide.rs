@@ -424,6 +424,7 @@ mod tests {
             service: None,
             stop_grace: None,
             depends_on: Vec::new(),
+            after: Vec::new(),
             ports: Vec::new(),
             links: Vec::new(),
             network: crate::plan::NetworkPlan::None,

@@ -14,6 +14,7 @@ use super::operations::{Reasons, plan_operations};
 use super::owners::plan_chown;
 use super::selection::{self, Selection, SelectionError};
 use super::service::{DependencyPlan, plan_dependencies, plan_service};
+use super::turns;
 use crate::config::Project;
 use crate::config::model::{Condition, Exclusion, Image, KernelSource, Machine, Step, exclusions};
 
@@ -49,10 +50,13 @@ pub fn build(project: &Project, host: &HostFacts, selection: &Selection) -> Resu
         .filter(|machine| used.contains(machine.name.value.as_str()))
         .map(|machine| plan_machine(project, machine, host))
         .collect();
-    let machines = keep_what_comes(machines, &steps, whole);
+    let mut machines = keep_what_comes(machines, &steps, whole);
+    turns::put_in_turn(&mut machines, &steps);
     let steps_by = chosen.into_iter().map(|(index, reason)| (project.steps[index].id.value.clone(), reason)).collect();
     let reasons = Reasons { steps: steps_by, machines: present };
-    let operations = graph::sort(plan_operations(&machines, &steps, &reasons));
+    let mut operations = plan_operations(&machines, &steps, &reasons);
+    turns::order_operations(&machines, &mut operations);
+    let operations = graph::sort(operations);
     let steps_at_once = usize::try_from(host.cpus).unwrap_or(usize::MAX).max(MIN_STEPS_AT_ONCE);
     Ok(Plan {
         project: project.name.clone(),
@@ -148,6 +152,7 @@ pub(super) fn plan_machine(project: &Project, machine: &Machine, host: &HostFact
         service: plan_service(project, machine),
         stop_grace: machine.service.stop_grace.as_ref().map(|grace| grace.value),
         depends_on: plan_dependencies(project, machine),
+        after: Vec::new(),
         ports: plan_ports(machine),
         links: plan_links(machine),
         network: plan_network(machine),

@@ -22,6 +22,7 @@ mod service;
 mod single;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use crate::config::model::{
     Cache, Command, Condition, Destination, GuestPath, Image, KernelSource, Restart, Retry,

@@ -115,6 +115,8 @@ pub struct MachinePlan {
     pub stop_grace: Option<Duration>,
     /// What it waits for before it boots.
     pub depends_on: Vec<DependencyPlan>,
+    /// Machines that must be gone before it boots, because they have a volume of its own.
+    pub after: Vec<String>,
     /// Published ports, in file order.
     pub ports: Vec<PortPlan>,
     /// Services that it reaches by name, in file order.

@@ -135,9 +135,11 @@ impl Dispatcher {
             Want::Anything if self.facts.options.hold == Hold::AfterFailure => {
                 // Until it is known what came of the steps; nothing boots for it.
                 let was_booted = self.machines[machine].state() != MachineState::Planned;
-                was_booted && (self.is_holding() || (!self.are_steps_over() && !self.is_ending()))
+                was_booted
+                    && !self.gives_way(machine)
+                    && (self.is_holding() || (!self.are_steps_over() && !self.is_ending()))
             }
-            Want::Anything => self.is_holding(),
+            Want::Anything => self.is_holding() && !self.gives_way(machine),
         }
     }
 

@@ -27,7 +27,9 @@ mod log_reader;
 mod logs;
 mod machine;
 mod options;
+mod outlook;
 mod outside;
+mod phases;
 mod provide;
 mod schedule;
 mod service;
@@ -39,6 +41,7 @@ mod step;
 mod step_work;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod verdict;
 mod view;
 mod worker;

@@ -195,6 +195,7 @@ impl Dispatcher {
                 candidates.push((machine, true));
             }
         }
+        candidates.retain(|(machine, _)| self.has_turn(*machine));
         candidates.sort_by_key(|(_, is_urgent)| !is_urgent);
         candidates
     }
@@ -241,7 +242,7 @@ impl Dispatcher {
 
     fn run_finally(&mut self) {
         let is_open = |step: &usize| !self.steps[*step].is_done() && !self.is_finally(*step);
-        if (0..self.steps.len()).any(|step| is_open(&step)) {
+        if (0..self.steps.len()).any(|step| is_open(&step)) || self.is_serving() {
             return;
         }
         let next = (0..self.steps.len()).find(|step| self.is_finally(*step) && !self.steps[*step].is_done());
@@ -262,6 +263,7 @@ impl Dispatcher {
             return;
         }
         match self.machines[machine].state() {
+            MachineState::Planned if !self.has_turn(machine) => {}
             MachineState::Planned if self.interrupt.is_none() && !self.is_told_down(machine) => {
                 self.machine_input(machine, MachineInput::Boot)
             }

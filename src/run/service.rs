@@ -15,15 +15,17 @@
 
 use std::time::Duration;
 
+pub(super) use self::forms::{End, News, ServiceEffect, ServiceFacts, ServiceInput, ServiceTimer};
 use self::health::Health;
 pub(super) use self::health::HealthState;
 use super::input::StartFailure;
 use super::limits::TimeLimits;
 use super::step::signal_name;
-use crate::event::{ServicePhase, Stream};
+use crate::event::ServicePhase;
 use crate::guest::ExitStatus;
-use crate::plan::{HealthPlan, Restart};
+use crate::plan::Restart;
 
+mod forms;
 mod health;
 
 /// The first pause before a command is started again; each further one is twice as long.
@@ -49,103 +51,6 @@ pub(super) enum CommandState {
     Ended,
     /// It ended as it was asked to, or with its machine.
     Stopped,
-}
-
-/// What happened to a service, or what is asked of it. Numbers are those of starts and tests.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ServiceInput {
-    /// Its machine is up.
-    MachineReady,
-    /// Its machine holds nothing any more.
-    MachineGone,
-    /// It is to end, in so much time, or in what the file says.
-    Stop(Option<Duration>),
-    /// The agent started it, or could not.
-    Started(u32, Result<(), StartFailure>),
-    /// It wrote something.
-    Output(u32, Stream, Vec<u8>),
-    /// Its process ended, perhaps for want of memory.
-    Exited(u32, ExitStatus, bool),
-    /// A test could not be started.
-    TestFailed(u32, StartFailure),
-    /// A test wrote something.
-    TestOutput(u32, Vec<u8>),
-    /// A test ended.
-    TestExited(u32, ExitStatus),
-    /// Time is up.
-    Overdue(ServiceTimer),
-}
-
-/// Deadlines, with the start or the test that they are about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ServiceTimer {
-    /// The agent was to start the command.
-    Start(u32),
-    /// It has rested.
-    Rest(u32),
-    /// It was to end politely.
-    Grace(u32),
-    /// It was to end at all.
-    Kill(u32),
-    /// The next test is due.
-    Test(u32),
-    /// A test was to end.
-    TestTime(u32),
-    /// A test that was killed was to end.
-    TestKill(u32),
-}
-
-/// What must be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ServiceEffect {
-    /// Start the command.
-    Exec(u32),
-    /// Send it the signal that asks it to end.
-    Signal(u32),
-    /// End it, and all that it started, at once.
-    Kill(u32),
-    /// Start a test.
-    Test(u32),
-    /// End a test at once.
-    KillTest(u32),
-    Arm(ServiceTimer, Duration),
-    /// Tell what it has reached.
-    Tell(News),
-    /// The agent does not do what it is told.
-    KillMachine(String),
-    /// It does not end.
-    Warn(String),
-}
-
-/// What is told of a service, beside its name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct News {
-    pub(super) phase: ServicePhase,
-    /// Since its start, or since its machine was ready.
-    pub(super) since: Duration,
-    pub(super) attempt: Option<u32>,
-    pub(super) of: Option<u32>,
-    pub(super) exit_code: Option<i32>,
-    pub(super) delay: Option<Duration>,
-    pub(super) cause: Option<String>,
-}
-
-/// How the command ended last.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct End {
-    /// 128+n for signal n.
-    pub(super) exit_code: i32,
-    pub(super) cause: Option<String>,
-}
-
-/// What is fixed for a service.
-#[derive(Debug, Clone)]
-pub(super) struct ServiceFacts {
-    pub(super) restart: Restart,
-    pub(super) health: Option<HealthPlan>,
-    pub(super) grace: Duration,
-    /// Memory of its machine as the file says it.
-    pub(super) memory: String,
 }
 
 /// One service.

@@ -101,7 +101,7 @@ impl Dispatcher {
                 cause: Some(format!("machine `{name}` failed: {}", death.cause)),
             });
         }
-        if !self.steps.is_empty() {
+        if self.facts.plan.steps.iter().any(|step| !step.is_finally) {
             return None;
         }
         if let Some(why) = self.never_boots(machine) {

@@ -73,7 +73,7 @@ pub(super) fn open(path: &Path, wanted: &Wanted<'_>) -> Result<OpenDisk, Storage
         }
         opened => opened.map_err(failed("open"))?,
     };
-    if !lock::take(&file, wanted.is_read_only).map_err(failed("lock"))? {
+    if !lock::take_patiently(&file, path, wanted.is_read_only).map_err(failed("lock"))? {
         return Err(StorageError::Held { disk: wanted.name.clone(), holder: lock::read_holder(path) });
     }
     lock::write_holder(path, &Holder::now(wanted.machine));

@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,35 @@ impl fmt::Display for Holder {
             0 => write!(formatter, "another machine"),
             pid => write!(formatter, "machine `{}` (process {pid}, since {})", self.machine, self.since),
         }
+    }
+}
+
+/// How long a disk is waited for whose holder is gone: its server ends a moment later.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long one is waited for that this process has: a child that is about to begin has a copy of all that is open.
+const OWN_PATIENCE: Duration = Duration::from_millis(200);
+
+/// Between two looks at such a disk.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Takes a disk, as [`take`] does, and waits a little where whoever has it is about to let go of it.
+pub(super) fn take_patiently(file: &File, disk: &Path, is_read_only: bool) -> io::Result<bool> {
+    let start = Instant::now();
+    loop {
+        if take(file, is_read_only)? {
+            return Ok(true);
+        }
+        let holder = read_holder(disk);
+        let patience = match holder.pid {
+            own if own == std::process::id() => OWN_PATIENCE,
+            pid if Path::new("/proc").join(pid.to_string()).exists() => Duration::ZERO,
+            _ => PATIENCE,
+        };
+        if start.elapsed() >= patience {
+            return Ok(false);
+        }
+        std::thread::sleep(PAUSE);
     }
 }
 

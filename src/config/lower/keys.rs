@@ -17,8 +17,8 @@ pub(super) struct KeyTable {
 
 pub(super) const FILE: KeyTable = KeyTable {
     place: "the file",
-    keys: &["name", "requires", "include", "env", "env_file", "machines", "steps", "finally"],
-    later: &["volumes"],
+    keys: &["name", "requires", "include", "env", "env_file", "machines", "steps", "finally", "volumes"],
+    later: &[],
     foreign: foreign::FILE,
 };
 

@@ -90,7 +90,7 @@ pub enum MountKind {
         /// The guest's user as whose the files appear; by default the machine's.
         guest_owner: Option<Spanned<String>>,
     },
-    /// A named, persistent folder of the project; not run yet (0011 was said), so no plan has one.
+    /// A named, persistent folder of the project.
     Volume {
         /// Key below `volumes`.
         name: Spanned<String>,

@@ -36,6 +36,7 @@ fn machine(name: &str) -> MachinePlan {
         service: None,
         stop_grace: None,
         depends_on: Vec::new(),
+        after: Vec::new(),
         ports: Vec::new(),
         links: Vec::new(),
         network: crate::plan::NetworkPlan::None,

@@ -1,7 +1,8 @@
 //! The life of one service, input by input.
 
 use super::*;
-use crate::plan::Command;
+use crate::event::Stream;
+use crate::plan::{Command, HealthPlan};
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

@@ -217,6 +217,18 @@ fn a_stubborn_service_is_killed_when_its_time_is_up_and_a_second_signal_waits_fo
 }
 
 #[test]
+fn finally_of_a_file_of_services_runs_when_the_run_is_told_to_end() {
+    let script = Script::default().signal(3000, Signal::Interrupt);
+    let text = played(&with(vec![service("db")], vec![finally("dump@db")]), &script);
+    let end =
+        "SIGINT: ending in order; a second signal ends all at once\ndump started\ndump passed\nservice db stopping\n";
+    assert!(text.contains(end), "{text}");
+    let script = Script::default().lives("db", &[Life::Exits(100, 0)]);
+    let text = played(&with(vec![service("db")], vec![finally("dump@db")]), &script);
+    assert!(text.contains("service db exited (0)\ndump started\ndump passed\nmachine db stopping\n"), "{text}");
+}
+
+#[test]
 fn finally_finds_the_services_up_after_an_interrupt() {
     let machines = vec![service("db"), after(machine("test"), "db", Condition::Started)];
     let script = Script::default().step("unit", 60_000, Does::Sleeps).signal(1000, Signal::Interrupt);

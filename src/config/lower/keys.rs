@@ -39,6 +39,8 @@ pub(super) const MACHINE: KeyTable = KeyTable {
         "mounts",
         "workspace",
         "network",
+        "ports",
+        "links",
         "depends_on",
         "command",
         "healthcheck",
@@ -48,7 +50,7 @@ pub(super) const MACHINE: KeyTable = KeyTable {
         "matrix",
         "profiles",
     ],
-    later: &["ports", "links"],
+    later: &[],
     foreign: foreign::MACHINE,
 };
 

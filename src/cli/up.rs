@@ -64,7 +64,10 @@ fn prepare(args: &UpArgs, settings: &Settings, printer: &Printer, mode: Mode) ->
         Some(project) if !loaded.diagnostics.has_errors() => project,
         _ => return Ok(Ready::Done(ExitCode::InvalidFile)),
     };
-    let plan = plan::build(&project, &args.selection)?;
+    let plan = match args.detach {
+        true => plan::build_held(&project, &args.selection)?,
+        false => plan::build(&project, &args.selection)?,
+    };
     if args.dry_run {
         plan::tell_kernel(&plan, printer);
         plan::tell_images(&plan, printer);

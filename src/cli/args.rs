@@ -10,10 +10,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::exec::{ExecArgs, ShellArgs};
 use super::images::ImagesArgs;
 use super::kernel::KernelArgs;
 use super::lock::{LockArgs, UpdateArgs};
 use super::logs::LogsArgs;
+use super::port::PortArgs;
 use super::ps::PsArgs;
 use super::pull::PullArgs;
 use super::run::RunArgs;
@@ -106,6 +108,12 @@ pub(crate) enum Verb {
     /// Show what steps and services of the last run wrote, in the order in which it came
     #[command(mut_arg("files", |file| file.short(None)))]
     Logs(Box<LogsArgs>),
+    /// Run a command in a machine that is up, with its input, output and terminal
+    Exec(ExecArgs),
+    /// Open a shell in a machine that is up
+    Shell(ShellArgs),
+    /// Print which addresses of this computer reach the ports of a machine
+    Port(PortArgs),
     /// Check the file and report every mistake
     #[command(visible_alias = "validate")]
     Check(CheckArgs),
@@ -147,6 +155,9 @@ impl Verb {
             Self::Run(args) => &args.global,
             Self::Ps(args) => &args.global,
             Self::Logs(args) => &args.global,
+            Self::Exec(args) => &args.global,
+            Self::Shell(args) => &args.global,
+            Self::Port(args) => &args.global,
             Self::Check(args) => &args.global,
             Self::Plan(args) => &args.global,
             Self::Config(args) => &args.global,

@@ -10,8 +10,8 @@ use super::places::Places;
 use super::printer::Printer;
 use super::settings::Settings;
 use super::{
-    check, config, doctor, explain, images, init, kernel, lock, logs, lsp, plan, ps, pull, run, schema, system, up,
-    version,
+    check, config, doctor, exec, explain, images, init, kernel, lock, logs, lsp, plan, port, ps, pull, run, schema,
+    system, up, version,
 };
 use crate::image::Cache;
 use crate::share;
@@ -57,6 +57,9 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
         Verb::Run(args) => run::run(args, settings, printer),
         Verb::Ps(args) => ps::run(args, settings, printer),
         Verb::Logs(args) => logs::run(args, settings, printer),
+        Verb::Exec(args) => exec::exec(args, settings),
+        Verb::Shell(args) => exec::shell(args, settings),
+        Verb::Port(args) => port::run(args, settings, printer),
         Verb::Check(args) => check::run(args, settings, printer),
         Verb::Plan(args) => plan::run(args, settings, printer),
         Verb::Config(args) => config::run(args, settings, printer),

@@ -1,7 +1,12 @@
 //! The disks of machines, in real ones: `/workspace` and volumes.
 
+use std::process::{Command, Stdio};
+
+use rustix::process::Signal;
+
 use crate::events::Ran;
-use crate::invoker::Invoker;
+use crate::invoker::{Invoker, is_root};
+use crate::running::{Live, signal};
 use crate::support::{Case, all_below, machines};
 
 fn project(file: &str) -> Case {
@@ -94,7 +99,101 @@ fn volumes_are_used_in_turn_grow_and_give_back_what_is_free() {
     assert!((1900..2048).contains(&(grown / 1024)), "{grown}");
     for (path, _) in all_below(&state).into_iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "img"))
     {
-        let Ok(checked) = std::process::Command::new("e2fsck").args(["-f", "-n"]).arg(&path).output() else { return };
+        let Ok(checked) = Command::new("e2fsck").args(["-f", "-n"]).arg(&path).output() else { return };
         assert!(checked.status.success(), "{}: {checked:?}", path.display());
     }
+}
+
+/// A number a line, each synced before it is told: in a file that grows, in files of their own, and in renamed ones.
+const LOSS: &str = r#"name: acme
+machines: { box: { cpus: 1, memory: 256MiB } }
+steps:
+  - id: check
+    run: |
+      cat /workspace/log 2>/dev/null | tail -n 1
+      if [ -e /workspace/log ]; then
+        awk '$1 != NR { print "log " NR ": " $0; exit }' /workspace/log
+        last=$(tail -n 1 /workspace/log)
+        for n in $(seq $((last - 3 > 0 ? last - 3 : 1)) $((last - 1))); do
+          [ "$(cat /workspace/own-$n)" = $n ] || echo "own $n"
+          [ $(cat /workspace/renamed) -ge $n ] || echo "renamed $n"
+        done
+      fi
+  - id: write
+    run: |
+      first=$(cat /workspace/log 2>/dev/null | wc -l)
+      for n in $(seq $((first + 1)) 100000); do
+        echo $n >> /workspace/log
+        echo $n > /workspace/own-$n; echo $n > /workspace/new; mv /workspace/new /workspace/renamed
+        sync /workspace/log /workspace/own-$n /workspace/renamed /workspace
+        echo $n
+      done
+"#;
+
+#[test]
+fn the_death_of_a_vm_loses_nothing_that_was_synced() {
+    let Some(_turn) = machines() else { return };
+    let case = project(LOSS);
+    let mut told = 0;
+    for round in [7, 23, 11] {
+        let mut run = Live::start(case.command());
+        let goal = told + round;
+        run.until_output(&format!("{goal}\n"));
+        let [qemu] = run.processes("guest=box")[..] else { panic!("no QEMU, or several") };
+        signal(qemu, Signal::KILL);
+        let ran = run.finish();
+        assert_eq!(ran.end("write").0, "failed", "{}", ran.told());
+        let seen = ran.stdout("check");
+        let found: Vec<&str> = seen.lines().collect();
+        match told {
+            0 => assert_eq!(found, [""; 0]),
+            // All that was told, and what was written after it; no line beside the number.
+            told => assert!(matches!(found[..], [last] if last.parse::<u32>().unwrap() >= told), "{told}: {found:?}"),
+        }
+        let last = ran.stdout("write").lines().filter_map(|line| line.parse().ok()).max().unwrap();
+        assert!(last >= goal, "{}", ran.told());
+        told = last;
+    }
+    let case = case.file("smolvm.yaml", LOSS.replace("first=$(cat", "exit 0; first=$(cat"));
+    let ran = Ran::of(case.command()).passed();
+    assert!(ran.stdout("check").trim().parse::<u32>().unwrap() >= told, "{}", ran.told());
+}
+
+#[test]
+fn a_host_that_is_full_is_an_error_in_the_guest_and_damages_nothing() {
+    let Some(_turn) = machines() else { return };
+    if !is_root() {
+        return;
+    }
+    const FULL: &str = r#"name: acme
+machines: { box: { cpus: 1, memory: 256MiB } }
+steps:
+  - { id: before, run: "test -e /workspace/kept || echo kept > /workspace/kept; sync /workspace/kept; cat /workspace/kept" }
+  - { id: fill, run: "dd if=/dev/zero of=/workspace/big bs=1M count=64 conv=fsync 2>&1 | grep -o 'Input/output error'" }
+"#;
+    let case = project(FULL).folder("disk");
+    let disk = case.project().join("disk");
+    let like = case.command();
+    // One file system for two runs: the first fills it; for the second there is room.
+    let script = "mount -t tmpfs -o size=24m disk \"$0\" || exit; \"$@\"; mount -o remount,size=99m \"$0\"; \"$@\" before; \
+                  e2fsck -f -n \"$0\"/*/*/disks/box.img >&2";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script]).arg(&disk).arg(like.get_program()).args(like.get_args());
+    command.current_dir(like.get_current_dir().unwrap());
+    for (name, value) in like.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.env("XDG_STATE_HOME", &disk).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let ran = Ran::of(command);
+    let warnings: Vec<&str> = ran.named("warning").filter_map(|event| event["text"].as_str()).collect();
+    let full = "machine `box`: the host has no room left for the workspace of machine `box` (`/workspace`): what the";
+    assert!(warnings.iter().any(|text| text.starts_with(full)), "{}", ran.told());
+    let read_only = "machine `box`: the disk of `/workspace` had an error, so it takes no more writes";
+    assert!(warnings.iter().any(|text| text.starts_with(read_only)), "{}", ran.told());
+    assert_eq!(ran.stdout("before"), "kept\nkept\n", "{}", ran.told());
+    assert_eq!(ran.stdout("fill"), "Input/output error\n");
+    assert!(!ran.stderr.contains("Fix?"), "{}", ran.stderr);
 }

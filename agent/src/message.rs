@@ -78,6 +78,13 @@ pub struct Numbered {
 pub enum Answer {
     /// The agent lives.
     Heartbeat,
+    /// A program has connected to a link, and waits for the host under a number.
+    Linked {
+        /// Place of the link in the setup.
+        link: u32,
+        /// The number, for [`Forward::Link`](crate::Forward::Link).
+        ticket: u64,
+    },
     /// The answer to a request.
     Reply {
         /// Number of the request.
@@ -157,6 +164,19 @@ pub struct Setup {
     pub entropy: Bytes,
     /// The root's lower layer.
     pub root: SetupRoot,
+    /// Services of other machines that are reached by name.
+    pub links: Vec<SetupLink>,
+}
+
+/// A port of another machine, reached by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetupLink {
+    /// The name.
+    pub name: String,
+    /// Address of the guest's own that it stands for: one of `127.0.0.0/8`, the same for all ports of a name.
+    pub address: [u8; 4],
+    /// The port.
+    pub port: u16,
 }
 
 /// Where the image is.

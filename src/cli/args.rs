@@ -13,6 +13,8 @@ use clap::{Args, Parser, Subcommand};
 use super::images::ImagesArgs;
 use super::kernel::KernelArgs;
 use super::lock::{LockArgs, UpdateArgs};
+use super::logs::LogsArgs;
+use super::ps::PsArgs;
 use super::pull::PullArgs;
 use super::run::RunArgs;
 use super::system::SystemArgs;
@@ -99,6 +101,11 @@ pub(crate) enum Verb {
     Up(UpArgs),
     /// Run one command in a fresh machine, with its input, output and terminal
     Run(Box<RunArgs>),
+    /// List the machines that are up, and how they stand
+    Ps(PsArgs),
+    /// Show what steps and services of the last run wrote, in the order in which it came
+    #[command(mut_arg("files", |file| file.short(None)))]
+    Logs(Box<LogsArgs>),
     /// Check the file and report every mistake
     #[command(visible_alias = "validate")]
     Check(CheckArgs),
@@ -138,6 +145,8 @@ impl Verb {
         match self {
             Self::Up(args) => &args.global,
             Self::Run(args) => &args.global,
+            Self::Ps(args) => &args.global,
+            Self::Logs(args) => &args.global,
             Self::Check(args) => &args.global,
             Self::Plan(args) => &args.global,
             Self::Config(args) => &args.global,

@@ -3,6 +3,7 @@
 //! Deliberately not here: when a machine is prepared, what happens to it afterwards.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -291,6 +292,10 @@ struct VsockDial(VsockHandle);
 impl Dial for VsockDial {
     fn dial(&self, port: u32) -> io::Result<UnixStream> {
         self.0.dial(port)
+    }
+
+    fn join(&self, port: u32, opening: &[u8], stream: OwnedFd) -> io::Result<()> {
+        self.0.join(port, opening.to_vec(), stream)
     }
 }
 

@@ -30,6 +30,7 @@ pub use names::Names;
 pub use plain::{Grouping, PlainReporter};
 pub use pull::{LayerStep, PullFact, PullLines, PullOutcome, TimedFact, render_pull_line};
 pub use quiet::QuietReporter;
+pub use readable::readable;
 pub use reporter::{ReportOptions, Reporter, Sink, Verbosity};
 pub use style::Style;
 pub use tty::{CommandReporter, LEAVE, Painted, Screen, Signs, Size, TerminalPull, TerminalReporter};

@@ -16,6 +16,7 @@ use crate::guest::{
     Bytes, Command as GuestCommand, Exec, ExecError, Session, SessionEvent, Setup, SetupMount, SetupMountKind,
     SetupRoot, Stream, UserError,
 };
+use crate::net;
 use crate::plan::{Command, ImageDefaults, MachinePlan, MountPlanKind, StepPlan};
 
 /// Random bytes that a guest starts with.
@@ -84,6 +85,7 @@ fn setup(root: SetupRoot, machine: &MachinePlan) -> rustix::io::Result<Setup> {
         clock_unix_ns: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
         entropy: Bytes(entropy),
         root,
+        links: net::setup_links(machine),
     })
 }
 

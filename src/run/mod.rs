@@ -14,6 +14,7 @@
 
 mod attend;
 mod chunk;
+mod connections;
 mod dispatcher;
 mod driver;
 mod guest_work;

@@ -61,7 +61,7 @@ pub(super) struct Held {
     boot: Option<BootFiles>,
     root: Option<SetupRoot>,
     pub(super) shares: Option<Arc<dyn Shares>>,
-    dial: Option<Arc<dyn Dial>>,
+    pub(super) dial: Option<Arc<dyn Dial>>,
     defaults: Arc<ImageDefaults>,
     pub(super) view: View,
     /// Whether it was let go of; for whoever works on what it held.
@@ -76,6 +76,13 @@ struct BootFiles {
     sockets: Vec<ShareSocket>,
     disks: Vec<DiskSocket>,
     vsock: std::os::fd::OwnedFd,
+}
+
+impl Held {
+    /// Whether its agent has answered.
+    pub(super) fn is_up(&self) -> bool {
+        self.session.is_some()
+    }
 }
 
 impl Slot {
@@ -245,6 +252,9 @@ impl Workers {
                 Ok(result) => result,
                 Err(_) => Err(format!("the agent did not make the mounts within {} s", limit.as_secs())),
             };
+            if result.is_ok() {
+                workers.connect(machine, &session);
+            }
             workers.send(machine, MachineInput::SetUp(result)).await;
         });
     }

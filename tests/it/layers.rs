@@ -21,7 +21,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("storage", &["sys"]),
     ("virtio", &["rootfs", "share", "sys"]),
     ("engine", &["virtio", "share", "sys"]),
-    ("run", &["plan", "event", "engine", "guest", "sys"]),
+    ("net", &["guest", "plan", "sys"]),
+    ("run", &["plan", "event", "engine", "guest", "net", "sys"]),
     (
         "compose",
         &["config", "engine", "guest", "host", "image", "plan", "rootfs", "run", "share", "storage", "sys", "virtio"],

@@ -1,6 +1,7 @@
 //! A machine for tests: kernel, shares and vsock of our own, QEMU's emulator, and a session with the agent.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,10 @@ struct Dialer(VsockHandle);
 impl Dial for Dialer {
     fn dial(&self, port: u32) -> io::Result<UnixStream> {
         self.0.dial(port)
+    }
+
+    fn join(&self, port: u32, opening: &[u8], stream: OwnedFd) -> io::Result<()> {
+        self.0.join(port, opening.to_vec(), stream)
     }
 }
 
@@ -138,6 +143,7 @@ impl Machine {
             hostname: "box".into(),
             clock_unix_ns: u64::try_from(clock.as_nanos()).unwrap(),
             entropy: Bytes(vec![7; 64]),
+            links: Vec::new(),
             root: self.root.clone(),
         };
         self.session.setup(setup).await?;

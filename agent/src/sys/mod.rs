@@ -2,6 +2,7 @@
 
 #[cfg(not(test))]
 mod entry;
+mod events;
 mod file;
 mod launch;
 mod machine;
@@ -10,6 +11,7 @@ mod process;
 mod terminal;
 mod vsock;
 
+pub(crate) use events::{Events, connect_tcp, is_connected, listen_tcp};
 pub(crate) use file::{Readiness, open_null, pipe, poll, set_nonblocking, unread_bytes};
 pub(crate) use launch::{Forked, Identity, Launch, LaunchError, LaunchStage, fork_child};
 pub(crate) use machine::{

@@ -212,6 +212,8 @@ fn go(
         provider: Arc::new(if args.pull == Pull::Always { provider.asked_anew() } else { provider }),
         folder: None,
         attendant: Some(Arc::clone(&attendant) as Arc<dyn run::Attend>),
+        // As with docker compose: one command publishes nothing.
+        published: Arc::default(),
         door: None,
     };
     let (summary, output) = runtime.block_on(async {

@@ -39,10 +39,12 @@ pub(super) const MACHINE: KeyTable = KeyTable {
         "mounts",
         "workspace",
         "network",
+        "ports",
+        "links",
         "matrix",
         "profiles",
     ],
-    later: &["ports", "links", "depends_on", "command", "healthcheck", "restart", "stop_signal", "stop_grace"],
+    later: &["depends_on", "command", "healthcheck", "restart", "stop_signal", "stop_grace"],
     foreign: foreign::MACHINE,
 };
 

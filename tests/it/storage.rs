@@ -195,3 +195,60 @@ steps:
     assert_eq!(ran.stdout("fill"), "Input/output error\n");
     assert!(!ran.stderr.contains("Fix?"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_volume_is_listed_copied_and_removed() {
+    let Some(_turn) = machines() else { return };
+    let file = r#"name: acme
+volumes: { data: { size: 64MiB }, copy: , other: }
+machines: { box: { cpus: 1, memory: 256MiB, mounts: ["data:/data", "copy:/copy"] } }
+steps:
+  - id: make
+    run: |
+      mkdir /data/deep; echo text > /data/deep/file; chown 33:7 /data/deep/file; chmod 4755 /data/deep/file
+      ln -s nowhere /data/link; truncate -s 30M /data/hole
+  - id: look
+    run: |
+      stat -c '%a %u:%g %s %n' /copy/deep/file /copy/hole; readlink /copy/link; cat /copy/deep/file; stat -c %a /copy
+"#;
+    let case = project(file);
+    let verb = |words: &[&str]| {
+        let mut command = Command::new(case.command().get_program());
+        let like = case.command();
+        command.args(["volumes"]).args(words).current_dir(like.get_current_dir().unwrap());
+        for (name, value) in like.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command
+    };
+    let said = |words: &[&str]| {
+        let output = verb(words).stdin(Stdio::null()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (_, list, _) = said(&["ls"]);
+    assert!(list.contains("data    64.0 MiB  0 B   not made yet\n"), "{list}");
+    let (code, _, told) = said(&["export", "data"]);
+    assert_eq!(code, Some(125), "{told}");
+    assert!(told.contains("the volume `data` is empty: nothing has written to it yet"), "{told}");
+    let mut make = case.command();
+    make.arg("make");
+    Ran::of(make).passed();
+    let archive = case.project().join("data.tar");
+    let out = std::fs::File::create(&archive).unwrap();
+    let exported = verb(&["export", "data"]).stdin(Stdio::null()).stdout(out).output().unwrap();
+    assert!(exported.status.success(), "{exported:?}");
+    assert!(std::fs::metadata(&archive).unwrap().len() < 1 << 20);
+    let imported = verb(&["import", "copy"]).stdin(std::fs::File::open(&archive).unwrap()).output().unwrap();
+    assert!(imported.status.success(), "{imported:?}");
+    let mut look = case.command();
+    look.args(["look", "--keep-going"]);
+    let file = file.replace("  - id: look", "  - id: look\n    needs: []");
+    let case = case.file("smolvm.yaml", file);
+    let ran = Ran::of(look).passed();
+    let expected = "4755 33:7 5 /copy/deep/file\n644 0:0 31457280 /copy/hole\nnowhere\ntext\n1777\n";
+    assert_eq!(ran.stdout("look"), expected, "{}", ran.told());
+    drop(case);
+}

@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 
 use crate::event::{Event, MachinePhase, OutputOf, RunStatus, ServicePhase, StepStatus, Stream, Timed};
 
-use super::failure::Failures;
+use super::failure::{Beside, Failures};
 use super::lines::OutputLines;
 use super::names::Names;
 use super::readable::readable;
@@ -257,7 +257,7 @@ impl PlainReporter {
         if !text.is_empty() {
             text.push('\n');
         }
-        text.push_str(&render_summary(&timed.event, self.failures.services(), style));
+        text.push_str(&render_summary(&timed.event, self.failures.beside(), style));
         self.stderr.write(text.as_bytes());
     }
 }
@@ -269,8 +269,8 @@ fn add_line(text: &mut Vec<u8>, prefix: &str, line: &[u8]) {
     text.push(b'\n');
 }
 
-/// The last line of a run: how it ended, the counts, the time, the cause. `services` were started.
-pub(super) fn render_summary(event: &Event, services: usize, style: Style) -> String {
+/// The last line of a run: how it ended, the counts, the time, the cause.
+pub(super) fn render_summary(event: &Event, beside: Beside, style: Style) -> String {
     let Event::RunFinished { status, cause, seconds, passed, failed, skipped, cached, .. } = event else {
         return String::new();
     };
@@ -279,7 +279,7 @@ pub(super) fn render_summary(event: &Event, services: usize, style: Style) -> St
         RunStatus::TimedOut => style.bad("timed out"),
         status => style.bad(words::run_status(*status)),
     };
-    let counts = words::counts(*status, [*passed, *failed, *skipped, *cached], services);
+    let counts = words::counts(*status, [*passed, *failed, *skipped, *cached], beside);
     let took = words::render_seconds(*seconds);
     match cause {
         Some(cause) => format!("{word}: {counts} in {took}: {}\n", words::first_line(Some(cause))),

@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: when they are shown.
 
+use super::failure::Beside;
 use crate::event::{Awaited, Event, MachinePhase, RunStatus, ServicePhase, StepStatus};
 
 /// `0.42s`, `4.2s`, `1m 05s`, `2h 03m`.
@@ -146,17 +147,19 @@ pub(super) fn step_end(status: StepStatus, exit_code: Option<i32>, cause: Option
     }
 }
 
-/// `1 failed, 2 passed, 1 skipped, 1 service`, of the steps that passed, failed, were skipped, were taken from the cache;
+/// `1 failed, 2 passed, 1 skipped, 1 service, 1 warning`, of the steps that passed, failed, were skipped, were taken from the cache;
 /// counts of zero are left out. In a run that passed every failure was allowed, and the rest need no word:
 /// `2 steps, 1 allowed to fail`.
-pub(super) fn counts(status: RunStatus, [passed, failed, skipped, cached]: [usize; 4], services: usize) -> String {
+pub(super) fn counts(status: RunStatus, [passed, failed, skipped, cached]: [usize; 4], beside: Beside) -> String {
     let steps = if passed == 1 { "step" } else { "steps" };
     let all = match status {
         RunStatus::Passed => [(passed, steps), (failed, "allowed to fail"), (skipped, "skipped"), (cached, "cached")],
         _ => [(failed, "failed"), (passed, "passed"), (skipped, "skipped"), (cached, "cached")],
     };
+    let Beside { services, warnings } = beside;
     let services = (services, if services == 1 { "service" } else { "services" });
-    let counted = all.into_iter().chain([services]).filter(|(count, _)| *count > 0);
+    let warnings = (warnings, if warnings == 1 { "warning" } else { "warnings" });
+    let counted = all.into_iter().chain([services, warnings]).filter(|(count, _)| *count > 0);
     let parts: Vec<String> = counted.map(|(count, word)| format!("{count} {word}")).collect();
     if parts.is_empty() { "0 steps".to_owned() } else { parts.join(", ") }
 }
@@ -200,9 +203,14 @@ mod tests {
 
     #[test]
     fn counts_leave_zeros_out() {
-        assert_eq!(counts(RunStatus::Passed, [0; 4], 0), "0 steps");
-        assert_eq!(counts(RunStatus::Failed, [2, 1, 3, 0], 0), "1 failed, 2 passed, 3 skipped");
-        assert_eq!(counts(RunStatus::Passed, [2, 1, 0, 0], 1), "2 steps, 1 allowed to fail, 1 service");
-        assert_eq!(counts(RunStatus::Interrupted, [0; 4], 2), "2 services");
+        let none = Beside::default();
+        assert_eq!(counts(RunStatus::Passed, [0; 4], none), "0 steps");
+        assert_eq!(counts(RunStatus::Failed, [2, 1, 3, 0], none), "1 failed, 2 passed, 3 skipped");
+        let beside = Beside { services: 1, warnings: 2 };
+        assert_eq!(
+            counts(RunStatus::Passed, [2, 1, 0, 0], beside),
+            "2 steps, 1 allowed to fail, 1 service, 2 warnings"
+        );
+        assert_eq!(counts(RunStatus::Interrupted, [0; 4], Beside { services: 2, ..none }), "2 services");
     }
 }

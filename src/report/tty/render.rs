@@ -6,7 +6,7 @@
 //!   │ gcc -c main.c
 //! ⠹ machine test   booting: waits for …  ━━╸───       machines and services on their way
 //! ● service db     healthy                 9.1s       those that are there, or wait
-//! · machine web    waits for db to be healthy (4/30, exit code 2: no response)
+//! · machine web    waits for db healthy: 4/30, exit code 2: no response
 //! · unit           waits for compile                  steps that wait
 //!   … 12 more steps wait                              what has no room
 //! ```

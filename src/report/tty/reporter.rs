@@ -142,7 +142,7 @@ impl TerminalReporter {
         if !text.is_empty() {
             text.push('\n');
         }
-        let summary = render_summary(event, self.view.failures.services(), style);
+        let summary = render_summary(event, self.view.failures.beside(), style);
         let mut summary = summary.trim_end();
         // What the block above it says needs no saying again.
         if let Event::RunFinished { cause: Some(cause), .. } = event
@@ -152,7 +152,8 @@ impl TerminalReporter {
                 summary.strip_suffix(words::first_line(Some(cause))).unwrap_or(summary).trim_end_matches([':', ' ']);
         }
         text.push_str(summary);
-        if let Some(path) = render_critical_path(&self.view) {
+        let path = render_critical_path(&self.view).filter(|_| !self.view.is_services_only());
+        if let Some(path) = path {
             let _ = write!(text, "; {}", style.dim(&path));
         }
         text.push('\n');

@@ -105,17 +105,18 @@ pub(super) fn counts(view: &RunView) -> (usize, usize) {
 /// How the service of a machine stands, where something was told of it.
 pub(super) fn standing(view: &RunView, machine: usize) -> Option<Standing> {
     let service = view.plan.machines.get(machine)?.service.as_ref()?;
-    view.machines.get(machine)?.service.as_ref()?.standing(service.health.is_some())
+    let machine = view.machines.get(machine).filter(|machine| machine.phase == Some(MachinePhase::Ready))?;
+    machine.service.as_ref()?.standing(service.health.is_some())
 }
 
-/// What a machine waits for before it boots, each with how it stands: `db to be healthy (4/30, exit code 2: no response)`.
+/// What a machine waits for before it boots, each with how it stands: `db healthy: 4/30, exit code 2: no response`.
 pub(super) fn awaited(view: &RunView, on: &[Awaited]) -> String {
     let one = |on: &Awaited| {
         let state = state(view, on);
-        let state = if state.is_empty() { state } else { format!(" ({state})") };
-        format!("{} to be {}{state}", on.machine, on.condition.word())
+        let state = if state.is_empty() { state } else { format!(": {state}") };
+        format!("{} {}{state}", on.machine, on.condition.word())
     };
-    on.iter().map(one).collect::<Vec<_>>().join(", ")
+    on.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn state(view: &RunView, on: &Awaited) -> String {

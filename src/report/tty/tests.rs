@@ -1,5 +1,7 @@
 //! The block at several sizes, and whole runs of recorded events as a terminal shows them.
 
+mod services;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -20,6 +20,7 @@ use super::ps::PsArgs;
 use super::pull::PullArgs;
 use super::run::RunArgs;
 use super::system::SystemArgs;
+use super::volumes::VolumesArgs;
 pub(crate) use words::{
     Accel, CheckFormat, Color, ConfigFormat, DataFormat, Deny, Engine, ExitCodeRule, Progress, RootForm,
 };
@@ -139,6 +140,8 @@ pub(crate) enum Verb {
     Kernel(KernelArgs),
     /// List the images that are here
     Images(ImagesArgs),
+    /// List, remove and copy the volumes of the project
+    Volumes(VolumesArgs),
     /// Say what the cache takes, give it back, or look whether it is sound
     System(SystemArgs),
     /// Say whether this host can run machines, which engine serves, and what to install
@@ -170,6 +173,7 @@ impl Verb {
             Self::Update(args) => &args.global,
             Self::Kernel(args) => args.global(),
             Self::Images(args) => &args.global,
+            Self::Volumes(args) => args.global(),
             Self::System(args) => args.global(),
             Self::Doctor(args) => &args.global,
             Self::Version(args) => &args.global,

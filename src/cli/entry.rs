@@ -11,7 +11,7 @@ use super::printer::Printer;
 use super::settings::Settings;
 use super::{
     check, config, doctor, exec, explain, images, init, kernel, lock, logs, lsp, plan, port, ps, pull, run, schema,
-    system, up, version,
+    system, up, version, volumes,
 };
 use crate::image::Cache;
 use crate::share;
@@ -72,6 +72,7 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
         Verb::Update(args) => lock::update(args, settings, printer),
         Verb::Kernel(args) => kernel::run(args, settings, printer),
         Verb::Images(args) => images::run(args, printer),
+        Verb::Volumes(args) => volumes::run(args, settings, printer),
         Verb::System(args) => system::run(args, printer),
         Verb::Doctor(args) => doctor::run(args, printer),
         Verb::Version(_) => version::run(printer),

@@ -47,6 +47,7 @@ mod system;
 mod terminal;
 mod up;
 mod version;
+mod volumes;
 
 pub use entry::main;
 pub use exit::ExitCode;

@@ -21,6 +21,7 @@ mod guest_work;
 mod handle;
 mod held;
 mod input;
+mod kernel_lines;
 mod limits;
 mod lock;
 mod log_index;

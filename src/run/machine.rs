@@ -15,10 +15,12 @@
 //! guest wrote before is still on its way. This module decides and does nothing: [`Machine::on`] takes one input and
 //! returns what must be done next.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::chunk::{Source, Tail, clean};
 use super::input::{MachineInput, MachineTimer, PrepareFailure};
+use super::kernel_lines;
 use super::limits::{KILLED, LAST_OUTPUT, TimeLimits};
 use crate::engine::VmExit;
 use crate::event::MachinePhase;
@@ -70,12 +72,17 @@ pub(super) struct Death {
     pub(super) is_host_unfit: bool,
 }
 
+/// Remarks about one life of a machine; a guest could make more.
+const REMARKS_MAX: usize = 16;
+
 /// One machine.
 #[derive(Debug)]
 pub(super) struct Machine {
     state: MachineState,
     death: Option<Death>,
     tail: Tail,
+    /// What the kernel's lines have made us tell, each once.
+    told: BTreeSet<String>,
     /// Why the session ended, once it has.
     closed: Option<String>,
     /// How the VM ended, while the end of the session is waited for.
@@ -101,6 +108,7 @@ impl Machine {
             state: At::Planned,
             death: None,
             tail: Tail::default(),
+            told: BTreeSet::new(),
             closed: None,
             exit: None,
             lost_in: At::Planned,
@@ -143,6 +151,7 @@ impl Machine {
         self.state = At::Planned;
         (self.death, self.closed, self.exit, self.asked_grace) = (None, None, None, None);
         self.tail = Tail::default();
+        self.told.clear();
         true
     }
 
@@ -155,7 +164,9 @@ impl Machine {
             }
             (_, In::Log(bytes)) => {
                 self.tail.push(Source::Agent, &bytes);
-                Vec::new()
+                let is_news = |remark: &String| self.told.len() < REMARKS_MAX && self.told.insert(remark.clone());
+                let remark = kernel_lines::remark(&bytes).filter(is_news);
+                remark.into_iter().map(Do::Warn).collect()
             }
             (_, In::Exited(exit)) => self.exited(&exit),
             (_, In::Remark(text)) => vec![Do::Warn(text)],

@@ -21,6 +21,7 @@ mod guest_work;
 mod handle;
 mod held;
 mod input;
+mod kernel_lines;
 mod limits;
 mod lock;
 mod log_index;
@@ -47,7 +48,7 @@ mod verdict;
 mod view;
 mod worker;
 
-pub use attend::{Attend, Attended};
+pub use attend::{Attend, Attended, carry};
 pub use driver::run;
 pub use handle::{CommandError, RunCommand, RunDoor, RunHandle, door};
 pub use input::StartFailure;

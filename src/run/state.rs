@@ -112,10 +112,9 @@ impl ProjectState {
     /// # Errors
     /// Where the folder of the runs cannot be read.
     pub fn clear_killed(&self, _lock: &ProjectLock) -> Result<Vec<String>, StateError> {
-        let clear = || Ok(self.runs().map(|runs| runs.iter().filter_map(RunFolder::clear_marker).collect()));
-        self.actor
-            .act(clear)
-            .unwrap_or_else(|source| Err(StateError { what: "use", path: self.folder.clone(), source }))
+        let cleared =
+            self.actor.act(|| Ok(self.runs().map(|runs| runs.iter().filter_map(RunFolder::clear_marker).collect())));
+        cleared.unwrap_or_else(|source| Err(StateError { what: "use", path: self.folder.clone(), source }))
     }
 
     /// The runs that are kept, the oldest first.

@@ -195,23 +195,20 @@ impl MachineView {
         self.phase == Some(MachinePhase::Ready)
     }
 
-    /// Whether it is another machine than this one of a file.
-    pub fn differs_from(&self, machine: &MachinePlan) -> bool {
-        let is_other = |(ours, theirs): (&PortPlan, &PortPlan)| theirs.host != 0 && ours.host != theirs.host;
-        self.shape != shape(machine) || self.ports.iter().zip(&machine.ports).any(is_other)
-    }
-
     /// Whether it holds nothing of the host.
     pub fn is_down(&self) -> bool {
         matches!(self.phase, None | Some(MachinePhase::Stopped | MachinePhase::Failed))
     }
 }
 
-/// What stands for a machine: the same for the same machine of a file, in each process of this version. Ports of the host
-/// are left out, because a run writes down which were taken.
+/// What stands for a machine: the same for the same machine of a file, in each process of this version.
 pub fn shape(machine: &MachinePlan) -> String {
-    let ports = machine.ports.iter().map(|port| PortPlan { host: 0, ..*port }).collect();
-    let digest = Sha256::digest(format!("{:?}", MachinePlan { ports, ..machine.clone() }).as_bytes());
+    let mut machine = machine.clone();
+    // Which port was taken does not make it another machine.
+    for port in machine.ports.iter_mut().filter(|port| port.is_any) {
+        port.host = 0;
+    }
+    let digest = Sha256::digest(format!("{machine:?}").as_bytes());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -274,11 +271,11 @@ mod tests {
         let larger = MachinePlan { memory_mib: 2048, ..machine("one") };
         assert_eq!(shape(&one), shape(&machine("one")));
         assert_ne!(shape(&one), shape(&larger));
-        let port = |host| PortPlan { address: std::net::Ipv4Addr::LOCALHOST.into(), host, guest: 80 };
-        let with = |host| MachinePlan { ports: vec![port(host)], ..machine("one") };
-        let mut runs = plan(vec![step("a@one", &[])]);
-        runs.machines = vec![with(8080)];
-        let view = RunView::new(&runs, SystemTime::UNIX_EPOCH);
-        assert_eq!([0, 8080, 9090].map(|host| view.machines[0].differs_from(&with(host))), [false, false, true]);
+        let web = |host, is_any| MachinePlan {
+            ports: vec![PortPlan { address: std::net::Ipv4Addr::LOCALHOST.into(), host, is_any, guest: 80 }],
+            ..machine("one")
+        };
+        assert_eq!(shape(&web(0, true)), shape(&web(40123, true)));
+        assert_ne!(shape(&web(8080, false)), shape(&web(8081, false)));
     }
 }

@@ -11,7 +11,7 @@ use crate::cli::printer::Printer;
 use crate::cli::project::told;
 use crate::control::{About, Client, Role};
 use crate::plan::{MachinePlan, Plan};
-use crate::run::{RunCommand, RunView};
+use crate::run::{RunCommand, RunView, shape};
 
 /// Why a second `up` cannot do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +79,7 @@ fn check(about: &About, view: &RunView, plan: &Plan) -> Result<(), Failure> {
         return Err(Failure::new(Class::World, error).help("wait for it with `--wait-lock`, or end it"));
     }
     let anew = "`smolvm down` and `smolvm up -d` start them anew; /workspace and volumes stay";
-    let differs = |plan: &&MachinePlan| view.machine(&plan.name).is_some_and(|machine| machine.differs_from(plan));
+    let differs = |plan: &&MachinePlan| view.machine(&plan.name).is_some_and(|machine| machine.shape != shape(plan));
     let older: Vec<String> = plan.machines.iter().filter(differs).map(|machine| machine.name.clone()).collect();
     if !older.is_empty() {
         return Err(Failure::new(Class::World, SecondError::Older(older)).help(anew));

@@ -10,8 +10,8 @@ use super::places::Places;
 use super::printer::Printer;
 use super::settings::Settings;
 use super::{
-    check, config, doctor, explain, images, init, kernel, lock, logs, lsp, plan, ps, pull, run, schema, system, up,
-    version,
+    check, config, doctor, explain, images, init, kernel, lock, logs, lsp, plan, ps, pull, run, schema, stats, system,
+    up, version,
 };
 use crate::image::Cache;
 use crate::share;
@@ -56,6 +56,7 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
         Verb::Up(args) => up::run(args, settings, printer),
         Verb::Run(args) => run::run(args, settings, printer),
         Verb::Ps(args) => ps::run(args, settings, printer),
+        Verb::Stats(args) => stats::run(args, settings, printer),
         Verb::Logs(args) => logs::run(args, settings, printer),
         Verb::Check(args) => check::run(args, settings, printer),
         Verb::Plan(args) => plan::run(args, settings, printer),

@@ -10,15 +10,18 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::exec::{ExecArgs, ShellArgs};
 use super::images::ImagesArgs;
 use super::kernel::KernelArgs;
 use super::lock::{LockArgs, UpdateArgs};
 use super::logs::LogsArgs;
+use super::port::PortArgs;
 use super::ps::PsArgs;
 use super::pull::PullArgs;
 use super::run::RunArgs;
 use super::stats::StatsArgs;
 use super::system::SystemArgs;
+use super::volumes::VolumesArgs;
 pub(crate) use words::{
     Accel, CheckFormat, Color, ConfigFormat, DataFormat, Deny, Engine, ExitCodeRule, Progress, RootForm,
 };
@@ -109,6 +112,12 @@ pub(crate) enum Verb {
     /// Show what steps and services of the last run wrote, in the order in which it came
     #[command(mut_arg("files", |file| file.short(None)))]
     Logs(Box<LogsArgs>),
+    /// Run a command in a machine that is up, with its input, output and terminal
+    Exec(ExecArgs),
+    /// Open a shell in a machine that is up
+    Shell(ShellArgs),
+    /// Print which addresses of this computer reach the ports of a machine
+    Port(PortArgs),
     /// Check the file and report every mistake
     #[command(visible_alias = "validate")]
     Check(CheckArgs),
@@ -134,6 +143,8 @@ pub(crate) enum Verb {
     Kernel(KernelArgs),
     /// List the images that are here
     Images(ImagesArgs),
+    /// List, remove and copy the volumes of the project
+    Volumes(VolumesArgs),
     /// Say what the cache takes, give it back, or look whether it is sound
     System(SystemArgs),
     /// Say whether this host can run machines, which engine serves, and what to install
@@ -151,6 +162,9 @@ impl Verb {
             Self::Ps(args) => &args.global,
             Self::Stats(args) => &args.global,
             Self::Logs(args) => &args.global,
+            Self::Exec(args) => &args.global,
+            Self::Shell(args) => &args.global,
+            Self::Port(args) => &args.global,
             Self::Check(args) => &args.global,
             Self::Plan(args) => &args.global,
             Self::Config(args) => &args.global,
@@ -163,6 +177,7 @@ impl Verb {
             Self::Update(args) => &args.global,
             Self::Kernel(args) => args.global(),
             Self::Images(args) => &args.global,
+            Self::Volumes(args) => args.global(),
             Self::System(args) => args.global(),
             Self::Doctor(args) => &args.global,
             Self::Version(args) => &args.global,

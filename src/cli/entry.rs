@@ -10,8 +10,8 @@ use super::places::Places;
 use super::printer::Printer;
 use super::settings::Settings;
 use super::{
-    check, config, doctor, explain, images, init, kernel, lock, logs, lsp, plan, ps, pull, run, schema, stats, system,
-    up, version,
+    check, config, doctor, exec, explain, images, init, kernel, lock, logs, lsp, plan, port, ps, pull, run, schema,
+    stats, system, up, version, volumes,
 };
 use crate::image::Cache;
 use crate::share;
@@ -58,6 +58,9 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
         Verb::Ps(args) => ps::run(args, settings, printer),
         Verb::Stats(args) => stats::run(args, settings, printer),
         Verb::Logs(args) => logs::run(args, settings, printer),
+        Verb::Exec(args) => exec::exec(args, settings),
+        Verb::Shell(args) => exec::shell(args, settings),
+        Verb::Port(args) => port::run(args, settings, printer),
         Verb::Check(args) => check::run(args, settings, printer),
         Verb::Plan(args) => plan::run(args, settings, printer),
         Verb::Config(args) => config::run(args, settings, printer),
@@ -70,6 +73,7 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
         Verb::Update(args) => lock::update(args, settings, printer),
         Verb::Kernel(args) => kernel::run(args, settings, printer),
         Verb::Images(args) => images::run(args, printer),
+        Verb::Volumes(args) => volumes::run(args, settings, printer),
         Verb::System(args) => system::run(args, printer),
         Verb::Doctor(args) => doctor::run(args, printer),
         Verb::Version(_) => version::run(printer),

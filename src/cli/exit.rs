@@ -64,6 +64,8 @@ pub(crate) enum Class {
     File,
     /// Ours, or the world's.
     World,
+    /// A command that cannot be run, with the code of a shell: 126 or 127.
+    Command(u8),
     /// Nobody's: this signal came.
     Interrupted(Signal),
 }
@@ -76,6 +78,7 @@ impl Class {
             Self::Host => ExitCode::HostUnfit,
             Self::File => ExitCode::InvalidFile,
             Self::World => ExitCode::Failed,
+            Self::Command(code) => ExitCode::Run(code),
             Self::Interrupted(signal) => ExitCode::Run(signal.exit_code()),
         }
     }
@@ -112,7 +115,7 @@ impl Failure {
         match self.class {
             Class::File => RunStatus::Invalid,
             Class::Interrupted(_) => RunStatus::Interrupted,
-            Class::Usage | Class::Selection | Class::Host | Class::World => RunStatus::Failed,
+            Class::Usage | Class::Selection | Class::Host | Class::World | Class::Command(_) => RunStatus::Failed,
         }
     }
 

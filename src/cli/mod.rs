@@ -9,11 +9,13 @@
 //! terminal are looked at only here.
 
 mod args;
+mod attendant;
 mod check;
 mod config;
 mod doctor;
 mod engines;
 mod entry;
+mod exec;
 mod exit;
 mod explain;
 mod fix;
@@ -28,6 +30,7 @@ mod logs;
 mod lsp;
 mod places;
 mod plan;
+mod port;
 mod ports;
 mod printer;
 mod project;
@@ -45,6 +48,7 @@ mod system;
 mod terminal;
 mod up;
 mod version;
+mod volumes;
 
 pub use entry::main;
 pub use exit::ExitCode;

@@ -333,7 +333,7 @@ mod tests {
     fn a_line_a_machine_with_what_there_is_to_say() {
         let ready = Some(MachinePhase::Ready);
         let mut web = machine("web", ready, service(ServiceState::Running, None, 2));
-        web.ports = vec![PortPlan { address: Ipv4Addr::LOCALHOST.into(), host: 8080, guest: 80 }];
+        web.ports = vec![PortPlan { address: Ipv4Addr::LOCALHOST.into(), host: 8080, is_any: false, guest: 80 }];
         let step = StepView {
             id: "unit".to_owned(),
             machine: "test".to_owned(),

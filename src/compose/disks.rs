@@ -98,8 +98,8 @@ fn name_of(machine: &MachinePlan, disk: &DiskPlan) -> DiskName {
 
 fn full(people: &str, storage: &Storage) -> String {
     format!(
-        "the host has no room left for {people}: what the guest wrote last failed there with an I/O error, and what it \
-         had synced is kept; make room in the file system of `{}`",
+        "the host has no room left for {people}: what the guest wrote last failed with an I/O error, and what was synced \
+         before is kept; make room in the file system of `{}`",
         storage.folder().display()
     )
 }

@@ -290,6 +290,8 @@ pub enum OperationKind {
     Prepare,
     /// Boot, mounts, verification.
     Boot,
+    /// The start of a service, and its health.
+    Service,
     /// A step.
     Step,
     /// An entry of `finally`.
@@ -301,7 +303,7 @@ pub enum OperationKind {
 /// One node of the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
-    /// `prepare:M`, `boot:M`, `step:ID`, `finally:ID`, `stop:M`.
+    /// `prepare:M`, `boot:M`, `service:M`, `step:ID`, `finally:ID`, `stop:M`.
     pub id: String,
     /// What it does.
     pub kind: OperationKind,

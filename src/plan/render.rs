@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::model::{DiskPlan, MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, OwnerPlan, Plan};
+use super::render_service::{add_service, render_service};
 use crate::config::model::{Cache, Image, KernelSource, Retry};
 
 /// Version of the JSON form; new fields do not raise it.
@@ -112,6 +113,9 @@ fn render_machine(text: &mut String, machine: &MachinePlan, folder: Option<&Path
         let made = if mount.create { ", made where missing" } else { "" };
         let _ = writeln!(text, "  {}  {what}{made}", mount.target.as_str());
     }
+    for line in render_service(machine) {
+        let _ = writeln!(text, "  {line}");
+    }
 }
 
 /// The user of a machine; `None` where its image decides. Of those that have no config it is root.
@@ -157,6 +161,7 @@ fn kind(kind: OperationKind) -> &'static str {
     match kind {
         OperationKind::Prepare => "prepare",
         OperationKind::Boot => "boot",
+        OperationKind::Service => "service",
         OperationKind::Step => "step",
         OperationKind::Finally => "finally",
         OperationKind::Stop => "stop",
@@ -200,6 +205,7 @@ fn json_machine(machine: &MachinePlan) -> Value {
             object[key] = digest.as_str().into();
         }
     }
+    add_service(&mut object, machine);
     object
 }
 

@@ -187,6 +187,7 @@ impl Driver {
                 }
                 Action::CheckOutputs(step) => self.workers.check_outputs(self.dispatcher.machine_of[step], step),
                 Action::GiveFiles(step) => self.workers.give_files(self.dispatcher.machine_of[step], step),
+                Action::Service(machine, action) => self.workers.service(machine, action),
                 Action::Shutdown(machine, grace) => self.workers.shut_down(machine, grace),
                 Action::Kill(machine) => self.workers.kill(machine),
                 Action::Release(machine) => self.workers.release(machine),

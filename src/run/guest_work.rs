@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::input::{MachineInput, RunInput, StartFailure, StepInput};
 use super::provide::{Gift, GivenFiles, Shares};
+use super::service_work::service_news;
 use super::step_work::step_of;
 use super::worker::chain;
 use crate::event::Stream as EventStream;
@@ -27,6 +28,12 @@ const ENTROPY_BYTES: usize = 64;
 pub(super) struct View {
     uid: u32,
     gid: u32,
+}
+
+impl View {
+    pub(super) fn is_root(self) -> bool {
+        self.uid == 0
+    }
 }
 
 /// Has the mounts made and verified; the text of a failure names phase and mount.
@@ -249,6 +256,15 @@ pub(super) async fn forward_session(
         {
             return;
         }
+        let event = match service_news(event) {
+            Ok(input) => {
+                if inbox.send(RunInput::Service(machine, input)).await.is_err() {
+                    return;
+                }
+                continue;
+            }
+            Err(event) => event,
+        };
         let (exec, input) = match event {
             SessionEvent::Output { exec, stream, bytes } => {
                 let stream = match stream {

@@ -94,7 +94,7 @@ impl Dispatcher {
 
     /// Whether the run goes on when its steps are over.
     pub(super) fn is_holding(&self) -> bool {
-        if self.interrupt.is_some() || self.held.is_going_down {
+        if self.is_told_to_end() {
             return false;
         }
         match self.facts.options.hold {
@@ -105,17 +105,30 @@ impl Dispatcher {
         }
     }
 
+    /// Whether the run was told to end, by a signal or from outside.
+    pub(super) fn is_told_to_end(&self) -> bool {
+        self.interrupt.is_some() || self.held.is_going_down
+    }
+
+    /// Whether everything had come once, so that what fails now is no failure of the run.
+    pub(super) fn was_settled(&self) -> bool {
+        self.held.is_settled
+    }
+
     fn are_steps_over(&self) -> bool {
         self.steps.iter().all(super::step::Step::is_done)
     }
 
     /// Whether nothing comes up any more.
     fn is_ending(&self) -> bool {
-        self.interrupt.is_some() || self.held.is_going_down || (self.are_steps_over() && !self.is_holding())
+        self.is_told_to_end() || (self.are_steps_over() && !self.is_holding() && !self.is_any_service_wanted())
     }
 
     /// Whether a machine is to be up although no step needs it.
     pub(super) fn is_kept(&self, machine: usize) -> bool {
+        if self.is_spent(machine) {
+            return false;
+        }
         match self.held.wants[machine] {
             Want::Down => false,
             Want::Up => !self.is_ending(),
@@ -133,9 +146,10 @@ impl Dispatcher {
     /// Whether nothing more comes by itself.
     pub(super) fn is_settled(&self) -> bool {
         let is_there = |machine: usize| {
-            let is_up = self.machines[machine].state() == MachineState::Ready;
-            let has_failed = self.machines[machine].death().is_some();
-            is_up || if self.is_kept(machine) { has_failed } else { self.machines[machine].is_at_rest() }
+            let is_up = self.machines[machine].state() == MachineState::Ready && self.is_service_settled(machine);
+            let is_wanted = self.is_kept(machine) || self.is_service_wanted(machine);
+            let has_failed = self.machines[machine].death().is_some() || self.never_boots(machine).is_some();
+            is_up || if is_wanted { has_failed } else { self.machines[machine].is_at_rest() }
         };
         self.are_steps_over() && (0..self.machines.len()).all(is_there)
     }
@@ -260,6 +274,7 @@ impl Dispatcher {
             let text = format!("machine `{name}` cannot be started again: what its last life held did not end");
             return Err(CommandError::Refused(text));
         }
+        self.renew_service(machine);
         self.held.lives[machine] += 1;
         Ok(())
     }
@@ -289,7 +304,10 @@ impl Dispatcher {
                 return Err(CommandError::Refused(format!("machine `{}` is not up", plan.name)));
             }
         }
-        Err(CommandError::Refused(format!("signal {signal} cannot be sent: services do not run yet")))
+        for machine in machines {
+            self.signal_service(*machine, signal);
+        }
+        Ok(())
     }
 
     /// The run ends: where steps are still to come as by a signal, else in peace.

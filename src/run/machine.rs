@@ -15,11 +15,13 @@
 //! guest wrote before is still on its way. This module decides and does nothing: [`Machine::on`] takes one input and
 //! returns what must be done next.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::chunk::{Source, Tail, clean};
 use super::input::{MachineInput, MachineTimer, PrepareFailure};
-use super::limits::{GRACE, KILLED, LAST_OUTPUT, TimeLimits};
+use super::kernel_lines;
+use super::limits::{KILLED, LAST_OUTPUT, TimeLimits};
 use crate::engine::VmExit;
 use crate::event::MachinePhase;
 
@@ -70,18 +72,27 @@ pub(super) struct Death {
     pub(super) is_host_unfit: bool,
 }
 
+/// Remarks about one life of a machine; a guest could make more.
+const REMARKS_MAX: usize = 16;
+
 /// One machine.
 #[derive(Debug)]
 pub(super) struct Machine {
     state: MachineState,
     death: Option<Death>,
     tail: Tail,
+    /// What the kernel's lines have made us tell, each once.
+    told: BTreeSet<String>,
     /// Why the session ended, once it has.
     closed: Option<String>,
     /// How the VM ended, while the end of the session is waited for.
     exit: Option<VmExit>,
     /// Where it was when it was lost.
     lost_in: MachineState,
+    /// For what runs in it to end, before it powers off.
+    grace: Duration,
+    /// The same, where somebody has said it for this life.
+    asked_grace: Option<Duration>,
     /// Whether it is gone although something of it may still be there.
     is_unsure: bool,
     limits: TimeLimits,
@@ -92,17 +103,25 @@ use MachineInput as In;
 use MachineState as At;
 
 impl Machine {
-    pub(super) fn new(limits: TimeLimits) -> Self {
+    pub(super) fn new(grace: Duration, limits: TimeLimits) -> Self {
         Self {
             state: At::Planned,
             death: None,
             tail: Tail::default(),
+            told: BTreeSet::new(),
             closed: None,
             exit: None,
             lost_in: At::Planned,
+            grace,
+            asked_grace: None,
             is_unsure: false,
             limits,
         }
+    }
+
+    /// What runs in it has so long to end.
+    pub(super) fn give_grace(&mut self, grace: Duration) {
+        self.asked_grace = Some(grace);
     }
 
     pub(super) fn state(&self) -> MachineState {
@@ -130,8 +149,9 @@ impl Machine {
             return false;
         }
         self.state = At::Planned;
-        (self.death, self.closed, self.exit) = (None, None, None);
+        (self.death, self.closed, self.exit, self.asked_grace) = (None, None, None, None);
         self.tail = Tail::default();
+        self.told.clear();
         true
     }
 
@@ -144,7 +164,9 @@ impl Machine {
             }
             (_, In::Log(bytes)) => {
                 self.tail.push(Source::Agent, &bytes);
-                Vec::new()
+                let is_news = |remark: &String| self.told.len() < REMARKS_MAX && self.told.insert(remark.clone());
+                let remark = kernel_lines::remark(&bytes).filter(is_news);
+                remark.into_iter().map(Do::Warn).collect()
             }
             (_, In::Exited(exit)) => self.exited(&exit),
             (_, In::Remark(text)) => vec![Do::Warn(text)],
@@ -214,9 +236,10 @@ impl Machine {
     }
 
     fn stop(&mut self) -> Vec<MachineEffect> {
-        let overdue = GRACE + self.limits.answer();
+        let grace = self.asked_grace.unwrap_or(self.grace);
+        let overdue = grace + self.limits.answer();
         let effects =
-            vec![Do::Phase(MachinePhase::Stopping), Do::Shutdown(GRACE), Do::Arm(MachineTimer::Stop, overdue)];
+            vec![Do::Phase(MachinePhase::Stopping), Do::Shutdown(grace), Do::Arm(MachineTimer::Stop, overdue)];
         self.go(At::Stopping, effects)
     }
 
@@ -354,6 +377,7 @@ fn exit_words(exit: &VmExit) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::GRACE;
     use super::*;
 
     const UP: [fn() -> MachineInput; 5] =
@@ -361,7 +385,7 @@ mod tests {
 
     /// A machine after the first `steps` inputs of its way up.
     fn machine(steps: usize) -> Machine {
-        let mut machine = Machine::new(TimeLimits::new(1));
+        let mut machine = Machine::new(GRACE, TimeLimits::new(1));
         for input in &UP[..steps] {
             machine.on(input());
         }

@@ -29,7 +29,10 @@ impl Dispatcher {
     fn is_through(&self, machine: usize) -> bool {
         match self.machines[machine].state() {
             MachineState::Gone => true,
-            MachineState::Planned => !self.has_open_steps(machine),
+            MachineState::Planned => {
+                let is_to_serve = self.is_service_wanted(machine) && self.never_boots(machine).is_none();
+                !self.has_open_steps(machine) && !is_to_serve
+            }
             _ => false,
         }
     }

@@ -64,6 +64,8 @@ pub(super) struct Held {
     pub(super) dial: Option<Arc<dyn Dial>>,
     defaults: Arc<ImageDefaults>,
     pub(super) view: View,
+    /// Whether it stays, because a service of a user of its own lives there.
+    pub(super) is_view_held: bool,
     /// Whether it was let go of; for whoever works on what it held.
     pub(super) is_released: Arc<AtomicBool>,
 }

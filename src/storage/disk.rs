@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -23,6 +23,10 @@ const MIB: u64 = 1 << 20;
 /// what is not in its place yet (`EXT4_FEATURE_INCOMPAT_RECOVER`).
 const FEATURES: usize = 0x60;
 const NEEDS_RECOVERY: u8 = 4;
+
+/// Where the state is in a superblock, and of it the mark that something was found wrong (`EXT4_ERROR_FS`).
+const STATE: usize = 0x3a;
+const HAS_ERRORS: u8 = 2;
 
 /// A disk that is open and locked; the lock goes with the file.
 #[derive(Debug)]
@@ -65,17 +69,7 @@ impl Wanted<'_> {
 /// Opens the disk in a file, which is made where it is missing, and grown where it is to be larger.
 pub(super) fn open(path: &Path, wanted: &Wanted<'_>) -> Result<OpenDisk, StorageError> {
     let failed = |what| move |source| wanted.unusable(what, path, source);
-    let mut options = File::options();
-    options.read(true).write(!wanted.is_read_only).create(!wanted.is_read_only).truncate(false).mode(0o600);
-    let file = match options.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && wanted.is_read_only => {
-            return Err(StorageError::Missing { disk: wanted.name.clone() });
-        }
-        opened => opened.map_err(failed("open"))?,
-    };
-    if !lock::take_patiently(&file, path, wanted.is_read_only).map_err(failed("lock"))? {
-        return Err(StorageError::Held { disk: wanted.name.clone(), holder: lock::read_holder(path) });
-    }
+    let file = open_locked(path, wanted)?;
     lock::write_holder(path, &Holder::now(wanted.machine));
     let mut length = file.metadata().map_err(failed("look at"))?.len();
     let is_finished = length > 0 && length.is_multiple_of(MIB);
@@ -83,20 +77,48 @@ pub(super) fn open(path: &Path, wanted: &Wanted<'_>) -> Result<OpenDisk, Storage
         check_readable(&file, is_finished, wanted)?;
         return Ok(OpenDisk { file, length, remark: None });
     }
-    if !is_finished {
+    let mut remark = None;
+    if is_finished {
+        let found = superblock(&file).map_err(failed("read"))?;
+        if !is_superblock(&found) {
+            return Err(StorageError::Foreign { disk: wanted.name.clone(), path: path.to_owned() });
+        }
+        remark = (found[STATE] & HAS_ERRORS != 0).then(|| has_errors(wanted, path));
+    } else {
         length = make(&file, wanted.size()).map_err(failed("make"))?;
-    } else if !has_file_system(&file).map_err(failed("read"))? {
-        return Err(StorageError::Foreign { disk: wanted.name.clone(), path: path.to_owned() });
     }
-    let (length, remark) = match wanted.size_mib.map(|size| size.saturating_mul(MIB)) {
+    match wanted.size_mib.map(|size| size.saturating_mul(MIB)) {
         Some(larger) if larger > length => {
             file.set_len(larger).map_err(failed("grow"))?;
-            (larger, None)
+            length = larger;
         }
-        Some(smaller) if smaller < length => (length, Some(keeps_size(wanted, length))),
-        _ => (length, None),
-    };
+        Some(smaller) if smaller < length => remark = remark.or_else(|| Some(keeps_size(wanted, length))),
+        _ => {}
+    }
     Ok(OpenDisk { file, length, remark })
+}
+
+/// The file, locked, and still the one that has the name.
+fn open_locked(path: &Path, wanted: &Wanted<'_>) -> Result<File, StorageError> {
+    let failed = |what| move |source| wanted.unusable(what, path, source);
+    let mut options = File::options();
+    options.read(true).write(!wanted.is_read_only).create(!wanted.is_read_only).truncate(false).mode(0o600);
+    loop {
+        let file = match options.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && wanted.is_read_only => {
+                return Err(StorageError::Missing { disk: wanted.name.clone() });
+            }
+            opened => opened.map_err(failed("open"))?,
+        };
+        if !lock::take_patiently(&file, path, wanted.is_read_only).map_err(failed("lock"))? {
+            return Err(StorageError::Held { disk: wanted.name.clone(), holder: lock::read_holder(path) });
+        }
+        let own = file.metadata().map_err(failed("look at"))?;
+        // Somebody may have removed it before it was locked.
+        if std::fs::metadata(path).is_ok_and(|named| (named.dev(), named.ino()) == (own.dev(), own.ino())) {
+            return Ok(file);
+        }
+    }
 }
 
 /// A disk that has no name, and goes with whoever has it open.
@@ -142,10 +164,6 @@ fn superblock(file: &File) -> io::Result<[u8; 1024]> {
     Ok(bytes)
 }
 
-fn has_file_system(file: &File) -> io::Result<bool> {
-    Ok(is_superblock(&superblock(file)?))
-}
-
 fn check_readable(file: &File, is_finished: bool, wanted: &Wanted<'_>) -> Result<(), StorageError> {
     let disk = || wanted.name.clone();
     let Some(found) = is_finished.then(|| superblock(file).ok()).flatten().filter(|found| is_superblock(found)) else {
@@ -155,6 +173,15 @@ fn check_readable(file: &File, is_finished: bool, wanted: &Wanted<'_>) -> Result
         0 => Ok(()),
         _ => Err(StorageError::NotClosed { disk: disk() }),
     }
+}
+
+fn has_errors(wanted: &Wanted<'_>, path: &Path) -> String {
+    format!(
+        "{} had an error the last time it was used (as when the host was full): what was synced before is there; \
+         `e2fsck -f -p '{}'` checks it, and takes this mark off",
+        wanted.name,
+        path.display()
+    )
 }
 
 fn keeps_size(wanted: &Wanted<'_>, length: u64) -> String {

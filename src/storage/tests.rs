@@ -120,6 +120,20 @@ fn a_volume_that_was_not_closed_is_not_read_as_it_is() {
 }
 
 #[test]
+fn a_disk_that_had_an_error_is_told_with_the_command_that_checks_it() {
+    let (folder, storage) = storage();
+    let disk = storage.open(&volume(), Some(16), false, "writer").unwrap();
+    let mut state = [0];
+    disk.file.read_exact_at(&mut state, 1024 + 0x3a).unwrap();
+    assert_eq!(state, [1]);
+    disk.file.write_all_at(&[state[0] | 2], 1024 + 0x3a).unwrap();
+    drop(disk);
+    let remark = storage.open(&volume(), Some(16), false, "writer").unwrap().remark.unwrap();
+    let command = format!("`e2fsck -f -p '{}'`", folder.path().join("volumes/data.img").display());
+    assert!(remark.starts_with("the volume `data` had an error") && remark.contains(&command), "{remark}");
+}
+
+#[test]
 fn volumes_are_listed_and_removed_but_not_while_they_are_in_use() {
     let (folder, storage) = storage();
     assert_eq!(storage.volumes().unwrap(), []);

@@ -6,9 +6,8 @@
 //! ```
 
 mod args;
-mod attendant;
 mod overlay;
 mod verb;
 
 pub(crate) use args::RunArgs;
-pub(crate) use verb::run;
+pub(crate) use verb::{run, run_changed};

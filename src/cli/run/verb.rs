@@ -12,9 +12,9 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::oneshot;
 
 use super::args::{Pull, RunArgs};
-use super::attendant::{Attendant, Wanted};
 use super::overlay::Overlay;
 use crate::cli::args::Progress;
+use crate::cli::attendant::{Attendant, Wanted};
 use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::interrupts::Interrupts;
 use crate::cli::places::Places;
@@ -63,6 +63,16 @@ enum RunError {
 
 /// Runs one command.
 pub(crate) fn run(args: &RunArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
+    run_changed(args, settings, printer, |_| {})
+}
+
+/// The same, with something of the plan changed.
+pub(crate) fn run_changed(
+    args: &RunArgs,
+    settings: &Settings,
+    printer: &Printer,
+    change: impl FnOnce(&mut Plan),
+) -> Result<ExitCode, Failure> {
     let mut interrupts = Interrupts::listen()?;
     let ready = {
         let (args, settings, printer) = (args.clone(), settings.clone(), *printer);
@@ -70,7 +80,10 @@ pub(crate) fn run(args: &RunArgs, settings: &Settings, printer: &Printer) -> Res
     };
     match ready {
         Ready::Invalid(code) => Ok(code),
-        Ready::Run(plan, chosen) => go(args, settings, printer, (*plan, chosen), interrupts),
+        Ready::Run(mut plan, chosen) => {
+            change(&mut plan);
+            go(args, settings, printer, (*plan, chosen), interrupts)
+        }
     }
 }
 

@@ -41,10 +41,16 @@ pub(super) const MACHINE: KeyTable = KeyTable {
         "network",
         "ports",
         "links",
+        "depends_on",
+        "command",
+        "healthcheck",
+        "restart",
+        "stop_signal",
+        "stop_grace",
         "matrix",
         "profiles",
     ],
-    later: &["depends_on", "command", "healthcheck", "restart", "stop_signal", "stop_grace"],
+    later: &[],
     foreign: foreign::MACHINE,
 };
 

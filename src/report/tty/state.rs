@@ -216,6 +216,7 @@ impl RunView {
         match operation.kind {
             OperationKind::Prepare => machine?.prepared,
             OperationKind::Boot => machine?.booted,
+            OperationKind::Service => None,
             OperationKind::Stop => machine?.stopped,
             OperationKind::Step | OperationKind::Finally => {
                 let (_, id) = operation.id.split_once(':')?;

@@ -9,6 +9,8 @@ mod order;
 pub(super) mod plans;
 mod random;
 mod retry;
+mod service_world;
+mod services;
 mod signals;
 mod sim;
 mod world;

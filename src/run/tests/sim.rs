@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::service_world::{Life, ServiceScript};
 use crate::engine::VmExit;
 use crate::event::{Event, Stream};
 use crate::guest::ExitStatus;
@@ -62,6 +63,7 @@ pub(super) struct Script {
     /// What earlier attempts of a step do, first to last.
     attempts: BTreeMap<String, Vec<(u64, Does)>>,
     signals: Vec<(u64, Signal)>,
+    services: ServiceScript,
     commands: Vec<(u64, RunCommand)>,
     pub(super) options: Option<Options>,
 }
@@ -81,6 +83,18 @@ impl Script {
     /// The first attempts of a step; those after them do as [`Script::step`] says.
     pub(super) fn attempts(mut self, step: &str, attempts: &[(u64, Does)]) -> Self {
         self.attempts.insert(step.to_owned(), attempts.to_vec());
+        self
+    }
+
+    /// What the starts of a machine's service do.
+    pub(super) fn lives(mut self, machine: &str, lives: &[Life]) -> Self {
+        self.services.lives(machine, lives);
+        self
+    }
+
+    /// How the tests of a machine's service end.
+    pub(super) fn tests(mut self, machine: &str, codes: &[Option<i32>]) -> Self {
+        self.services.tests(machine, codes);
         self
     }
 
@@ -123,8 +137,8 @@ pub(super) struct Played {
     pub(super) left: Vec<String>,
 }
 
-struct World<'a> {
-    plan: &'a Plan,
+pub(super) struct World<'a> {
+    pub(super) plan: &'a Plan,
     script: &'a Script,
     now: Duration,
     sequence: u64,
@@ -135,6 +149,7 @@ struct World<'a> {
     is_deaf: Vec<bool>,
     /// How often each step was started.
     started: Vec<usize>,
+    pub(super) services: ServiceScript,
 }
 
 /// Plays a plan to its end.
@@ -158,6 +173,7 @@ pub(super) fn simulate(plan: &Plan, script: &Script) -> Played {
         vms: vec![false; machines],
         is_deaf: vec![false; machines],
         started: vec![0; plan.steps.len()],
+        services: script.services.clone(),
     };
     for (at, signal) in &script.signals {
         world.later(*at, RunInput::Signal(*signal));
@@ -192,7 +208,11 @@ pub(super) fn folder() -> RunFolder {
 }
 
 impl World<'_> {
-    fn later(&mut self, after_ms: u64, input: RunInput) {
+    pub(super) fn has_vm(&self, machine: usize) -> bool {
+        self.vms[machine]
+    }
+
+    pub(super) fn later(&mut self, after_ms: u64, input: RunInput) {
         self.at(self.now + Duration::from_millis(after_ms), input);
     }
 
@@ -262,6 +282,7 @@ impl World<'_> {
                 self.later(1, RunInput::Step(step, StepInput::Outputs(Ok(missing))));
             }
             Action::GiveFiles(step) => self.later(1, RunInput::Step(step, StepInput::Given(Ok(GivenFiles::default())))),
+            Action::Service(machine, action) => self.service(machine, action),
             Action::Shutdown(machine, _) if self.boot(machine) == Boot::StopHangs => {}
             Action::Shutdown(machine, _) => self.end_vm(5, machine, VmExit::PoweredOff),
             Action::Kill(machine) if self.boot(machine) == Boot::Immortal => {}

@@ -21,6 +21,8 @@ mod spec;
 #[cfg(test)]
 mod tests;
 mod writable;
+#[cfg(test)]
+mod writable_tests;
 
 pub use serve::serve_main;
 pub use spawn::{DiskHandle, OnFull, spawn_disk, spawn_disk_from};

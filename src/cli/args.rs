@@ -20,6 +20,7 @@ use super::port::PortArgs;
 use super::ps::PsArgs;
 use super::pull::PullArgs;
 use super::run::RunArgs;
+use super::stats::StatsArgs;
 use super::system::SystemArgs;
 use super::volumes::VolumesArgs;
 pub(crate) use words::{
@@ -119,6 +120,8 @@ pub(crate) enum Verb {
     Wait(WaitArgs),
     /// List the machines that are up, and how they stand
     Ps(PsArgs),
+    /// Show what the machines that are up cost this computer
+    Stats(StatsArgs),
     /// Show what steps and services of the last run wrote, in the order in which it came
     #[command(mut_arg("files", |file| file.short(None)))]
     Logs(Box<LogsArgs>),
@@ -175,6 +178,7 @@ impl Verb {
             Self::Kill(args) => &args.global,
             Self::Wait(args) => &args.global,
             Self::Ps(args) => &args.global,
+            Self::Stats(args) => &args.global,
             Self::Logs(args) => &args.global,
             Self::Exec(args) => &args.global,
             Self::Shell(args) => &args.global,

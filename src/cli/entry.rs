@@ -11,7 +11,7 @@ use super::printer::Printer;
 use super::settings::Settings;
 use super::{
     check, config, doctor, exec, explain, images, init, kernel, life, lock, logs, lsp, plan, port, ps, pull, run,
-    schema, system, up, version, volumes,
+    schema, stats, system, up, version, volumes,
 };
 use crate::image::Cache;
 use crate::share;
@@ -63,6 +63,7 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
         Verb::Kill(args) => life::kill(args, settings, printer),
         Verb::Wait(args) => life::wait(args, settings, printer),
         Verb::Ps(args) => ps::run(args, settings, printer),
+        Verb::Stats(args) => stats::run(args, settings, printer),
         Verb::Logs(args) => logs::run(args, settings, printer),
         Verb::Exec(args) => exec::exec(args, settings),
         Verb::Shell(args) => exec::shell(args, settings),

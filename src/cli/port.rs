@@ -39,7 +39,7 @@ pub(super) fn run(args: &PortArgs, settings: &Settings, printer: &Printer) -> Re
         let error = PortError::NobodyUp(known.project.name.clone());
         Failure::new(Class::World, error).help("`smolvm up -d` brings the machines up")
     };
-    let client = known.client(printer)?.ok_or_else(nobody)?;
+    let client = known.client()?.ok_or_else(nobody)?;
     let view = asking(async move { client.view().await })?;
     known.has_machine(&args.machine, &view)?;
     let machine = view.machines.iter().find(|machine| machine.name == args.machine);

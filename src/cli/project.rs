@@ -22,6 +22,7 @@ pub(crate) struct KnownProject {
     pub(crate) project: Project,
     /// Its state.
     pub(crate) state: ProjectState,
+    printer: Printer,
 }
 
 /// Why a project cannot be looked at.
@@ -45,12 +46,12 @@ impl KnownProject {
         let places = Places::find()?;
         let state =
             ProjectState::locate(&places.state_home, places.state_actor.clone(), &project.name, &project.folder);
-        Ok(Self { project, state })
+        Ok(Self { project, state, printer: Printer::new(settings) })
     }
 
     /// The process that holds its machines, where there is one. What a killed one left is cleared, which is said.
-    pub(crate) fn client(&self, printer: &Printer) -> Result<Option<Client>, Failure> {
-        life::find(&self.state, printer)
+    pub(crate) fn client(&self) -> Result<Option<Client>, Failure> {
+        life::find(&self.state, &self.printer)
     }
 
     /// Fails where neither the file nor the run has a machine of this name.

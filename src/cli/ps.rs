@@ -49,7 +49,7 @@ struct Listed {
 /// Lists them.
 pub(super) fn run(args: &PsArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
     let known = KnownProject::find(settings)?;
-    let mut listed = Listed::find(&known, printer)?;
+    let mut listed = Listed::find(&known)?;
     let is_asked = |machine: &MachineView| args.names.is_empty() || args.names.contains(&machine.name);
     for name in &args.names {
         known.has_machine(name, &listed.view)?;
@@ -66,7 +66,7 @@ pub(super) fn run(args: &PsArgs, settings: &Settings, printer: &Printer) -> Resu
 }
 
 impl Listed {
-    fn find(known: &KnownProject, printer: &Printer) -> Result<Self, Failure> {
+    fn find(known: &KnownProject) -> Result<Self, Failure> {
         let project = &known.project;
         let nothing = RunView {
             run: String::new(),
@@ -75,7 +75,7 @@ impl Listed {
             machines: Vec::new(),
             steps: Vec::new(),
         };
-        let (about, view) = match known.client(printer)? {
+        let (about, view) = match known.client()? {
             Some(client) => asking(async move {
                 let about = client.about().await?;
                 Ok((Some(about), client.view().await?))

@@ -11,7 +11,6 @@ use super::args::{ExecArgs, ShellArgs};
 use crate::cli::attendant::{Attendant, Wanted};
 use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::interrupts::Interrupts;
-use crate::cli::printer::Printer;
 use crate::cli::project::{KnownProject, told};
 use crate::cli::settings::Settings;
 use crate::control::{Client, ControlError, ExecAsk, Remote, Tell};
@@ -88,7 +87,7 @@ fn go(asked: Asked, wanted: Wanted, settings: &Settings) -> Result<ExitCode, Fai
         let error = ExecError::NobodyUp { project: known.project.name.clone() };
         Failure::new(Class::World, error).help("`smolvm up -d` brings the machines up; `smolvm run` takes a fresh one")
     };
-    let client = known.client(&Printer::new(settings))?.ok_or_else(nobody)?;
+    let client = known.client()?.ok_or_else(nobody)?;
     let entered = runtime.enter();
     let (clear, is_clear) = std_mpsc::channel();
     // Nothing of ours is on the terminal.

@@ -145,7 +145,9 @@ fn matrix() {
 
 #[test]
 fn every_example_has_a_test() {
-    let tests = std::fs::read_to_string(repository().join("tests/it/examples.rs")).unwrap();
+    let tests = ["examples", "real_use"]
+        .map(|name| std::fs::read_to_string(repository().join(format!("tests/it/{name}.rs"))).unwrap())
+        .concat();
     for entry in std::fs::read_dir(repository().join("examples")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(tests.contains(&format!("{name}\")")), "examples/{name} is run by no test");

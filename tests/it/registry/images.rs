@@ -85,7 +85,7 @@ fn made() -> &'static Path {
 }
 
 /// A folder of the build that is filled once; another run of the tests may fill it at the same time.
-fn made_once(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
+pub(crate) fn made_once(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
     let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let path = all.join(name);
     if !path.exists() {

@@ -1,0 +1,228 @@
+//! Published ports and links of real machines: bytes, ends, many at once, and nothing but what is declared.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+
+use sha2::{Digest, Sha256};
+
+use crate::registry::images::noise;
+use crate::running::{EVENT_LIMIT, Live};
+use crate::support::machines;
+use crate::world::{Who, World, as_everyone};
+
+/// Answers by the first byte: `e` echoes; `h` reads to the end, then says the SHA-256 of it all; `f` says nothing but bytes
+/// for ever; `g` sends 32 MiB of zeros and ends.
+const SERVER: &str = r#"
+import hashlib, socketserver, threading
+class Handler(socketserver.BaseRequestHandler):
+    def handle(self):
+        kind = self.request.recv(1)
+        if kind == b'e':
+            while data := self.request.recv(65536):
+                self.request.sendall(data)
+        elif kind == b'h':
+            digest = hashlib.sha256()
+            while data := self.request.recv(65536):
+                digest.update(data)
+            self.request.sendall(digest.hexdigest().encode())
+        elif kind == b'f':
+            while True:
+                self.request.sendall(b'x' * 65536)
+        elif kind == b'g':
+            for _ in range(512):
+                self.request.sendall(bytes(65536))
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    request_queue_size = 1024
+    daemon_threads = True
+threading.stack_size(65536)
+print('listening', flush=True)
+Server(('127.0.0.1', 7), Handler).serve_forever()
+"#;
+
+/// Connections at the same time.
+const MANY: usize = 600;
+
+fn address(world: &World) -> String {
+    let output = world.command(&["port", "server", "7"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(EVENT_LIMIT)).unwrap();
+    stream
+}
+
+fn start(world: &World, rest: &str) -> Live {
+    world.write("project/server.py", SERVER);
+    let text = format!(
+        "name: acme\nmachines:\n  server:\n    memory: 512MiB\n    ports: [\"0:7\"]\n    mounts: [./:/code:ro]\n    \
+         command: [python3, /code/server.py]\n    healthcheck: {{ log_line: listening, interval: 500ms, retries: 200 }}\n{rest}"
+    );
+    world.write("project/smolvm.yaml", &text);
+    world.up(&[])
+}
+
+fn stop(world: &World, mut live: Live) {
+    live.signal(rustix::process::Signal::INT);
+    let ended = live.finish();
+    assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+    world.assert_nothing_stays();
+}
+
+fn until_healthy(live: &mut Live) {
+    live.until("a healthy server", |event| event["event"] == "service" && event["phase"] == "healthy");
+}
+
+#[test]
+fn bytes_and_ends_of_many_connections_arrive() {
+    let Some(_machines) = machines() else { return };
+    as_everyone(|who| {
+        let world = World::new(who);
+        let mut live = start(&world, "");
+        until_healthy(&mut live);
+        let address = address(&world);
+        // One after the other waits for its echo while all are open.
+        let mut open: Vec<TcpStream> = (0..MANY).map(|_| connect(&address)).collect();
+        for (place, stream) in open.iter_mut().enumerate() {
+            stream.write_all(format!("e{place:08}").as_bytes()).unwrap();
+        }
+        for (place, stream) in open.iter_mut().enumerate() {
+            let mut echo = [0; 8];
+            stream.read_exact(&mut echo).unwrap();
+            assert_eq!(echo, format!("{place:08}").as_bytes());
+        }
+        drop(open);
+        // A half that is closed leaves the other open; what goes through is whole.
+        let sent = noise(16 << 20);
+        let mut stream = connect(&address);
+        stream.write_all(b"h").unwrap();
+        stream.write_all(&sent).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut told = String::new();
+        stream.read_to_string(&mut told).unwrap();
+        let expected: String = Sha256::digest(&sent).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(told, expected);
+        let mut stream = connect(&address);
+        stream.write_all(b"g").unwrap();
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got).unwrap();
+        assert!(got.len() == 32 << 20 && got.iter().all(|byte| *byte == 0), "{} bytes", got.len());
+        stop(&world, live);
+    });
+}
+
+#[test]
+fn who_does_not_read_holds_up_nobody_else() {
+    let Some(_machines) = machines() else { return };
+    let world = World::new(Who::Ourselves);
+    let mut live = start(&world, "");
+    until_healthy(&mut live);
+    let address = address(&world);
+    let before = resident_kib(live.pid());
+    let mut idle: Vec<TcpStream> = (0..100).map(|_| connect(&address)).collect();
+    for stream in &mut idle {
+        stream.write_all(b"f").unwrap();
+    }
+    // All of them are stuck when an echo has gone through after each has begun to send.
+    for stream in &mut idle {
+        stream.read_exact(&mut [0; 1]).unwrap();
+    }
+    for _ in 0..20 {
+        let mut stream = connect(&address);
+        stream.write_all(b"esmall").unwrap();
+        let mut echo = [0; 5];
+        stream.read_exact(&mut echo).unwrap();
+        assert_eq!(&echo, b"small");
+    }
+    let grown = resident_kib(live.pid()).saturating_sub(before);
+    assert!(grown < 64 << 10, "{grown} KiB more");
+    drop(idle);
+    stop(&world, live);
+}
+
+/// Memory of a process that is in RAM.
+fn resident_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn a_link_reaches_the_declared_port_by_name_and_nothing_else() {
+    let Some(_machines) = machines() else { return };
+    let world = World::new(Who::Ourselves);
+    let client = r#"
+import hashlib, socket
+def refused(host, port):
+    try:
+        socket.create_connection((host, port), 20).close()
+        return False
+    except OSError:
+        return True
+assert refused('server', 8), 'another port of the service'
+assert refused('server', 22), 'another port of the service'
+assert refused('127.0.0.1', 7), 'the service itself'
+link = socket.create_connection(('server', 7), 60)
+data = bytes(range(256)) * 65536
+link.sendall(b'h' + data)
+link.shutdown(socket.SHUT_WR)
+told = link.recv(1000)
+assert told == hashlib.sha256(data).hexdigest().encode(), told
+many = [socket.create_connection(('server', 7), 60) for _ in range(200)]
+for number, each in enumerate(many):
+    each.sendall(b'e%08d' % number)
+for number, each in enumerate(many):
+    got = b''
+    while len(got) < 8:
+        got += each.recv(8)
+    assert got == b'%08d' % number, got
+print('all is well')
+"#;
+    world.write("project/client.py", client);
+    let rest = "  client:\n    memory: 256MiB\n    depends_on: [server]\n    links: [\"server:7\"]\n    mounts: [./:/code:ro]\nsteps:\n  - { machine: client, run: [python3, /code/client.py] }\n";
+    let live = start(&world, rest);
+    let ended = live.finish();
+    assert_eq!(ended.code, Some(0), "{}\n{:#?}", ended.stderr, ended.events);
+    assert!(ended.events.iter().any(|event| event["text"].as_str().is_some_and(|text| text.contains("all is well"))));
+    world.assert_nothing_stays();
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_before_anything_boots() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let Some(_machines) = machines() else { return };
+    let world = World::new(Who::Ourselves);
+    let text = format!(
+        "name: acme\nmachines:\n  web: {{ ports: [\"{port}:80\"] }}\nsteps:\n  - {{ machine: web, run: \"true\" }}\n"
+    );
+    world.write("project/smolvm.yaml", &text);
+    let output = world.command(&["up", "--accel", "tcg"]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(125), "{stderr}");
+    assert!(stderr.contains(&format!("cannot publish port 80 of machine `web` on 127.0.0.1:{port}")), "{stderr}");
+    assert!(!stderr.contains("booting"), "{stderr}");
+    world.assert_nothing_stays();
+}
+
+#[test]
+fn a_port_on_which_nobody_listens_in_the_guest_ends_at_once() {
+    let Some(_machines) = machines() else { return };
+    let world = World::new(Who::Ourselves);
+    let text = "name: acme\nmachines:\n  quiet:\n    memory: 256MiB\n    ports: [\"0:81\"]\n    command: \"echo here; sleep 600\"\n    healthcheck: { log_line: here, interval: 500ms, retries: 200 }\n";
+    world.write("project/smolvm.yaml", text);
+    let mut live = world.up(&[]);
+    until_healthy(&mut live);
+    let output = world.command(&["port", "quiet", "81"]).output().unwrap();
+    let address = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    let reader = thread::spawn(move || connect(&address).read(&mut [0; 1]));
+    match reader.join().unwrap() {
+        Ok(count) => assert_eq!(count, 0),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+    }
+    stop(&world, live);
+}

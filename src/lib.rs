@@ -21,6 +21,7 @@ pub mod guest;
 pub mod host;
 pub mod image;
 pub mod lsp;
+pub mod net;
 pub mod plan;
 pub mod report;
 pub mod rootfs;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-use smolvm_agent::SetupRoot;
+use smolvm_agent::{SetupNetwork, SetupRoot};
 
 use crate::boot::{EARLY_MOUNTS, make_folder};
 use crate::cgroups;
@@ -89,12 +89,12 @@ fn tell<T>(result: io::Result<T>, what: &str) -> Told<T> {
 }
 
 /// Makes the root, moves into it, and mounts what the kernel offers.
-pub(crate) fn make_root(image: &SetupRoot, hostname: &str) -> Told<()> {
+pub(crate) fn make_root(image: &SetupRoot, hostname: &str, network: Option<&SetupNetwork>) -> Told<()> {
     for folder in [LOWER, LAYER, ROOT] {
         tell(make_folder(Path::new(folder)), "cannot make a folder in the initramfs")?;
     }
     mount_image(image)?;
-    tell(make_layer(hostname), "cannot make the writable layer")?;
+    tell(make_layer(hostname, network), "cannot make the writable layer")?;
     let options = format!("lowerdir={LOWER},upperdir={UPPER},workdir={WORK},{OVERLAY_OPTIONS}");
     let overlay = sys::mount("root", Path::new(ROOT), "overlay", MountFlags::NONE, &options);
     tell(overlay, "cannot put the writable layer over the image")?;
@@ -135,7 +135,7 @@ fn mount_image(image: &SetupRoot) -> Told<()> {
 
 /// The writable layer, with the machine's own files in it before anything lies over the image's: no copy of the
 /// image's files is made, and it does not matter whether they can be read.
-fn make_layer(hostname: &str) -> io::Result<()> {
+fn make_layer(hostname: &str, network: Option<&SetupNetwork>) -> io::Result<()> {
     sys::mount("layer", Path::new(LAYER), "tmpfs", MountFlags::NONE, "mode=755,size=50%")?;
     fs::create_dir(WORK)?;
     make_private_folder(Path::new(MOUNT_LAYERS))?;
@@ -149,8 +149,9 @@ fn make_layer(hostname: &str) -> io::Result<()> {
         }
     }
     let etc = folder_in_layer(lower, upper, Path::new("/etc"))?;
-    let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{hostname}\n");
-    for (name, text) in [("hosts", hosts), ("hostname", format!("{hostname}\n")), ("resolv.conf", String::new())] {
+    let (names, resolv_conf) = network.map_or(("", ""), |network| (&network.hosts, &network.resolv_conf));
+    let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{hostname}\n{names}");
+    for (name, text) in [("hosts", hosts), ("hostname", format!("{hostname}\n")), ("resolv.conf", resolv_conf.to_owned())] {
         let path = etc.join(name);
         fs::write(&path, text)?;
         fs::set_permissions(&path, PermissionsExt::from_mode(0o644))?;

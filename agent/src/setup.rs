@@ -2,6 +2,7 @@
 
 use smolvm_agent::{Failure, FailureKind, Setup, SetupMount, SetupPhase};
 
+use crate::network;
 use crate::mounts::{Mounted, make_mount};
 use crate::root::make_root;
 use crate::sys;
@@ -10,7 +11,7 @@ use crate::verify::{read_mount_table, verify_mount};
 /// Makes the machine ready, but for its mounts.
 pub(crate) fn set_up(setup: &Setup) -> Result<(), Failure> {
     prepare_system(setup).map_err(|message| failed(SetupPhase::System, None, message))?;
-    make_root(&setup.root, &setup.hostname).map_err(|message| failed(SetupPhase::Root, None, message))
+    make_root(&setup.root, &setup.hostname, setup.network.as_ref()).map_err(|message| failed(SetupPhase::Root, None, message))
 }
 
 /// Makes the mounts in their order, and verifies each.
@@ -39,5 +40,9 @@ fn prepare_system(setup: &Setup) -> Result<(), String> {
     sys::add_entropy(&setup.entropy.0).map_err(|error| format!("cannot seed the random numbers: {error}"))?;
     sys::set_hostname(&setup.hostname)
         .map_err(|error| format!("cannot set the host name `{}`: {error}", setup.hostname))?;
-    sys::bring_loopback_up().map_err(|error| format!("cannot bring the loopback interface up: {error}"))
+    sys::bring_loopback_up().map_err(|error| format!("cannot bring the loopback interface up: {error}"))?;
+    match &setup.network {
+        Some(network) => network::start(network).map_err(|error| format!("cannot make the network interface: {error}")),
+        None => Ok(()),
+    }
 }

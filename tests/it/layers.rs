@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("guest", &["sys"]),
     ("share", &["rootfs", "sys"]),
     ("virtio", &["rootfs", "share", "sys"]),
+    ("net", &["share", "sys"]),
     ("engine", &["virtio", "share", "sys"]),
     ("run", &["plan", "event", "engine", "guest", "sys"]),
     ("report", &["event", "plan", "diag"]),

@@ -13,7 +13,9 @@
 //! of the world. Who may use whom is a table in `docs/architecture.md`, and a test compares it with the code.
 
 pub mod cli;
+pub mod compose;
 pub mod config;
+pub mod control;
 pub mod diag;
 pub mod engine;
 pub mod event;

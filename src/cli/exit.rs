@@ -5,6 +5,7 @@
 use std::error::Error;
 use std::fmt;
 
+pub(crate) use crate::compose::chain;
 use crate::event::RunStatus;
 use crate::run::Signal;
 
@@ -138,16 +139,6 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.cause())
     }
-}
-
-/// The words of an error and of each of its causes.
-pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = String> + 'a {
-    let mut next = Some(error);
-    std::iter::from_fn(move || {
-        let error = next?;
-        next = error.source();
-        Some(error.to_string())
-    })
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl KnownImages {
     pub(crate) fn missing<'a>(&self, machines: impl Iterator<Item = &'a MachinePlan>) -> Vec<String> {
         let mut missing = Vec::new();
         for machine in machines {
-            let image = source_of(&machine.image).map(|source| (source, machine.image_lock.as_deref()));
+            let image = ImageSource::of(&machine.image).map(|source| (source, machine.image_lock.as_deref()));
             let kernel = match &machine.kernel {
                 KernelSource::Reference(reference) => {
                     Some((ImageSource::Reference(reference.clone()), machine.kernel_lock.as_deref()))
@@ -62,16 +62,6 @@ impl KnownImages {
             }
         }
         missing
-    }
-}
-
-/// Where an image has to be brought from.
-pub(crate) fn source_of(image: &Image) -> Option<ImageSource> {
-    match image {
-        Image::Reference(reference) => Some(ImageSource::Reference(reference.clone())),
-        Image::Oci(path) => Some(ImageSource::Oci(path.clone())),
-        Image::DockerArchive(path) => Some(ImageSource::DockerArchive(path.clone())),
-        Image::Host | Image::Dir(_) | Image::Unreadable => None,
     }
 }
 
@@ -109,7 +99,7 @@ fn missing_words(machines: &[MachinePlan]) -> Option<String> {
 
 impl FindImage for KnownImages {
     fn find(&self, image: &Image, lock: Option<&str>) -> Option<StoredImage> {
-        let ready = self.ready(source_of(image)?, lock)?;
+        let ready = self.ready(ImageSource::of(image)?, lock)?;
         let ReadyImage { tree, packs, pack_lengths, lease, .. } = ready;
         Some(StoredImage { tree, packs, pack_lengths, lease: Box::new(lease) })
     }

@@ -10,9 +10,9 @@
 
 mod args;
 mod check;
-mod compose;
 mod config;
 mod doctor;
+mod engines;
 mod entry;
 mod exit;
 mod explain;

@@ -24,6 +24,8 @@ pub(crate) struct Places {
     pub(crate) state_home: PathBuf,
     /// With whose rights the state is used.
     pub(crate) state_actor: Actor,
+    /// Where sockets go, as used with the rights of the state: `$XDG_RUNTIME_DIR`, where there is one.
+    pub(crate) runtime: Option<PathBuf>,
     /// smolvm's own folder below `$XDG_CACHE_HOME`.
     pub(crate) cache: PathBuf,
 }
@@ -34,7 +36,8 @@ impl Places {
         let invoker = host::facts().invoker;
         let (state_home, cache) = own(&invoker)?;
         let (state_home, state_actor) = state(&invoker, state_home, named("XDG_STATE_HOME"));
-        Ok(Self { state_home, state_actor, cache: cache.join("smolvm") })
+        let runtime = runtime(&state_actor, named("XDG_RUNTIME_DIR"));
+        Ok(Self { state_home, state_actor, runtime, cache: cache.join("smolvm") })
     }
 }
 
@@ -75,6 +78,17 @@ fn state(invoker: &Invoker, own: PathBuf, named: Option<PathBuf>) -> (PathBuf, A
         }
         None => (own, Actor::Own),
     }
+}
+
+/// The folder for sockets of the user with whose rights the state is used; that of somebody else is none.
+fn runtime(actor: &Actor, named: Option<PathBuf>) -> Option<PathBuf> {
+    let uid = match actor {
+        Actor::Own => rustix::process::geteuid().as_raw(),
+        Actor::User { uid, .. } => *uid,
+    };
+    let usual = || PathBuf::from(format!("/run/user/{uid}"));
+    let is_theirs = |folder: &PathBuf| folder.metadata().is_ok_and(|found| found.is_dir() && found.uid() == uid);
+    named.into_iter().chain([usual()]).find(is_theirs)
 }
 
 /// Why there is no place for state and cache.

@@ -8,8 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::args::{Progress, UpArgs};
-use super::compose::{self, Chosen, Provider};
-use super::exit::{Class, ExitCode, Failure};
+use super::exit::{self, Class, ExitCode, Failure};
 use super::interrupts::Interrupts;
 use super::places::Places;
 use super::printer::Printer;
@@ -17,12 +16,14 @@ use super::record::{self, Record};
 use super::remarks;
 use super::report_run::{self, Mode};
 use super::settings::Settings;
-use super::{known_images, load, plan, registries};
+use super::{engines, known_images, load, plan, registries};
+use crate::compose::{Chosen, Provider};
 use crate::config::{self, Loaded};
+use crate::control::{About, Bound, Role, Server};
 use crate::event::RunStatus;
 use crate::host;
 use crate::plan::Plan;
-use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, RunFolder, Summary};
+use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, RunFolder, RunHandle, Summary};
 use crate::sys::identity::Actor;
 
 /// Runs the project.
@@ -77,7 +78,7 @@ fn prepare(args: &UpArgs, settings: &Settings, printer: &Printer, mode: Mode) ->
     }
     let engine = args.engine.unwrap_or(settings.engine);
     let accel = args.accel.unwrap_or(settings.accel);
-    let chosen = compose::choose(engine, accel)?;
+    let chosen = engines::choose(engine, accel)?;
     Ok(Ready::Run(Box::new(plan), chosen))
 }
 
@@ -99,7 +100,7 @@ fn go(
 ) -> Result<ExitCode, Failure> {
     printer.note(&format!("engine: {}\n", chosen.why));
     let places = Places::find()?;
-    let (lock, folder) = open_state(args, &places, &plan, printer, &mut interrupts)?;
+    let (lock, state, folder) = open_state(args, &places, &plan, printer, &mut interrupts)?;
     let defaults = Options::for_accel(chosen.accel);
     let options = Options {
         keep_going: args.keep_going,
@@ -108,15 +109,17 @@ fn go(
         passes_signals: false,
         hold: defaults.hold,
     };
+    let (handle, door) = run::door();
+    let server = serve(&state, &places, handle, &interrupts, printer);
     let invoker = host::facts().invoker;
     let registries = (!settings.is_offline).then(|| registries::access(settings));
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,
-        provider: Arc::new(Provider::new(places.cache.clone(), invoker, settings.root_form, registries)),
+        provider: Arc::new(Provider::new(places.cache.clone(), invoker, settings.root_form.into(), registries)),
         folder: Some(folder.clone()),
         attendant: None,
-        door: None,
+        door: Some(door),
     };
     let plan = Arc::new(plan);
     let machines = plan.machines.clone();
@@ -137,6 +140,8 @@ fn go(
         let path = folder.events();
         printer.note(&format!("warning: the record `{}` is not whole: {why}\n", path.display()));
     }
+    // While the lock is held: the next one may have a socket of its own.
+    drop(server);
     // The mark that the run is going on; where it cannot be taken off the next run says that this one was killed.
     if let Err(error) = folder.finish() {
         printer.note(&format!("warning: {error}\n"));
@@ -147,6 +152,35 @@ fn go(
     }
     let code = report_run::ruled(summary.exit_code, summary.status, args.exit_code);
     Ok(if code == 0 { ExitCode::Passed } else { ExitCode::Run(code) })
+}
+
+/// Answers other commands of the user about this run. One that cannot be asked runs all the same.
+fn serve(
+    state: &ProjectState,
+    places: &Places,
+    handle: RunHandle,
+    interrupts: &Interrupts,
+    printer: &Printer,
+) -> Option<Server> {
+    let about = About {
+        pid: std::process::id(),
+        command: command_line(),
+        since: std::time::SystemTime::now(),
+        role: Role::Foreground,
+    };
+    let _entered = interrupts.runtime.enter();
+    let server = Bound::open(state, places.runtime.as_deref()).and_then(|bound| Server::start(bound, handle, about));
+    server
+        .inspect_err(|error| {
+            let words = exit::chain(error).collect::<Vec<_>>().join(": ");
+            printer.note(&format!("warning: `smolvm ps`, `exec` and their like will not reach this run: {words}\n"));
+        })
+        .ok()
+}
+
+/// The command line of this process.
+pub(crate) fn command_line() -> String {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
 fn record(folder: &RunFolder) -> Result<(Record, record::Failure), Failure> {
@@ -188,9 +222,9 @@ fn open_state(
     plan: &Plan,
     printer: &Printer,
     interrupts: &mut Interrupts,
-) -> Result<(ProjectLock, RunFolder), Failure> {
+) -> Result<(ProjectLock, ProjectState, RunFolder), Failure> {
     let state = ProjectState::locate(&places.state_home, places.state_actor.clone(), &plan.project, &plan.folder);
-    let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
+    let command = command_line();
     let lock = match state.lock(&command, false) {
         Err(LockError::Held { holder, .. }) if args.wait_lock => {
             printer.note(&format!("waiting: the project is held by {holder}\n"));
@@ -214,7 +248,7 @@ fn open_state(
     for remark in remarks {
         printer.note(&format!("note: {remark}\n"));
     }
-    Ok((lock, folder))
+    Ok((lock, state, folder))
 }
 
 /// The command that runs the same project again.

@@ -33,6 +33,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Self { stream, limit, buffer: Vec::new(), filled: 0 }
     }
 
+    /// The stream, where no byte of it was taken.
+    pub(super) fn into_unread(self) -> Option<R> {
+        (self.filled == 0).then_some(self.stream)
+    }
+
     /// The next message.
     pub(super) async fn next<T: DeserializeOwned>(&mut self) -> Result<T, StreamEnd> {
         loop {

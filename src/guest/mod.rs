@@ -30,4 +30,4 @@ pub use smolvm_agent::{
     Bytes, Command, Exec, ExitStatus, GuestUser, Setup, SetupMount, SetupMountKind, SetupPhase, SetupRoot, Stream,
     Streams, Terminal, TerminalSize,
 };
-pub use stream::{CommandEnd, CommandInput, CommandOutput, CommandStream, Output};
+pub use stream::{CommandEnd, CommandInput, CommandOutput, CommandStream, Output, hand_over, take_over};

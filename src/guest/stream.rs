@@ -4,6 +4,9 @@
 //! command's outputs, and hangs its terminal up. Nothing is held here but one frame: who writes waits for the command,
 //! who is slow to read holds the command back.
 
+use std::io;
+use std::os::fd::OwnedFd;
+
 use smolvm_agent::{ANSWER_MAX, Attach, ExitStatus, Report, Stream, encode};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
@@ -60,6 +63,28 @@ impl CommandStream {
             end: CommandEnd(end),
         }
     }
+}
+
+/// The streams of a command as one descriptor, for another process. What it had written before is not lost.
+///
+/// # Errors
+/// Where something was read from them already, or the runtime cannot let go of them.
+pub fn hand_over(input: CommandInput, output: CommandOutput) -> io::Result<OwnedFd> {
+    let read = output.reader.into_unread().ok_or_else(|| io::Error::other("output of the command was read already"))?;
+    let stream = read.reunite(input.0).map_err(io::Error::other)?;
+    Ok(stream.into_std()?.into())
+}
+
+/// The streams of a command of this number, from the descriptor that another process has handed over. Must be called
+/// within a tokio runtime.
+///
+/// # Errors
+/// Where the descriptor is no stream.
+pub fn take_over(descriptor: OwnedFd, exec: u64) -> io::Result<(CommandInput, CommandOutput)> {
+    let stream = std::os::unix::net::UnixStream::from(descriptor);
+    stream.set_nonblocking(true)?;
+    let (read, write) = UnixStream::from_std(stream)?.into_split();
+    Ok((CommandInput(write), CommandOutput { reader: FrameReader::new(read, ANSWER_MAX), exec }))
 }
 
 /// What the host says first on a stream, behind its greeting.

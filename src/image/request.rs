@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::store::Lease;
 use super::{Digest, ImageConfig, Platform};
 use crate::config::Reference;
+use crate::config::model::Image;
 
 /// Which image is wanted, and how far one may go for it.
 #[derive(Debug, Clone)]
@@ -32,6 +33,16 @@ pub enum ImageSource {
 }
 
 impl ImageSource {
+    /// Where the image of a machine has to be brought from; `None` where it is on this computer as it is.
+    pub fn of(image: &Image) -> Option<Self> {
+        match image {
+            Image::Reference(reference) => Some(Self::Reference(reference.clone())),
+            Image::Oci(path) => Some(Self::Oci(path.clone())),
+            Image::DockerArchive(path) => Some(Self::DockerArchive(path.clone())),
+            Image::Host | Image::Dir(_) | Image::Unreadable => None,
+        }
+    }
+
     /// What the store calls images from there: the reference in full, or the path with its prefix.
     pub fn name(&self) -> String {
         match self {

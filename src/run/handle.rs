@@ -160,6 +160,11 @@ impl RunHandle {
         Arc::clone(&self.seen.borrow())
     }
 
+    /// What is now; [`RunHandle::changed`] then waits for another.
+    pub fn latest(&mut self) -> Arc<RunView> {
+        Arc::clone(&self.seen.borrow_and_update())
+    }
+
     /// Waits for another view than the last one that this handle waited for; false when the run is over.
     pub async fn changed(&mut self) -> bool {
         self.seen.changed().await.is_ok()

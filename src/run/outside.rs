@@ -198,6 +198,11 @@ impl Guest {
 }
 
 impl ExecControl {
+    /// Its number, by which its output names it.
+    pub fn number(&self) -> u64 {
+        self.exec
+    }
+
     /// Changes the size of its terminal; nothing happens where it has none, or has ended.
     ///
     /// # Errors

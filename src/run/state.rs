@@ -58,6 +58,11 @@ impl ProjectState {
         &self.folder
     }
 
+    /// With whose rights it is used.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
     /// Takes the lock of the project. With `wait` it blocks until the lock is free, whatever signals come.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod cli_fix;
 mod cli_plan;
 mod cli_up;
 mod cli_usage;
+mod control;
 mod disk_root;
 mod docs;
 mod editor;

@@ -6,7 +6,6 @@ use std::thread;
 
 use super::args::{KernelBuildArgs, KernelPullArgs};
 use super::progress::Shown;
-use crate::cli::compose::ImageTold;
 use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::interrupts::Interrupts;
 use crate::cli::places::Places;
@@ -14,6 +13,7 @@ use crate::cli::printer::Printer;
 use crate::cli::registries;
 use crate::cli::settings::Settings;
 use crate::cli::up::lines_mode;
+use crate::compose::ImageTold;
 use crate::config::Reference;
 use crate::image::kernel::lean::{self, LeanError, LeanRequest};
 use crate::image::kernel::{self, KernelError};

@@ -12,9 +12,9 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::wanted::Wanted;
 use crate::cli::exit::{Class, Failure, chain};
-use crate::cli::known_images::source_of;
 use crate::image::{
-    Access, Digest, ImageError, ImageRequest, ImageWaiter, Images, LayerPhase, LayerProgress, Platform, ReadyImage,
+    Access, Digest, ImageError, ImageRequest, ImageSource, ImageWaiter, Images, LayerPhase, LayerProgress, Platform,
+    ReadyImage,
 };
 use crate::report::{LayerStep, PullFact, PullOutcome, TimedFact};
 
@@ -47,7 +47,7 @@ pub(crate) fn failure(error: ImageError) -> Failure {
 impl Work {
     fn bring(&self, wanted: &Wanted, waiter: &mut dyn ImageWaiter) -> Result<ReadyImage, ImageError> {
         let locked = wanted.lock.as_ref().and_then(|digest| digest.parse().ok());
-        let source = source_of(&wanted.image).expect("only images that are brought are wanted");
+        let source = ImageSource::of(&wanted.image).expect("only images that are brought are wanted");
         let request = ImageRequest { source, platform: Platform::machine(), locked, access: self.access };
         self.images.bring(&request, waiter)
     }

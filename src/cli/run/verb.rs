@@ -15,14 +15,14 @@ use super::args::{Pull, RunArgs};
 use super::attendant::{Attendant, Wanted};
 use super::overlay::Overlay;
 use crate::cli::args::Progress;
-use crate::cli::compose::{self, Chosen, Provider};
 use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::interrupts::Interrupts;
 use crate::cli::places::Places;
 use crate::cli::printer::Printer;
 use crate::cli::settings::Settings;
 use crate::cli::terminal::{Terminal, TerminalSignals, follow};
-use crate::cli::{load, registries, remarks};
+use crate::cli::{engines, load, registries, remarks};
+use crate::compose::{Chosen, Provider};
 use crate::config::{self, LOCK_NAME, LoadRequest, Loaded, LockFile, Mode, Project, nearest};
 use crate::event::{RunStatus, Timed};
 use crate::host::{self, HostFiles};
@@ -111,7 +111,7 @@ fn prepare(args: &RunArgs, settings: &Settings, printer: &Printer) -> Result<Rea
     let plan = build_single(&project, &host::facts(), &name, &command).ok_or_else(|| no_machine(&project, &name))?;
     let engine = args.engine.unwrap_or(settings.engine);
     let accel = args.accel.unwrap_or(settings.accel);
-    Ok(Ready::Run(Box::new(plan), compose::choose(engine, accel)?))
+    Ok(Ready::Run(Box::new(plan), engines::choose(engine, accel)?))
 }
 
 /// Reads a machine that the options alone describe; a file of a project plays no part in it.
@@ -201,7 +201,7 @@ fn go(
     // `--pull never` asks nobody.
     let is_offline = settings.is_offline || args.pull == Pull::Never;
     let registries = (!is_offline).then(|| registries::access(settings));
-    let provider = Provider::new(Places::find()?.cache, host::facts().invoker, settings.root_form, registries);
+    let provider = Provider::new(Places::find()?.cache, host::facts().invoker, settings.root_form.into(), registries);
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,

@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::provide::HookedWaiter;
-use crate::cli::exit::chain;
-use crate::cli::known_images::source_of;
+use super::words::chain;
 use crate::config::model::{Image, Reference};
 use crate::image::registry::RegistryAccess;
 use crate::image::store::Lease;
@@ -59,7 +58,7 @@ impl ProjectImages {
         let source = match &machine.image {
             Image::Host => return Ok(bare(ShareTree::HostRoot)),
             Image::Dir(path) => return Ok(bare(ShareTree::RootFolder { path: path.clone() })),
-            image => source_of(image),
+            image => ImageSource::of(image),
         };
         let Some(source) = source else {
             let message = format!("image `{}` cannot be used", machine.image);

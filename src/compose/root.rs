@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::cli::args::RootForm;
+use super::wish::RootWish;
 use crate::image::initramfs::DISK_ROOT_MODULES;
 use crate::image::kernel::Kernel;
 use crate::image::{DiskFormError, disk_metadata};
@@ -59,11 +59,11 @@ pub(super) enum RootError {
 }
 
 /// Gives a tree its form. What cannot be a disk is a share, unless a disk is asked for.
-pub(super) fn choose(tree: ShareTree, wanted: RootForm, kernel: &Kernel, cache: &Path) -> Result<Root, RootError> {
-    let (ShareTree::Image { tree: file, packs }, RootForm::Auto | RootForm::Erofs) = (&tree, wanted) else {
+pub(super) fn choose(tree: ShareTree, wanted: RootWish, kernel: &Kernel, cache: &Path) -> Result<Root, RootError> {
+    let (ShareTree::Image { tree: file, packs }, RootWish::Auto | RootWish::Erofs) = (&tree, wanted) else {
         return Ok(Root::Share(tree));
     };
-    let is_forced = wanted == RootForm::Erofs;
+    let is_forced = wanted == RootWish::Erofs;
     if !kernel.has(&DISK_ROOT_MODULES, cache) {
         return match is_forced {
             true => Err(RootError::Kernel { version: kernel.version.clone() }),
@@ -128,18 +128,18 @@ mod tests {
     #[test]
     fn an_image_is_a_disk_where_the_kernel_can_mount_it() {
         let (folder, kernel, tree) = stage(BOTH);
-        let Root::Disk(disk) = choose(tree.clone(), RootForm::Erofs, &kernel, folder.path()).unwrap() else { panic!() };
+        let Root::Disk(disk) = choose(tree.clone(), RootWish::Erofs, &kernel, folder.path()).unwrap() else { panic!() };
         let lengths: Vec<u64> = disk.segments.iter().map(|segment| segment.length).collect();
         assert_eq!((disk.serial.as_str(), lengths), ("root", vec![4096, 8192]));
-        assert!(is_share(&choose(tree, RootForm::Virtiofs, &kernel, folder.path()).unwrap()));
-        assert!(is_share(&choose(ShareTree::HostRoot, RootForm::Erofs, &kernel, folder.path()).unwrap()));
+        assert!(is_share(&choose(tree, RootWish::Virtiofs, &kernel, folder.path()).unwrap()));
+        assert!(is_share(&choose(ShareTree::HostRoot, RootWish::Erofs, &kernel, folder.path()).unwrap()));
     }
 
     #[test]
     fn a_kernel_without_it_gets_a_share_unless_a_disk_is_asked_for() {
         let (folder, kernel, tree) = stage("kernel/erofs.ko\n");
-        assert!(is_share(&choose(tree.clone(), RootForm::Auto, &kernel, folder.path()).unwrap()));
-        let error = choose(tree, RootForm::Erofs, &kernel, folder.path()).unwrap_err().to_string();
+        assert!(is_share(&choose(tree.clone(), RootWish::Auto, &kernel, folder.path()).unwrap()));
+        let error = choose(tree, RootWish::Erofs, &kernel, folder.path()).unwrap_err().to_string();
         let expected = "kernel `9.9` has no erofs or no virtio disks, and `SMOLVM_ROOT_FORM` asks for `erofs`";
         assert_eq!(error, expected);
     }
@@ -148,7 +148,7 @@ mod tests {
     fn a_pack_that_is_gone_is_named() {
         let (folder, kernel, tree) = stage(BOTH);
         fs::remove_file(folder.path().join("pack")).unwrap();
-        let error = choose(tree, RootForm::Erofs, &kernel, folder.path()).unwrap_err();
+        let error = choose(tree, RootWish::Erofs, &kernel, folder.path()).unwrap_err();
         assert!(matches!(error, RootError::Open { path, .. } if path.ends_with("pack")));
     }
 }

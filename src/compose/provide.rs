@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::folders;
 use super::images::{BroughtRoot, ProjectImages};
 use super::root::{self, ROOT_SERIAL, Root};
-use crate::cli::args::RootForm;
-use crate::cli::exit::chain;
+use super::wish::RootWish;
+use super::words::chain;
 use crate::config::model::KernelSource;
 use crate::engine::{DiskSocket, ShareSocket};
 use crate::guest::{AGENT, Dial, SetupRoot};
@@ -34,11 +34,11 @@ const ROOT_TAG: &str = "root";
 
 /// Makes machines ready to boot with the parts of this program.
 #[derive(Debug)]
-pub(crate) struct Provider {
+pub struct Provider {
     cache: PathBuf,
     invoker: Invoker,
     /// That of images.
-    root_form: RootForm,
+    root_form: RootWish,
     images: ProjectImages,
     /// Held while a kernel is found, so that two machines do not download the same one twice.
     kernel: Mutex<()>,
@@ -47,18 +47,13 @@ pub(crate) struct Provider {
 impl Provider {
     /// A provider that keeps kernels, images and initramfs in `cache` and acts on the host for `invoker`; images come from
     /// `registries`, where there are any to be asked.
-    pub(crate) fn new(
-        cache: PathBuf,
-        invoker: Invoker,
-        root_form: RootForm,
-        registries: Option<RegistryAccess>,
-    ) -> Self {
+    pub fn new(cache: PathBuf, invoker: Invoker, root_form: RootWish, registries: Option<RegistryAccess>) -> Self {
         let images = ProjectImages::new(cache.clone(), registries);
         Self { cache, invoker, root_form, images, kernel: Mutex::new(()) }
     }
 
     /// The same, but registries are asked what each name means now.
-    pub(crate) fn asked_anew(self) -> Self {
+    pub fn asked_anew(self) -> Self {
         Self { images: self.images.asked_anew(), ..self }
     }
 
@@ -379,7 +374,7 @@ mod tests {
 
     fn provider() -> Provider {
         let invoker = Invoker { uid: 1000, gid: 100, groups: vec![4], name: None, home: None, is_process_root: true };
-        Provider::new(PathBuf::from("/cache"), invoker, RootForm::Auto, None)
+        Provider::new(PathBuf::from("/cache"), invoker, RootWish::Auto, None)
     }
 
     fn machine(image: Image) -> MachinePlan {

@@ -9,7 +9,11 @@ mod folders;
 mod images;
 mod provide;
 mod root;
+mod wish;
+mod words;
 
-pub(crate) use engine::{Chosen, choose};
+pub use engine::{ChooseError, Chosen, choose};
 pub(crate) use images::ImageTold;
-pub(crate) use provide::Provider;
+pub use provide::Provider;
+pub use wish::{AccelWish, EngineWish, RootWish};
+pub(crate) use words::chain;

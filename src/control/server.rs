@@ -1,0 +1,225 @@
+//! Answers on the socket of a run, from its handle.
+//!
+//! A connection is a task, and what one client does holds up no other. They are ended when the server is dropped.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::channel::{Receiver, Sender, channel};
+use super::error::ControlError;
+use super::message::{About, Answer, Ask, ExecAsk, Refusal, Tell, greeting};
+use super::place::Bound;
+use crate::guest::{CommandEnd, SessionError, hand_over};
+use crate::plan::GuestPath;
+use crate::run::{ExecControl, ExecRequest, Guest, GuestError, RunHandle, StartFailure};
+
+/// Connections that are served at the same time.
+const CONNECTIONS_MAX: usize = 256;
+
+/// For a client to say what it wants.
+const QUESTION_LIMIT: Duration = Duration::from_secs(10);
+
+/// Pause where no connection can be accepted (no descriptors left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The server of a run. Dropped, it ends, and its socket is removed.
+#[derive(Debug)]
+pub struct Server {
+    task: AbortHandle,
+    // After the task: a socket that is gone has nobody to answer.
+    _bound: Bound,
+}
+
+/// What a connection needs.
+#[derive(Debug, Clone)]
+struct Served {
+    handle: RunHandle,
+    about: About,
+}
+
+impl Server {
+    /// Begins to answer. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// Where the runtime cannot take the socket.
+    pub fn start(mut bound: Bound, handle: RunHandle, about: About) -> Result<Self, ControlError> {
+        let listener = bound.take_listener().ok_or(ControlError::WrongAnswer)?;
+        listener.set_nonblocking(true)?;
+        let listener = UnixListener::from_std(listener)?;
+        let owner = bound.owner();
+        let task = tokio::spawn(accept(listener, owner, Served { handle, about })).abort_handle();
+        Ok(Self { task, _bound: bound })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: UnixListener, owner: u32, served: Served) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(_) => {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        if !is_welcome(&stream, owner) {
+            continue;
+        }
+        let served = served.clone();
+        connections.spawn(async move {
+            // Who goes away before the answer has no need of it.
+            let _ = serve(stream, served).await;
+            drop(place);
+        });
+    }
+}
+
+/// Whether the other end is the owner or root. The folder of the socket says it too; this is asked of the kernel.
+fn is_welcome(stream: &UnixStream, owner: u32) -> bool {
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == owner || peer.uid() == 0)
+}
+
+async fn serve(stream: UnixStream, served: Served) -> Result<(), ControlError> {
+    let (sender, mut receiver) = channel(stream);
+    sender.send_bytes(&greeting(), None).await?;
+    let question = async {
+        if receiver.bytes().await? != greeting() {
+            return Err(ControlError::WrongAnswer);
+        }
+        receiver.next::<Ask>().await
+    };
+    let ask = tokio::time::timeout(QUESTION_LIMIT, question).await.map_err(io::Error::from)??;
+    let answering = answer(ask, &sender, &mut receiver, served);
+    answering.await
+}
+
+async fn answer(ask: Ask, sender: &Sender, receiver: &mut Receiver, served: Served) -> Result<(), ControlError> {
+    let Served { mut handle, about } = served;
+    match ask {
+        Ask::About => sender.send(&Answer::About(about), None).await,
+        Ask::View => sender.send(&Answer::View((*handle.view()).clone()), None).await,
+        Ask::Watch => {
+            let watching = async {
+                loop {
+                    let view = (*handle.latest()).clone();
+                    sender.send(&Answer::View(view), None).await?;
+                    if !handle.changed().await {
+                        return Ok(());
+                    }
+                }
+            };
+            unless_left(receiver, watching).await
+        }
+        Ask::Follow => {
+            let mut events = handle.follow();
+            let following = async {
+                while let Some(event) = events.recv().await {
+                    sender.send(&Answer::Event(event), None).await?;
+                }
+                Ok(())
+            };
+            unless_left(receiver, following).await
+        }
+        Ask::Command(command) => {
+            let asking = handle.ask(command);
+            // Who goes away has asked all the same.
+            sender.send(&Answer::Command(asking.await), None).await
+        }
+        Ask::Exec(ask) => exec(ask, sender, receiver, &handle).await,
+    }
+}
+
+/// Works until the client goes away; one that says something instead breaks the protocol.
+async fn unless_left(
+    receiver: &mut Receiver,
+    work: impl Future<Output = Result<(), ControlError>>,
+) -> Result<(), ControlError> {
+    tokio::select! {
+        result = work => result,
+        result = receiver.next::<Tell>() => result.and(Err(ControlError::WrongAnswer)),
+    }
+}
+
+async fn exec(ask: ExecAsk, sender: &Sender, receiver: &mut Receiver, handle: &RunHandle) -> Result<(), ControlError> {
+    let started = match start(ask, handle).await {
+        Ok(started) => started,
+        Err(refusal) => return sender.send(&Answer::Refused(refusal), None).await,
+    };
+    let Started { stream, control, end } = started;
+    sender.send(&Answer::Started(control.number()), Some(stream.as_fd())).await?;
+    // From here on it is the client's alone.
+    drop(stream);
+    let heeding = async {
+        loop {
+            let told = receiver.next::<Tell>().await?;
+            // A command that has ended cannot be told anything, which its end says.
+            let _: Result<(), SessionError> = match told {
+                Tell::Resize(size) => control.resize(size).await,
+                Tell::Signal(signal) => control.signal(signal).await,
+                Tell::Terminate(grace) => control.terminate(grace).await,
+            };
+        }
+    };
+    tokio::select! {
+        ended = end.wait() => sender.send(&Answer::Exited(ended), None).await,
+        gone = heeding => gone,
+    }
+}
+
+struct Started {
+    stream: std::os::fd::OwnedFd,
+    control: ExecControl,
+    end: CommandEnd,
+}
+
+async fn start(ask: ExecAsk, handle: &RunHandle) -> Result<Started, Refusal> {
+    let guest = handle.guest(&ask.machine)?;
+    let working_dir = match &ask.working_dir {
+        None => None,
+        Some(folder) => Some(GuestPath::parse(folder).ok_or_else(|| Refusal {
+            message: format!("`{folder}` cannot be a working folder: it is no absolute path"),
+            help: None,
+            exit_code: 126,
+        })?),
+    };
+    let ExecAsk { command, env, user, streams, .. } = ask;
+    let exec = Guest::exec(&guest, ExecRequest { command, env, working_dir, user, streams }).await?;
+    let stream = hand_over(exec.input, exec.output).map_err(|error| Refusal {
+        message: format!("the streams of the command cannot be handed over: {error}"),
+        help: None,
+        exit_code: 125,
+    })?;
+    Ok(Started { stream, control: exec.control, end: exec.end })
+}
+
+impl From<GuestError> for Refusal {
+    fn from(error: GuestError) -> Self {
+        let help = match &error {
+            GuestError::Unknown { near, .. } => near.as_ref().map(|near| format!("did you mean `{near}`?")),
+            GuestError::NotUp { name, .. } => Some(format!("`smolvm start {name}` boots it, `smolvm ps` shows all")),
+            GuestError::Over => None,
+        };
+        Self { message: error.to_string(), help, exit_code: 125 }
+    }
+}
+
+impl From<StartFailure> for Refusal {
+    fn from(StartFailure { exit_code, cause }: StartFailure) -> Self {
+        Self { message: cause, help: None, exit_code }
+    }
+}

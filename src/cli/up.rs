@@ -116,7 +116,10 @@ fn go(
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,
-        provider: Arc::new(Provider::new(places.cache.clone(), invoker, settings.root_form.into(), registries)),
+        provider: Arc::new(
+            Provider::new(places.cache.clone(), invoker, settings.root_form.into(), registries)
+                .resolving(settings.resolvers.clone()),
+        ),
         folder: Some(folder.clone()),
         attendant: None,
         door: Some(door),

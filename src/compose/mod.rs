@@ -7,6 +7,7 @@ mod defaults;
 mod engine;
 mod folders;
 mod images;
+mod network;
 mod provide;
 mod root;
 mod wish;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::folders;
 use super::images::{BroughtRoot, ProjectImages};
+use super::network::{self, NetworkHooks};
 use super::root::{self, ROOT_SERIAL, Root};
 use super::wish::RootWish;
 use super::words::chain;
@@ -18,6 +19,7 @@ use crate::guest::{AGENT, Dial, SetupRoot};
 use crate::image::registry::RegistryAccess;
 use crate::image::store::Lease;
 use crate::image::{Waiter, initramfs, kernel};
+use crate::net::nat::Resolvers;
 use crate::plan::{Cache, Invoker, MachinePlan, MountPlan, MountPlanKind, OwnerPlan};
 use crate::run::{Gift, GivenFiles, Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
 use crate::share::{
@@ -40,6 +42,8 @@ pub struct Provider {
     /// That of images.
     root_form: RootWish,
     images: ProjectImages,
+    /// Who finds names for machines with a network.
+    resolvers: Resolvers,
     /// Held while a kernel is found, so that two machines do not download the same one twice.
     kernel: Mutex<()>,
 }
@@ -49,12 +53,17 @@ impl Provider {
     /// `registries`, where there are any to be asked.
     pub fn new(cache: PathBuf, invoker: Invoker, root_form: RootWish, registries: Option<RegistryAccess>) -> Self {
         let images = ProjectImages::new(cache.clone(), registries);
-        Self { cache, invoker, root_form, images, kernel: Mutex::new(()) }
+        Self { cache, invoker, root_form, images, resolvers: Resolvers::OfHost, kernel: Mutex::new(()) }
     }
 
     /// The same, but registries are asked what each name means now.
     pub fn asked_anew(self) -> Self {
         Self { images: self.images.asked_anew(), ..self }
+    }
+
+    /// The same, but names are asked of these servers for machines with a network.
+    pub fn resolving(self, resolvers: Resolvers) -> Self {
+        Self { resolvers, ..self }
     }
 
     /// Kernel, initramfs and root of a machine; which form the root has says what the initramfs must hold.
@@ -68,7 +77,7 @@ impl Provider {
         let kernel = self.kernel(machine, waiter)?;
         let root = root::choose(tree, self.root_form, &kernel, &self.cache)
             .map_err(|error| world("the root cannot be served", &error))?;
-        let initramfs = initramfs::build(&kernel, AGENT, root.modules(), &self.cache)
+        let initramfs = initramfs::build(&kernel, AGENT, &[root.modules(), network::modules(machine)].concat(), &self.cache)
             .map_err(|error| world("the initramfs cannot be built", &error))?;
         Ok((kernel.boot_file, initramfs, root))
     }
@@ -119,7 +128,7 @@ impl Provider {
 
 impl Provide for Provider {
     fn prepare(&self, machine: &MachinePlan, hooks: ProvideHooks) -> Result<Prepared, ProvideError> {
-        let ProvideHooks { progress, pulled, is_canceled, share_died } = hooks;
+        let ProvideHooks { progress, pulled, is_canceled, share_died, warn, fail } = hooks;
         let mut waiter = HookedWaiter { progress, pulled, is_canceled: Arc::clone(&is_canceled) };
         let BroughtRoot { tree, defaults, lease } = self.images.bring(machine, &mut waiter)?;
         let (kernel, initramfs, root) = self.boot_files(machine, tree, &mut waiter)?;
@@ -165,6 +174,7 @@ impl Provide for Provider {
                 guest_place,
             });
         }
+        let network = network::serve(machine, &self.resolvers, NetworkHooks { warn, fail })?;
         let (vsock_handle, vsock) =
             VsockBackend::spawn(GUEST_CID).map_err(|error| world("the vsock device cannot be made", &error))?;
         Ok(Prepared {
@@ -176,6 +186,7 @@ impl Provide for Provider {
             root: setup_root,
             vsock,
             dial: Arc::new(VsockDial(vsock_handle)),
+            network,
             shares: Box::new(shares),
             defaults,
         })

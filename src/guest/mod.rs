@@ -27,7 +27,7 @@ pub use error::{ExecError, SessionError, SetupError, UserError};
 pub use link::Dial;
 pub use session::{Session, SessionEvent, SessionLimits};
 pub use smolvm_agent::{
-    Bytes, Command, Exec, ExitStatus, GuestUser, Setup, SetupMount, SetupMountKind, SetupPhase, SetupRoot, Stream,
+    Bytes, Command, Exec, ExitStatus, GuestUser, Setup, SetupMount, SetupMountKind, SetupNetwork, SetupPhase, SetupRoot, Stream,
     Streams, Terminal, TerminalSize,
 };
 pub use stream::{CommandEnd, CommandInput, CommandOutput, CommandStream, Output, hand_over, take_over};

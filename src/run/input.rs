@@ -39,6 +39,8 @@ pub(super) enum MachineInput {
     Abandon,
     /// It must go at once, for this reason.
     Fail(String),
+    /// Something about it is worth knowing.
+    Warn(String),
     /// The provider says what takes long.
     Progress(String),
     /// The provider downloads something.

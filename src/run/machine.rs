@@ -135,6 +135,7 @@ impl Machine {
             (_, In::Exited(exit)) => self.exited(&exit),
             (_, In::Abandon) => self.abandon(),
             (_, In::Fail(cause)) => self.fail(cause),
+            (_, In::Warn(text)) => vec![Do::Warn(text)],
             (_, In::ShareDied { share, reason }) => self.share_died(&share, &reason),
             (_, In::Overdue(timer)) => self.overdue(timer),
             (At::Planned, In::Boot) => self.go(At::Preparing, vec![Do::Prepare]),

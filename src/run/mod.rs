@@ -45,7 +45,7 @@ pub use input::StartFailure;
 pub use lock::{Holder, LockError, ProjectLock};
 pub use options::{Hold, Options, RunDeps, StepOutcome, Summary};
 pub use outside::{ExecControl, ExecRequest, Guest, GuestError, GuestExec};
-pub use provide::{Gift, GivenFiles, Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
+pub use provide::{Gift, GivenFiles, Network, Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
 pub use signals::{Signal, signals};
 pub use state::{ProjectState, RunFolder, StateError};
 pub use view::{Health, MachineView, RunView, ServiceState, ServiceView, StepView, shape};

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::engine::{DiskSocket, ShareSocket};
-use crate::guest::{Dial, SetupRoot};
+use crate::guest::{Dial, SetupNetwork, SetupRoot};
 use crate::plan::{ImageDefaults, MachinePlan};
 
 /// Makes machines ready to boot.
@@ -32,6 +33,10 @@ pub struct ProvideHooks {
     /// To be called when a server of files or of a disk dies by itself: name for people (tag and host path) and how it
     /// died. Never after [`Prepared::shares`] was dropped.
     pub share_died: Arc<dyn Fn(String, String) + Send + Sync>,
+    /// To be called with what is worth knowing of the machine, in words that follow its name.
+    pub warn: Arc<dyn Fn(String) + Send + Sync>,
+    /// To be called when the machine cannot go on, with why.
+    pub fail: Arc<dyn Fn(String) + Send + Sync>,
 }
 
 /// How much of a download has come.
@@ -69,6 +74,8 @@ pub struct Prepared {
     pub vsock: OwnedFd,
     /// Dials ports of the guest through that backend.
     pub dial: Arc<dyn Dial>,
+    /// Its network, where it has one.
+    pub network: Option<Arc<dyn Network>>,
     /// The file servers, and those of disks. Dropping it ends them.
     pub shares: Box<dyn Shares>,
     /// What the image says for steps that say nothing.
@@ -79,6 +86,18 @@ impl fmt::Debug for Prepared {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Prepared").field("kernel", &self.kernel).finish_non_exhaustive()
     }
+}
+
+/// The network of one machine. Dropping it ends its server.
+pub trait Network: Send + Sync {
+    /// What the guest is told of it.
+    fn setup(&self) -> SetupNetwork;
+
+    /// Takes the connection of the machine's packets.
+    ///
+    /// # Errors
+    /// Where its server cannot be reached.
+    fn connect(&self, stream: UnixStream) -> io::Result<()>;
 }
 
 /// The file servers of one machine. Dropping it ends them and reaps their processes.

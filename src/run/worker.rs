@@ -15,7 +15,7 @@ use super::guest_work::{self, View};
 use super::input::{MachineInput, PrepareFailure, RunInput, StepInput};
 use super::limits::TimeLimits;
 use super::options::RunDeps;
-use super::provide::{ProvideError, ProvideHooks, Shares};
+use super::provide::{Network, ProvideError, ProvideHooks, Shares};
 use crate::engine::{DiskSocket, ShareSocket, Vm, VmEvent, VmExit, VmSpec};
 use crate::guest::{Dial, Session, SessionLimits, SetupRoot};
 use crate::plan::{ImageDefaults, Plan};
@@ -61,6 +61,7 @@ pub(super) struct Held {
     boot: Option<BootFiles>,
     root: Option<SetupRoot>,
     pub(super) shares: Option<Arc<dyn Shares>>,
+    network: Option<Arc<dyn Network>>,
     dial: Option<Arc<dyn Dial>>,
     defaults: Arc<ImageDefaults>,
     pub(super) view: View,
@@ -140,6 +141,7 @@ impl Workers {
                 });
                 held.root = Some(prepared.root);
                 held.dial = Some(prepared.dial);
+                held.network = prepared.network;
                 held.shares = Some(Arc::from(prepared.shares));
                 held.defaults = Arc::new(prepared.defaults);
             });
@@ -157,6 +159,8 @@ impl Workers {
         let progress = self.urgent.clone();
         let pulls = self.urgent.clone();
         let deaths = self.urgent.clone();
+        let warnings = self.urgent.clone();
+        let failures = self.urgent.clone();
         ProvideHooks {
             progress: Box::new(move |text| {
                 let _ = progress.send(RunInput::Machine(machine, MachineInput::Progress(text)));
@@ -167,6 +171,12 @@ impl Workers {
             is_canceled: Arc::new(move || is_canceled.load(Ordering::Relaxed)),
             share_died: Arc::new(move |share, reason| {
                 let _ = deaths.send(RunInput::Machine(machine, MachineInput::ShareDied { share, reason }));
+            }),
+            warn: Arc::new(move |text| {
+                let _ = warnings.send(RunInput::Machine(machine, MachineInput::Warn(text)));
+            }),
+            fail: Arc::new(move |cause| {
+                let _ = failures.send(RunInput::Machine(machine, MachineInput::Fail(cause)));
             }),
         }
     }
@@ -232,9 +242,14 @@ impl Workers {
     pub(super) fn set_up(self: &Arc<Self>, machine: usize) {
         let workers = Arc::clone(self);
         self.spawn(machine, async move {
-            let root = workers.slots[machine].lock().root.clone();
+            let (root, network) = {
+                let held = workers.slots[machine].lock();
+                (held.root.clone(), held.network.clone())
+            };
             let Some(((session, shares, defaults), root)) = workers.parts(machine).zip(root) else { return };
-            let work = guest_work::set_up(&session, &*shares, root, &workers.plan.machines[machine], &defaults);
+            let machine_plan = &workers.plan.machines[machine];
+            let work =
+                guest_work::set_up(&session, &*shares, root, machine_plan, &defaults, network.as_deref());
             let limit = workers.limits.set_up();
             let result = match tokio::time::timeout(limit, work).await {
                 Ok(result) => result,

@@ -22,7 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("net", &["share", "sys"]),
     ("engine", &["virtio", "share", "sys"]),
     ("run", &["plan", "event", "engine", "guest", "sys"]),
-    ("compose", &["config", "engine", "guest", "host", "image", "plan", "rootfs", "run", "share", "sys", "virtio"]),
+    ("compose", &["config", "engine", "guest", "host", "image", "net", "plan", "rootfs", "run", "share", "sys", "virtio"]),
     ("control", &["run", "event", "plan", "guest", "sys"]),
     ("report", &["event", "plan", "diag"]),
 ];

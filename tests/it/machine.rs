@@ -139,6 +139,7 @@ impl Machine {
             clock_unix_ns: u64::try_from(clock.as_nanos()).unwrap(),
             entropy: Bytes(vec![7; 64]),
             root: self.root.clone(),
+            network: None,
         };
         self.session.setup(setup).await?;
         self.session.mount(self.mounts.clone()).await

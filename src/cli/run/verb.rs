@@ -201,7 +201,8 @@ fn go(
     // `--pull never` asks nobody.
     let is_offline = settings.is_offline || args.pull == Pull::Never;
     let registries = (!is_offline).then(|| registries::access(settings));
-    let provider = Provider::new(Places::find()?.cache, host::facts().invoker, settings.root_form.into(), registries);
+    let provider = Provider::new(Places::find()?.cache, host::facts().invoker, settings.root_form.into(), registries)
+        .resolving(settings.resolvers.clone());
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,

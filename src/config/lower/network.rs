@@ -26,10 +26,6 @@ impl Reader<'_> {
             }
             _ => self.network_mode(value, "`network`").map(|mode| Access { mode, allow: None, span: value.span }),
         };
-        if access.as_ref().is_some_and(|access| access.mode == NetworkMode::Nat) {
-            let help = "write `network: none`, or leave it out";
-            self.not_run_yet(value.span, value.via, "machines with a network", Some(help));
-        }
         access
     }
 

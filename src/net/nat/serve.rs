@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use rustix::io::{FdFlags, fcntl_setfd, ioctl_fionbio};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use super::confine::confine;
 use super::gateway::Gateway;
@@ -55,7 +55,7 @@ fn serve(control: &OwnedFd, policy: Policy) -> io::Result<()> {
     let descriptors = confine(control).map_err(|error| io::Error::other(format!("this host denies its confinement: {error}")))?;
     let sockets = descriptors.saturating_sub(OTHERS).clamp(16, CONNECTIONS_MAX);
     gateway.set_sockets_max(usize::try_from(sockets).unwrap_or_default());
-    ioctl_fionbio(control, true)?;
+    never_wait(control)?;
     gateway.watch_parent(control)?;
     send(control, &FromChild::Ready, None)?;
     let mut asked: Option<Instant> = None;
@@ -79,8 +79,7 @@ fn hear(control: &OwnedFd, gateway: &mut Gateway) -> io::Result<bool> {
         match receive(control) {
             Ok(Some((ToChild::Servers(servers), _))) => gateway.set_servers(servers),
             Ok(Some((ToChild::Connect, Some(stream)))) => {
-                fcntl_setfd(&stream, FdFlags::CLOEXEC)?;
-                ioctl_fionbio(&stream, true)?;
+                never_wait(&stream)?;
                 gateway.connect(stream)?;
             }
             Ok(Some(_)) => return Err(io::Error::from(io::ErrorKind::InvalidData)),
@@ -90,6 +89,12 @@ fn hear(control: &OwnedFd, gateway: &mut Gateway) -> io::Result<bool> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Makes calls on a descriptor fail where they would wait.
+fn never_wait(descriptor: &OwnedFd) -> io::Result<()> {
+    let flags = fcntl_getfl(descriptor)?;
+    Ok(fcntl_setfl(descriptor, flags | OFlags::NONBLOCK)?)
 }
 
 /// A parent that is slow to read misses news, and is asked again for the rest.

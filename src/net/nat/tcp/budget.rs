@@ -7,8 +7,9 @@ const TOTAL: usize = 256 << 20;
 const LARGEST: usize = 1 << 20;
 const SMALLEST: usize = 16 << 10;
 
-/// The first connections get the largest buffers, later ones a share of what is left.
-const SHARE: usize = 128;
+/// The first connections get large buffers, each a share of what is left above what thousands of small ones need.
+const SHARE: usize = 32;
+const KEPT: usize = 128 << 20;
 
 /// What is left.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ impl Default for Budget {
 impl Budget {
     /// Size of each of the two buffers of a new connection; `None` where there is no room for one.
     pub(super) fn take(&mut self) -> Option<usize> {
-        let size = (self.left / SHARE).clamp(SMALLEST, LARGEST);
+        let size = (self.left.saturating_sub(KEPT) / SHARE).clamp(SMALLEST, LARGEST);
         self.left = self.left.checked_sub(2 * size)?;
         Some(size)
     }

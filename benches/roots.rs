@@ -31,7 +31,7 @@ use smolvm::image::kernel::{self, Kernel, KernelRequest};
 use smolvm::image::{disk_metadata, initramfs};
 use smolvm::rootfs::{Attributes, Extent, Inode, InodeKind, RootTree};
 use smolvm::share::{Makers, Rights, ShareHandle, ShareSpec, ShareTree, spawn_share_from};
-use smolvm::virtio::block::{DiskHandle, DiskSegment, DiskSpec, spawn_disk_from};
+use smolvm::virtio::block::{DiskContent, DiskHandle, DiskSegment, DiskSpec, spawn_disk_from};
 use smolvm::virtio::vsock::{VsockBackend, VsockHandle};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -58,6 +58,10 @@ struct Dialer(VsockHandle);
 impl Dial for Dialer {
     fn dial(&self, port: u32) -> io::Result<UnixStream> {
         self.0.dial(port)
+    }
+
+    fn join(&self, port: u32, opening: &[u8], stream: std::os::fd::OwnedFd) -> io::Result<()> {
+        self.0.join(port, opening.to_vec(), stream)
     }
 }
 
@@ -154,7 +158,8 @@ impl Bench {
         let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later");
         let clock_unix_ns = u64::try_from(clock.as_nanos()).expect("it is not so late");
         let entropy = Bytes(vec![7; 64]);
-        let setup = Setup { hostname: "bench".into(), clock_unix_ns, entropy, root: root.setup, network: None };
+        let hostname = "bench".into();
+        let setup = Setup { hostname, clock_unix_ns, entropy, links: Vec::new(), root: root.setup, network: None };
         session.setup(setup).await.expect("the root is made");
         let mut times = vec![("boot", milliseconds(start))];
         for ((name, script), id) in ROWS.into_iter().zip(1..) {
@@ -181,8 +186,8 @@ impl Bench {
                     DiskSegment { file: metadata.file.into(), length: metadata.length },
                     DiskSegment { file: pack, length },
                 ];
-                let spec = DiskSpec { serial: "root".into(), segments };
-                let (disk, socket) = spawn_disk_from(program, spec, on_death).expect("a process is to be had");
+                let spec = DiskSpec { serial: "root".into(), content: DiskContent::Fixed(segments) };
+                let (disk, socket) = spawn_disk_from(program, spec, on_death, None).expect("a process is to be had");
                 let setup = SetupRoot::Erofs { serial: "root".into() };
                 return Served {
                     shares: Vec::new(),

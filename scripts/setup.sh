@@ -35,6 +35,7 @@ on_debian() {
         want busybox-static is_static busybox
         want mmdebstrap command -v mmdebstrap
         want openssl command -v openssl
+        want e2fsprogs command -v mke2fs
     fi
     [ -n "$missing" ] || return 0
     install="apt-get install --yes --no-install-recommends$missing"

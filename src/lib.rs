@@ -29,5 +29,6 @@ pub mod report;
 pub mod rootfs;
 pub mod run;
 pub mod share;
+pub mod storage;
 pub mod sys;
 pub mod virtio;

@@ -15,8 +15,8 @@ const MODULES: &str = "/modules";
 /// Folders of the initramfs that are only for the way to the real root.
 pub(crate) const EARLY_MOUNTS: &[&str] = &["/proc", "/dev"];
 
-/// Open files: systemd's defaults, which programs expect.
-const OPEN_FILES: (u64, u64) = (1024, 524_288);
+/// Open files of the agent: each connection to a program of the guest takes two.
+const OPEN_FILES: u64 = 524_288;
 
 /// Prepares the machine as far as the agent itself needs it.
 pub(crate) fn prepare() -> io::Result<()> {
@@ -32,8 +32,7 @@ pub(crate) fn prepare() -> io::Result<()> {
     sys::ignore_broken_pipes();
     // The kernel ends other processes first when memory runs out.
     fs::write("/proc/self/oom_score_adj", "-1000")?;
-    let (soft, hard) = OPEN_FILES;
-    sys::set_open_files_limit(soft, hard)?;
+    sys::set_open_files_limit(OPEN_FILES)?;
     load_modules();
     Ok(())
 }

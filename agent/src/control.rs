@@ -124,7 +124,7 @@ impl Control {
         if self.is_set_up {
             return Err(other("the machine is set up already".to_owned()));
         }
-        setup::set_up(setup)?;
+        setup::set_up(setup, &self.answers)?;
         self.is_set_up = true;
         self.hostname.clone_from(&setup.hostname);
         let reports = Arc::clone(&self.reports);

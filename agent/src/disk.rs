@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 use crate::boot::make_folder;
 use crate::sys::{self, MountFlags};
 
-/// Where the kernel tells of its devices while the root is made.
+/// Where the kernel tells of its devices.
 const SYSFS: &str = "/sys";
+
+/// What the kernel counts a disk's size in, whatever its blocks are.
+const SECTOR_BYTES: u64 = 512;
 
 /// How long a disk may take to appear: the kernel looks for its devices beside the agent's start.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -26,11 +29,25 @@ const READ_AHEAD_KIB: &str = "1024";
 
 /// Waits for the disk of this serial number, and returns its device.
 pub(crate) fn find_disk(serial: &str) -> io::Result<PathBuf> {
+    find_disk_and_size(serial).map(|(device, _)| device)
+}
+
+/// The same, before the kernel tells of its devices anywhere.
+pub(crate) fn find_disk_early(serial: &str) -> io::Result<PathBuf> {
     make_folder(Path::new(SYSFS))?;
     sys::mount("sysfs", Path::new(SYSFS), "sysfs", MountFlags::NONE, "")?;
-    let found = wait_for(&Path::new(SYSFS).join("block"), serial, Instant::now() + LIMIT);
+    let found = find_disk(serial);
     sys::unmount_lazily(Path::new(SYSFS))?;
-    found.map(|name| Path::new("/dev").join(name))
+    found
+}
+
+/// Waits for the disk of this serial number, and returns its device and its size in bytes.
+pub(crate) fn find_disk_and_size(serial: &str) -> io::Result<(PathBuf, u64)> {
+    let block = Path::new(SYSFS).join("block");
+    let name = wait_for(&block, serial, Instant::now() + LIMIT)?;
+    let size = fs::read_to_string(block.join(&name).join("size"))?;
+    let sectors: u64 = size.trim().parse().map_err(io::Error::other)?;
+    Ok((Path::new("/dev").join(name), sectors.saturating_mul(SECTOR_BYTES)))
 }
 
 fn wait_for(block: &Path, serial: &str, until: Instant) -> io::Result<String> {

@@ -10,6 +10,9 @@ use crate::wire::Reports;
 const BURST: f64 = 200.0;
 const PER_SECOND: f64 = 20.0;
 
+/// Largest table of mounts that is read.
+const MOUNTS_MAX: u64 = 1 << 20;
+
 /// Priorities up to this one are forwarded: warning.
 const WARNING: u32 = 4;
 
@@ -26,7 +29,8 @@ pub(crate) fn forward(reports: &Reports) -> io::Result<()> {
                 if let Some(line) = warning(&record[..length])
                     && rate.is_allowed()
                 {
-                    reports.log(&[b"kernel: ", line, b"\n"].concat());
+                    let place = disk_of(line).and_then(|disk| place_of(disk, &mounts())).unwrap_or_default();
+                    reports.log(&[b"kernel: ", line, place.as_bytes(), b"\n"].concat());
                 }
             }
             // Records were overwritten before they were read, or a signal came.
@@ -54,6 +58,30 @@ impl Rate {
     }
 }
 
+/// The kernel's table of mounts, as much of it as can be read.
+fn mounts() -> String {
+    let mut table = Vec::new();
+    let read = File::open("/proc/self/mounts").and_then(|file| file.take(MOUNTS_MAX).read_to_end(&mut table));
+    if read.is_ok() { String::from_utf8_lossy(&table).into_owned() } else { String::new() }
+}
+
+/// The disk of which a line of ext4 speaks: `EXT4-fs (vda): …`, `EXT4-fs error (device vda): …`.
+fn disk_of(line: &[u8]) -> Option<&str> {
+    let rest = std::str::from_utf8(line).ok()?.strip_prefix("EXT4-fs")?;
+    let inside = rest.split_once('(')?.1.split_once(')')?.0;
+    Some(inside.strip_prefix("device ").unwrap_or(inside))
+}
+
+/// Where a disk is mounted, to go behind a line about it: people do not know its name.
+fn place_of(disk: &str, mounts: &str) -> Option<String> {
+    let mut entries = mounts.lines().map(|line| line.split(' '));
+    let target = entries.find_map(|mut words| {
+        let device = words.next()?.strip_prefix("/dev/")?;
+        words.next().filter(|_| device == disk)
+    })?;
+    Some(format!(" [{target}]"))
+}
+
 /// The text of a record `priority,number,time,flags;text`, if it is a warning or worse of the kernel.
 fn warning(record: &[u8]) -> Option<&[u8]> {
     let split = record.iter().position(|byte| *byte == b';')?;
@@ -79,6 +107,17 @@ mod tests {
         assert_eq!(warning(b"11,812,77,-;a program's own\n"), None);
         assert_eq!(warning(b"nonsense"), None);
         assert_eq!(warning(b"3;x"), Some(&b"x"[..]));
+    }
+
+    #[test]
+    fn a_line_about_a_disk_says_where_it_is() {
+        let mounts = "root / overlay rw 0 0\n/dev/vda /workspace ext4 rw 0 0\n/dev/vdb /data ext4 ro 0 0\n";
+        let place = |line: &[u8]| disk_of(line).and_then(|disk| place_of(disk, mounts));
+        let told = place(b"EXT4-fs error (device vdb): ext4_lookup:1: deleted inode referenced: 12");
+        assert_eq!(told.as_deref(), Some(" [/data]"));
+        assert_eq!(place(b"EXT4-fs (vda): Remounting filesystem read-only").as_deref(), Some(" [/workspace]"));
+        assert_eq!(place(b"EXT4-fs (vdc): Remounting filesystem read-only"), None);
+        assert_eq!(place(b"Buffer I/O error on dev vda, logical block 1, async page read"), None);
     }
 
     #[test]

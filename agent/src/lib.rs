@@ -4,6 +4,7 @@
 //! port 1024, control   host ─► greeting, Request…          agent ─► greeting, Answer… (replies and heartbeats)
 //! port 1025, output    host ─► greeting                    agent ─► greeting, Report… (output, ends of commands, log)
 //! port 1026, stream    host ─► greeting, Attach, bytes…    agent ─► greeting, Report… (output of one command)
+//! port 1027, forward   host ─► opening, bytes…            agent ─► bytes… (of a program of the guest)
 //! port 1028, network   host ─► greeting, packets…      agent ─► greeting, packets… (of a machine with a network)
 //! ```
 //!
@@ -26,17 +27,20 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+mod forward;
 mod frame;
 mod greeting;
 mod message;
 mod pattern;
 
 pub use bytes::Bytes;
+pub use forward::{FORWARD_BYTES, Forward};
 pub use frame::{ANSWER_MAX, FrameError, REQUEST_MAX, decode, encode, frame_length};
 pub use greeting::{GREETING_BYTES, GreetingError, PROTOCOL_VERSION, check_greeting, greeting};
 pub use message::{
     Answer, Attach, Command, Exec, ExitStatus, Failure, FailureKind, GuestUser, Numbered, Reply, Report, Request,
-    Setup, SetupMount, SetupMountKind, SetupNetwork, SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,
+    Setup, SetupLink, SetupMount, SetupMountKind, SetupNetwork, SetupPhase, SetupRoot, Stream, Streams, Terminal,
+    TerminalSize,
 };
 pub use pattern::{has_wildcard, matches_name};
 
@@ -48,6 +52,9 @@ pub const OUTPUT_PORT: u32 = 1025;
 
 /// Vsock port of streams, one connection a command.
 pub const STREAM_PORT: u32 = 1026;
+
+/// Vsock port of connections that are joined with programs of the guest.
+pub const FORWARD_PORT: u32 = 1027;
 
 /// Vsock port of a machine's packets, one connection.
 pub const NETWORK_PORT: u32 = 1028;

@@ -3,7 +3,7 @@
 //! ```text
 //! boot: /dev, /proc, modules ─► listen ─► greet control and output ─► Setup: root, mounts, verified ─► Exec… ─► power off
 //!
-//! threads: main (requests) · heartbeat · reaper · streams · a pump a command, and one for its input · kernel log ·
+//! threads: main (requests) · heartbeat · reaper · streams · forward · a pump a command, and one for its input · kernel log ·
 //!          two for packets where there is a network · one for each slow request
 //! ```
 //!
@@ -20,6 +20,7 @@ mod control;
 mod disk;
 mod ends;
 mod exec;
+mod forwarder;
 mod kernel_log;
 mod mounts;
 mod network;
@@ -28,8 +29,10 @@ mod places;
 mod points;
 mod power;
 mod pump;
+mod relay;
 mod root;
 mod setup;
+mod storage;
 mod streams;
 mod sys;
 mod users;

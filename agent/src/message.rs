@@ -80,6 +80,13 @@ pub struct Numbered {
 pub enum Answer {
     /// The agent lives.
     Heartbeat,
+    /// A program has connected to a link, and waits for the host under a number.
+    Linked {
+        /// Place of the link in the setup.
+        link: u32,
+        /// The number, for [`Forward::Link`](crate::Forward::Link).
+        ticket: u64,
+    },
     /// The answer to a request.
     Reply {
         /// Number of the request.
@@ -159,8 +166,21 @@ pub struct Setup {
     pub entropy: Bytes,
     /// The root's lower layer.
     pub root: SetupRoot,
+    /// Services of other machines that are reached by name.
+    pub links: Vec<SetupLink>,
     /// Its network; `None` is no interface but `lo`.
     pub network: Option<SetupNetwork>,
+}
+
+/// A port of another machine, reached by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetupLink {
+    /// The name.
+    pub name: String,
+    /// Address of the guest's own that it stands for: one of `127.0.0.0/8`, the same for all ports of a name.
+    pub address: [u8; 4],
+    /// The port.
+    pub port: u16,
 }
 
 /// The interface of a machine with a network: a wire whose other end is the host's.
@@ -211,7 +231,7 @@ impl SetupMount {
             SetupMountKind::Folder { tag, .. }
             | SetupMountKind::File { tag, .. }
             | SetupMountKind::Overlay { tag, .. } => Some(tag),
-            SetupMountKind::Tmpfs { .. } => None,
+            SetupMountKind::Tmpfs { .. } | SetupMountKind::Disk { .. } => None,
         }
     }
 }
@@ -246,6 +266,13 @@ pub enum SetupMountKind {
     Tmpfs {
         /// Most that it may hold, in MiB; `None` is half of the memory.
         size_mib: Option<u64>,
+    },
+    /// A disk with an ext4 file system, which is made as large as the disk.
+    Disk {
+        /// Its serial number.
+        serial: String,
+        /// Whether it is mounted read-only; whether it can be written to is the disk's own matter.
+        is_read_only: bool,
     },
 }
 

@@ -5,6 +5,7 @@
 //! file      share ─► hidden place, its only entry ─bind─► target
 //! overlay   share ─► hidden place, below a layer of the machine ─► target
 //! tmpfs     memory ─► target
+//! disk      disk ─► target
 //! ```
 //!
 //! Deliberately not here: the check of what was made (`verify`).
@@ -19,6 +20,7 @@ use smolvm_agent::{SetupMount, SetupMountKind};
 use crate::places::copy_folder;
 use crate::points::{PointKind, make_mount_point};
 use crate::root::{LAYERS, OVERLAY_OPTIONS, SHARES};
+use crate::storage::mount_disk;
 use crate::sys::{self, MountFlags};
 
 /// File system and source of a folder in memory, as the kernel's table names them.
@@ -87,6 +89,10 @@ pub(crate) fn make_mount(mount: &SetupMount, before: &[Mounted]) -> Result<Mount
         SetupMountKind::Tmpfs { size_mib } => {
             mount_tmpfs(target, *size_mib)?;
             (false, false, None)
+        }
+        SetupMountKind::Disk { serial, is_read_only } => {
+            mount_disk(serial, target, *is_read_only)?;
+            (false, *is_read_only, None)
         }
     };
     let found = sys::stat_from_server(target).map_err(|error| format!("it does not answer: {error}"))?;

@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-use smolvm_agent::{SetupNetwork, SetupRoot};
+use smolvm_agent::{Setup, SetupRoot};
 
 use crate::boot::{EARLY_MOUNTS, make_folder};
 use crate::cgroups;
-use crate::disk::find_disk;
+use crate::disk::find_disk_early;
 use crate::exec::SCRIPTS;
 use crate::places::{copy_folder, folder_in_layer};
 use crate::sys::{self, MountFlags};
@@ -89,12 +90,12 @@ fn tell<T>(result: io::Result<T>, what: &str) -> Told<T> {
 }
 
 /// Makes the root, moves into it, and mounts what the kernel offers.
-pub(crate) fn make_root(image: &SetupRoot, hostname: &str, network: Option<&SetupNetwork>) -> Told<()> {
+pub(crate) fn make_root(setup: &Setup) -> Told<()> {
     for folder in [LOWER, LAYER, ROOT] {
         tell(make_folder(Path::new(folder)), "cannot make a folder in the initramfs")?;
     }
-    mount_image(image)?;
-    tell(make_layer(hostname, network), "cannot make the writable layer")?;
+    mount_image(&setup.root)?;
+    tell(make_layer(setup), "cannot make the writable layer")?;
     let options = format!("lowerdir={LOWER},upperdir={UPPER},workdir={WORK},{OVERLAY_OPTIONS}");
     let overlay = sys::mount("root", Path::new(ROOT), "overlay", MountFlags::NONE, &options);
     tell(overlay, "cannot put the writable layer over the image")?;
@@ -113,8 +114,7 @@ pub(crate) fn make_root(image: &SetupRoot, hostname: &str, network: Option<&Setu
     tell(sys::attach_mount(&layers, Path::new(LAYERS)), "cannot attach the folder of layers")?;
     tell(make_private_folder(Path::new(SHARES)), "cannot make the folder of shares")?;
     tell(cgroups::prepare_parent(), "cannot make the group of all commands")?;
-    tell(make_folder(Path::new(SCRIPTS)), "cannot make the folder of scripts")?;
-    tell(make_workspace(), "cannot make `/workspace`")
+    tell(make_folder(Path::new(SCRIPTS)), "cannot make the folder of scripts")
 }
 
 fn mount_image(image: &SetupRoot) -> Told<()> {
@@ -126,7 +126,7 @@ fn mount_image(image: &SetupRoot) -> Told<()> {
         }
         SetupRoot::Erofs { serial } => {
             let what = format!("cannot mount the root's disk `{serial}`");
-            let device = tell(find_disk(serial), &what)?;
+            let device = tell(find_disk_early(serial), &what)?;
             let device = device.to_str().ok_or_else(|| what.clone())?;
             tell(sys::mount(device, lower, "erofs", MountFlags::READ_ONLY, ""), &what)
         }
@@ -135,7 +135,7 @@ fn mount_image(image: &SetupRoot) -> Told<()> {
 
 /// The writable layer, with the machine's own files in it before anything lies over the image's: no copy of the
 /// image's files is made, and it does not matter whether they can be read.
-fn make_layer(hostname: &str, network: Option<&SetupNetwork>) -> io::Result<()> {
+fn make_layer(setup: &Setup) -> io::Result<()> {
     sys::mount("layer", Path::new(LAYER), "tmpfs", MountFlags::NONE, "mode=755,size=50%")?;
     fs::create_dir(WORK)?;
     make_private_folder(Path::new(MOUNT_LAYERS))?;
@@ -149,14 +149,29 @@ fn make_layer(hostname: &str, network: Option<&SetupNetwork>) -> io::Result<()> 
         }
     }
     let etc = folder_in_layer(lower, upper, Path::new("/etc"))?;
-    let (names, resolv_conf) = network.map_or(("", ""), |network| (&network.hosts, &network.resolv_conf));
-    let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{hostname}\n{names}");
-    for (name, text) in [("hosts", hosts), ("hostname", format!("{hostname}\n")), ("resolv.conf", resolv_conf.to_owned())] {
+    let hostname = &setup.hostname;
+    let resolv_conf = setup.network.as_ref().map(|network| network.resolv_conf.clone()).unwrap_or_default();
+    for (name, text) in [("hosts", hosts(setup)), ("hostname", format!("{hostname}\n")), ("resolv.conf", resolv_conf)] {
         let path = etc.join(name);
         fs::write(&path, text)?;
         fs::set_permissions(&path, PermissionsExt::from_mode(0o644))?;
     }
     Ok(())
+}
+
+/// Names and addresses: the machine's own, and those of the services that it reaches.
+fn hosts(setup: &Setup) -> String {
+    let hostname = &setup.hostname;
+    let own = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{hostname}\n");
+    let mut lines = vec![own];
+    for link in &setup.links {
+        let line = format!("{}\t{}\n", Ipv4Addr::from(link.address), link.name);
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines.extend(setup.network.as_ref().map(|network| network.hosts.clone()));
+    lines.concat()
 }
 
 /// A folder of root's.
@@ -187,13 +202,4 @@ fn make_kernel_mount(each: &KernelMount) -> io::Result<()> {
     };
     let mounted = made.and_then(|()| sys::mount(each.kind, target, each.kind, each.flags, each.data));
     if each.is_optional { Ok(()) } else { mounted }
-}
-
-fn make_workspace() -> io::Result<()> {
-    let path = Path::new("/workspace");
-    match fs::DirBuilder::new().mode(0o777).create(path) {
-        Ok(()) => fs::set_permissions(path, PermissionsExt::from_mode(0o1777)),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-    }
 }

@@ -1,17 +1,23 @@
 //! The setup of a machine: system and root, then its mounts and the check of each. A failure names phase and mount.
 
+use std::sync::Arc;
+
 use smolvm_agent::{Failure, FailureKind, Setup, SetupMount, SetupPhase};
 
-use crate::network;
+use crate::forwarder::Forwarder;
 use crate::mounts::{Mounted, make_mount};
+use crate::network;
 use crate::root::make_root;
 use crate::sys;
 use crate::verify::{read_mount_table, verify_mount};
+use crate::wire::Answers;
 
 /// Makes the machine ready, but for its mounts.
-pub(crate) fn set_up(setup: &Setup) -> Result<(), Failure> {
+pub(crate) fn set_up(setup: &Setup, answers: &Arc<Answers>) -> Result<(), Failure> {
     prepare_system(setup).map_err(|message| failed(SetupPhase::System, None, message))?;
-    make_root(&setup.root, &setup.hostname, setup.network.as_ref()).map_err(|message| failed(SetupPhase::Root, None, message))
+    make_root(setup).map_err(|message| failed(SetupPhase::Root, None, message))?;
+    let forwarder = Forwarder::new(&setup.links, Arc::clone(answers)).and_then(Forwarder::start);
+    forwarder.map_err(|message| failed(SetupPhase::System, None, message))
 }
 
 /// Makes the mounts in their order, and verifies each.

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use smolvm_agent::{SetupMount, SetupMountKind};
 
+use crate::disk::find_disk;
 use crate::mounts::{TMPFS, hidden_share};
+use crate::storage::EXT4;
 use crate::sys::{self, FileSystemKind, Stat};
 
 /// Largest mount table that is read.
@@ -52,6 +54,12 @@ pub(crate) fn verify_mount(mount: &SetupMount, table: &str) -> Result<(), String
             verify(&hidden_share(tag), &Expected::share(tag, true, *inode), table)?;
             verify(target, &in_machine(("overlay", tag), FileSystemKind::Overlay), table)
         }
+        SetupMountKind::Disk { serial, is_read_only } => {
+            let device = find_disk(serial).map_err(|error| format!("its disk is not there: {error}"))?;
+            let device = device.to_str().ok_or("its disk has no name")?;
+            let expected = in_machine((EXT4, device), FileSystemKind::Ext4);
+            verify(target, &Expected { is_read_only: *is_read_only, ..expected }, table)
+        }
         SetupMountKind::Tmpfs { .. } => verify(target, &in_machine((TMPFS, TMPFS), FileSystemKind::Tmpfs), table),
     }
 }
@@ -61,7 +69,11 @@ fn verify(target: &Path, expected: &Expected<'_>, table: &str) -> Result<(), Str
     let entry = find_mount(table, &target).ok_or("nothing is mounted there")?;
     let (kind, source) = expected.table;
     if (entry.kind.as_str(), entry.source.as_str()) != (kind, source) {
-        let what = if kind == source { format!("a {kind}") } else { format!("the share `{source}`") };
+        let what = match kind {
+            _ if kind == source => format!("a {kind}"),
+            EXT4 => format!("the disk `{source}`"),
+            _ => format!("the share `{source}`"),
+        };
         return Err(format!("`{}` ({}) is mounted there, not {what}", entry.source, entry.kind));
     }
     let ask = |path: &Path| sys::stat_from_server(path).map_err(|error| format!("its server does not answer: {error}"));

@@ -13,9 +13,12 @@ use clap::{Args, Parser, Subcommand};
 use super::images::ImagesArgs;
 use super::kernel::KernelArgs;
 use super::lock::{LockArgs, UpdateArgs};
+use super::logs::LogsArgs;
+use super::ps::PsArgs;
 use super::pull::PullArgs;
 use super::run::RunArgs;
 use super::system::SystemArgs;
+use super::volumes::VolumesArgs;
 pub(crate) use words::{
     Accel, CheckFormat, Color, ConfigFormat, DataFormat, Deny, Engine, ExitCodeRule, Progress, RootForm,
 };
@@ -99,6 +102,11 @@ pub(crate) enum Verb {
     Up(UpArgs),
     /// Run one command in a fresh machine, with its input, output and terminal
     Run(Box<RunArgs>),
+    /// List the machines that are up, and how they stand
+    Ps(PsArgs),
+    /// Show what steps and services of the last run wrote, in the order in which it came
+    #[command(mut_arg("files", |file| file.short(None)))]
+    Logs(Box<LogsArgs>),
     /// Check the file and report every mistake
     #[command(visible_alias = "validate")]
     Check(CheckArgs),
@@ -124,6 +132,8 @@ pub(crate) enum Verb {
     Kernel(KernelArgs),
     /// List the images that are here
     Images(ImagesArgs),
+    /// List, remove and copy the volumes of the project
+    Volumes(VolumesArgs),
     /// Say what the cache takes, give it back, or look whether it is sound
     System(SystemArgs),
     /// Say whether this host can run machines, which engine serves, and what to install
@@ -138,6 +148,8 @@ impl Verb {
         match self {
             Self::Up(args) => &args.global,
             Self::Run(args) => &args.global,
+            Self::Ps(args) => &args.global,
+            Self::Logs(args) => &args.global,
             Self::Check(args) => &args.global,
             Self::Plan(args) => &args.global,
             Self::Config(args) => &args.global,
@@ -150,6 +162,7 @@ impl Verb {
             Self::Update(args) => &args.global,
             Self::Kernel(args) => args.global(),
             Self::Images(args) => &args.global,
+            Self::Volumes(args) => args.global(),
             Self::System(args) => args.global(),
             Self::Doctor(args) => &args.global,
             Self::Version(args) => &args.global,

@@ -10,7 +10,8 @@ use super::places::Places;
 use super::printer::Printer;
 use super::settings::Settings;
 use super::{
-    check, config, doctor, explain, images, init, kernel, lock, lsp, plan, pull, run, schema, system, up, version,
+    check, config, doctor, explain, images, init, kernel, lock, logs, lsp, plan, ps, pull, run, schema, system, up,
+    version, volumes,
 };
 use crate::image::Cache;
 use crate::net::nat;
@@ -56,6 +57,8 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
     match verb {
         Verb::Up(args) => up::run(args, settings, printer),
         Verb::Run(args) => run::run(args, settings, printer),
+        Verb::Ps(args) => ps::run(args, settings, printer),
+        Verb::Logs(args) => logs::run(args, settings, printer),
         Verb::Check(args) => check::run(args, settings, printer),
         Verb::Plan(args) => plan::run(args, settings, printer),
         Verb::Config(args) => config::run(args, settings, printer),
@@ -68,6 +71,7 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
         Verb::Update(args) => lock::update(args, settings, printer),
         Verb::Kernel(args) => kernel::run(args, settings, printer),
         Verb::Images(args) => images::run(args, printer),
+        Verb::Volumes(args) => volumes::run(args, settings, printer),
         Verb::System(args) => system::run(args, printer),
         Verb::Doctor(args) => doctor::run(args, printer),
         Verb::Version(_) => version::run(printer),

@@ -24,8 +24,8 @@ use crate::diag::{Diagnostics, Severity, Sources};
 use crate::event::{Event, RunStatus, Timed};
 use crate::plan::Plan;
 use crate::report::{
-    Grouping, JsonReporter, PlainReporter, QuietReporter, ReportOptions, Reporter, Sink, Style, TerminalReporter,
-    Verbosity, render_line,
+    Grouping, JsonReporter, Names, PlainReporter, QuietReporter, ReportOptions, Reporter, Sink, Style,
+    TerminalReporter, Verbosity, render_line,
 };
 use crate::run::{Signal, Summary};
 
@@ -171,17 +171,26 @@ fn shown(report: &Report<'_>, runtime: &Handle) -> Result<Shown, ReportError> {
         Mode::Plain | Mode::Tty if options.verbosity == Verbosity::Quiet => {
             Box::new(QuietReporter::new(options, Sink::stderr()))
         }
-        Mode::Plain => Box::new(PlainReporter::new(options, grouping(), Sink::stdout(), Sink::stderr())),
+        Mode::Plain => {
+            let reporter = PlainReporter::new(options, grouping(), Sink::stdout(), Sink::stderr());
+            Box::new(reporter.with_names(names(&report.plan)))
+        }
         Mode::Tty => {
             let _entered = runtime.enter();
             let signals = TerminalSignals::listen().map_err(ReportError::Signals)?;
             let terminal = Terminal::find();
             let plan = Arc::clone(&report.plan);
-            let reporter = TerminalReporter::new(options, plan, report.places, terminal.screen());
-            terminal.clear_on_panic(reporter.is_drawn());
+            let mut reporter = TerminalReporter::new(options, plan, report.places, terminal.screen());
+            terminal.clear_on_panic(&mut reporter);
             return Ok(Shown::Drawn(Box::new((terminal, reporter, signals))));
         }
     }))
+}
+
+/// Where there are only services, what they print stands under one another.
+fn names(plan: &Plan) -> Names {
+    let machines = plan.machines.iter().map(|machine| machine.name.as_str());
+    if plan.steps.is_empty() { Names::padded(machines) } else { Names::loose(machines) }
 }
 
 fn grouping() -> Grouping {

@@ -91,7 +91,9 @@ struct UserFile {
 enum SettingsError {
     #[error("variable `{name}` is `{value}`, which is none of {known}")]
     Variable { name: &'static str, value: String, known: String },
-    #[error("the servers of names are `{value}`, which are not addresses as `10.0.0.1` or `[::1]:5353`, with commas between")]
+    #[error(
+        "the servers of names are `{value}`, which are not addresses as `10.0.0.1` or `[::1]:5353`, with commas between"
+    )]
     Resolvers { value: String },
     #[error("variable `{name}` is `{value}`, which is not a whole number from 1")]
     Number { name: &'static str, value: String },

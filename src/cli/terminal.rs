@@ -9,15 +9,14 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 use std::panic;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep_until};
 
-use crate::report::{Painted, Screen, Signs, Sink, Size, TerminalReporter};
+use crate::report::{LEAVE, Painted, Screen, Signs, Sink, Size};
 use crate::sys;
 
 /// Shortest time between two frames.
@@ -74,14 +73,15 @@ impl Terminal {
     }
 
     /// From now on a panic, of whatever thread, first takes the block off, so that its message can be read.
-    pub(crate) fn clear_on_panic(self, is_drawn: Arc<AtomicBool>) {
+    pub(crate) fn clear_on_panic(self, reporter: &mut impl Painted) {
+        let is_drawn = reporter.is_drawn();
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
             if is_drawn.swap(false, Ordering::Relaxed) {
                 // Nobody is left to be told where the terminal is gone.
                 let _ = match self {
-                    Self::Stdout => io::stdout().lock().write_all(TerminalReporter::LEAVE.as_bytes()),
-                    Self::Stderr => io::stderr().lock().write_all(TerminalReporter::LEAVE.as_bytes()),
+                    Self::Stdout => io::stdout().lock().write_all(LEAVE.as_bytes()),
+                    Self::Stderr => io::stderr().lock().write_all(LEAVE.as_bytes()),
                 };
             }
             before(panic);

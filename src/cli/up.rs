@@ -16,7 +16,7 @@ use super::record::{self, Record};
 use super::remarks;
 use super::report_run::{self, Mode};
 use super::settings::Settings;
-use super::{engines, known_images, load, plan, registries};
+use super::{engines, known_images, load, plan, ports, registries};
 use crate::compose::{Chosen, Provider};
 use crate::config::{self, Loaded};
 use crate::control::{About, Bound, Role, Server};
@@ -24,6 +24,7 @@ use crate::event::RunStatus;
 use crate::host;
 use crate::plan::Plan;
 use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, RunFolder, RunHandle, Summary};
+use crate::storage::Storage;
 use crate::sys::identity::Actor;
 
 /// Runs the project.
@@ -95,12 +96,14 @@ fn go(
     settings: &Settings,
     printer: &Printer,
     mode: Mode,
-    (plan, chosen): (Plan, Chosen),
+    (mut plan, chosen): (Plan, Chosen),
     mut interrupts: Interrupts,
 ) -> Result<ExitCode, Failure> {
     printer.note(&format!("engine: {}\n", chosen.why));
     let places = Places::find()?;
     let (lock, state, folder) = open_state(args, &places, &plan, printer, &mut interrupts)?;
+    // Before anything boots: a port that is taken would be known only after minutes.
+    let published = ports::publish(&mut plan, printer).inspect_err(|_| drop(folder.finish()))?;
     let defaults = Options::for_accel(chosen.accel);
     let options = Options {
         keep_going: args.keep_going,
@@ -112,16 +115,18 @@ fn go(
     let (handle, door) = run::door();
     let server = serve(&state, &places, handle, &interrupts, printer);
     let invoker = host::facts().invoker;
+    let storage = Storage::new(state.folder(), places.state_actor.clone());
     let registries = (!settings.is_offline).then(|| registries::access(settings));
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,
         provider: Arc::new(
-            Provider::new(places.cache.clone(), invoker, settings.root_form.into(), registries)
+            Provider::new(places.cache.clone(), invoker, settings.root_form.into(), registries, storage)
                 .resolving(settings.resolvers.clone()),
         ),
         folder: Some(folder.clone()),
         attendant: None,
+        published,
         door: Some(door),
     };
     let plan = Arc::new(plan);

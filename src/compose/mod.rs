@@ -4,6 +4,7 @@
 //! order in which things happen (`run`), any decision about the project (`plan`).
 
 mod defaults;
+mod disks;
 mod engine;
 mod folders;
 mod images;

@@ -3,10 +3,12 @@
 //! Deliberately not here: when a machine is prepared, what happens to it afterwards.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::disks;
 use super::folders;
 use super::images::{BroughtRoot, ProjectImages};
 use super::network::{self, NetworkHooks};
@@ -25,6 +27,7 @@ use crate::run::{Gift, GivenFiles, Prepared, Provide, ProvideError, ProvideHooks
 use crate::share::{
     Makers, Outputs, Rights, ShareCache, ShareError, ShareHandle, ShareSource, ShareSpec, ShareTree, spawn_share,
 };
+use crate::storage::Storage;
 use crate::virtio::block::{DiskHandle, spawn_disk};
 use crate::virtio::vsock::{VsockBackend, VsockHandle};
 
@@ -44,16 +47,24 @@ pub struct Provider {
     images: ProjectImages,
     /// Who finds names for machines with a network.
     resolvers: Resolvers,
+    /// Where the disks of the project are.
+    storage: Storage,
     /// Held while a kernel is found, so that two machines do not download the same one twice.
     kernel: Mutex<()>,
 }
 
 impl Provider {
     /// A provider that keeps kernels, images and initramfs in `cache` and acts on the host for `invoker`; images come from
-    /// `registries`, where there are any to be asked.
-    pub fn new(cache: PathBuf, invoker: Invoker, root_form: RootWish, registries: Option<RegistryAccess>) -> Self {
+    /// `registries`, where there are any to be asked, and its disks are in `storage`.
+    pub fn new(
+        cache: PathBuf,
+        invoker: Invoker,
+        root_form: RootWish,
+        registries: Option<RegistryAccess>,
+        storage: Storage,
+    ) -> Self {
         let images = ProjectImages::new(cache.clone(), registries);
-        Self { cache, invoker, root_form, images, resolvers: Resolvers::OfHost, kernel: Mutex::new(()) }
+        Self { cache, invoker, root_form, images, resolvers: Resolvers::OfHost, storage, kernel: Mutex::new(()) }
     }
 
     /// The same, but registries are asked what each name means now.
@@ -77,7 +88,9 @@ impl Provider {
         let kernel = self.kernel(machine, waiter)?;
         let root = root::choose(tree, self.root_form, &kernel, &self.cache)
             .map_err(|error| world("the root cannot be served", &error))?;
-        let initramfs = initramfs::build(&kernel, AGENT, &[root.modules(), network::modules(machine)].concat(), &self.cache)
+        let mut modules = disks::modules(machine, root.modules(), &kernel, &self.cache)?;
+        modules.extend(network::modules(machine));
+        let initramfs = initramfs::build(&kernel, AGENT, &modules, &self.cache)
             .map_err(|error| world("the initramfs cannot be built", &error))?;
         Ok((kernel.boot_file, initramfs, root))
     }
@@ -143,7 +156,7 @@ impl Provide for Provider {
                 let died = Arc::clone(&share_died);
                 let on_death = Box::new(move |how: String| died(name, how));
                 let (handle, socket) =
-                    spawn_disk(disk, on_death).map_err(|error| world("the root cannot be served", &error))?;
+                    spawn_disk(disk, on_death, None).map_err(|error| world("the root cannot be served", &error))?;
                 shares.disks.push(handle);
                 disks.push(DiskSocket { socket });
                 None
@@ -153,6 +166,10 @@ impl Provide for Provider {
             Some(_) => SetupRoot::Share { tag: ROOT_TAG.to_owned() },
             None => SetupRoot::Erofs { serial: ROOT_SERIAL.to_owned() },
         };
+        for (handle, socket) in disks::serve(&self.storage, machine, &share_died, &warn)? {
+            shares.disks.push(handle);
+            disks.push(socket);
+        }
         for spec in self.share_specs(machine, root) {
             if is_canceled() {
                 return Err(ProvideError { message: "it is no longer wanted".to_owned(), is_host_unfit: false });
@@ -288,12 +305,16 @@ impl Dial for VsockDial {
     fn dial(&self, port: u32) -> io::Result<UnixStream> {
         self.0.dial(port)
     }
+
+    fn join(&self, port: u32, opening: &[u8], stream: OwnedFd) -> io::Result<()> {
+        self.0.join(port, opening.to_vec(), stream)
+    }
 }
 
 fn owner_of(mount: &MountPlan) -> OwnerPlan {
     match &mount.kind {
         MountPlanKind::Bind { owner, .. } => owner.clone(),
-        MountPlanKind::Overlay { .. } | MountPlanKind::Tmpfs { .. } => OwnerPlan::Invoker,
+        _ => OwnerPlan::Invoker,
     }
 }
 
@@ -316,7 +337,7 @@ fn mount_share(mount: &MountPlan) -> Option<(String, ShareTree)> {
             (*readonly, cache)
         }
         // The guest writes to a layer of its own.
-        MountPlanKind::Overlay { .. } | MountPlanKind::Tmpfs { .. } => (true, ShareCache::Names),
+        _ => (true, ShareCache::Names),
     };
     let path = path.to_path_buf();
     let tree = match &mount.kind {
@@ -374,7 +395,7 @@ fn check_kernel_lock(kernel: &kernel::Kernel, lock: Option<&str>) -> Result<(), 
     Err(ProvideError { message, is_host_unfit: false })
 }
 
-fn world(what: &str, error: &(dyn std::error::Error + 'static)) -> ProvideError {
+pub(super) fn world(what: &str, error: &(dyn std::error::Error + 'static)) -> ProvideError {
     ProvideError { message: format!("{what}: {}", chain(error).collect::<Vec<_>>().join(": ")), is_host_unfit: false }
 }
 
@@ -385,7 +406,8 @@ mod tests {
 
     fn provider() -> Provider {
         let invoker = Invoker { uid: 1000, gid: 100, groups: vec![4], name: None, home: None, is_process_root: true };
-        Provider::new(PathBuf::from("/cache"), invoker, RootWish::Auto, None)
+        let storage = Storage::new(std::path::Path::new("/state"), crate::sys::identity::Actor::Own);
+        Provider::new(PathBuf::from("/cache"), invoker, RootWish::Auto, None, storage)
     }
 
     fn machine(image: Image) -> MachinePlan {
@@ -419,6 +441,7 @@ mod tests {
             service: None,
             stop_grace: None,
             depends_on: Vec::new(),
+            after: Vec::new(),
             ports: Vec::new(),
             links: Vec::new(),
             network: crate::plan::NetworkPlan::None,

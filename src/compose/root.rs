@@ -12,7 +12,7 @@ use crate::image::initramfs::DISK_ROOT_MODULES;
 use crate::image::kernel::Kernel;
 use crate::image::{DiskFormError, disk_metadata};
 use crate::share::ShareTree;
-use crate::virtio::block::{DiskSegment, DiskSpec};
+use crate::virtio::block::{DiskContent, DiskSegment, DiskSpec};
 
 /// Serial number of the disk of the root.
 pub(super) const ROOT_SERIAL: &str = "root";
@@ -87,7 +87,8 @@ fn disk_of(tree: &Path, packs: &[PathBuf]) -> Result<DiskSpec, RootError> {
     let metadata = disk_metadata(tree, &lengths).map_err(RootError::Form)?;
     let first = DiskSegment { file: metadata.file.into(), length: metadata.length };
     let rest = opened.into_iter().map(|(file, length)| DiskSegment { file: file.into(), length });
-    Ok(DiskSpec { serial: ROOT_SERIAL.to_owned(), segments: std::iter::once(first).chain(rest).collect() })
+    let content = DiskContent::Fixed(std::iter::once(first).chain(rest).collect());
+    Ok(DiskSpec { serial: ROOT_SERIAL.to_owned(), content })
 }
 
 #[cfg(test)]
@@ -129,7 +130,8 @@ mod tests {
     fn an_image_is_a_disk_where_the_kernel_can_mount_it() {
         let (folder, kernel, tree) = stage(BOTH);
         let Root::Disk(disk) = choose(tree.clone(), RootWish::Erofs, &kernel, folder.path()).unwrap() else { panic!() };
-        let lengths: Vec<u64> = disk.segments.iter().map(|segment| segment.length).collect();
+        let DiskContent::Fixed(segments) = disk.content else { panic!() };
+        let lengths: Vec<u64> = segments.iter().map(|segment| segment.length).collect();
         assert_eq!((disk.serial.as_str(), lengths), ("root", vec![4096, 8192]));
         assert!(is_share(&choose(tree, RootWish::Virtiofs, &kernel, folder.path()).unwrap()));
         assert!(is_share(&choose(ShareTree::HostRoot, RootWish::Erofs, &kernel, folder.path()).unwrap()));

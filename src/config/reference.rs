@@ -7,6 +7,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 /// The registry of references that name none.
 const DEFAULT_REGISTRY: &str = "docker.io";
 /// Where the registry of docker keeps what belongs to nobody.
@@ -19,7 +21,7 @@ const TAG_MAX: usize = 128;
 const ALGORITHMS: [(&str, usize); 3] = [("sha256", 64), ("sha384", 96), ("sha512", 128)];
 
 /// An image in a registry.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Reference {
     /// As it is written.
     written: String,

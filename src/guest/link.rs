@@ -1,6 +1,7 @@
 //! One connection to the agent: dial until it answers, then greet.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 use std::time::Duration;
 
@@ -18,6 +19,13 @@ const RETRY: Duration = Duration::from_millis(5);
 pub trait Dial: Send + Sync {
     /// Connects to a port without waiting for the guest; a refused connection ends at once (end of file).
     fn dial(&self, port: u32) -> io::Result<StdStream>;
+
+    /// Makes a stream the host's end of a connection to a port, behind the bytes of `opening`; where the guest refuses, the
+    /// stream is closed.
+    ///
+    /// # Errors
+    /// `QuotaExceeded` where there are too many connections, which will pass; others where the machine is gone.
+    fn join(&self, port: u32, opening: &[u8], stream: OwnedFd) -> io::Result<()>;
 }
 
 enum Attempt {

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use smolvm_agent::{
-    CONTROL_PORT, Exec, ExitStatus, GuestUser, NETWORK_PORT, Numbered, OUTPUT_PORT, REQUEST_MAX, Reply, Request, STREAM_PORT, Setup,
-    SetupMount, Stream, TerminalSize, encode,
+    CONTROL_PORT, Exec, ExitStatus, GuestUser, NETWORK_PORT, Numbered, OUTPUT_PORT, REQUEST_MAX, Reply, Request,
+    STREAM_PORT, Setup, SetupMount, Stream, TerminalSize, encode,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
@@ -27,6 +27,9 @@ const EVENTS_WAITING: usize = 16;
 
 /// Requests that wait for the guest to read them.
 const REQUESTS_WAITING: usize = 16;
+
+/// Programs that wait at links before more are forgotten; the agent has no more of them at a time.
+const LINKS_WAITING: usize = 1024;
 
 /// Deadlines of a session.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +90,16 @@ struct Inner {
     requests: mpsc::Sender<Vec<u8>>,
     shared: Arc<Shared>,
     tasks: Vec<AbortHandle>,
+    linked: Mutex<Option<mpsc::Receiver<Linked>>>,
+}
+
+/// A program of the guest has connected to a link, and waits for the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Linked {
+    /// Place of the link in the setup, as the guest says it.
+    pub link: u32,
+    /// Under which it waits.
+    pub ticket: u64,
 }
 
 /// What the methods and the readers share.
@@ -176,7 +189,8 @@ impl Session {
         let (events, receiver) = mpsc::channel(EVENTS_WAITING);
         let (heard, hearing) = watch::channel(());
 
-        let control = tokio::spawn(read_answers(control_read, Arc::clone(&shared), heard));
+        let (links, linked) = mpsc::channel(LINKS_WAITING);
+        let control = tokio::spawn(read_answers(control_read, Arc::clone(&shared), heard, links));
         let output = tokio::spawn(read_reports(output_read, output_write, Arc::clone(&shared), events.clone()));
         let mut tasks = vec![control.abort_handle(), output.abort_handle()];
         tasks.push(tokio::spawn(write_requests(control_write, frames)).abort_handle());
@@ -185,8 +199,14 @@ impl Session {
         tasks.push(tokio::spawn(silence).abort_handle());
         let ending = supervise(control, output, Arc::clone(&shared), events);
         tasks.push(tokio::spawn(ending).abort_handle());
-        let inner = Inner { dial, connect_limit: limits.connect, requests, shared, tasks };
+        let inner =
+            Inner { dial, connect_limit: limits.connect, requests, shared, tasks, linked: Mutex::new(Some(linked)) };
         Ok((Self { inner: Arc::new(inner) }, receiver))
+    }
+
+    /// Programs that connect to links, from the start of the session; for the first who asks.
+    pub fn linked(&self) -> Option<mpsc::Receiver<Linked>> {
+        self.inner.linked.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Makes the machine ready, but for its mounts: system and root.

@@ -31,6 +31,10 @@ impl Dial for Guest {
         }
         Ok(host)
     }
+
+    fn join(&self, _port: u32, _opening: &[u8], _stream: std::os::fd::OwnedFd) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// A guest that answers after `refusals` refused dials, played by `play` on a thread: control, output.

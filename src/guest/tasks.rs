@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::frames::{FrameReader, StreamEnd};
-use super::session::{SessionEvent, Shared};
+use super::session::{Linked, SessionEvent, Shared};
 
 /// How long one connection may outlive the other: what was said on it before the end still counts.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -24,11 +24,18 @@ pub(super) async fn write_requests(mut stream: OwnedWriteHalf, mut frames: mpsc:
     }
 }
 
-pub(super) async fn read_answers(stream: OwnedReadHalf, shared: Arc<Shared>, heard: watch::Sender<()>) -> StreamEnd {
+pub(super) async fn read_answers(
+    stream: OwnedReadHalf,
+    shared: Arc<Shared>,
+    heard: watch::Sender<()>,
+    links: mpsc::Sender<Linked>,
+) -> StreamEnd {
     let mut reader = FrameReader::new(stream, ANSWER_MAX);
     let end = loop {
         match reader.next::<Answer>().await {
             Ok(Answer::Heartbeat) => {}
+            // Where too many wait, the guest gives this one up in time.
+            Ok(Answer::Linked { link, ticket }) => drop(links.try_send(Linked { link, ticket })),
             Ok(Answer::Reply { id, reply }) => {
                 let waiting = shared.lock().waiting.remove(&id);
                 if let Some(waiting) = waiting {

@@ -35,6 +35,12 @@ pub enum InitramfsError {
 /// What a machine needs besides whose root is a disk.
 pub const DISK_ROOT_MODULES: [&str; 2] = ["virtio_blk", "erofs"];
 
+/// What a machine needs besides that has a disk of its own.
+pub const STORAGE_MODULES: [&str; 2] = ["virtio_blk", "ext4"];
+
+/// What the checksums of ext4 are made by in some kernels, of which no module says that it needs it.
+const CHECKSUM_MODULE: &str = "crc32c_generic";
+
 /// Builds the file, or finds it in the cache; `more` modules than every machine's are in it.
 pub fn build(kernel: &Kernel, agent: &[u8], more: &[&str], cache: &Path) -> Result<PathBuf, InitramfsError> {
     let written = |source| InitramfsError::Write { path: cache.to_owned(), source };
@@ -50,7 +56,11 @@ pub fn build(kernel: &Kernel, agent: &[u8], more: &[&str], cache: &Path) -> Resu
     let modules = match &kernel.modules {
         Some(folder) => {
             let tree = ModuleTree::open(folder);
-            let order = tree.and_then(|tree| tree.in_load_order(&names));
+            let order = tree.and_then(|tree| {
+                let has_checksums = names.contains(&"ext4") && tree.first_missing(&[CHECKSUM_MODULE]).is_none();
+                let first: Vec<&str> = has_checksums.then_some(CHECKSUM_MODULE).into_iter().chain(names).collect();
+                tree.in_load_order(&first)
+            });
             order.map_err(|source| InitramfsError::Modules { version: kernel.version.clone(), source })?
         }
         None => Vec::new(),

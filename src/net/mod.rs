@@ -1,4 +1,17 @@
-//! How machines reach the world and are reached by it, over connections of their vsock device: no network device of an
+//! How machines are reached and reach one another, over connections of their vsock devices: no network device of an
 //! engine is known here.
+//!
+//! ```text
+//! port   TcpListener ─accepted socket─► vsock device of the machine ─► its agent ─► 127.0.0.1:PORT in the guest
+//! link   guest ─► its agent ─ticket─► vsock device ◄─socketpair─► vsock device of the service ─► its agent ─► PORT
+//! ```
+//!
+//! The sockets themselves are given to the devices: no task of ours copies bytes, and the back-pressure of either side
+//! is the other's. Deliberately not here: when a machine is up (`run`).
 
+mod links;
 pub mod nat;
+mod ports;
+
+pub use links::{join_link, refuse_link, setup_links};
+pub use ports::{PublishError, Published, publish, serve_port};

@@ -3,25 +3,23 @@
 //! Input is a checked project, so ids are unique, names exist and there is no cycle. Deliberately not here:
 //! anything that looks at the host (it comes as facts), and the text of a plan (`render`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::graph;
-use super::model::{
-    HostFacts, Limits, MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, Plan, SkippedStep, StepPlan,
-};
+use super::members::{self, Members};
+use super::model::{HostFacts, Limits, MachinePlan, Plan, SkippedStep, StepPlan};
+use super::mounts::plan_mounts;
 use super::network::{plan_links, plan_network, plan_ports};
-use super::owners::{plan_chown, plan_owner};
-use super::selection::{self, Reason, Selection, SelectionError};
-use super::service::{plan_dependencies, plan_service};
+use super::operations::{Reasons, plan_operations};
+use super::owners::plan_chown;
+use super::selection::{self, Selection, SelectionError};
+use super::service::{DependencyPlan, plan_dependencies, plan_service};
+use super::turns;
 use crate::config::Project;
-use crate::config::model::{Exclusion, Image, KernelSource, Machine, MountKind, Retry, Step, exclusions};
-use crate::config::show_duration;
+use crate::config::model::{Condition, Exclusion, Image, KernelSource, Machine, Step, exclusions};
 
 /// CPUs of a machine that names none, where the host has as many.
 const DEFAULT_CPUS: u32 = 2;
-
-/// Names in the reason of an operation; a step may wait for all machines of a matrix.
-const NAMES_MAX: usize = 6;
 
 /// Fewest steps that run at the same time: also on one CPU, two steps that wait for each other's files get on.
 const MIN_STEPS_AT_ONCE: usize = 2;
@@ -34,24 +32,31 @@ pub fn build(project: &Project, host: &HostFacts, selection: &Selection) -> Resu
     selection::check(project, selection)?;
     let (excluded, finally) = exclusions(project, &selection.names);
     let skipped = skipped(project, selection, &excluded, &finally);
+    let whole = project;
     let project = &project.without(&excluded, &finally);
     let needs = selection::needs(project);
-    let chosen = selection::choose(project, &needs, selection);
+    let Members { steps: chosen, machines: present } = members::choose(project, &needs, selection);
     let ids = |needed: &[usize]| needed.iter().map(|index| project.steps[*index].id.value.clone()).collect();
     let mut steps: Vec<StepPlan> = chosen
         .keys()
         .filter_map(|index| plan_step(project, host, &project.steps[*index], ids(&needs[*index]), false))
         .collect();
     steps.extend(project.finally.iter().filter_map(|step| plan_step(project, host, step, Vec::new(), true)));
-    let used: BTreeSet<&str> = steps.iter().map(|step| step.machine.as_str()).collect();
+    let of_steps = steps.iter().map(|step| step.machine.as_str());
+    let used: BTreeSet<&str> = of_steps.chain(present.keys().map(String::as_str)).collect();
     let machines: Vec<MachinePlan> = project
         .machines
         .iter()
         .filter(|machine| used.contains(machine.name.value.as_str()))
         .map(|machine| plan_machine(project, machine, host))
         .collect();
-    let reasons = chosen.into_iter().map(|(index, reason)| (project.steps[index].id.value.clone(), reason)).collect();
-    let operations = graph::sort(plan_operations(&machines, &steps, &reasons));
+    let mut machines = keep_what_comes(machines, &steps, whole);
+    turns::put_in_turn(&mut machines, &steps);
+    let steps_by = chosen.into_iter().map(|(index, reason)| (project.steps[index].id.value.clone(), reason)).collect();
+    let reasons = Reasons { steps: steps_by, machines: present };
+    let mut operations = plan_operations(&machines, &steps, &reasons);
+    turns::order_operations(&machines, &mut operations);
+    let operations = graph::sort(operations);
     let steps_at_once = usize::try_from(host.cpus).unwrap_or(usize::MAX).max(MIN_STEPS_AT_ONCE);
     Ok(Plan {
         project: project.name.clone(),
@@ -62,6 +67,18 @@ pub fn build(project: &Project, host: &HostFacts, selection: &Selection) -> Resu
         operations,
         limits: Limits { steps_at_once, memory_mib: host.memory_mib },
     })
+}
+
+/// Lets go of waits for steps that are all passed over: there is nothing to wait for.
+fn keep_what_comes(mut machines: Vec<MachinePlan>, steps: &[StepPlan], whole: &Project) -> Vec<MachinePlan> {
+    let has_steps = |name: &str| steps.iter().any(|step| step.machine == name && !step.is_finally);
+    let had_steps = |name: &str| whole.steps.iter().any(|step| step.machine.value == name);
+    let is_moot =
+        |on: &DependencyPlan| on.condition == Condition::Completed && had_steps(&on.machine) && !has_steps(&on.machine);
+    for machine in &mut machines {
+        machine.depends_on.retain(|on| !is_moot(on));
+    }
+    machines
 }
 
 /// Of the steps that are passed over those that the selection names, or all.
@@ -135,6 +152,7 @@ pub(super) fn plan_machine(project: &Project, machine: &Machine, host: &HostFact
         service: plan_service(project, machine),
         stop_grace: machine.service.stop_grace.as_ref().map(|grace| grace.value),
         depends_on: plan_dependencies(project, machine),
+        after: Vec::new(),
         ports: plan_ports(machine),
         links: plan_links(machine),
         network: plan_network(machine),
@@ -157,148 +175,4 @@ fn kernel_lock(project: &Project, kernel: &KernelSource) -> Option<String> {
         KernelSource::Path(_) => None,
     };
     digest.map(str::to_owned)
-}
-
-/// Mounts parents first: by depth, then in file order. Tags are numbered in that order.
-fn plan_mounts(project: &Project, machine: &Machine) -> Vec<MountPlan> {
-    let depth = |target: &str| target.split('/').filter(|part| !part.is_empty()).count();
-    let mut mounts: Vec<_> = machine.mounts.iter().collect();
-    mounts.sort_by_key(|mount| depth(mount.target.value.as_str()));
-    let mut tags = (0..).map(|number: usize| format!("share{number}"));
-    mounts
-        .into_iter()
-        .filter_map(|mount| {
-            let kind = plan_mount_kind(project, machine, &mount.kind, &mut tags)?;
-            Some(MountPlan { target: mount.target.value.clone(), create: mount.create, kind })
-        })
-        .collect()
-}
-
-/// Decides what a mount shows; a mount of the host takes the next of the `tags`. Volumes are not run yet (0011).
-fn plan_mount_kind(
-    project: &Project,
-    machine: &Machine,
-    kind: &MountKind,
-    tags: &mut impl Iterator<Item = String>,
-) -> Option<MountPlanKind> {
-    let mut next_tag = || tags.next().unwrap_or_default();
-    Some(match kind {
-        MountKind::Bind { source, is_file, readonly, owner, guest_owner, cache } => MountPlanKind::Bind {
-            tag: next_tag(),
-            source: source.value.clone(),
-            is_file: *is_file,
-            readonly: *readonly,
-            owner: plan_owner(project, &owner.value),
-            guest_owner: guest_owner.as_ref().map(|user| user.value.clone()),
-            cache: cache.value,
-        },
-        MountKind::Overlay { source, guest_owner } => MountPlanKind::Overlay {
-            tag: next_tag(),
-            source: source.value.clone(),
-            guest_owner: guest_owner.as_ref().or(machine.user.as_ref()).map(|user| user.value.clone()),
-        },
-        MountKind::Tmpfs { size_mib } => MountPlanKind::Tmpfs { size_mib: size_mib.as_ref().map(|size| size.value) },
-        MountKind::Volume { .. } => return None,
-    })
-}
-
-/// All operations, in the order in which they are printed where the graph leaves it open: a machine's own before its
-/// first step, then the step, each machine's end after everything that runs on it.
-pub(super) fn plan_operations(
-    machines: &[MachinePlan],
-    steps: &[StepPlan],
-    reasons: &BTreeMap<String, Reason>,
-) -> Vec<Operation> {
-    let mut operations = Vec::new();
-    let mut seen = BTreeSet::new();
-    let ends: Vec<String> = last_steps(steps);
-    let mut finally_before: Option<String> = None;
-    for step in steps {
-        if seen.insert(step.machine.as_str()) {
-            operations.extend(plan_boot(step, if step.is_finally { &ends } else { &[] }));
-        }
-        let mut after = vec![format!("boot:{}", step.machine)];
-        if step.is_finally {
-            after.extend(finally_before.clone().map_or_else(|| ends.clone(), |before| vec![before]));
-            finally_before = Some(operation_id(step));
-        } else {
-            after.extend(step.needs.iter().map(|need| format!("step:{need}")));
-        }
-        operations.push(Operation {
-            id: operation_id(step),
-            kind: if step.is_finally { OperationKind::Finally } else { OperationKind::Step },
-            machine: step.machine.clone(),
-            after,
-            why: format!("{}{}", why_step(step, reasons.get(&step.id)), attempts(step)),
-        });
-    }
-    operations.extend(machines.iter().map(|machine| plan_stop(machine, steps)));
-    operations
-}
-
-/// The steps (not of `finally`) that no other step waits for.
-fn last_steps(steps: &[StepPlan]) -> Vec<String> {
-    let needed: BTreeSet<&String> = steps.iter().flat_map(|step| &step.needs).collect();
-    let is_last = |step: &&StepPlan| !step.is_finally && !needed.contains(&step.id);
-    steps.iter().filter(is_last).map(operation_id).collect()
-}
-
-fn operation_id(step: &StepPlan) -> String {
-    format!("{}:{}", if step.is_finally { "finally" } else { "step" }, step.id)
-}
-
-/// `prepare` and `boot` of the machine of its first step; a machine that only `finally` uses is touched `after` all
-/// steps.
-fn plan_boot(first: &StepPlan, after: &[String]) -> [Operation; 2] {
-    let machine = &first.machine;
-    let why =
-        if first.is_finally { format!("`{}` of `finally`", first.id) } else { format!("first step `{}`", first.id) };
-    let operation = |word: &str, kind, after| Operation {
-        id: format!("{word}:{machine}"),
-        kind,
-        machine: machine.clone(),
-        after,
-        why: why.clone(),
-    };
-    [
-        operation("prepare", OperationKind::Prepare, after.to_vec()),
-        operation("boot", OperationKind::Boot, vec![format!("prepare:{machine}")]),
-    ]
-}
-
-fn plan_stop(machine: &MachinePlan, steps: &[StepPlan]) -> Operation {
-    let own: Vec<&StepPlan> = steps.iter().filter(|step| step.machine == machine.name).collect();
-    let last = own.last().map_or_else(String::new, |step| format!("`{}` is its last", step.id));
-    Operation {
-        id: format!("stop:{}", machine.name),
-        kind: OperationKind::Stop,
-        machine: machine.name.clone(),
-        after: own.into_iter().map(operation_id).collect(),
-        why: last,
-    }
-}
-
-/// How often it is tried, to go after the reason.
-fn attempts(step: &StepPlan) -> String {
-    let Some(Retry { attempts, delay }) = step.retry else { return String::new() };
-    let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-    let apart = if delay == 0 { String::new() } else { format!(", {} apart", show_duration(delay)) };
-    format!("; at most {attempts} attempts{apart}")
-}
-
-fn why_step(step: &StepPlan, reason: Option<&Reason>) -> String {
-    let names = |ids: &[String]| {
-        let shown = ids.iter().take(NAMES_MAX).map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
-        let more = ids.len().saturating_sub(NAMES_MAX);
-        if more == 0 { shown } else { format!("{shown} and {more} more") }
-    };
-    if step.is_finally {
-        return "always, at the end".to_owned();
-    }
-    match reason {
-        Some(Reason::Selected) => "selected".to_owned(),
-        Some(Reason::NeededBy(id)) => format!("needed by `{id}`"),
-        Some(Reason::Everything) | None if step.needs.is_empty() => "needs nothing".to_owned(),
-        Some(Reason::Everything) | None => format!("after {}", names(&step.needs)),
-    }
 }

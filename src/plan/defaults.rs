@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::GuestPath;
+use crate::config::model::Signal;
 
 /// User where neither the file nor the image names one.
 const ROOT: &str = "root";
@@ -63,6 +64,11 @@ impl ImageDefaults {
         Some(WorkingDir { path, is_made: true })
     }
 
+    /// The number of the image's stop signal, where it names one that there is.
+    pub fn stop_signal_number(&self) -> Option<u8> {
+        Signal::parse(self.stop_signal.as_deref()?.trim()).map(|signal| signal.0)
+    }
+
     /// The words of a command that asks for the image's own: its entrypoint, then those given or its command.
     ///
     /// # Errors
@@ -108,6 +114,15 @@ mod tests {
         let own = BTreeMap::from([("A".to_owned(), "file".to_owned()), ("B".to_owned(), String::new())]);
         let env: Vec<String> = image().env(&own).iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(env, ["PATH=/opt/bin", "A=file", "B="]);
+    }
+
+    #[test]
+    fn the_stop_signal_is_a_name_or_a_number() {
+        let number = |text: &str| {
+            ImageDefaults { stop_signal: Some(text.to_owned()), ..ImageDefaults::default() }.stop_signal_number()
+        };
+        assert_eq!(["SIGQUIT", "quit", "3", "", "NONE"].map(number), [Some(3), Some(3), Some(3), None, None]);
+        assert_eq!(ImageDefaults::default().stop_signal_number(), None);
     }
 
     #[test]

@@ -9,15 +9,20 @@ mod build;
 mod critical;
 mod defaults;
 mod graph;
+mod members;
 mod model;
+mod mounts;
 mod network;
+mod operations;
 mod owners;
 mod render;
+mod render_service;
 mod selection;
 mod service;
 mod single;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use crate::config::model::{
     Cache, Command, Condition, Destination, GuestPath, Image, KernelSource, Restart, Retry,
@@ -27,8 +32,8 @@ pub use build::build;
 pub use critical::critical_path;
 pub use defaults::{ImageDefaults, NoCommand, WorkingDir};
 pub use model::{
-    HostFacts, Invoker, Limits, MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, OwnerPlan, Plan,
-    SkippedStep, StepPlan,
+    DiskPlan, HostFacts, Invoker, Limits, MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, OwnerPlan,
+    Plan, SkippedStep, StepPlan,
 };
 pub use network::{LinkPlan, NetworkPlan, PortPlan};
 pub use render::{render_json, render_size, render_text};

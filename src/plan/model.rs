@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::defaults::ImageDefaults;
 use super::network::{LinkPlan, NetworkPlan, PortPlan};
 use super::service::{DependencyPlan, ServicePlan};
 use crate::config::model::{Cache, Command, GuestPath, Image, KernelSource, Retry};
 
 /// Who ran smolvm; under `sudo` the user who called it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invoker {
     /// User id.
     pub uid: u32,
@@ -27,7 +29,7 @@ pub struct Invoker {
 }
 
 /// What was found on this host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostFacts {
     /// CPUs this process may use.
     pub cpus: u32,
@@ -38,7 +40,7 @@ pub struct HostFacts {
 }
 
 /// What will be done, in an order that respects every dependency.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// Name of the project.
     pub project: String,
@@ -57,7 +59,7 @@ pub struct Plan {
 }
 
 /// A step that is passed over.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SkippedStep {
     /// Id.
     pub id: String,
@@ -70,7 +72,7 @@ pub struct SkippedStep {
 }
 
 /// How much of a plan may go on at the same time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Steps that run at the same time, at least 1.
     pub steps_at_once: usize,
@@ -79,7 +81,7 @@ pub struct Limits {
 }
 
 /// A machine with everything decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachinePlan {
     /// Name.
     pub name: String,
@@ -113,6 +115,8 @@ pub struct MachinePlan {
     pub stop_grace: Option<Duration>,
     /// What it waits for before it boots.
     pub depends_on: Vec<DependencyPlan>,
+    /// Machines that must be gone before it boots, because they have a volume of its own.
+    pub after: Vec<String>,
     /// Published ports, in file order.
     pub ports: Vec<PortPlan>,
     /// Services that it reaches by name, in file order.
@@ -122,7 +126,7 @@ pub struct MachinePlan {
 }
 
 /// A mount with everything decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountPlan {
     /// Mount point.
     pub target: GuestPath,
@@ -138,7 +142,7 @@ impl MountPlan {
     pub fn share(&self) -> Option<(&str, &Path)> {
         match &self.kind {
             MountPlanKind::Bind { tag, source, .. } | MountPlanKind::Overlay { tag, source, .. } => Some((tag, source)),
-            MountPlanKind::Tmpfs { .. } => None,
+            MountPlanKind::Tmpfs { .. } | MountPlanKind::Disk { .. } => None,
         }
     }
 
@@ -147,8 +151,13 @@ impl MountPlan {
         match &self.kind {
             MountPlanKind::Bind { guest_owner, .. } => guest_owner.as_deref(),
             MountPlanKind::Overlay { guest_owner, .. } => Some(defaults.user(guest_owner.as_deref())),
-            MountPlanKind::Tmpfs { .. } => None,
+            MountPlanKind::Tmpfs { .. } | MountPlanKind::Disk { .. } => None,
         }
+    }
+
+    /// Whether it is the `/workspace` that every machine has unless the file says otherwise.
+    pub fn is_default_workspace(&self) -> bool {
+        matches!(self.kind, MountPlanKind::Disk { disk: DiskPlan::Workspace | DiskPlan::Scratch, size_mib: None, .. })
     }
 
     /// Whether its files are seen as owned by the user of the step that runs.
@@ -158,12 +167,12 @@ impl MountPlan {
 
     /// Whether the guest may not write here.
     pub fn is_readonly(&self) -> bool {
-        matches!(self.kind, MountPlanKind::Bind { readonly: true, .. })
+        matches!(self.kind, MountPlanKind::Bind { readonly: true, .. } | MountPlanKind::Disk { readonly: true, .. })
     }
 }
 
 /// What a mount shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MountPlanKind {
     /// A folder or a file of the host.
     Bind {
@@ -196,10 +205,32 @@ pub enum MountPlanKind {
         /// Most that it may hold, in MiB; `None` is half of the memory.
         size_mib: Option<u64>,
     },
+    /// A disk with a file system of its own.
+    Disk {
+        /// Serial number, `disk0`, `disk1`, …; the mounts of one volume have the same.
+        serial: String,
+        /// Which disk.
+        disk: DiskPlan,
+        /// Least size in MiB, where the file says one.
+        size_mib: Option<u64>,
+        /// Whether the guest may not write.
+        readonly: bool,
+    },
+}
+
+/// A disk, by what it is to the project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DiskPlan {
+    /// The machine's own, which stays for its next start.
+    Workspace,
+    /// The machine's own, which goes with it.
+    Scratch,
+    /// The volume of this name.
+    Volume(String),
 }
 
 /// Who owns on the host what the guest creates.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OwnerPlan {
     /// The invoker.
     Invoker,
@@ -217,7 +248,7 @@ pub enum OwnerPlan {
 }
 
 /// A step with everything decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepPlan {
     /// Id.
     pub id: String,
@@ -253,12 +284,14 @@ pub struct StepPlan {
 }
 
 /// What an operation does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OperationKind {
     /// Kernel, initramfs and shares of a machine.
     Prepare,
     /// Boot, mounts, verification.
     Boot,
+    /// The start of a service, and its health.
+    Service,
     /// A step.
     Step,
     /// An entry of `finally`.
@@ -268,9 +301,9 @@ pub enum OperationKind {
 }
 
 /// One node of the plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
-    /// `prepare:M`, `boot:M`, `step:ID`, `finally:ID`, `stop:M`.
+    /// `prepare:M`, `boot:M`, `service:M`, `step:ID`, `finally:ID`, `stop:M`.
     pub id: String,
     /// What it does.
     pub kind: OperationKind,

@@ -20,7 +20,7 @@ pub struct PortPlan {
 }
 
 /// A port of a service that a machine reaches under the service's name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkPlan {
     /// Name of the service's machine.
     pub machine: String,
@@ -29,7 +29,7 @@ pub struct LinkPlan {
 }
 
 /// What of the world a machine reaches.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetworkPlan {
     /// No interface but `lo`.
     #[default]

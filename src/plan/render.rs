@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::model::{MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, OwnerPlan, Plan};
+use super::model::{DiskPlan, MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, OwnerPlan, Plan};
+use super::render_service::{add_service, render_service};
 use crate::config::model::{Cache, Image, KernelSource, Retry};
 
 /// Version of the JSON form; new fields do not raise it.
@@ -106,10 +107,14 @@ fn render_machine(text: &mut String, machine: &MachinePlan, folder: Option<&Path
         image(&machine.image, folder),
         render_size(machine.memory_mib),
     );
-    for mount in &machine.mounts {
+    // Every machine has the workspace: it is told where the file says something of it.
+    for mount in machine.mounts.iter().filter(|mount| !mount.is_default_workspace()) {
         let what = mount_words(machine, mount, folder);
         let made = if mount.create { ", made where missing" } else { "" };
         let _ = writeln!(text, "  {}  {what}{made}", mount.target.as_str());
+    }
+    for line in render_service(machine) {
+        let _ = writeln!(text, "  {line}");
     }
 }
 
@@ -139,6 +144,16 @@ fn mount_words(machine: &MachinePlan, mount: &MountPlan, folder: Option<&Path>) 
         }
         MountPlanKind::Tmpfs { size_mib: Some(size) } => format!("in memory, at most {}", render_size(*size)),
         MountPlanKind::Tmpfs { size_mib: None } => "in memory, at most half of it".to_owned(),
+        MountPlanKind::Disk { disk, size_mib, readonly, .. } => {
+            let what = match disk {
+                DiskPlan::Workspace => "a disk of its own".to_owned(),
+                DiskPlan::Scratch => "a disk for this time".to_owned(),
+                DiskPlan::Volume(name) => format!("volume {name}"),
+            };
+            let size = size_mib.map(|size| format!(", {}", render_size(size))).unwrap_or_default();
+            let mode = if *readonly { ", read-only" } else { "" };
+            format!("{what}{size}{mode}")
+        }
     }
 }
 
@@ -146,6 +161,7 @@ fn kind(kind: OperationKind) -> &'static str {
     match kind {
         OperationKind::Prepare => "prepare",
         OperationKind::Boot => "boot",
+        OperationKind::Service => "service",
         OperationKind::Step => "step",
         OperationKind::Finally => "finally",
         OperationKind::Stop => "stop",
@@ -168,7 +184,8 @@ fn json_operation(operation: &Operation, retry: Option<&Retry>) -> Value {
 }
 
 fn json_machine(machine: &MachinePlan) -> Value {
-    let mounts: Vec<Value> = machine.mounts.iter().map(|mount| json_mount(machine, mount)).collect();
+    let told = machine.mounts.iter().filter(|mount| !mount.is_default_workspace());
+    let mounts: Vec<Value> = told.map(|mount| json_mount(machine, mount)).collect();
     let kernel = match &machine.kernel {
         KernelSource::Auto => "auto".to_owned(),
         KernelSource::Path(path) => shown(path, None),
@@ -188,6 +205,7 @@ fn json_machine(machine: &MachinePlan) -> Value {
             object[key] = digest.as_str().into();
         }
     }
+    add_service(&mut object, machine);
     object
 }
 
@@ -225,6 +243,16 @@ fn json_mount(machine: &MachinePlan, mount: &MountPlan) -> Value {
         }
         MountPlanKind::Tmpfs { size_mib } => {
             set("type", "tmpfs".into());
+            set("size_mib", (*size_mib).into());
+        }
+        MountPlanKind::Disk { disk, size_mib, .. } => {
+            match disk {
+                DiskPlan::Workspace | DiskPlan::Scratch => set("type", "workspace".into()),
+                DiskPlan::Volume(name) => {
+                    set("type", "volume".into());
+                    set("source", name.as_str().into());
+                }
+            }
             set("size_mib", (*size_mib).into());
         }
     }

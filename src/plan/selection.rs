@@ -8,7 +8,7 @@ use crate::config::model::{MachineNames, Needs, Step, StepNames};
 /// Names of steps or machines that a command line gives; none means everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Ids of steps or names of machines (all steps of the machine).
+    /// Ids of steps or names of machines (all steps of the machine, and its command).
     pub names: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ pub enum SelectionError {
         nearest: Option<String>,
     },
     /// The machine exists, but nothing runs on it.
-    #[error("machine `{machine}` has no steps, so selecting it runs nothing")]
+    #[error("machine `{machine}` has neither steps nor a command, so selecting it runs nothing")]
     NoSteps {
         /// The machine.
         machine: String,
@@ -52,6 +52,8 @@ pub(super) enum Reason {
     Selected,
     /// The step with this id needs it.
     NeededBy(String),
+    /// The machine of this name waits until all steps of the step's machine have passed.
+    AwaitedBy(String),
 }
 
 /// For each step, the numbers of those that it waits for: the explicit ones, or those above. An id that a step has in
@@ -81,7 +83,18 @@ pub(super) fn choose(project: &Project, needs: &[Vec<usize>], selection: &Select
             chosen.insert(index, Reason::Selected);
         }
     }
-    let mut open: Vec<usize> = chosen.keys().copied().collect();
+    let open = chosen.keys().copied().collect();
+    bring_needs(project, needs, &mut chosen, open);
+    chosen
+}
+
+/// Adds what the steps in `open` need, and what that needs in turn.
+pub(super) fn bring_needs(
+    project: &Project,
+    needs: &[Vec<usize>],
+    chosen: &mut BTreeMap<usize, Reason>,
+    mut open: Vec<usize>,
+) {
     while let Some(index) = open.pop() {
         for needed in &needs[index] {
             if !chosen.contains_key(needed) {
@@ -90,7 +103,6 @@ pub(super) fn choose(project: &Project, needs: &[Vec<usize>], selection: &Select
             }
         }
     }
-    chosen
 }
 
 impl Selection {
@@ -119,7 +131,10 @@ pub(super) fn check(project: &Project, selection: &Selection) -> Result<(), Sele
         if project.steps.iter().chain(&project.finally).any(|step| is_named(project, step, name)) {
             continue;
         }
-        if machines.find(name).is_some() {
+        if let Some(found) = machines.find(name) {
+            if project.machines[found].iter().any(|machine| machine.service.command.is_some()) {
+                continue;
+            }
             return Err(SelectionError::NoSteps { machine: name.clone() });
         }
         return Err(SelectionError::Unknown { name: name.clone(), nearest: nearest(project, name) });

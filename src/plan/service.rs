@@ -5,11 +5,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::Project;
 use crate::config::model::{Command, Condition, GuestPath, Machine, Restart};
 
 /// The command of a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServicePlan {
     /// What runs.
     pub command: Command,
@@ -30,7 +32,7 @@ pub struct ServicePlan {
 }
 
 /// How to know that a service is ready: where both are given, the test passes and the line was printed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthPlan {
     /// Ends with 0 when the service is ready; runs with the service's environment, folder and user.
     pub test: Option<Command>,
@@ -49,7 +51,7 @@ pub struct HealthPlan {
 }
 
 /// What one machine waits for before it boots.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DependencyPlan {
     /// Name of the other machine.
     pub machine: String,

@@ -1,8 +1,9 @@
 //! The plan of one command in one machine of a project, in place of the file's steps.
 
-use super::build::{plan_machine, plan_operations};
+use super::build::plan_machine;
 use super::graph;
-use super::model::{HostFacts, Limits, Plan, StepPlan};
+use super::model::{DiskPlan, HostFacts, Limits, MachinePlan, MountPlanKind, Plan, StepPlan};
+use super::operations::{Reasons, plan_operations};
 use crate::config::Project;
 use crate::config::model::{Command, Machine};
 
@@ -53,9 +54,17 @@ pub fn build_single(project: &Project, host: &HostFacts, machine: &str, command:
         chown: None,
         is_finally: false,
     };
-    let machines = vec![plan_machine(project, machine, host)];
+    // The command stands in the place of the machine's own, and what the machine depends on is not there.
+    let mut own = MachinePlan { service: None, depends_on: Vec::new(), ..plan_machine(project, machine, host) };
+    for mount in &mut own.mounts {
+        // The machine is a fresh one, which leaves nothing. Volumes are the project's.
+        if let MountPlanKind::Disk { disk: disk @ DiskPlan::Workspace, .. } = &mut mount.kind {
+            *disk = DiskPlan::Scratch;
+        }
+    }
+    let machines = vec![own];
     let steps = vec![step];
-    let operations = graph::sort(plan_operations(&machines, &steps, &std::collections::BTreeMap::new()));
+    let operations = graph::sort(plan_operations(&machines, &steps, &Reasons::default()));
     Some(Plan {
         project: project.name.clone(),
         folder: project.folder.clone(),

@@ -193,11 +193,30 @@ fn mounts_are_made_parents_first_and_tagged_in_that_order() {
     let made: Vec<String> = plan.machines[0]
         .mounts
         .iter()
-        .map(|mount| format!("{} {}", mount.share().unwrap().0, mount.target.as_str()))
+        .map(|mount| format!("{} {}", mount.share().map_or("disk", |(tag, _)| tag), mount.target.as_str()))
         .collect();
-    assert_eq!(made, ["share0 /code", "share1 /data", "share2 /code/a/cache"]);
+    assert_eq!(made, ["disk /workspace", "share0 /code", "share1 /data", "share2 /code/a/cache"]);
     assert_eq!(plan.machines[0].cpus, 1);
     assert!(render_text(&plan).contains("  /code  writable, from .\n"));
+}
+
+#[test]
+fn the_workspace_is_in_every_machine_and_told_where_the_file_says_something_of_it() {
+    let planned = |workspace: Workspace, mounts: &[(&str, &str)]| {
+        let machine = Machine { workspace, ..machine("m", mounts) };
+        let project = project(vec![machine], vec![step("a", "m", None)], vec![]);
+        let plan = build(&project, &host(1), &Selection::all()).unwrap();
+        let text = render_text(&plan);
+        let told = text.lines().find_map(|line| line.strip_prefix("  /workspace  ")).map(str::to_owned);
+        (plan.machines[0].mounts.iter().filter(|mount| mount.share().is_none()).count(), told)
+    };
+    assert_eq!(planned(Workspace::Default, &[]), (1, None));
+    let size = Workspace::Size(spanned(2048));
+    assert_eq!(planned(size, &[]), (1, Some("a disk of its own, 2GiB".to_owned())));
+    assert_eq!(planned(Workspace::Absent, &[]), (0, None));
+    let taken = planned(Workspace::Default, &[("/code/acme", "/workspace")]);
+    assert_eq!(taken, (0, Some("writable, from .".to_owned())));
+    assert_eq!(planned(Workspace::Default, &[("/x", "/workspace/below")]), (1, None));
 }
 
 #[test]

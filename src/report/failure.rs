@@ -2,7 +2,7 @@
 //!
 //! Memory is bounded whatever a guest prints (`tail`). Deliberately not here: whole logs (`run` writes them).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use crate::event::{Event, MachinePhase, OutputOf, ServicePhase, StepStatus, Stream, Timed};
@@ -30,7 +30,24 @@ pub(super) struct Failures {
     /// The same of consoles, whose machines may also have services.
     consoles: HashMap<String, Tail>,
     failed: Vec<Failed>,
+    /// Services that were started.
+    services: HashSet<String>,
+    /// The first warnings, each once.
+    warnings: Vec<String>,
+    warnings_told: usize,
 }
+
+/// What a summary counts beside steps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Beside {
+    /// Services that were started.
+    pub(super) services: usize,
+    /// Warnings that were told.
+    pub(super) warnings: usize,
+}
+
+/// How many warnings the end of a run that did not pass says again.
+const WARNINGS_KEPT: usize = 5;
 
 impl Failures {
     /// Takes the next event.
@@ -72,6 +89,14 @@ impl Failures {
                     });
                 }
             }
+            // A signal is the cause that the summary names anyway.
+            Event::Warning { text } if !text.starts_with("SIG") => {
+                self.warnings_told += 1;
+                let text = readable(text.as_bytes());
+                if self.warnings.len() < WARNINGS_KEPT && !self.warnings.contains(&text) {
+                    self.warnings.push(text);
+                }
+            }
             _ => {}
         }
     }
@@ -79,6 +104,9 @@ impl Failures {
     /// A service that ended by itself, and not with 0, or is unhealthy has a block, unless it gets better.
     fn service(&mut self, machine: &str, phase: ServicePhase, exit_code: Option<i32>, words: &str) {
         let name = format!("service `{machine}` ");
+        if phase == ServicePhase::Started {
+            self.services.insert(machine.to_owned());
+        }
         match phase {
             ServicePhase::Exited if exit_code == Some(0) => {}
             ServicePhase::Exited | ServicePhase::Unhealthy => {
@@ -96,6 +124,11 @@ impl Failures {
             }
             ServicePhase::Started | ServicePhase::Testing | ServicePhase::Stopping | ServicePhase::Stopped => {}
         }
+    }
+
+    /// What the summary counts beside steps.
+    pub(super) fn beside(&self) -> Beside {
+        Beside { services: self.services.len(), warnings: self.warnings_told }
     }
 
     /// The last lines of a step that runs, at most so many.
@@ -124,6 +157,13 @@ impl Failures {
                 let _ = writeln!(out, "  log:   {log}");
             }
             let _ = writeln!(out, "  again: {again} {}", shell_word(&failed.again));
+        }
+        // What was said long ago may be why: a disk that was full, for one.
+        if !self.failed.is_empty() && !self.warnings.is_empty() {
+            out.push('\n');
+            for warning in &self.warnings {
+                let _ = writeln!(out, "{} {warning}", style.warn("warning:"));
+            }
         }
         out
     }
@@ -204,6 +244,23 @@ mod tests {
         failures.on(&service(ServicePhase::Restarting, None));
         failures.on(&service(ServicePhase::Exited, Some(0)));
         assert_eq!(failures.render(Style::plain(), "smolvm up"), "");
+    }
+
+    #[test]
+    fn a_failure_says_again_what_was_warned_of_before() {
+        let warning = |text: &str| timed(Event::Warning { text: text.to_owned() });
+        let mut failures = Failures::default();
+        for text in
+            ["the host has no room left", "the host has no room left", "the clock \x1b[2Jis wrong", "SIGINT: ending"]
+        {
+            failures.on(&warning(text));
+        }
+        assert_eq!(failures.render(Style::plain(), "smolvm up"), "", "they were said when they came");
+        failures.on(&finished("unit", false));
+        let text = failures.render(Style::plain(), "smolvm up");
+        let end = "again: smolvm up unit\n\nwarning: the host has no room left\nwarning: the clock is wrong\n";
+        assert!(text.ends_with(end), "{text}");
+        assert_eq!(failures.beside(), Beside { services: 0, warnings: 3 });
     }
 
     #[test]

@@ -12,6 +12,8 @@
 
 mod failure;
 mod json;
+mod lines;
+mod names;
 mod plain;
 mod pull;
 mod quiet;
@@ -23,9 +25,12 @@ mod tty;
 mod words;
 
 pub use json::{JsonReporter, render_line};
+pub use lines::OutputLines;
+pub use names::Names;
 pub use plain::{Grouping, PlainReporter};
 pub use pull::{LayerStep, PullFact, PullLines, PullOutcome, TimedFact, render_pull_line};
 pub use quiet::QuietReporter;
+pub use readable::readable;
 pub use reporter::{ReportOptions, Reporter, Sink, Verbosity};
 pub use style::Style;
-pub use tty::{CommandReporter, Painted, Screen, Signs, Size, TerminalPull, TerminalReporter};
+pub use tty::{CommandReporter, LEAVE, Painted, Screen, Signs, Size, TerminalPull, TerminalReporter};

@@ -5,19 +5,22 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use jiff::SignedDuration;
 
 use crate::event::{Event, MachinePhase, OutputOf, RunStatus, ServicePhase, StepStatus, Stream, Timed};
 
-use super::failure::Failures;
+use super::failure::{Beside, Failures};
+use super::lines::OutputLines;
+use super::names::Names;
 use super::readable::readable;
 use super::reporter::{ReportOptions, Reporter, Sink, Verbosity};
 use super::style::Style;
 use super::words;
 
-/// Longest piece of a line that is held back while its end has not come.
-const PARTIAL_LIMIT: usize = 64 * 1024;
+/// How often a service that is not healthy yet is told of, at most.
+const TESTS_TOLD: Duration = Duration::from_secs(10);
 
 /// How the lines of a step are folded by the service that shows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +41,10 @@ pub struct PlainReporter {
     stdout: Sink,
     stderr: Sink,
     failures: Failures,
-    partial: HashMap<(OutputOf, Stream), Vec<u8>>,
+    names: Names,
+    open: OutputLines,
+    /// When a service was said not to be healthy yet.
+    tests_told: HashMap<String, Duration>,
     /// Step whose group is open.
     group: Option<String>,
 }
@@ -46,7 +52,22 @@ pub struct PlainReporter {
 impl PlainReporter {
     /// A reporter that writes to these two.
     pub fn new(options: ReportOptions, grouping: Grouping, stdout: Sink, stderr: Sink) -> Self {
-        Self { options, grouping, stdout, stderr, failures: Failures::default(), partial: HashMap::new(), group: None }
+        Self {
+            options,
+            grouping,
+            stdout,
+            stderr,
+            failures: Failures::default(),
+            names: Names::default(),
+            open: OutputLines::default(),
+            tests_told: HashMap::new(),
+            group: None,
+        }
+    }
+
+    /// What is shown before the lines of whom.
+    pub fn with_names(self, names: Names) -> Self {
+        Self { names, ..self }
     }
 
     fn clock(&self, timed: &Timed) -> String {
@@ -66,57 +87,44 @@ impl PlainReporter {
         if stream == Stream::Console && self.options.verbosity < Verbosity::Verbose {
             return;
         }
-        let key = (of.clone(), stream);
-        let mut text = self.partial.remove(&key).unwrap_or_default();
-        let held = text.len();
-        text.extend_from_slice(bytes);
-        let whole = match bytes.iter().rposition(|byte| *byte == b'\n') {
-            Some(end) => held + end + 1,
-            None if text.len() >= PARTIAL_LIMIT => text.len(),
-            None => 0,
-        };
-        let rest = text.split_off(whole);
-        self.lines(timed, of, stream, &text);
-        if !rest.is_empty() {
-            self.partial.insert(key, rest);
-        }
+        let prefix = self.prefix(timed, of);
+        let mut text = Vec::with_capacity(bytes.len() + 64);
+        self.open.push(of, stream, bytes, |line| add_line(&mut text, &prefix, line));
+        self.print(timed, of, stream, &text);
     }
 
-    fn lines(&mut self, timed: &Timed, of: &OutputOf, stream: Stream, text: &[u8]) {
+    fn prefix(&self, timed: &Timed, of: &OutputOf) -> String {
+        let (OutputOf::Step(name) | OutputOf::Machine(name)) = of;
+        let style = self.options.stdout_style;
+        format!("{} {}", style.dim(&self.clock(timed)), self.names.prefix(name, '│', style))
+    }
+
+    /// Prints whole lines, where they belong.
+    fn print(&mut self, timed: &Timed, of: &OutputOf, stream: Stream, text: &[u8]) {
         if text.is_empty() {
             return;
         }
-        let (OutputOf::Step(name) | OutputOf::Machine(name)) = of;
-        let mut out = Vec::with_capacity(text.len() + 64);
-        match of {
-            OutputOf::Step(step) => out.extend_from_slice(self.open_group(timed, step).as_bytes()),
-            // Lines of a service do not belong to the step whose group is open.
-            OutputOf::Machine(_) if stream != Stream::Console => {
-                out.extend_from_slice(self.close_group(timed).as_bytes());
-            }
-            OutputOf::Machine(_) => {}
-        }
-        let style = self.options.stdout_style;
-        let prefix = format!("{} {} {} ", style.dim(&self.clock(timed)), style.bold(name), style.dim("│"));
-        for line in text.split_inclusive(|byte| *byte == b'\n') {
-            let line = line.strip_suffix(b"\n").unwrap_or(line);
-            out.extend_from_slice(prefix.as_bytes());
-            out.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
-            out.push(b'\n');
-        }
         if stream == Stream::Console {
-            self.stderr.write(&out);
-        } else {
-            self.stdout.write(&out);
+            self.stderr.write(text);
+            return;
         }
+        let mut out = match of {
+            OutputOf::Step(step) => self.open_group(timed, step),
+            // Lines of a service do not belong to the step whose group is open.
+            OutputOf::Machine(_) => self.close_group(timed),
+        }
+        .into_bytes();
+        out.extend_from_slice(text);
+        self.stdout.write(&out);
     }
 
     /// Prints what of this step (or machine) was held back for want of a line's end.
     fn flush(&mut self, timed: &Timed, of: &OutputOf) {
+        let prefix = self.prefix(timed, of);
         for stream in [Stream::Stdout, Stream::Stderr, Stream::Console] {
-            if let Some(text) = self.partial.remove(&(of.clone(), stream)) {
-                self.lines(timed, of, stream, &text);
-            }
+            let mut text = Vec::new();
+            self.open.end(of, stream, |line| add_line(&mut text, &prefix, line));
+            self.print(timed, of, stream, &text);
         }
     }
 
@@ -181,6 +189,9 @@ impl PlainReporter {
     }
 
     fn service(&mut self, timed: &Timed, machine: &str, phase: ServicePhase) {
+        if phase == ServicePhase::Testing && !self.is_test_due(timed.at, machine) {
+            return;
+        }
         let words = readable(words::service(&timed.event).as_bytes());
         let style = self.options.stderr_style;
         let words = match phase {
@@ -194,6 +205,17 @@ impl PlainReporter {
             }
         };
         self.say(timed, &format!("service {machine}: {words}"));
+    }
+
+    /// A test that fails every second is told now and then.
+    fn is_test_due(&mut self, at: Duration, machine: &str) -> bool {
+        let last = self.tests_told.get(machine).copied();
+        let is_due = last.is_none_or(|last| at.saturating_sub(last) >= TESTS_TOLD);
+        if is_due || self.options.verbosity == Verbosity::Verbose {
+            self.tests_told.insert(machine.to_owned(), at);
+            return true;
+        }
+        false
     }
 
     fn step_finished(&mut self, timed: &Timed) {
@@ -221,9 +243,12 @@ impl PlainReporter {
     }
 
     fn run_finished(&mut self, timed: &Timed) {
-        let left: Vec<OutputOf> = self.partial.keys().map(|(of, _)| of.clone()).collect();
-        for of in left {
-            self.flush(timed, &of);
+        let mut left = Vec::new();
+        self.open.end_all(|of, stream, line| left.push((of.clone(), stream, line.to_vec())));
+        for (of, stream, line) in left {
+            let mut text = Vec::new();
+            add_line(&mut text, &self.prefix(timed, &of), &line);
+            self.print(timed, &of, stream, &text);
         }
         let end = self.close_group(timed);
         self.stdout.write(end.as_bytes());
@@ -232,13 +257,20 @@ impl PlainReporter {
         if !text.is_empty() {
             text.push('\n');
         }
-        text.push_str(&render_summary(&timed.event, style));
+        text.push_str(&render_summary(&timed.event, self.failures.beside(), style));
         self.stderr.write(text.as_bytes());
     }
 }
 
+/// Adds a line with what stands before it.
+fn add_line(text: &mut Vec<u8>, prefix: &str, line: &[u8]) {
+    text.extend_from_slice(prefix.as_bytes());
+    text.extend_from_slice(line);
+    text.push(b'\n');
+}
+
 /// The last line of a run: how it ended, the counts, the time, the cause.
-pub(super) fn render_summary(event: &Event, style: Style) -> String {
+pub(super) fn render_summary(event: &Event, beside: Beside, style: Style) -> String {
     let Event::RunFinished { status, cause, seconds, passed, failed, skipped, cached, .. } = event else {
         return String::new();
     };
@@ -247,7 +279,7 @@ pub(super) fn render_summary(event: &Event, style: Style) -> String {
         RunStatus::TimedOut => style.bad("timed out"),
         status => style.bad(words::run_status(*status)),
     };
-    let counts = words::counts(*status, *passed, *failed, *skipped, *cached);
+    let counts = words::counts(*status, [*passed, *failed, *skipped, *cached], beside);
     let took = words::render_seconds(*seconds);
     match cause {
         Some(cause) => format!("{word}: {counts} in {took}: {}\n", words::first_line(Some(cause))),
@@ -296,7 +328,6 @@ mod tests {
     use super::super::reporter::testing::{Shared, options};
     use super::*;
     use crate::event::Awaited;
-    use std::time::Duration;
 
     struct Bench {
         out: Shared,
@@ -401,6 +432,7 @@ mod tests {
         let waits = Awaited { machine: "db".to_owned(), condition: crate::plan::Condition::Healthy };
         bench.reporter.on(&at(1, Event::Waiting { machine: "test".to_owned(), on: vec![waits] }));
         bench.reporter.on(&at(2, service(ServicePhase::Testing, Some(4), Some(2), Some("no \x1b[2Jresponse"))));
+        bench.reporter.on(&at(2, service(ServicePhase::Testing, Some(5), Some(2), Some("said already"))));
         bench.reporter.on(&at(2, service(ServicePhase::Healthy, None, None, None)));
         bench.reporter.on(&at(3, service(ServicePhase::Exited, None, Some(1), None)));
         bench.reporter.on(&at(3, service(ServicePhase::Restarting, Some(1), None, None)));
@@ -438,13 +470,5 @@ mod tests {
             bench.out.text(),
             "\x1b[0Ksection_start:1772366401:a\r\x1b[0Ka\n12:00:01 a │ 1\n\x1b[0Ksection_end:1772366402:a\r\x1b[0K\n"
         );
-    }
-
-    #[test]
-    fn a_line_without_end_is_printed_in_pieces() {
-        let mut bench = bench(Grouping::None);
-        bench.reporter.on(&at(0, output("a", Stream::Stdout, &"x".repeat(PARTIAL_LIMIT))));
-        assert_eq!(bench.out.text().len(), "12:00:00 a │ \n".len() + PARTIAL_LIMIT);
-        assert!(bench.reporter.partial.is_empty());
     }
 }

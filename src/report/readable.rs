@@ -16,7 +16,7 @@ const TAB: usize = 8;
 const ELLIPSIS: char = '…';
 
 /// A line as it can be shown: only what prints, and tabs.
-pub(super) fn readable(bytes: &[u8]) -> String {
+pub fn readable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();

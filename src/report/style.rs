@@ -54,6 +54,11 @@ impl Style {
         self.paint("1", text)
     }
 
+    /// A colour that means nothing but itself.
+    pub(super) fn code(self, code: &str, text: &str) -> String {
+        self.paint(code, text)
+    }
+
     fn paint(self, code: &str, text: &str) -> String {
         if self.is_colored { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }

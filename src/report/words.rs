@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: when they are shown.
 
+use super::failure::Beside;
 use crate::event::{Awaited, Event, MachinePhase, RunStatus, ServicePhase, StepStatus};
 
 /// `0.42s`, `4.2s`, `1m 05s`, `2h 03m`.
@@ -74,22 +75,14 @@ pub(super) fn service_phase(phase: ServicePhase) -> &'static str {
 /// What a service has reached, in words that go after its name: `healthy: 4/30, exit code 2: no response`. Empty for
 /// another event. What the guest says in it is as it came.
 pub(super) fn service(event: &Event) -> String {
-    let Event::Service { phase, seconds, attempt, of, exit_code, delay, cause, .. } = event else {
+    let Event::Service { phase, seconds, attempt, exit_code, delay, cause, .. } = event else {
         return String::new();
     };
-    let code = exit_code.map(|code| format!("exit code {code}"));
-    let said: Vec<&str> = code.as_deref().into_iter().chain(cause.as_deref()).collect();
-    let said = said.join(": ");
-    let counted = match (attempt, of) {
-        (Some(0), Some(_)) => "starting".to_owned(),
-        (Some(attempt), Some(of)) => format!("{attempt}/{of}"),
-        _ => String::new(),
-    };
-    let tested: Vec<&str> = [counted.as_str(), said.as_str()].into_iter().filter(|part| !part.is_empty()).collect();
+    let said = said(*exit_code, cause.as_deref());
     let and = |word: &str, said: &str| if said.is_empty() { word.to_owned() } else { format!("{word}: {said}") };
     match phase {
-        ServicePhase::Testing => and("not healthy yet", &tested.join(", ")),
-        ServicePhase::Unhealthy => and("unhealthy", &tested.join(", ")),
+        ServicePhase::Testing => and("not healthy yet", &service_test(event)),
+        ServicePhase::Unhealthy => and("unhealthy", &service_test(event)),
         ServicePhase::Healthy => format!("healthy after {}", render_seconds(*seconds)),
         ServicePhase::Exited => match (exit_code, cause) {
             (Some(code), None) => format!("exited with exit code {code}"),
@@ -101,6 +94,30 @@ pub(super) fn service(event: &Event) -> String {
         }
         ServicePhase::Started | ServicePhase::Stopping | ServicePhase::Stopped => service_phase(*phase).to_owned(),
     }
+}
+
+/// What the last test of a service's health said: `4/30, exit code 2: no response`. Empty where the event tells of none.
+pub(super) fn service_test(event: &Event) -> String {
+    let Event::Service {
+        phase: ServicePhase::Testing | ServicePhase::Unhealthy, attempt, of, exit_code, cause, ..
+    } = event
+    else {
+        return String::new();
+    };
+    let counted = match (attempt, of) {
+        (Some(0), Some(_)) => "starting".to_owned(),
+        (Some(attempt), Some(of)) => format!("{attempt}/{of}"),
+        _ => String::new(),
+    };
+    let parts = [counted, said(*exit_code, cause.as_deref())];
+    parts.iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// `exit code 2: no response`, or what of it is known.
+fn said(exit_code: Option<i32>, cause: Option<&str>) -> String {
+    let code = exit_code.map(|code| format!("exit code {code}"));
+    let parts: Vec<&str> = code.as_deref().into_iter().chain(cause).collect();
+    parts.join(": ")
 }
 
 /// What a machine waits for: `db to be healthy, seed to be completed`.
@@ -130,16 +147,20 @@ pub(super) fn step_end(status: StepStatus, exit_code: Option<i32>, cause: Option
     }
 }
 
-/// `1 failed, 2 passed, 1 skipped`; counts of zero are left out. In a run that passed every failure was allowed, and the
-/// rest need no word: `2 steps, 1 allowed to fail`.
-pub(super) fn counts(status: RunStatus, passed: usize, failed: usize, skipped: usize, cached: usize) -> String {
+/// `1 failed, 2 passed, 1 skipped, 1 service, 1 warning`, of the steps that passed, failed, were skipped, were taken from the cache;
+/// counts of zero are left out. In a run that passed every failure was allowed, and the rest need no word:
+/// `2 steps, 1 allowed to fail`.
+pub(super) fn counts(status: RunStatus, [passed, failed, skipped, cached]: [usize; 4], beside: Beside) -> String {
     let steps = if passed == 1 { "step" } else { "steps" };
     let all = match status {
         RunStatus::Passed => [(passed, steps), (failed, "allowed to fail"), (skipped, "skipped"), (cached, "cached")],
         _ => [(failed, "failed"), (passed, "passed"), (skipped, "skipped"), (cached, "cached")],
     };
-    let parts: Vec<String> =
-        all.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let Beside { services, warnings } = beside;
+    let services = (services, if services == 1 { "service" } else { "services" });
+    let warnings = (warnings, if warnings == 1 { "warning" } else { "warnings" });
+    let counted = all.into_iter().chain([services, warnings]).filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = counted.map(|(count, word)| format!("{count} {word}")).collect();
     if parts.is_empty() { "0 steps".to_owned() } else { parts.join(", ") }
 }
 
@@ -182,8 +203,14 @@ mod tests {
 
     #[test]
     fn counts_leave_zeros_out() {
-        assert_eq!(counts(RunStatus::Passed, 0, 0, 0, 0), "0 steps");
-        assert_eq!(counts(RunStatus::Failed, 2, 1, 3, 0), "1 failed, 2 passed, 3 skipped");
-        assert_eq!(counts(RunStatus::Passed, 2, 1, 0, 0), "2 steps, 1 allowed to fail");
+        let none = Beside::default();
+        assert_eq!(counts(RunStatus::Passed, [0; 4], none), "0 steps");
+        assert_eq!(counts(RunStatus::Failed, [2, 1, 3, 0], none), "1 failed, 2 passed, 3 skipped");
+        let beside = Beside { services: 1, warnings: 2 };
+        assert_eq!(
+            counts(RunStatus::Passed, [2, 1, 0, 0], beside),
+            "2 steps, 1 allowed to fail, 1 service, 2 warnings"
+        );
+        assert_eq!(counts(RunStatus::Interrupted, [0; 4], Beside { services: 2, ..none }), "2 services");
     }
 }

@@ -7,16 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::chunk::{LineChunks, Source, Utf8Chunks};
+use super::held::Held;
 use super::input::{Action, Attempt, CancelReason, MachineInput, MachineTimer, RunInput, StepInput, Timer};
-use super::limits::{FINALLY_AFTER_INTERRUPT, HURRIED, TimeLimits};
+use super::limits::{FINALLY_AFTER_INTERRUPT, GRACE, HURRIED, TimeLimits};
 use super::machine::{Machine, MachineEffect, MachineState};
 use super::options::Options;
 use super::provide::Pulled;
 use super::schedule::needs;
+use super::service::ServiceInput;
+use super::services::Services;
 use super::signals::Signal;
 use super::state::RunFolder;
 use super::step::{Step, StepEffect, StepFacts};
-use crate::event::{Event, MachinePhase, OutputOf, StepStatus, Stream};
+use crate::event::{Event, OutputOf, StepStatus, Stream};
 use crate::plan::{Plan, render_size};
 
 /// What a dispatcher is made from.
@@ -54,10 +57,14 @@ pub(super) struct Dispatcher {
     pub(super) now: Duration,
     pub(super) actions: Vec<Action>,
     pub(super) blamed: Vec<bool>,
+    pub(super) held: Held,
+    /// Why steps were passed over for want of what they need beside steps.
+    pub(super) lost: Vec<Option<String>>,
+    pub(super) services: Services,
     started_at: Vec<Duration>,
-    phase_at: Vec<Duration>,
+    pub(super) phase_at: Vec<Duration>,
     step_chunks: Vec<[Utf8Chunks; 2]>,
-    machine_chunks: Vec<[LineChunks; 2]>,
+    pub(super) machine_chunks: Vec<[LineChunks; 2]>,
 }
 
 impl Dispatcher {
@@ -75,13 +82,20 @@ impl Dispatcher {
             id: step.id.clone(),
             timeout: step.timeout,
             retry: step.retry,
+            grace: plan.machines[machine_of[index]].stop_grace.unwrap_or(GRACE),
             has_outputs: !step.outputs.is_empty(),
             gives_files: step.chown.is_some(),
             memory: render_size(plan.machines[machine_of[index]].memory_mib),
         };
         let steps = plan.steps.iter().enumerate().map(step).map(|facts| Step::new(facts, limits)).collect();
         Self {
-            machines: plan.machines.iter().map(|_| Machine::new(limits)).collect(),
+            machines: plan
+                .machines
+                .iter()
+                .map(|machine| Machine::new(machine.stop_grace.unwrap_or(GRACE), limits))
+                .collect(),
+            services: Services::new(&plan, limits),
+            lost: vec![None; plan.steps.len()],
             steps,
             interrupt: None,
             is_killed: false,
@@ -92,6 +106,7 @@ impl Dispatcher {
             now: Duration::ZERO,
             actions: Vec::new(),
             blamed: vec![false; plan.steps.len()],
+            held: Held::new(plan.machines.len()),
             started_at: vec![Duration::ZERO; plan.steps.len()],
             phase_at: vec![Duration::ZERO; plan.machines.len()],
             step_chunks: plan.steps.iter().map(|_| Default::default()).collect(),
@@ -123,6 +138,7 @@ impl Dispatcher {
             RunInput::Command(id, command) => self.command(id, command),
             RunInput::Machine(machine, input) => self.machine_input(machine, input),
             RunInput::Step(step, input) => self.step_input(step, input),
+            RunInput::Service(machine, input) => self.service_input(machine, input),
         }
         self.advance();
         std::mem::take(&mut self.actions)
@@ -132,7 +148,7 @@ impl Dispatcher {
         self.actions.push(Action::Emit(event));
     }
 
-    fn signal(&mut self, signal: Signal) {
+    pub(super) fn signal(&mut self, signal: Signal) {
         if self.interrupt.is_some() {
             self.is_killed = true;
             self.cancel_all(&CancelReason::Kill, true);
@@ -151,7 +167,8 @@ impl Dispatcher {
     fn hurry_providers(&mut self) {
         for (machine, state) in self.machines.iter().map(Machine::state).enumerate() {
             if matches!(state, MachineState::Preparing | MachineState::Leaving) {
-                self.actions.push(Action::Arm(Timer::Machine(machine, MachineTimer::End), HURRIED));
+                let timer = Timer::Machine(machine, self.life(machine), MachineTimer::End);
+                self.actions.push(Action::Arm(timer, HURRIED));
             }
         }
     }
@@ -161,7 +178,9 @@ impl Dispatcher {
             Timer::StepTime(attempt) => self.attempt_input(attempt, StepInput::TimeUp),
             Timer::StepEnd(attempt, stage) => self.attempt_input(attempt, StepInput::Overdue(stage)),
             Timer::StepRest(attempt) => self.attempt_input(attempt, StepInput::Rested),
-            Timer::Machine(machine, timer) => self.machine_input(machine, MachineInput::Overdue(timer)),
+            Timer::Machine(machine, life, _) if life != self.life(machine) => {}
+            Timer::Machine(machine, _, timer) => self.machine_input(machine, MachineInput::Overdue(timer)),
+            Timer::Service(machine, timer) => self.service_input(machine, ServiceInput::Overdue(timer)),
             Timer::Finally => {
                 self.is_finally_over = true;
                 self.cancel_all(&CancelReason::FinallyTimeUp, true);
@@ -297,7 +316,7 @@ impl Dispatcher {
     }
 
     /// Nothing new starts any more, and what runs is ended, unless the run is to keep going.
-    fn halt(&mut self, culprit: String) {
+    pub(super) fn halt(&mut self, culprit: String) {
         if self.facts.options.keep_going || self.halted_by.is_some() {
             return;
         }
@@ -333,7 +352,8 @@ impl Dispatcher {
                 MachineEffect::Kill => self.actions.push(Action::Kill(machine)),
                 MachineEffect::Release => self.actions.push(Action::Release(machine)),
                 MachineEffect::Arm(timer, after) => {
-                    self.actions.push(Action::Arm(Timer::Machine(machine, timer), after));
+                    let timer = Timer::Machine(machine, self.life(machine), timer);
+                    self.actions.push(Action::Arm(timer, after));
                 }
                 MachineEffect::Phase(phase) => self.machine_phase(machine, phase, None),
                 MachineEffect::Failed => self.machine_failed(machine),
@@ -349,49 +369,6 @@ impl Dispatcher {
         if let Some(bytes) = self.machine_chunks[machine][source as usize].push(bytes) {
             let of = OutputOf::Machine(self.facts.plan.machines[machine].name.clone());
             self.emit(Event::Output { of, stream: Stream::Console, bytes });
-        }
-    }
-
-    fn machine_phase(&mut self, machine: usize, phase: MachinePhase, cause: Option<String>) {
-        if matches!(phase, MachinePhase::Stopped | MachinePhase::Failed) {
-            for slot in 0..self.machine_chunks[machine].len() {
-                if let Some(bytes) = self.machine_chunks[machine][slot].finish() {
-                    let of = OutputOf::Machine(self.facts.plan.machines[machine].name.clone());
-                    self.emit(Event::Output { of, stream: Stream::Console, bytes });
-                }
-            }
-        }
-        let seconds = self.now.saturating_sub(self.phase_at[machine]).as_secs_f64();
-        self.phase_at[machine] = self.now;
-        let engine = (phase == MachinePhase::Booting).then(|| self.facts.engine.clone());
-        let name = self.facts.plan.machines[machine].name.clone();
-        self.emit(Event::Machine { machine: name, phase, seconds, engine, cause });
-    }
-
-    /// Says it, fails the step that was running, and stops the run where the machine is still needed.
-    fn machine_failed(&mut self, machine: usize) {
-        let Some(death) = self.machines[machine].death() else { return };
-        let name = &self.facts.plan.machines[machine].name;
-        let one_line = format!("machine `{name}`: {}", death.cause);
-        let culprit = format!("machine `{name}`");
-        let mut cause = death.cause.clone();
-        if !death.console.is_empty() {
-            cause.push_str("\nthe end of its console:");
-            for line in &death.console {
-                cause.push_str("\n  ");
-                cause.push_str(line);
-            }
-        }
-        self.machine_phase(machine, MachinePhase::Failed, Some(cause));
-        let own: Vec<usize> = (0..self.steps.len()).filter(|step| self.machine_of[*step] == machine).collect();
-        for step in &own {
-            if self.steps[*step].is_active() {
-                self.step_input(*step, StepInput::MachineLost(one_line.clone()));
-            }
-        }
-        let is_needed = |step: &usize| !self.steps[*step].is_done() && !self.facts.plan.steps[*step].is_finally;
-        if own.iter().any(is_needed) {
-            self.halt(culprit);
         }
     }
 }

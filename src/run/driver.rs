@@ -187,6 +187,7 @@ impl Driver {
                 }
                 Action::CheckOutputs(step) => self.workers.check_outputs(self.dispatcher.machine_of[step], step),
                 Action::GiveFiles(step) => self.workers.give_files(self.dispatcher.machine_of[step], step),
+                Action::Service(machine, action) => self.workers.service(machine, action),
                 Action::Shutdown(machine, grace) => self.workers.shut_down(machine, grace),
                 Action::Kill(machine) => self.workers.kill(machine),
                 Action::Release(machine) => self.workers.release(machine),
@@ -200,6 +201,11 @@ impl Driver {
                     // Who asked may have gone.
                     let _ = self.answers.remove(&id).map(|waiting| waiting.send(answer));
                 }
+                Action::Settled(summary) => {
+                    if let Some(inside) = &self.inside {
+                        inside.settle(summary, self.start.elapsed());
+                    }
+                }
                 Action::Finish(summary) => self.summary = Some(summary),
             }
         }
@@ -208,7 +214,7 @@ impl Driver {
 
     fn emit(&mut self, event: Event) {
         let at = self.start.elapsed();
-        if let Some(text) = self.logs.record(&event) {
+        if let Some(text) = self.logs.record(at, &event) {
             self.outbox.push_back(Timed { at, event: Event::Warning { text } });
         }
         let is_lost = self.dispatcher.is_killed && self.outbox_bytes >= OUTBOX_BYTES;

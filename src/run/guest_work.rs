@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::input::{MachineInput, RunInput, StartFailure, StepInput};
 use super::provide::{Gift, GivenFiles, Network, Shares};
+use super::service_work::service_news;
 use super::step_work::step_of;
 use super::worker::chain;
 use crate::event::Stream as EventStream;
@@ -16,6 +17,7 @@ use crate::guest::{
     Bytes, Command as GuestCommand, Exec, ExecError, Session, SessionEvent, Setup, SetupMount, SetupMountKind,
     SetupRoot, Stream, UserError,
 };
+use crate::net;
 use crate::plan::{Command, ImageDefaults, MachinePlan, MountPlanKind, StepPlan};
 
 /// Random bytes that a guest starts with.
@@ -26,6 +28,12 @@ const ENTROPY_BYTES: usize = 64;
 pub(super) struct View {
     uid: u32,
     gid: u32,
+}
+
+impl View {
+    pub(super) fn is_root(self) -> bool {
+        self.uid == 0
+    }
 }
 
 /// Has the mounts made and verified; the text of a failure names phase and mount.
@@ -96,6 +104,7 @@ fn setup(root: SetupRoot, machine: &MachinePlan) -> rustix::io::Result<Setup> {
         clock_unix_ns: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
         entropy: Bytes(entropy),
         root,
+        links: net::setup_links(machine),
         network: None,
     })
 }
@@ -124,6 +133,9 @@ fn setup_mount_kind(kind: &MountPlanKind) -> SetupMountKind {
             SetupMountKind::Overlay { tag: tag.clone(), inode: inode(source) }
         }
         MountPlanKind::Tmpfs { size_mib } => SetupMountKind::Tmpfs { size_mib: *size_mib },
+        MountPlanKind::Disk { serial, readonly, .. } => {
+            SetupMountKind::Disk { serial: serial.clone(), is_read_only: *readonly }
+        }
     }
 }
 
@@ -257,6 +269,15 @@ pub(super) async fn forward_session(
         {
             return;
         }
+        let event = match service_news(event) {
+            Ok(input) => {
+                if inbox.send(RunInput::Service(machine, input)).await.is_err() {
+                    return;
+                }
+                continue;
+            }
+            Err(event) => event,
+        };
         let (exec, input) = match event {
             SessionEvent::Output { exec, stream, bytes } => {
                 let stream = match stream {

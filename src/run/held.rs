@@ -1,20 +1,368 @@
-//! What is asked of a run from outside: which machines are to stay up, go down, and come up again.
+//! Machines that stay up when steps are over, and what is asked of a run from outside: which are to go down, and come
+//! up again.
+//!
+//! - A machine is *kept* where the run holds its machines ([`Hold`]) or somebody has started it. One that somebody has
+//!   stopped stays down, whatever needs it: its steps are passed over.
+//! - A run is *settled* when its steps are over and all that is kept is up. What fails before counts for the run; after,
+//!   it is told and changes nothing.
+//! - A machine that is gone begins a new life when it is started again. Deadlines of an earlier life say nothing.
 //!
 //! Deliberately not here: the life of one machine (`machine`), and what needs it (`schedule`).
 
+use std::time::Duration;
+
 use super::dispatcher::Dispatcher;
 use super::handle::{CommandError, RunCommand};
-use super::input::Action;
+use super::input::{Action, CancelReason, MachineInput, StepInput};
+use super::machine::MachineState;
+use super::options::Hold;
+use super::signals::Signal;
+use crate::plan::nearest;
+
+/// The signal that nobody can refuse.
+const SIGKILL: i32 = 9;
+
+/// What is known of machines beside what the schedule wants of them.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// What somebody has asked of each machine.
+    wants: Vec<Want>,
+    /// How long each machine has to go down, where somebody has said so.
+    graces: Vec<Option<Duration>>,
+    /// How often each machine began to live, from 0.
+    lives: Vec<u32>,
+    asked: Vec<Asked>,
+    /// Whether everything was settled once.
+    is_settled: bool,
+    is_going_down: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Want {
+    /// Nobody has said anything.
+    Anything,
+    Up,
+    Down,
+}
+
+/// A command that has not come yet.
+#[derive(Debug)]
+struct Asked {
+    id: u64,
+    machines: Vec<usize>,
+    goal: Goal,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    Up,
+    Down,
+    /// Down first, then up.
+    Again,
+    /// The end of the run.
+    End,
+}
+
+impl Held {
+    pub(super) fn new(machines: usize) -> Self {
+        Self {
+            wants: vec![Want::Anything; machines],
+            graces: vec![None; machines],
+            lives: vec![0; machines],
+            asked: Vec::new(),
+            is_settled: false,
+            is_going_down: false,
+        }
+    }
+}
 
 impl Dispatcher {
-    /// Takes what somebody asks for.
-    pub(super) fn command(&mut self, id: u64, _command: RunCommand) {
-        let answer = CommandError::Refused("this run takes no commands".to_owned());
-        self.actions.push(Action::Answer(id, Err(answer)));
+    /// The life of a machine that its deadlines belong to.
+    pub(super) fn life(&self, machine: usize) -> u32 {
+        self.held.lives[machine]
+    }
+
+    /// Whether somebody has stopped a machine.
+    pub(super) fn is_told_down(&self, machine: usize) -> bool {
+        self.held.wants[machine] == Want::Down
+    }
+
+    /// How long a machine has to go down, where somebody has said so.
+    pub(super) fn asked_grace(&self, machine: usize) -> Option<Duration> {
+        self.held.graces[machine]
+    }
+
+    /// Whether the run goes on when its steps are over.
+    pub(super) fn is_holding(&self) -> bool {
+        if self.is_told_to_end() {
+            return false;
+        }
+        match self.facts.options.hold {
+            Hold::No => false,
+            Hold::AfterAll => true,
+            Hold::AfterSuccess => self.held.is_settled || !self.has_failed(),
+            Hold::AfterFailure => self.has_failed(),
+        }
+    }
+
+    /// Whether the run was told to end, by a signal or from outside.
+    pub(super) fn is_told_to_end(&self) -> bool {
+        self.interrupt.is_some() || self.held.is_going_down
+    }
+
+    /// Whether everything had come once, so that what fails now is no failure of the run.
+    pub(super) fn was_settled(&self) -> bool {
+        self.held.is_settled
+    }
+
+    fn are_steps_over(&self) -> bool {
+        self.steps.iter().all(super::step::Step::is_done)
+    }
+
+    /// Whether nothing comes up any more.
+    fn is_ending(&self) -> bool {
+        self.is_told_to_end() || (self.are_steps_over() && !self.is_holding() && !self.is_any_service_wanted())
+    }
+
+    /// Whether a machine is to be up although no step needs it.
+    pub(super) fn is_kept(&self, machine: usize) -> bool {
+        if self.is_spent(machine) {
+            return false;
+        }
+        match self.held.wants[machine] {
+            Want::Down => false,
+            Want::Up => !self.is_ending(),
+            Want::Anything if self.facts.options.hold == Hold::AfterFailure => {
+                // Until it is known what came of the steps; nothing boots for it.
+                let was_booted = self.machines[machine].state() != MachineState::Planned;
+                was_booted
+                    && !self.gives_way(machine)
+                    && (self.is_holding() || (!self.are_steps_over() && !self.is_ending()))
+            }
+            Want::Anything => self.is_holding() && !self.gives_way(machine),
+        }
     }
 
     /// Whether nothing more comes by itself.
     pub(super) fn is_settled(&self) -> bool {
-        self.steps.iter().all(super::step::Step::is_done)
+        let is_there = |machine: usize| {
+            let is_up = self.machines[machine].state() == MachineState::Ready && self.is_service_settled(machine);
+            let is_wanted = self.is_kept(machine) || self.is_service_wanted(machine);
+            let has_failed = self.machines[machine].death().is_some() || self.never_boots(machine).is_some();
+            is_up || if is_wanted { has_failed } else { self.machines[machine].is_at_rest() }
+        };
+        self.are_steps_over() && (0..self.machines.len()).all(is_there)
+    }
+
+    /// Notes that everything has come, the first time that it has while the run goes on, and what came of it.
+    fn note_settled(&mut self) {
+        if !self.held.is_settled && self.is_holding() && self.is_settled() {
+            self.held.is_settled = true;
+            let summary = self.summary();
+            self.actions.push(Action::Settled(summary));
+        }
+    }
+
+    /// Why the run failed by a machine that no step is blamed for, where its machines were to stay.
+    pub(super) fn lost_machine(&self) -> Option<usize> {
+        let is_meant = self.facts.options.hold != Hold::No && !self.held.is_settled;
+        (0..self.machines.len()).find(|machine| is_meant && self.machines[*machine].death().is_some())
+    }
+
+    /// Takes what somebody asks for.
+    pub(super) fn command(&mut self, id: u64, command: RunCommand) {
+        match self.begin_command(command) {
+            Ok(Some((machines, goal))) => self.held.asked.push(Asked { id, machines, goal }),
+            Ok(None) => self.actions.push(Action::Answer(id, Ok(()))),
+            Err(error) => self.actions.push(Action::Answer(id, Err(error))),
+        }
+    }
+
+    /// Begins what is asked for; what is to be waited for, if anything.
+    fn begin_command(&mut self, command: RunCommand) -> Result<Option<(Vec<usize>, Goal)>, CommandError> {
+        let ending = || CommandError::Refused("the run is ending".to_owned());
+        let (machines, goal) = match command {
+            RunCommand::Start { machines } => {
+                let machines = self.named(&machines)?;
+                if self.is_ending() {
+                    return Err(ending());
+                }
+                self.begin_lives(&machines)?;
+                (machines, Goal::Up)
+            }
+            RunCommand::Stop { machines, grace } => {
+                let machines = self.named(&machines)?;
+                self.tell_down(&machines, grace);
+                (machines, Goal::Down)
+            }
+            RunCommand::Restart { machines, grace } => {
+                let machines = self.named(&machines)?;
+                if self.is_ending() {
+                    return Err(ending());
+                }
+                self.tell_down(&machines, grace);
+                (machines, Goal::Again)
+            }
+            RunCommand::Kill { machines, signal: SIGKILL } => {
+                let machines = self.named(&machines)?;
+                self.tell_down(&machines, None);
+                for machine in &machines {
+                    self.machine_input(*machine, MachineInput::Abandon);
+                }
+                (machines, Goal::Down)
+            }
+            RunCommand::Kill { machines, signal } => {
+                let machines = self.named(&machines)?;
+                self.signal_services(&machines, signal)?;
+                return Ok(None);
+            }
+            RunCommand::Down => {
+                self.go_down();
+                (Vec::new(), Goal::End)
+            }
+        };
+        Ok(Some((machines, goal)))
+    }
+
+    /// The machines of these names, all where there are none.
+    fn named(&self, names: &[String]) -> Result<Vec<usize>, CommandError> {
+        let known = || self.facts.plan.machines.iter().map(|machine| machine.name.as_str());
+        if names.is_empty() {
+            return Ok((0..self.machines.len()).collect());
+        }
+        let place = |name: &String| {
+            known().position(|known| known == name).ok_or_else(|| CommandError::Unknown {
+                name: name.clone(),
+                near: nearest(name, known()).map(str::to_owned),
+            })
+        };
+        names.iter().map(place).collect()
+    }
+
+    /// These machines, and what they depend on, are to be up; those that are gone live anew.
+    fn begin_lives(&mut self, machines: &[usize]) -> Result<(), CommandError> {
+        let mut wanted = machines.to_vec();
+        let mut next = 0;
+        while let Some(machine) = wanted.get(next).copied() {
+            let plan = &self.facts.plan;
+            let needed = plan.machines[machine].depends_on.iter().map(|on| on.machine.as_str());
+            let places = needed.filter_map(|name| plan.machines.iter().position(|machine| machine.name == name));
+            for place in places {
+                if !wanted.contains(&place) {
+                    wanted.push(place);
+                }
+            }
+            next += 1;
+        }
+        for machine in wanted {
+            let is_asked = machines.contains(&machine);
+            if !is_asked && self.machines[machine].state() != MachineState::Gone {
+                continue;
+            }
+            self.held.wants[machine] = Want::Up;
+            self.held.graces[machine] = None;
+            if self.machines[machine].state() == MachineState::Gone {
+                self.begin_life(machine)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_life(&mut self, machine: usize) -> Result<(), CommandError> {
+        if !self.machines[machine].renew() {
+            let name = &self.facts.plan.machines[machine].name;
+            let text = format!("machine `{name}` cannot be started again: what its last life held did not end");
+            return Err(CommandError::Refused(text));
+        }
+        self.renew_service(machine);
+        self.held.lives[machine] += 1;
+        Ok(())
+    }
+
+    /// These machines are to go down, in order, and stay down.
+    fn tell_down(&mut self, machines: &[usize], grace: Option<Duration>) {
+        for machine in machines {
+            self.held.wants[*machine] = Want::Down;
+            self.held.graces[*machine] = grace;
+            let culprit = format!("machine `{}` was stopped", self.facts.plan.machines[*machine].name);
+            for step in 0..self.steps.len() {
+                if self.machine_of[step] == *machine && self.steps[step].is_active() {
+                    self.step_input(step, StepInput::Cancel(CancelReason::Failure(culprit.clone())));
+                }
+            }
+        }
+    }
+
+    fn signal_services(&mut self, machines: &[usize], signal: i32) -> Result<(), CommandError> {
+        for machine in machines {
+            let plan = &self.facts.plan.machines[*machine];
+            if plan.service.is_none() {
+                let text = format!("machine `{}` has no command to send the signal to", plan.name);
+                return Err(CommandError::Refused(text));
+            }
+            if self.machines[*machine].state() != MachineState::Ready {
+                return Err(CommandError::Refused(format!("machine `{}` is not up", plan.name)));
+            }
+        }
+        for machine in machines {
+            self.signal_service(*machine, signal);
+        }
+        Ok(())
+    }
+
+    /// The run ends: where steps are still to come as by a signal, else in peace.
+    fn go_down(&mut self) {
+        if self.are_steps_over() {
+            self.held.is_going_down = true;
+        } else if self.interrupt.is_none() {
+            self.signal(Signal::Terminate);
+        }
+    }
+
+    /// Answers what has come, or cannot any more.
+    pub(super) fn answer_commands(&mut self) {
+        self.note_settled();
+        for mut asked in std::mem::take(&mut self.held.asked) {
+            let is_down = |machine: &usize| self.machines[*machine].is_at_rest();
+            if asked.goal == Goal::Again && asked.machines.iter().all(is_down) {
+                asked.goal = Goal::Up;
+                if let Err(error) = self.begin_lives(&asked.machines) {
+                    self.actions.push(Action::Answer(asked.id, Err(error)));
+                    continue;
+                }
+            }
+            match self.answer(&asked) {
+                Some(answer) => self.actions.push(Action::Answer(asked.id, answer)),
+                None => self.held.asked.push(asked),
+            }
+        }
+    }
+
+    fn answer(&self, asked: &Asked) -> Option<Result<(), CommandError>> {
+        let name = |machine: usize| self.facts.plan.machines[machine].name.clone();
+        match asked.goal {
+            Goal::End => self.is_finished.then_some(Ok(())),
+            Goal::Down => {
+                let is_down = |machine: &usize| self.machines[*machine].is_at_rest();
+                asked.machines.iter().all(is_down).then_some(Ok(()))
+            }
+            Goal::Again | Goal::Up if self.is_ending() => {
+                Some(Err(CommandError::Refused("the run is ending".to_owned())))
+            }
+            Goal::Again => None,
+            Goal::Up => {
+                for machine in asked.machines.iter().copied() {
+                    if let Some(death) = self.machines[machine].death() {
+                        return Some(Err(CommandError::Failed { machine: name(machine), cause: death.cause.clone() }));
+                    }
+                    if self.is_told_down(machine) {
+                        let text = format!("machine `{}` was told to go down meanwhile", name(machine));
+                        return Some(Err(CommandError::Refused(text)));
+                    }
+                }
+                let is_up = |machine: &usize| self.machines[*machine].state() == MachineState::Ready;
+                asked.machines.iter().all(is_up).then_some(Ok(()))
+            }
+        }
     }
 }

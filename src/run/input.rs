@@ -8,6 +8,7 @@ use super::handle::{CommandError, RunCommand};
 use super::options::Summary;
 use super::provide::GivenFiles;
 use super::provide::Pulled;
+use super::service::{ServiceInput, ServiceTimer};
 use super::signals::Signal;
 use crate::engine::VmExit;
 use crate::event::{Event, Stream};
@@ -26,6 +27,8 @@ pub(super) enum RunInput {
     Machine(usize, MachineInput),
     /// Something about a step.
     Step(usize, StepInput),
+    /// Something about the service of a machine.
+    Service(usize, ServiceInput),
 }
 
 /// What happened to a machine, or what is asked of it.
@@ -39,10 +42,10 @@ pub(super) enum MachineInput {
     Abandon,
     /// It must go at once, for this reason.
     Fail(String),
-    /// Something about it is worth knowing.
-    Warn(String),
     /// The provider says what takes long.
     Progress(String),
+    /// The provider, or a server of the machine, has something to say that stops nothing.
+    Remark(String),
     /// The provider downloads something.
     Pulled(Pulled),
     /// The provider is done.
@@ -121,6 +124,8 @@ pub(super) enum CancelReason {
     Interrupt(Signal),
     /// Another step failed.
     Failure(String),
+    /// A service that it needs is lost, for this reason: a failure of its own.
+    ServiceLost(String),
     /// What `finally` may take after an interrupt is used up.
     FinallyTimeUp,
     /// A second interrupt: nothing is waited for.
@@ -167,8 +172,10 @@ pub(super) enum Timer {
     StepEnd(Attempt, EndStage),
     /// `delay` of a step's `retry` after this attempt.
     StepRest(Attempt),
-    /// A state of a machine that must not last.
-    Machine(usize, MachineTimer),
+    /// A state of a machine, in this life of it, that must not last.
+    Machine(usize, u32, MachineTimer),
+    /// A state of a machine's service.
+    Service(usize, ServiceTimer),
     /// All of `finally`, after an interrupt.
     Finally,
 }
@@ -182,6 +189,23 @@ pub(super) enum MachineTimer {
     Stop,
     /// It was killed.
     End,
+}
+
+/// What must be done with the service of a machine. Numbers are those of starts and tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ServiceAction {
+    /// Set the owners' view and start the command.
+    Exec(u32),
+    /// Send it the signal that asks it to end: the file's, the image's, or SIGTERM.
+    AskToEnd(u32),
+    /// Send it this signal.
+    Signal(u32, i32),
+    /// End it, and all that it started, at once.
+    Kill(u32),
+    /// Start a test.
+    Test(u32),
+    /// End a test at once.
+    KillTest(u32),
 }
 
 /// What the workers must do.
@@ -209,6 +233,8 @@ pub(super) enum Action {
     CheckOutputs(usize),
     /// Give what the step made to its owner.
     GiveFiles(usize),
+    /// Do something with the service of a machine.
+    Service(usize, ServiceAction),
     /// Power the machine off in order.
     Shutdown(usize, Duration),
     /// Kill the VM.
@@ -219,6 +245,8 @@ pub(super) enum Action {
     Arm(Timer, Duration),
     /// What was asked for has come, or cannot.
     Answer(u64, Result<(), CommandError>),
+    /// All steps are over and what stays is up: this came of it so far.
+    Settled(Summary),
     /// The run is over.
     Finish(Summary),
 }

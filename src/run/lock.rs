@@ -79,6 +79,16 @@ pub(super) fn take(path: &Path, actor: &Actor, command: &str, wait: bool) -> Res
     Ok(ProjectLock { _file: file })
 }
 
+/// Who has noted that it holds the lock, where that process is there.
+pub(super) fn holder(path: &Path, actor: &Actor) -> Option<Holder> {
+    let mut file = actor.act(|| File::open(path)).ok()?;
+    let holder = read_holder(&mut file);
+    let pid = rustix::process::Pid::from_raw(i32::try_from(holder.pid).ok()?)?;
+    // Of another user's process one is told that one may not ask it.
+    let is_there = !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH));
+    is_there.then_some(holder)
+}
+
 fn write_holder(file: &mut File, holder: &Holder) -> io::Result<()> {
     let note = serde_json::to_vec(holder)?;
     file.set_len(0)?;

@@ -1,16 +1,18 @@
-//! The log files of a run: what each step and each machine's console wrote, byte for byte, up to a limit.
+//! The log files of a run: what each step, each service and each machine's console wrote, byte for byte, up to a limit.
 //!
 //! A guest can write for ever, the host's disk has an end: a log that has reached its limit says so and is closed.
-//! What follows is still told, it is only not kept.
+//! What follows is still told, it is only not kept. Beside them an index says in which order and when it came.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
+use std::time::{Duration, SystemTime};
 
+use super::log_index::{LogIndex, LogSource};
 use super::state::RunFolder;
-use crate::event::{Event, OutputOf};
+use crate::event::{Event, OutputOf, Stream};
 
-/// Most bytes that are kept of a step.
+/// Most bytes that are kept of a step or a service.
 const STEP_MAX: u64 = 1 << 30;
 /// Most bytes that are kept of a console: the kernel's words, and those of what steps left running.
 const CONSOLE_MAX: u64 = 16 << 20;
@@ -20,7 +22,9 @@ const CONSOLE_MAX: u64 = 16 << 20;
 pub(super) struct Logs {
     /// Where they are, if anything is kept.
     folder: Option<RunFolder>,
-    files: HashMap<OutputOf, Option<Log>>,
+    /// By whose they are, and whether it is a console.
+    files: HashMap<(OutputOf, bool), Option<Log>>,
+    index: Index,
     step_max: u64,
     console_max: u64,
 }
@@ -29,10 +33,22 @@ pub(super) struct Logs {
 #[derive(Debug)]
 struct Log {
     file: File,
+    /// Bytes that it has.
+    length: u64,
     left: u64,
     /// Whether the last line has no end yet.
     is_in_line: bool,
     max: u64,
+}
+
+/// The order of what is written.
+#[derive(Debug)]
+enum Index {
+    /// Nothing was written yet, in a run that began then.
+    None(SystemTime),
+    Open(LogIndex),
+    /// It cannot be written; the logs are there all the same.
+    GivenUp,
 }
 
 /// Why nothing more is written.
@@ -43,20 +59,23 @@ enum Stop {
 
 impl Logs {
     pub(super) fn new(folder: Option<RunFolder>) -> Self {
-        Self { folder, files: HashMap::new(), step_max: STEP_MAX, console_max: CONSOLE_MAX }
+        let index = Index::None(SystemTime::now());
+        Self { folder, files: HashMap::new(), index, step_max: STEP_MAX, console_max: CONSOLE_MAX }
     }
 
-    /// Records what an event says, and returns a warning where that failed.
-    pub(super) fn record(&mut self, event: &Event) -> Option<String> {
+    /// Records what an event says, `at` after the start, and returns a warning where that failed.
+    pub(super) fn record(&mut self, at: Duration, event: &Event) -> Option<String> {
         match event {
             Event::StepStarted { step, attempt, .. } => {
                 let of = OutputOf::Step(step.clone());
                 let line = if *attempt > 1 { self.attempt_line(&of, *attempt) } else { String::new() };
-                self.write(&of, line.as_bytes())
+                self.write(at, &LogSource { of, stream: Stream::Stdout }, line.as_bytes())
             }
-            Event::Output { of, bytes, .. } => self.write(of, bytes),
+            Event::Output { of, stream, bytes } => {
+                self.write(at, &LogSource { of: of.clone(), stream: *stream }, bytes)
+            }
             Event::StepFinished { step, .. } => {
-                self.files.insert(OutputOf::Step(step.clone()), None);
+                self.files.insert((OutputOf::Step(step.clone()), false), None);
                 None
             }
             _ => None,
@@ -65,28 +84,32 @@ impl Logs {
 
     /// What stands between two attempts, on a line of its own.
     fn attempt_line(&self, of: &OutputOf, attempt: u32) -> String {
-        let log = self.files.get(of).and_then(Option::as_ref);
+        let log = self.files.get(&(of.clone(), false)).and_then(Option::as_ref);
         let start = if log.is_some_and(|log| log.is_in_line) { "\n" } else { "" };
         format!("{start}[smolvm: attempt {attempt}]\n")
     }
 
-    fn write(&mut self, of: &OutputOf, bytes: &[u8]) -> Option<String> {
+    fn write(&mut self, at: Duration, source: &LogSource, bytes: &[u8]) -> Option<String> {
         let folder = self.folder.as_ref()?;
-        let (path, max) = match of {
-            OutputOf::Step(step) => (folder.step_log(step), self.step_max),
-            OutputOf::Machine(machine) => (folder.console(machine), self.console_max),
-        };
-        if !self.files.contains_key(of) {
+        let path = folder.log(source);
+        let is_console = source.stream == Stream::Console;
+        let max = if is_console { self.console_max } else { self.step_max };
+        let key = (source.of.clone(), is_console);
+        if !self.files.contains_key(&key) {
             match folder.create(&path) {
-                Ok(file) => self.files.insert(of.clone(), Some(Log { file, left: max, is_in_line: false, max })),
+                Ok(file) => self.files.insert(key.clone(), Some(Log::new(file, max))),
                 Err(error) => {
-                    self.files.insert(of.clone(), None);
+                    self.files.insert(key, None);
                     return Some(format!("cannot write the log `{}`: {error}", path.display()));
                 }
             };
         }
-        let log = self.files.get_mut(of)?;
-        let stop = log.as_mut()?.write(bytes).err()?;
+        let log = self.files.get_mut(&key)?;
+        let open = log.as_mut()?;
+        if !bytes.is_empty() {
+            self.index.note(folder, at, source, open.length);
+        }
+        let stop = open.write(bytes).err()?;
         *log = None;
         Some(match stop {
             Stop::Full(max) => {
@@ -103,11 +126,30 @@ impl Logs {
     }
 }
 
+impl Index {
+    fn note(&mut self, folder: &RunFolder, at: Duration, source: &LogSource, offset: u64) {
+        if let Self::None(start) = self {
+            let made = folder.create(&folder.log_index());
+            *self = made.map_or(Self::GivenUp, |file| Self::Open(LogIndex::new(file, *start)));
+        }
+        if let Self::Open(index) = self
+            && index.note(at, source, offset).is_err()
+        {
+            *self = Self::GivenUp;
+        }
+    }
+}
+
 impl Log {
+    fn new(file: File, max: u64) -> Self {
+        Self { file, length: 0, left: max, is_in_line: false, max }
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<(), Stop> {
         let fits = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
         self.file.write_all(&bytes[..fits]).map_err(Stop::Failed)?;
         self.left -= fits as u64;
+        self.length += fits as u64;
         self.is_in_line = bytes[..fits].last().map_or(self.is_in_line, |last| *last != b'\n');
         if fits == bytes.len() {
             return Ok(());
@@ -129,7 +171,6 @@ fn render_bytes(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Stream;
 
     #[test]
     fn a_log_ends_at_its_limit_and_says_so_once() {
@@ -138,12 +179,26 @@ mod tests {
         logs.console_max = 10;
         let of = OutputOf::Machine("box".to_owned());
         let output = |text: &str| Event::Output { of: of.clone(), stream: Stream::Console, bytes: text.into() };
-        assert_eq!(logs.record(&output("123456")), None);
-        let warning = logs.record(&output("789abc")).unwrap();
+        assert_eq!(logs.record(Duration::ZERO, &output("123456")), None);
+        let warning = logs.record(Duration::ZERO, &output("789abc")).unwrap();
         assert!(warning.contains("box.console` has reached 10 bytes, the most that is kept"), "{warning}");
-        assert_eq!(logs.record(&output("more")), None);
+        assert_eq!(logs.record(Duration::ZERO, &output("more")), None);
         let text = std::fs::read_to_string(folder.path().join("box.console")).unwrap();
         assert_eq!(text, "123456789a\n[smolvm: 10 bytes is the most that is kept of a log]\n");
         assert_eq!((render_bytes(STEP_MAX), render_bytes(CONSOLE_MAX)), ("1 GiB".to_owned(), "16 MiB".to_owned()));
+    }
+
+    #[test]
+    fn a_service_and_the_console_of_its_machine_are_two_logs() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut logs = Logs::new(Some(RunFolder::fake("1", folder.path())));
+        for (stream, text) in [(Stream::Console, "kernel\n"), (Stream::Stderr, "ready\n"), (Stream::Stdout, "served\n")]
+        {
+            let of = OutputOf::Machine("db".to_owned());
+            assert_eq!(logs.record(Duration::ZERO, &Event::Output { of, stream, bytes: text.into() }), None);
+        }
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!((read("db.console"), read("db.service")), ("kernel\n".to_owned(), "ready\nserved\n".to_owned()));
+        assert_eq!(read("output.index").lines().count(), 3);
     }
 }

@@ -15,11 +15,13 @@
 //! guest wrote before is still on its way. This module decides and does nothing: [`Machine::on`] takes one input and
 //! returns what must be done next.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::chunk::{Source, Tail, clean};
 use super::input::{MachineInput, MachineTimer, PrepareFailure};
-use super::limits::{GRACE, KILLED, LAST_OUTPUT, TimeLimits};
+use super::kernel_lines;
+use super::limits::{KILLED, LAST_OUTPUT, TimeLimits};
 use crate::engine::VmExit;
 use crate::event::MachinePhase;
 
@@ -70,18 +72,29 @@ pub(super) struct Death {
     pub(super) is_host_unfit: bool,
 }
 
+/// Remarks about one life of a machine; a guest could make more.
+const REMARKS_MAX: usize = 16;
+
 /// One machine.
 #[derive(Debug)]
 pub(super) struct Machine {
     state: MachineState,
     death: Option<Death>,
     tail: Tail,
+    /// What the kernel's lines have made us tell, each once.
+    told: BTreeSet<String>,
     /// Why the session ended, once it has.
     closed: Option<String>,
     /// How the VM ended, while the end of the session is waited for.
     exit: Option<VmExit>,
     /// Where it was when it was lost.
     lost_in: MachineState,
+    /// For what runs in it to end, before it powers off.
+    grace: Duration,
+    /// The same, where somebody has said it for this life.
+    asked_grace: Option<Duration>,
+    /// Whether it is gone although something of it may still be there.
+    is_unsure: bool,
     limits: TimeLimits,
 }
 
@@ -90,16 +103,25 @@ use MachineInput as In;
 use MachineState as At;
 
 impl Machine {
-    pub(super) fn new(limits: TimeLimits) -> Self {
+    pub(super) fn new(grace: Duration, limits: TimeLimits) -> Self {
         Self {
             state: At::Planned,
             death: None,
             tail: Tail::default(),
+            told: BTreeSet::new(),
             closed: None,
             exit: None,
             lost_in: At::Planned,
+            grace,
+            asked_grace: None,
+            is_unsure: false,
             limits,
         }
+    }
+
+    /// What runs in it has so long to end.
+    pub(super) fn give_grace(&mut self, grace: Duration) {
+        self.asked_grace = Some(grace);
     }
 
     pub(super) fn state(&self) -> MachineState {
@@ -121,6 +143,18 @@ impl Machine {
         matches!(self.state, At::Preparing | At::Starting | At::Booting | At::Mounting)
     }
 
+    /// Begins a new life, where the one before is over and holds nothing any more; tells whether it could.
+    pub(super) fn renew(&mut self) -> bool {
+        if self.state != At::Gone || self.is_unsure {
+            return false;
+        }
+        self.state = At::Planned;
+        (self.death, self.closed, self.exit, self.asked_grace) = (None, None, None, None);
+        self.tail = Tail::default();
+        self.told.clear();
+        true
+    }
+
     /// Takes one input; what makes no sense in a state is ignored, because workers may be late.
     pub(super) fn on(&mut self, input: MachineInput) -> Vec<MachineEffect> {
         match (self.state, input) {
@@ -130,12 +164,14 @@ impl Machine {
             }
             (_, In::Log(bytes)) => {
                 self.tail.push(Source::Agent, &bytes);
-                Vec::new()
+                let is_news = |remark: &String| self.told.len() < REMARKS_MAX && self.told.insert(remark.clone());
+                let remark = kernel_lines::remark(&bytes).filter(is_news);
+                remark.into_iter().map(Do::Warn).collect()
             }
             (_, In::Exited(exit)) => self.exited(&exit),
+            (_, In::Remark(text)) => vec![Do::Warn(text)],
             (_, In::Abandon) => self.abandon(),
             (_, In::Fail(cause)) => self.fail(cause),
-            (_, In::Warn(text)) => vec![Do::Warn(text)],
             (_, In::ShareDied { share, reason }) => self.share_died(&share, &reason),
             (_, In::Overdue(timer)) => self.overdue(timer),
             (At::Planned, In::Boot) => self.go(At::Preparing, vec![Do::Prepare]),
@@ -200,9 +236,10 @@ impl Machine {
     }
 
     fn stop(&mut self) -> Vec<MachineEffect> {
-        let overdue = GRACE + self.limits.answer();
+        let grace = self.asked_grace.unwrap_or(self.grace);
+        let overdue = grace + self.limits.answer();
         let effects =
-            vec![Do::Phase(MachinePhase::Stopping), Do::Shutdown(GRACE), Do::Arm(MachineTimer::Stop, overdue)];
+            vec![Do::Phase(MachinePhase::Stopping), Do::Shutdown(grace), Do::Arm(MachineTimer::Stop, overdue)];
         self.go(At::Stopping, effects)
     }
 
@@ -274,8 +311,12 @@ impl Machine {
             (At::Stopping, MachineTimer::Stop) => {
                 self.end(vec![Do::Warn("it did not power off in time, so it was killed".to_owned())])
             }
-            (At::Leaving, MachineTimer::End) => self.go(At::Gone, vec![Do::Release]),
+            (At::Leaving, MachineTimer::End) => {
+                self.is_unsure = true;
+                self.go(At::Gone, vec![Do::Release])
+            }
             (At::Ending, MachineTimer::End) => {
+                self.is_unsure = true;
                 self.gone(vec![Do::Warn("its VM did not end when it was killed".to_owned())])
             }
             _ => Vec::new(),
@@ -336,6 +377,7 @@ fn exit_words(exit: &VmExit) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::GRACE;
     use super::*;
 
     const UP: [fn() -> MachineInput; 5] =
@@ -343,7 +385,7 @@ mod tests {
 
     /// A machine after the first `steps` inputs of its way up.
     fn machine(steps: usize) -> Machine {
-        let mut machine = Machine::new(TimeLimits::new(1));
+        let mut machine = Machine::new(GRACE, TimeLimits::new(1));
         for input in &UP[..steps] {
             machine.on(input());
         }
@@ -471,6 +513,21 @@ mod tests {
         machine.on(In::Abandon);
         assert!(machine.on(In::Overdue(MachineTimer::End)).contains(&Do::Release));
         assert!(machine.is_at_rest());
+    }
+
+    #[test]
+    fn a_machine_that_is_gone_lives_anew_unless_something_of_it_may_be_left() {
+        let mut failed = machine(3);
+        assert!(!failed.renew(), "it lives");
+        failed.on(In::Exited(VmExit::Rebooted));
+        assert!(failed.renew() && failed.death().is_none() && failed.state() == At::Planned);
+        for input in &UP {
+            failed.on(input());
+        }
+        assert_eq!(failed.state(), At::Ready);
+        failed.on(In::Abandon);
+        failed.on(In::Overdue(MachineTimer::End));
+        assert!(failed.is_at_rest() && !failed.renew());
     }
 
     #[test]

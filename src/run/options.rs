@@ -9,6 +9,7 @@ use super::provide::Provide;
 use super::state::RunFolder;
 use crate::engine::{Accel, Engine};
 use crate::event::{RunStatus, StepStatus};
+use crate::net::Published;
 
 /// How a run behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub enum Hold {
     No,
     /// They stay where every step has passed.
     AfterSuccess,
+    /// They stay where a step has not passed.
+    AfterFailure,
     /// They stay in any case.
     AfterAll,
 }
@@ -64,6 +67,8 @@ pub struct RunDeps {
     pub folder: Option<RunFolder>,
     /// Who sits at the only step, where somebody does.
     pub attendant: Option<Arc<dyn Attend>>,
+    /// The sockets of the published ports.
+    pub published: Arc<Published>,
     /// Through which the run is looked at and told from outside, where it is.
     pub door: Option<RunDoor>,
 }

@@ -175,8 +175,8 @@ impl Guest {
         let plan = self.plan();
         let view = self.handle.view();
         let is_busy = view.steps.iter().any(|step| step.machine == plan.name && step.attempt.is_some());
-        let has_service_user = plan.service.as_ref().is_some_and(|service| service.user.is_some());
-        !is_busy && !has_service_user && plan.mounts.iter().any(MountPlan::follows_steps)
+        let is_held = self.workers.slots[self.machine].lock().is_view_held;
+        !is_busy && !is_held && plan.mounts.iter().any(MountPlan::follows_steps)
     }
 
     fn complete(&self, request: ExecRequest, defaults: &ImageDefaults) -> Exec {

@@ -33,7 +33,8 @@ pub struct ProvideHooks {
     /// To be called when a server of files or of a disk dies by itself: name for people (tag and host path) and how it
     /// died. Never after [`Prepared::shares`] was dropped.
     pub share_died: Arc<dyn Fn(String, String) + Send + Sync>,
-    /// To be called with what is worth knowing of the machine, in words that follow its name.
+    /// Says what the user should know of the machine and stops nothing, in words, while it is prepared and while it is
+    /// up.
     pub warn: Arc<dyn Fn(String) + Send + Sync>,
     /// To be called when the machine cannot go on, with why.
     pub fail: Arc<dyn Fn(String) + Send + Sync>,

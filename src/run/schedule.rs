@@ -37,12 +37,14 @@ impl Dispatcher {
                 self.run_finally();
             }
             self.skip_stuck();
+            self.answer_commands();
             if self.actions.len() == before {
                 break;
             }
         }
         let is_over = self.steps.iter().all(super::step::Step::is_done)
-            && self.machines.iter().all(super::machine::Machine::is_at_rest);
+            && self.machines.iter().all(super::machine::Machine::is_at_rest)
+            && !self.is_holding();
         if is_over && !self.is_finished {
             self.finish();
         }
@@ -50,6 +52,7 @@ impl Dispatcher {
 
     fn finish(&mut self) {
         self.is_finished = true;
+        self.answer_commands();
         let summary = self.summary();
         self.emit(Event::RunFinished {
             status: summary.status,
@@ -73,7 +76,7 @@ impl Dispatcher {
     }
 
     /// Whether a step's end lets those that need it go on.
-    fn is_good(&self, step: usize) -> bool {
+    pub(super) fn is_good(&self, step: usize) -> bool {
         let status = self.steps[step].outcome().map(|outcome| outcome.status);
         status == Some(StepStatus::Passed) || (self.is_failed(step) && self.facts.plan.steps[step].continue_on_error)
     }
@@ -83,9 +86,10 @@ impl Dispatcher {
     }
 
     fn skip_steps(&mut self) {
+        let hopeless = self.hopeless();
         for step in 0..self.steps.len() {
             if self.is_waiting(step) && !self.is_finally(step) {
-                self.skip_if_hopeless(step);
+                self.skip_if_hopeless(step, &hopeless);
             }
             if self.is_waiting(step) && self.is_finally(step) && self.is_killed {
                 self.skip(step, "interrupted".to_owned());
@@ -93,7 +97,7 @@ impl Dispatcher {
         }
     }
 
-    fn skip_if_hopeless(&mut self, step: usize) {
+    fn skip_if_hopeless(&mut self, step: usize, hopeless: &[Option<String>]) {
         let machine = self.machine_of[step];
         let machine_name = &self.facts.plan.machines[machine].name;
         let bad = self.needs[step].iter().copied().find(|need| self.steps[*need].is_done() && !self.is_good(*need));
@@ -103,6 +107,15 @@ impl Dispatcher {
             let cause = format!("machine `{machine_name}` failed");
             self.blamed[step] = true;
             self.skip(step, cause);
+        } else if self.is_told_down(machine) {
+            let cause = format!("machine `{machine_name}` was stopped");
+            self.skip(step, cause);
+        } else if let Some(why) = &hopeless[machine] {
+            self.lost[step] = Some(why.clone());
+            self.skip(step, why.clone());
+            if !self.facts.plan.steps[step].continue_on_error {
+                self.halt(format!("step `{}`", self.facts.plan.steps[step].id));
+            }
         } else if let Some(bad) = bad {
             self.skip(step, format!("it needs `{}`, which did not pass", self.facts.plan.steps[bad].id));
         } else if let Some(culprit) = self.halted_by.clone() {
@@ -142,17 +155,23 @@ impl Dispatcher {
             let is_next = !self.is_finally(step)
                 && self.active_steps() < self.places()
                 && self.is_free_to_run(step)
-                && self.is_idle(self.machine_of[step]);
+                && self.is_idle(self.machine_of[step])
+                && self.has_service_up(self.machine_of[step]);
             if is_next {
                 self.step_input(step, StepInput::Begin);
             }
         }
     }
 
-    /// Machines that are planned and have steps to run: those that could run one now first, then in file order of
-    /// their first step. With each, whether it could.
+    /// Machines that are planned and have a service, or steps to run: services and those that could run a step now
+    /// first, then in file order of their first step. With each, whether it is one of those.
     fn boot_candidates(&self) -> Vec<(usize, bool)> {
-        let mut candidates: Vec<(usize, bool)> = Vec::new();
+        let is_run_on = self.interrupt.is_none() && self.halted_by.is_none();
+        let is_candidate = |machine: &usize| {
+            is_run_on && self.machines[*machine].state() == MachineState::Planned && self.is_service_wanted(*machine)
+        };
+        let services = (0..self.machines.len()).filter(is_candidate);
+        let mut candidates: Vec<(usize, bool)> = services.map(|machine| (machine, true)).collect();
         for step in 0..self.steps.len() {
             let machine = self.machine_of[step];
             let is_wanted = self.is_waiting(step)
@@ -162,17 +181,30 @@ impl Dispatcher {
                 continue;
             }
             let is_urgent = self.is_free_to_run(step);
+            if self.is_told_down(machine) {
+                continue;
+            }
             match candidates.iter_mut().find(|(known, _)| *known == machine) {
                 Some((_, urgent)) => *urgent |= is_urgent,
                 None => candidates.push((machine, is_urgent)),
             }
         }
+        for machine in 0..self.machines.len() {
+            let is_wanted = self.is_kept(machine) && self.machines[machine].state() == MachineState::Planned;
+            if is_wanted && candidates.iter().all(|(known, _)| *known != machine) {
+                candidates.push((machine, true));
+            }
+        }
+        candidates.retain(|(machine, _)| self.has_turn(*machine));
         candidates.sort_by_key(|(_, is_urgent)| !is_urgent);
         candidates
     }
 
     fn boot_machines(&mut self) {
         for (machine, is_urgent) in self.boot_candidates() {
+            if !self.is_let_boot(machine) {
+                continue;
+            }
             let coming_up = self.machines.iter().filter(|machine| machine.is_coming_up()).count();
             if self.active_steps() + coming_up >= self.places() {
                 return;
@@ -203,12 +235,14 @@ impl Dispatcher {
 
     fn is_anything_moving(&self) -> bool {
         let is_moving = |state| !matches!(state, MachineState::Planned | MachineState::Gone | MachineState::Ready);
-        self.active_steps() > 0 || self.machines.iter().any(|machine| is_moving(machine.state()))
+        self.active_steps() > 0
+            || self.machines.iter().any(|machine| is_moving(machine.state()))
+            || (0..self.machines.len()).any(|machine| self.is_service_moving(machine))
     }
 
     fn run_finally(&mut self) {
         let is_open = |step: &usize| !self.steps[*step].is_done() && !self.is_finally(*step);
-        if (0..self.steps.len()).any(|step| is_open(&step)) {
+        if (0..self.steps.len()).any(|step| is_open(&step)) || self.is_serving() {
             return;
         }
         let next = (0..self.steps.len()).find(|step| self.is_finally(*step) && !self.steps[*step].is_done());
@@ -229,7 +263,10 @@ impl Dispatcher {
             return;
         }
         match self.machines[machine].state() {
-            MachineState::Planned if self.interrupt.is_none() => self.machine_input(machine, MachineInput::Boot),
+            MachineState::Planned if !self.has_turn(machine) => {}
+            MachineState::Planned if self.interrupt.is_none() && !self.is_told_down(machine) => {
+                self.machine_input(machine, MachineInput::Boot)
+            }
             MachineState::Ready => self.step_input(step, StepInput::Begin),
             MachineState::Planned | MachineState::Leaving | MachineState::Ending | MachineState::Gone => {
                 self.skip(step, format!("machine `{name}` is not up"));
@@ -246,13 +283,19 @@ impl Dispatcher {
 
     fn retire_machines(&mut self) {
         for machine in 0..self.machines.len() {
-            let is_needed =
-                (0..self.steps.len()).any(|step| self.machine_of[step] == machine && !self.steps[step].is_done());
+            let is_told_down = self.is_told_down(machine);
+            let needs_it = |step: usize| match is_told_down {
+                true => self.steps[step].is_active(),
+                false => !self.steps[step].is_done(),
+            };
+            let is_needed = self.is_kept(machine)
+                || self.is_service_wanted(machine)
+                || (0..self.steps.len()).any(|step| self.machine_of[step] == machine && needs_it(step));
             let state = self.machines[machine].state();
             if self.is_killed || (self.interrupt.is_some() && self.machines[machine].is_coming_up()) {
                 self.machine_input(machine, MachineInput::Abandon);
             } else if !is_needed && state == MachineState::Ready {
-                self.machine_input(machine, MachineInput::Stop);
+                self.wind_down(machine);
             } else if !is_needed && self.machines[machine].is_coming_up() {
                 self.machine_input(machine, MachineInput::Abandon);
             }

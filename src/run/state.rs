@@ -4,7 +4,8 @@
 //! $XDG_STATE_HOME/smolvm/<name>-<hash of folder>/
 //!     lock                      held while an `up` runs; says who holds it
 //!     runs/<run id>/running     there while the run is going on
-//!                  /events.jsonl, <step>.log, <machine>.console
+//!                  /events.jsonl, <step>.log, <machine>.service, <machine>.console
+//!                  /output.index     in which order and when the bytes of the three came
 //! ```
 //!
 //! Where the state home is, `cli` decides. Deliberately not here: what the files of a run say.
@@ -17,7 +18,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::lock::{self, LockError, ProjectLock};
+use super::lock::{self, Holder, LockError, ProjectLock};
+use super::log_index::LogSource;
+use crate::event::{OutputOf, Stream};
 use crate::sys::identity::Actor;
 
 /// How many runs are kept, the new one among them.
@@ -71,6 +74,11 @@ impl ProjectState {
         let made = self.actor.act(|| create_private(&self.folder));
         made.map_err(|source| LockError::Unusable { path: self.folder.clone(), source })?;
         lock::take(&self.folder.join("lock"), &self.actor, command, wait)
+    }
+
+    /// Who holds the lock, or held it last and is still there. Nothing is locked for that.
+    pub fn holder(&self) -> Option<Holder> {
+        lock::holder(&self.folder.join("lock"), &self.actor)
     }
 
     /// Makes the folder of a new run, removes the oldest ones, and says in words what an earlier run that was killed
@@ -158,6 +166,38 @@ impl RunFolder {
         self.path.join(format!("{}.log", file_name(step)))
     }
 
+    /// Where the output of a machine's service goes, both streams as they came.
+    pub fn service_log(&self, machine: &str) -> PathBuf {
+        self.path.join(format!("{}.service", file_name(machine)))
+    }
+
+    /// Where what comes from there goes.
+    pub fn log(&self, source: &LogSource) -> PathBuf {
+        match &source.of {
+            OutputOf::Step(step) => self.step_log(step),
+            OutputOf::Machine(machine) if source.stream == Stream::Console => self.console(machine),
+            OutputOf::Machine(machine) => self.service_log(machine),
+        }
+    }
+
+    /// Where it is noted in which order it came.
+    pub fn log_index(&self) -> PathBuf {
+        self.path.join("output.index")
+    }
+
+    /// Opens one of these files to be read.
+    ///
+    /// # Errors
+    /// Where it cannot be opened.
+    pub fn open(&self, path: &Path) -> io::Result<File> {
+        self.actor.act(|| File::open(path))
+    }
+
+    /// Whether it was not told that the run has ended.
+    pub fn is_marked(&self) -> bool {
+        self.actor.act(|| Ok(self.path.join(RUNNING).exists())).unwrap_or(false)
+    }
+
     /// Where the console of a machine goes.
     pub fn console(&self, machine: &str) -> PathBuf {
         self.path.join(format!("{}.console", file_name(machine)))
@@ -197,9 +237,9 @@ impl RunFolder {
     }
 }
 
-/// A name as a file name that no other name has: `unit.debian:12` for `unit[debian:12]`. A name that holds more than a
+/// A name of a machine or a step as a file name that no other name has: `unit.debian:12` for `unit[debian:12]`. A name that holds more than a
 /// file name should, as the slashes of an image do, is told apart by a hash.
-fn file_name(name: &str) -> String {
+pub fn file_name(name: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._-:,@=+".contains(letter);
     let short = name.strip_suffix(']').map_or_else(|| name.to_owned(), |start| start.replacen('[', ".", 1));
     if short.chars().all(is_plain) {

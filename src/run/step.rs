@@ -18,8 +18,7 @@
 
 use std::time::Duration;
 
-use self::ending::signal_name;
-pub(super) use self::ending::{Outcome, duration};
+pub(super) use self::ending::{Outcome, duration, signal_name};
 use super::input::{Attempt, CancelReason, EndStage, StartFailure, StepInput, Timer};
 use super::limits::{GRACE, TimeLimits};
 use super::provide::GivenFiles;
@@ -79,6 +78,8 @@ pub(super) struct StepFacts {
     pub(super) has_outputs: bool,
     /// Whether what it makes is given to somebody.
     pub(super) gives_files: bool,
+    /// Time between its polite end and its killing.
+    pub(super) grace: Duration,
     /// Memory of its machine as the file says it.
     pub(super) memory: String,
 }
@@ -259,17 +260,17 @@ impl Step {
         self.end = Some(reason.clone());
         if self.state == At::Starting {
             // The agent may not know it yet: it is ended when it has started. One that never starts ends its machine.
-            return vec![self.arm(EndStage::Unanswered, GRACE + self.limits.answer())];
+            return vec![self.arm(EndStage::Unanswered, self.facts.grace + self.limits.answer())];
         }
         self.start_ending(&reason)
     }
 
     fn start_ending(&mut self, reason: &EndReason) -> Vec<StepEffect> {
         let EndReason::Canceled(CancelReason::Interrupt(signal)) = reason else {
-            return self.terminate(GRACE);
+            return self.terminate(self.facts.grace);
         };
         self.state = At::Ending;
-        vec![Do::Signal(signal.number()), self.arm(EndStage::Interrupted, GRACE)]
+        vec![Do::Signal(signal.number()), self.arm(EndStage::Interrupted, self.facts.grace)]
     }
 
     fn terminate(&mut self, grace: Duration) -> Vec<StepEffect> {

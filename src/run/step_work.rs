@@ -69,7 +69,8 @@ impl Workers {
         if attempt.number == 1 {
             guest_work::record(&**shares, plan)?;
         }
-        if self.plan.machines[machine].mounts.iter().any(MountPlan::follows_steps) {
+        let follows = self.plan.machines[machine].mounts.iter().any(MountPlan::follows_steps);
+        if follows && !self.slots[machine].lock().is_view_held {
             let _turn = self.slots[machine].turn.lock().await;
             let view = self.slots[machine].lock().view;
             let view = guest_work::show_owner(session, &**shares, &exec.user, view).await?;
@@ -133,9 +134,13 @@ fn exec_id(attempt: Attempt) -> u64 {
 /// The bit of a command's number that says that it is none of the run's own. No attempt has so high a number.
 pub(super) const OUTSIDE_BIT: u64 = 1 << 63;
 
+/// The bits of the numbers of a service's command and of its tests.
+pub(super) const SERVICE_BIT: u64 = 1 << 62;
+pub(super) const TEST_BIT: u64 = 1 << 61;
+
 /// The step of a command's number.
 pub(super) fn step_of(exec: u64) -> Option<usize> {
-    if exec & OUTSIDE_BIT != 0 {
+    if exec & (OUTSIDE_BIT | SERVICE_BIT | TEST_BIT) != 0 {
         return None;
     }
     usize::try_from((exec & ((1 << STEP_BITS) - 1)).checked_sub(1)?).ok()

@@ -77,10 +77,55 @@ impl Dispatcher {
                 cause: Some(format!("interrupted by {}{how}", signal.name())),
             };
         }
-        (0..self.steps.len()).find_map(|step| self.blame(step)).unwrap_or(Verdict {
+        let of_steps = (0..self.steps.len()).find_map(|step| self.blame(step));
+        let of_services = || (0..self.machines.len()).find_map(|machine| self.blame_service(machine));
+        of_steps.or_else(|| self.blame_machine()).or_else(of_services).unwrap_or(Verdict {
             status: RunStatus::Passed,
             exit_code: 0,
             cause: None,
+        })
+    }
+
+    /// What the service of a machine adds to the verdict: that of one that nothing needed any more only where there are
+    /// no steps, and the failure of its machine always.
+    fn blame_service(&self, machine: usize) -> Option<Verdict> {
+        if self.was_settled() {
+            return None;
+        }
+        let service = self.service(machine)?;
+        let name = &self.facts.plan.machines[machine].name;
+        if let Some(death) = self.machines[machine].death() {
+            return Some(Verdict {
+                status: RunStatus::Failed,
+                exit_code: if death.is_host_unfit { EXIT_HOST_UNFIT } else { EXIT_FAILED },
+                cause: Some(format!("machine `{name}` failed: {}", death.cause)),
+            });
+        }
+        if self.facts.plan.steps.iter().any(|step| !step.is_finally) {
+            return None;
+        }
+        if let Some(why) = self.never_boots(machine) {
+            let cause = Some(format!("machine `{name}` did not boot: {why}"));
+            return Some(Verdict { status: RunStatus::Failed, exit_code: EXIT_FAILED, cause });
+        }
+        let end = service.end().filter(|end| end.exit_code != 0)?;
+        let exit_code = u8::try_from(end.exit_code).unwrap_or(EXIT_FAILED);
+        Some(Verdict { status: RunStatus::Failed, exit_code, cause: self.service_end(machine) })
+    }
+
+    /// Whether something failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.verdict().exit_code != 0
+    }
+
+    /// What a machine adds that was to stay up, and failed before all was settled.
+    fn blame_machine(&self) -> Option<Verdict> {
+        let machine = self.lost_machine()?;
+        let death = self.machines[machine].death()?;
+        Some(Verdict {
+            status: RunStatus::Failed,
+            exit_code: if death.is_host_unfit { EXIT_HOST_UNFIT } else { EXIT_FAILED },
+            cause: Some(format!("machine `{}` failed: {}", self.facts.plan.machines[machine].name, death.cause)),
         })
     }
 
@@ -96,7 +141,14 @@ impl Dispatcher {
                 cause: Some(format!("machine `{}` failed: {}", plan.machine, death.cause)),
             });
         }
-        if !self.is_failed(step) || plan.continue_on_error {
+        if plan.continue_on_error {
+            return None;
+        }
+        if let Some(why) = &self.lost[step] {
+            let cause = Some(format!("step `{}` could not run: {why}", plan.id));
+            return Some(Verdict { status: RunStatus::Failed, exit_code: EXIT_FAILED, cause });
+        }
+        if !self.is_failed(step) {
             return None;
         }
         if outcome.status == StepStatus::TimedOut {

@@ -62,9 +62,11 @@ pub(super) struct Held {
     root: Option<SetupRoot>,
     pub(super) shares: Option<Arc<dyn Shares>>,
     network: Option<Arc<dyn Network>>,
-    dial: Option<Arc<dyn Dial>>,
+    pub(super) dial: Option<Arc<dyn Dial>>,
     defaults: Arc<ImageDefaults>,
     pub(super) view: View,
+    /// Whether it stays, because a service of a user of its own lives there.
+    pub(super) is_view_held: bool,
     /// Whether it was let go of; for whoever works on what it held.
     pub(super) is_released: Arc<AtomicBool>,
 }
@@ -77,6 +79,13 @@ struct BootFiles {
     sockets: Vec<ShareSocket>,
     disks: Vec<DiskSocket>,
     vsock: std::os::fd::OwnedFd,
+}
+
+impl Held {
+    /// Whether its agent has answered.
+    pub(super) fn is_up(&self) -> bool {
+        self.session.is_some()
+    }
 }
 
 impl Slot {
@@ -125,6 +134,8 @@ impl Workers {
     }
 
     pub(super) fn prepare(self: &Arc<Self>, machine: usize) {
+        // It may have been given up in an earlier life.
+        self.slots[machine].is_canceled.store(false, Ordering::Relaxed);
         let workers = Arc::clone(self);
         // Not a task of the machine: what it makes must come back, so that it is let go of.
         tokio::task::spawn_blocking(move || {
@@ -158,9 +169,7 @@ impl Workers {
         let is_canceled = Arc::clone(&self.slots[machine].is_canceled);
         let progress = self.urgent.clone();
         let pulls = self.urgent.clone();
-        let deaths = self.urgent.clone();
-        let warnings = self.urgent.clone();
-        let failures = self.urgent.clone();
+        let (deaths, remarks, failures) = (self.urgent.clone(), self.urgent.clone(), self.urgent.clone());
         ProvideHooks {
             progress: Box::new(move |text| {
                 let _ = progress.send(RunInput::Machine(machine, MachineInput::Progress(text)));
@@ -173,7 +182,7 @@ impl Workers {
                 let _ = deaths.send(RunInput::Machine(machine, MachineInput::ShareDied { share, reason }));
             }),
             warn: Arc::new(move |text| {
-                let _ = warnings.send(RunInput::Machine(machine, MachineInput::Warn(text)));
+                let _ = remarks.send(RunInput::Machine(machine, MachineInput::Remark(text)));
             }),
             fail: Arc::new(move |cause| {
                 let _ = failures.send(RunInput::Machine(machine, MachineInput::Fail(cause)));
@@ -248,13 +257,15 @@ impl Workers {
             };
             let Some(((session, shares, defaults), root)) = workers.parts(machine).zip(root) else { return };
             let machine_plan = &workers.plan.machines[machine];
-            let work =
-                guest_work::set_up(&session, &*shares, root, machine_plan, &defaults, network.as_deref());
+            let work = guest_work::set_up(&session, &*shares, root, machine_plan, &defaults, network.as_deref());
             let limit = workers.limits.set_up();
             let result = match tokio::time::timeout(limit, work).await {
                 Ok(result) => result,
                 Err(_) => Err(format!("the agent did not make the mounts within {} s", limit.as_secs())),
             };
+            if result.is_ok() {
+                workers.connect(machine, &session);
+            }
             workers.send(machine, MachineInput::SetUp(result)).await;
         });
     }

@@ -32,10 +32,10 @@ fn ready_machine_is_what_steps_may_rely_on() {
     in_runtime(async {
         let mut machine = Machine::ready(512, Vec::new()).await;
         let facts = "hostname; cat /etc/hostname; grep -c box /etc/hosts; wc -c < /etc/resolv.conf; umask; pwd; \
-            cat /proc/self/oom_score_adj /proc/1/oom_score_adj; stat -c %a /tmp /workspace /dev/shm; \
+            cat /proc/self/oom_score_adj /proc/1/oom_score_adj; stat -c %a /tmp /dev/shm; \
             echo $HOME $USER $PATH; readlink /dev/fd; cat /proc/self/cgroup; ls /sys/class/net; \
             ls /sys/class/net/lo >/dev/null && grep -c 1 /sys/class/net/lo/carrier; wc -c < /dev/stdin";
-        let expected = "box\nbox\n1\n0\n0022\n/\n0\n-1000\n1777\n1777\n1777\n\
+        let expected = "box\nbox\n1\n0\n0022\n/\n0\n-1000\n1777\n1777\n\
             /root root /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n/proc/self/fd\n\
             0::/smolvm/step-2\nlo\n1\n0\n";
         assert_eq!(machine.sh(facts).await, expected);

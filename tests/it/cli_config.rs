@@ -70,7 +70,7 @@ fn everything_is_written_out() {
 
 #[test]
 fn what_does_not_run_yet_is_written_and_told() {
-    let file = "machines: { db: { image: \"postgres:16\", command: [postgres], ports: [\"5432:5432\"] } }\n";
+    let file = "machines: { db: { image: \"postgres:16\", command: [postgres], ports: [\"5432:5432\"] } }\nsteps: [{ run: x, inputs: [\"*.c\"] }]\n";
     let output = Case::new().file("smolvm.yaml", file).args(["config", "--format", "json"]).run();
     let (said, told) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(0), "{told}");

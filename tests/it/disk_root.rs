@@ -6,7 +6,7 @@ use std::io::Write;
 use smolvm::rootfs::erofs::write_metadata;
 use smolvm::rootfs::{Attributes, Extent, Inode, InodeKind, RootTree};
 use smolvm::share::ShareTree;
-use smolvm::virtio::block::{DiskSegment, DiskSpec, spawn_disk_from};
+use smolvm::virtio::block::{DiskContent, DiskSegment, DiskSpec, spawn_disk_from};
 
 use crate::machine::{Machine, Root};
 
@@ -197,10 +197,11 @@ fn both_forms_of_an_image_are_what_its_tree_says() {
 #[test]
 fn the_server_of_a_disk_is_alone_with_its_files_and_its_death_is_told() {
     let (tell, told) = std::sync::mpsc::channel();
-    let spec = DiskSpec { serial: "root".into(), segments: vec![segment(&[1; 4096]), segment(&[2; 100])] };
+    let spec =
+        DiskSpec { serial: "root".into(), content: DiskContent::Fixed(vec![segment(&[1; 4096]), segment(&[2; 100])]) };
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_smolvm"));
     let on_death = Box::new(move |how: String| tell.send(how).unwrap());
-    let (disk, _front_end) = spawn_disk_from(program, spec, on_death).unwrap();
+    let (disk, _front_end) = spawn_disk_from(program, spec, on_death, None).unwrap();
     let status = fs::read_to_string(format!("/proc/{}/status", disk.pid())).unwrap();
     let said = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim().to_owned();
     assert_eq!(said("Seccomp:"), "2");
@@ -218,10 +219,10 @@ fn the_server_of_a_disk_is_alone_with_its_files_and_its_death_is_told() {
 
 #[test]
 fn a_server_of_a_disk_ends_with_its_handle() {
-    let spec = DiskSpec { serial: "root".into(), segments: vec![segment(&[1; 4096])] };
+    let spec = DiskSpec { serial: "root".into(), content: DiskContent::Fixed(vec![segment(&[1; 4096])]) };
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_smolvm"));
     let on_death = Box::new(|how: String| panic!("{how}"));
-    let (disk, _front_end) = spawn_disk_from(program, spec, on_death).unwrap();
+    let (disk, _front_end) = spawn_disk_from(program, spec, on_death, None).unwrap();
     let folder = format!("/proc/{}", disk.pid());
     assert!(File::open(&folder).is_ok());
     drop(disk);

@@ -18,11 +18,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("image", &["config", "rootfs", "sys"]),
     ("guest", &["sys"]),
     ("share", &["rootfs", "sys"]),
+    ("storage", &["sys"]),
     ("virtio", &["rootfs", "share", "sys"]),
-    ("net", &["share", "sys"]),
     ("engine", &["virtio", "share", "sys"]),
-    ("run", &["plan", "event", "engine", "guest", "sys"]),
-    ("compose", &["config", "engine", "guest", "host", "image", "net", "plan", "rootfs", "run", "share", "sys", "virtio"]),
+    ("net", &["guest", "plan", "share", "sys"]),
+    ("run", &["plan", "event", "engine", "guest", "net", "sys"]),
+    (
+        "compose",
+        &[
+            "config", "engine", "guest", "host", "image", "net", "plan", "rootfs", "run", "share", "storage", "sys",
+            "virtio",
+        ],
+    ),
     ("control", &["run", "event", "plan", "guest", "sys"]),
     ("report", &["event", "plan", "diag"]),
 ];

@@ -1,6 +1,7 @@
 //! A machine for tests: kernel, shares and vsock of our own, QEMU's emulator, and a session with the agent.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use smolvm::guest::{
 use smolvm::image::initramfs;
 use smolvm::image::kernel::{self, KernelRequest};
 use smolvm::share::{Makers, Rights, ShareCache, ShareHandle, ShareSpec, ShareTree, spawn_share_from};
-use smolvm::virtio::block::{DiskHandle, DiskSegment, DiskSpec, spawn_disk_from};
+use smolvm::virtio::block::{DiskContent, DiskHandle, DiskSegment, DiskSpec, spawn_disk_from};
 use smolvm::virtio::vsock::{VsockBackend, VsockHandle};
 use tokio::sync::mpsc::Receiver;
 
@@ -29,6 +30,10 @@ struct Dialer(VsockHandle);
 impl Dial for Dialer {
     fn dial(&self, port: u32) -> io::Result<UnixStream> {
         self.0.dial(port)
+    }
+
+    fn join(&self, port: u32, opening: &[u8], stream: OwnedFd) -> io::Result<()> {
+        self.0.join(port, opening.to_vec(), stream)
     }
 }
 
@@ -99,9 +104,9 @@ impl Machine {
                 (SetupRoot::Share { tag: "root".into() }, None, Vec::new())
             }
             Root::Disk(segments) => {
-                let spec = DiskSpec { serial: "root".into(), segments };
+                let spec = DiskSpec { serial: "root".into(), content: DiskContent::Fixed(segments) };
                 let program = Path::new(env!("CARGO_BIN_EXE_smolvm"));
-                let (handle, socket) = spawn_disk_from(program, spec, Box::new(|_: String| {})).unwrap();
+                let (handle, socket) = spawn_disk_from(program, spec, Box::new(|_: String| {}), None).unwrap();
                 (SetupRoot::Erofs { serial: "root".into() }, Some(handle), vec![DiskSocket { socket }])
             }
         };
@@ -138,6 +143,7 @@ impl Machine {
             hostname: "box".into(),
             clock_unix_ns: u64::try_from(clock.as_nanos()).unwrap(),
             entropy: Bytes(vec![7; 64]),
+            links: Vec::new(),
             root: self.root.clone(),
             network: None,
         };

@@ -63,6 +63,7 @@ mod share;
 mod share_guest;
 mod signals;
 mod single_file;
+mod storage;
 mod store;
 mod support;
 mod terminal;

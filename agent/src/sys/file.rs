@@ -23,7 +23,7 @@ pub(crate) fn pipe() -> io::Result<(File, File)> {
 }
 
 /// Makes reading and writing of a descriptor fail where it would have to wait.
-pub(crate) fn set_nonblocking(file: &File) -> io::Result<()> {
+pub(crate) fn set_nonblocking(file: &impl AsRawFd) -> io::Result<()> {
     // SAFETY: no pointers.
     let flags = check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) })?;
     // SAFETY: no pointers.

@@ -83,6 +83,9 @@ impl Forked {
     }
 }
 
+/// Files that a command may have open, unless it asks for more.
+const OPEN_FILES: u64 = 1024;
+
 /// All that the child needs, in the form that system calls take.
 struct Child<'a> {
     programs: Vec<*const libc::c_char>,
@@ -159,6 +162,7 @@ impl Child<'_> {
             // SAFETY: TIOCSCTTY takes a number; the session is fresh, and the terminal nobody's.
             check_raw(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) })?;
         }
+        limit_open_files()?;
         reset_signals()?;
         // SAFETY: no pointers, and the call cannot fail.
         unsafe { libc::umask(0o022) };
@@ -218,6 +222,16 @@ fn reset_oom_score() {
         // SAFETY: the descriptor was opened above, and nothing else uses it.
         unsafe { libc::close(fd) };
     }
+}
+
+/// The agent may have very many files open. Programs expect systemd's default, and raise it where they want more.
+fn limit_open_files() -> Result<(), i32> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` has room for what the call writes.
+    check_raw(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    limit.rlim_cur = OPEN_FILES.min(limit.rlim_max);
+    // SAFETY: `limit` lives over the call.
+    check_raw(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })
 }
 
 fn reset_signals() -> Result<(), i32> {

@@ -70,9 +70,9 @@ pub(crate) fn bring_loopback_up() -> io::Result<()> {
     check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) }).map(drop)
 }
 
-/// Sets how many files a process may have open, for the agent and all that it starts.
-pub(crate) fn set_open_files_limit(soft: u64, hard: u64) -> io::Result<()> {
-    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+/// Sets how many files the agent may have open, and what its commands may raise their own limit to.
+pub(crate) fn set_open_files_limit(limit: u64) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
     // SAFETY: `limit` lives over the call.
     check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }).map(drop)
 }

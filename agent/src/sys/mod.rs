@@ -2,6 +2,7 @@
 
 #[cfg(not(test))]
 mod entry;
+mod events;
 mod file;
 mod launch;
 mod machine;
@@ -11,6 +12,7 @@ mod process;
 mod terminal;
 mod vsock;
 
+pub(crate) use events::{Events, connect_tcp, is_connected, listen_tcp};
 pub(crate) use file::{Readiness, open_null, pipe, poll, set_nonblocking, unread_bytes};
 pub(crate) use launch::{Forked, Identity, Launch, LaunchError, LaunchStage, fork_child};
 pub(crate) use machine::{
@@ -19,7 +21,7 @@ pub(crate) use machine::{
 };
 pub(crate) use mount::{
     FileSystemKind, MountFlags, Stat, attach_mount, bind, change_root, clone_mount, file_system, make_bind_read_only,
-    mount, move_mount_to_root, stat_from_server, unmount_lazily,
+    mount, move_mount_to_root, resize_ext4, stat_from_server, unmount_lazily,
 };
 pub(crate) use network::{open_tun, set_interface_up};
 pub(crate) use process::{ChildEnd, kill_all, kill_process, kill_process_group, wait_any_child};

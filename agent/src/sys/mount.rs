@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "mount(2), open_tree(2), move_mount(2), chroot(2), statfs(2), statx(2)")]
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -111,6 +112,14 @@ pub(crate) fn unmount_lazily(target: &Path) -> io::Result<()> {
     check(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) }).map(drop)
 }
 
+/// Makes a mounted ext4 larger: this many of its blocks.
+pub(crate) fn resize_ext4(root: &File, blocks: u64) -> io::Result<()> {
+    // <fs/ext4/ext4.h>: EXT4_IOC_RESIZE_FS, _IOW('f', 16, __u64)
+    const RESIZE: libc::c_ulong = 0x4008_6610;
+    // SAFETY: the descriptor is open, and `blocks` lives over the call, which reads it only.
+    check(unsafe { libc::ioctl(root.as_raw_fd(), RESIZE, &raw const blocks) }).map(drop)
+}
+
 /// What statfs(2) and statvfs(3) say of the file system at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileSystem {
@@ -129,17 +138,20 @@ pub(crate) enum FileSystemKind {
     Overlay,
     /// In memory.
     Tmpfs,
+    /// On a disk.
+    Ext4,
     /// Something else.
     Other,
 }
 
 impl FileSystemKind {
-    /// <linux/magic.h>: FUSE_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC
+    /// <linux/magic.h>: FUSE_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, EXT4_SUPER_MAGIC
     fn of(magic: libc::c_long) -> Self {
         match magic {
             0x6573_5546 => Self::Fuse,
             0x794c_7630 => Self::Overlay,
             0x0102_1994 => Self::Tmpfs,
+            0xef53 => Self::Ext4,
             _ => Self::Other,
         }
     }

@@ -58,9 +58,8 @@ pub(crate) fn set_interface_up(name: &str, mtu: u32, v4: Ipv4Addr, v6: Ipv6Addr)
         return Err(io::Error::last_os_error());
     }
     // SAFETY: no pointers.
-    let raw = check(unsafe {
-        libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE)
-    })?;
+    let raw =
+        check(unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE) })?;
     // SAFETY: the kernel just returned `raw`, and nothing else owns it.
     let mut socket = File::from(unsafe { OwnedFd::from_raw_fd(raw) });
     ask(&mut socket, &link_message(index, mtu))?;
@@ -129,7 +128,12 @@ fn address_message(index: u32, address: IpAddr) -> Vec<u8> {
 fn route_message(index: u32, family: libc::c_int) -> Vec<u8> {
     let family = u8::try_from(family).unwrap_or_default();
     let body = [family, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_LINK, RTN_UNICAST, 0, 0, 0, 0];
-    message(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &body, &[(RTA_OIF, index.to_ne_bytes().to_vec())])
+    message(
+        libc::RTM_NEWROUTE,
+        libc::NLM_F_CREATE | libc::NLM_F_EXCL,
+        &body,
+        &[(RTA_OIF, index.to_ne_bytes().to_vec())],
+    )
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use super::check;
+use super::{check, set_nonblocking};
 
 /// Says that nothing more will be written to a connection.
 pub(crate) fn end_writing(stream: &File) -> io::Result<()> {
@@ -37,9 +37,20 @@ fn address(port: u32) -> libc::sockaddr_vm {
     address
 }
 
+impl AsFd for VsockListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 impl VsockListener {
     /// Listens on a port.
     pub(crate) fn bind(port: u32) -> io::Result<Self> {
+        Self::bind_with(port, 4)
+    }
+
+    /// Listens on a port; as many connections may wait.
+    pub(crate) fn bind_with(port: u32, waiting: i32) -> io::Result<Self> {
         // SAFETY: no pointers.
         let raw = check(unsafe { libc::socket(libc::AF_VSOCK, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) })?;
         // SAFETY: the kernel just returned `raw`, and nothing else owns it.
@@ -49,8 +60,13 @@ impl VsockListener {
         // SAFETY: `address` is a `sockaddr_vm` of that length and lives over the call.
         check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) })?;
         // SAFETY: no pointers.
-        check(unsafe { libc::listen(socket.as_raw_fd(), 4) })?;
+        check(unsafe { libc::listen(socket.as_raw_fd(), waiting) })?;
         Ok(Self { socket })
+    }
+
+    /// Makes accepting fail where it would have to wait.
+    pub(crate) fn set_nonblocking(&self) -> io::Result<()> {
+        set_nonblocking(&self.socket)
     }
 
     /// Waits for a connection of the host; others are closed at once.

@@ -100,8 +100,8 @@ fn shown(
             let _entered = runtime.enter();
             let signals = TerminalSignals::listen().map_err(ShowError::Signals)?;
             let terminal = Terminal::Stderr;
-            let reporter = TerminalPull::new(options, count, terminal.screen());
-            terminal.clear_on_panic(reporter.is_drawn());
+            let mut reporter = TerminalPull::new(options, count, terminal.screen());
+            terminal.clear_on_panic(&mut reporter);
             Shown::Block(Box::new((terminal, reporter, signals)))
         }
         Mode::Tty | Mode::Plain | Mode::Quiet => Shown::Lines(Box::new(PullLines::people(options, Sink::stderr()))),

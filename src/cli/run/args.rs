@@ -96,6 +96,33 @@ pub(crate) enum Pull {
 }
 
 impl RunArgs {
+    /// A command in a machine of this computer's own root, with streams and no terminal.
+    pub(crate) fn of_host(words: &[&str]) -> Self {
+        Self {
+            image: Some("host".to_owned()),
+            volumes: Vec::new(),
+            env: Vec::new(),
+            env_from_files: Vec::new(),
+            workdir: None,
+            user: None,
+            interactive: true,
+            tty: false,
+            no_tty: true,
+            entrypoint: None,
+            memory: None,
+            cpus: None,
+            name: None,
+            network: None,
+            kernel: None,
+            pull: Pull::Missing,
+            rm: true,
+            engine: None,
+            accel: None,
+            words: words.iter().map(|word| (*word).to_owned()).collect(),
+            global: GlobalArgs::default(),
+        }
+    }
+
     /// The machine of the file, where one is to be used, and the words of the command.
     pub(crate) fn machine_and_words(&self) -> (Option<&str>, &[String]) {
         if self.image.is_some() {

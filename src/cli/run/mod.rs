@@ -11,4 +11,4 @@ mod overlay;
 mod verb;
 
 pub(crate) use args::RunArgs;
-pub(crate) use verb::run;
+pub(crate) use verb::{run, run_changed};

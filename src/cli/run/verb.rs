@@ -28,7 +28,8 @@ use crate::event::{RunStatus, Timed};
 use crate::host::{self, HostFiles};
 use crate::plan::{Plan, SingleCommand, build_single};
 use crate::report::{CommandReporter, Reporter, Screen, Sink, Verbosity};
-use crate::run::{self, Options, RunDeps, Signal, Summary};
+use crate::run::{self, Options, ProjectState, RunDeps, Signal, Summary};
+use crate::storage::Storage;
 
 /// Events that may wait for the reporter.
 const EVENTS_WAITING: usize = 256;
@@ -62,6 +63,16 @@ enum RunError {
 
 /// Runs one command.
 pub(crate) fn run(args: &RunArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
+    run_changed(args, settings, printer, |_| {})
+}
+
+/// The same, with something of the plan changed.
+pub(crate) fn run_changed(
+    args: &RunArgs,
+    settings: &Settings,
+    printer: &Printer,
+    change: impl FnOnce(&mut Plan),
+) -> Result<ExitCode, Failure> {
     let mut interrupts = Interrupts::listen()?;
     let ready = {
         let (args, settings, printer) = (args.clone(), settings.clone(), *printer);
@@ -69,7 +80,10 @@ pub(crate) fn run(args: &RunArgs, settings: &Settings, printer: &Printer) -> Res
     };
     match ready {
         Ready::Invalid(code) => Ok(code),
-        Ready::Run(plan, chosen) => go(args, settings, printer, (*plan, chosen), interrupts),
+        Ready::Run(mut plan, chosen) => {
+            change(&mut plan);
+            go(args, settings, printer, (*plan, chosen), interrupts)
+        }
     }
 }
 
@@ -201,7 +215,10 @@ fn go(
     // `--pull never` asks nobody.
     let is_offline = settings.is_offline || args.pull == Pull::Never;
     let registries = (!is_offline).then(|| registries::access(settings));
-    let provider = Provider::new(Places::find()?.cache, host::facts().invoker, settings.root_form.into(), registries)
+    let Places { state_home, state_actor, cache, .. } = Places::find()?;
+    let state = ProjectState::locate(&state_home, state_actor.clone(), &plan.project, &plan.folder);
+    let storage = Storage::new(state.folder(), state_actor);
+    let provider = Provider::new(cache, host::facts().invoker, settings.root_form.into(), registries, storage)
         .resolving(settings.resolvers.clone());
     let deps = RunDeps {
         engine: chosen.engine,
@@ -209,6 +226,8 @@ fn go(
         provider: Arc::new(if args.pull == Pull::Always { provider.asked_anew() } else { provider }),
         folder: None,
         attendant: Some(Arc::clone(&attendant) as Arc<dyn run::Attend>),
+        // As with docker compose: one command publishes nothing.
+        published: Arc::default(),
         door: None,
     };
     let (summary, output) = runtime.block_on(async {
@@ -290,8 +309,8 @@ fn spawn_reporter(
     let work: Box<dyn FnOnce() + Send> = if is_terminal && !is_dumb && settings.progress != Progress::Plain {
         let _entered = runtime.enter();
         let signals = TerminalSignals::listen().map_err(|error| world(RunError::Signals(error)))?;
-        let reporter = CommandReporter::on_terminal(style, verbosity, screen, clear);
-        Terminal::Stderr.clear_on_panic(reporter.is_drawn());
+        let mut reporter = CommandReporter::on_terminal(style, verbosity, screen, clear);
+        Terminal::Stderr.clear_on_panic(&mut reporter);
         Box::new(move || handle.block_on(follow(Terminal::Stderr, reporter, receiver, signals, |_| {})))
     } else {
         let mut reporter = CommandReporter::plain(style, verbosity, screen, clear);

@@ -86,7 +86,7 @@ fn null_in_env_passes_a_variable_on_where_it_is_set() {
 
 #[test]
 fn what_is_not_run_yet_warns_in_check_and_is_an_error_in_run() {
-    let text = b"machines: { a: { command: sleep 9 } }\nsteps: [{ run: x }]\n".to_vec();
+    let text = b"machines: { a: }\nsteps: [{ run: x, inputs: [a] }]\n".to_vec();
     for (mode, severity) in [(Mode::Check, Severity::Warning), (Mode::Run, Severity::Error)] {
         let request = LoadRequest {
             files: vec![FileRequest::Stdin { bytes: text.clone(), folder: PathBuf::from("/project") }],

@@ -17,8 +17,8 @@ pub(super) struct KeyTable {
 
 pub(super) const FILE: KeyTable = KeyTable {
     place: "the file",
-    keys: &["name", "requires", "include", "env", "env_file", "machines", "steps", "finally"],
-    later: &["volumes"],
+    keys: &["name", "requires", "include", "env", "env_file", "machines", "steps", "finally", "volumes"],
+    later: &[],
     foreign: foreign::FILE,
 };
 
@@ -37,12 +37,8 @@ pub(super) const MACHINE: KeyTable = KeyTable {
         "hostname",
         "shell",
         "mounts",
-        "network",
-        "matrix",
-        "profiles",
-    ],
-    later: &[
         "workspace",
+        "network",
         "ports",
         "links",
         "depends_on",
@@ -51,7 +47,10 @@ pub(super) const MACHINE: KeyTable = KeyTable {
         "restart",
         "stop_signal",
         "stop_grace",
+        "matrix",
+        "profiles",
     ],
+    later: &[],
     foreign: foreign::MACHINE,
 };
 

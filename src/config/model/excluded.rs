@@ -71,6 +71,12 @@ pub fn exclusions(project: &Project, named: &[String]) -> (Vec<Option<Exclusion>
     (steps, finally)
 }
 
+/// For each machine whether none of its profiles is asked for. What is named on a command line brings its profiles.
+pub fn machines_left_out(project: &Project, named: &[String]) -> Vec<bool> {
+    let asked = asked(project, named);
+    project.machines.iter().map(|machine| is_left_out(&machine.profiles, &asked).is_some()).collect()
+}
+
 fn asked<'a>(project: &'a Project, named: &[String]) -> HashSet<&'a str> {
     let is_named = |names: [&str; 2]| named.iter().any(|name| names.contains(&name.as_str()));
     let is_machine_named = |machine: &&Machine| is_named([machine.declared_name(), &machine.name.value]);

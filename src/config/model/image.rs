@@ -3,10 +3,12 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::super::reference::Reference;
 
 /// Where a machine's read-only root comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Image {
     /// The root file system of this computer, without what is private.
     Host,
@@ -57,7 +59,7 @@ impl fmt::Display for Image {
 }
 
 /// Where a machine's kernel comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KernelSource {
     /// The order of `docs/architecture.md`.
     Auto,

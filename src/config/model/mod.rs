@@ -21,7 +21,7 @@ mod step;
 mod volume;
 
 pub use super::reference::Reference;
-pub use excluded::{EVERY_PROFILE, Exclusion, exclusions};
+pub use excluded::{EVERY_PROFILE, Exclusion, exclusions, machines_left_out};
 pub(crate) use excluded::{never_run, profiles};
 pub use image::{Image, KernelSource};
 pub use input::Input;

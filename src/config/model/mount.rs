@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::path::GuestPath;
 use super::project::Spanned;
 use crate::diag::Span;
@@ -88,7 +90,7 @@ pub enum MountKind {
         /// The guest's user as whose the files appear; by default the machine's.
         guest_owner: Option<Spanned<String>>,
     },
-    /// A named, persistent folder of the project; not run yet (0011 was said), so no plan has one.
+    /// A named, persistent folder of the project.
     Volume {
         /// Key below `volumes`.
         name: Spanned<String>,
@@ -114,7 +116,7 @@ pub enum Owner {
 }
 
 /// How long a guest may believe what it read of a share.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cache {
     /// A second at most, so that edits on the host are seen.
     Auto,

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::project::Spanned;
 use crate::diag::Span;
 
@@ -37,7 +39,7 @@ pub enum NetworkMode {
 }
 
 /// What `allow` names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Destination {
     /// A host by its name, in lower case.
     Name(String),

@@ -1,7 +1,9 @@
 //! Paths in a guest. Deliberately not here: links of an image (`checks`), paths of the host (`PathBuf`).
 
+use serde::{Deserialize, Serialize};
+
 /// An absolute, normalised path in a guest: no `.`/`..`, no doubled or trailing slash.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GuestPath(String);
 
 impl GuestPath {

@@ -62,7 +62,7 @@ pub struct Healthcheck {
 }
 
 /// When a command that has ended is started again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Restart {
     /// Never: its end is the end of the service.
     No,

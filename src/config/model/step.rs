@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::input::Input;
 use super::matrix::Combination;
 use super::path::GuestPath;
@@ -98,7 +100,7 @@ pub enum Needs {
 }
 
 /// What a step runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// A script under a shell: its program and arguments, as `["sh", "-eu"]`.
     Script {

@@ -77,7 +77,8 @@ fn parse_servers(text: &str) -> Vec<SocketAddr> {
 
 /// The last line counts.
 fn parse_search(text: &str) -> Vec<String> {
-    let is_plain = |word: &&str| word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    let is_plain =
+        |word: &&str| word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
     let last = words(text, "search").last().map(|words| words.filter(is_plain).take(SEARCH_MAX).collect::<Vec<_>>());
     let mut domains: Vec<String> = last.unwrap_or_default().into_iter().map(str::to_owned).collect();
     while domains.iter().map(|domain| domain.len() + 1).sum::<usize>() > SEARCH_BYTES_MAX {

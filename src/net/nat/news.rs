@@ -37,12 +37,16 @@ impl fmt::Display for NatNews {
         match self {
             // What a machine asked for is shown as it is only where it cannot be taken for something else.
             Self::Name(name) => {
-                let name: String = name.chars().take(NAME_MAX).map(|letter| if is_plain(letter) { letter } else { '?' }).collect();
+                let name: String =
+                    name.chars().take(NAME_MAX).map(|letter| if is_plain(letter) { letter } else { '?' }).collect();
                 write!(out, "the name `{name}` is blocked: it is not in `allow` of its `network`")
             }
             Self::Address(address, Denial::Host) => {
                 let to = address.ip();
-                write!(out, "{address} is blocked: it is this computer itself; where that is meant, have `{to}` in `allow`")?;
+                write!(
+                    out,
+                    "{address} is blocked: it is this computer itself; where that is meant, have `{to}` in `allow`"
+                )?;
                 if to.is_loopback() { write!(out, " and use the name `{GATEWAY_NAME}`") } else { Ok(()) }
             }
             Self::Address(address, Denial::LinkLocal) => {

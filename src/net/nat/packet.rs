@@ -71,14 +71,13 @@ pub(super) fn parse(whole: &[u8]) -> Option<Packet<'_>> {
         }
         _ => return None,
     };
-    let ends = |ports: (u16, u16)| Ends {
-        guest: SocketAddr::new(source, ports.0),
-        world: SocketAddr::new(target, ports.1),
-    };
+    let ends =
+        |ports: (u16, u16)| Ends { guest: SocketAddr::new(source, ports.0), world: SocketAddr::new(target, ports.1) };
     let (ends, body) = match (protocol, target) {
         (IpProtocol::Tcp, _) => {
             let segment = TcpPacket::new_checked(payload).ok()?;
-            let body = Body::Tcp { is_opening: segment.syn() && !segment.ack() && !segment.rst(), is_reset: segment.rst() };
+            let body =
+                Body::Tcp { is_opening: segment.syn() && !segment.ack() && !segment.rst(), is_reset: segment.rst() };
             (ends((segment.src_port(), segment.dst_port())), body)
         }
         (IpProtocol::Udp, _) => {
@@ -109,7 +108,14 @@ pub(super) fn parse(whole: &[u8]) -> Option<Packet<'_>> {
 }
 
 /// Puts a packet in that `write` fills behind the IP header.
-fn push(out: &mut Outbox, from: IpAddr, to: IpAddr, protocol: IpProtocol, length: usize, write: impl FnOnce(&mut [u8])) {
+fn push(
+    out: &mut Outbox,
+    from: IpAddr,
+    to: IpAddr,
+    protocol: IpProtocol,
+    length: usize,
+    write: impl FnOnce(&mut [u8]),
+) {
     let (from, to) = (IpAddress::from(from), IpAddress::from(to));
     let header = IpRepr::new(from, to, protocol, length, HOPS);
     out.push(header.buffer_len(), |bytes| {
@@ -225,7 +231,7 @@ fn push_icmp(out: &mut Outbox, ends: &Ends, protocol: IpProtocol, kind: [u8; 2],
 #[cfg(test)]
 pub(super) mod tests {
     use proptest::prelude::*;
-    use smoltcp::wire::{Icmpv4Repr, TcpSeqNumber};
+    use smoltcp::wire::TcpSeqNumber;
 
     use super::*;
 
@@ -306,9 +312,8 @@ pub(super) mod tests {
         let packet = Ipv4Packet::new_checked(&bytes[..]).unwrap();
         let message = Icmpv4Packet::new_checked(packet.payload()).unwrap();
         assert!(packet.verify_checksum() && message.verify_checksum());
-        let read = Icmpv4Repr::parse(&message, &ChecksumCapabilities::default()).unwrap();
-        let Icmpv4Repr::DstUnreachable { header, data, .. } = read else { panic!("{read:?}") };
-        assert_eq!((header.dst_addr, data.len()), ("1.2.3.4".parse().unwrap(), QUOTED - 20));
+        assert_eq!((message.msg_type(), message.msg_code()), (Icmpv4Message::DstUnreachable, 13));
+        assert_eq!(message.data(), &original[..QUOTED]);
     }
 
     #[test]

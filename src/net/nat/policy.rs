@@ -77,9 +77,9 @@ impl Policy {
     /// Whether a name may be asked for, in lower case and without a dot at its end. A list with a network of all
     /// addresses has all names.
     pub(super) fn has_name(&self, name: &str) -> bool {
-        self.allow.as_ref().is_none_or(|allow| {
-            allow.names.contains(name) || allow.networks.iter().any(|(_, bits)| *bits == 0)
-        })
+        self.allow
+            .as_ref()
+            .is_none_or(|allow| allow.names.contains(name) || allow.networks.iter().any(|(_, bits)| *bits == 0))
     }
 
     /// Remembers an address that a name that may be asked for was answered with.
@@ -149,7 +149,9 @@ fn is_loopback(address: IpAddr) -> bool {
 fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(found) => found.is_link_local(),
-        IpAddr::V6(found) => found.is_unicast_link_local() || found == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+        IpAddr::V6(found) => {
+            found.is_unicast_link_local() || found == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)
+        }
     }
 }
 
@@ -173,9 +175,7 @@ mod tests {
 
     fn policy(entries: &[&str]) -> Policy {
         let parse = |entry: &&str| match entry.split_once('/') {
-            Some((first, bits)) => {
-                Allowed::Addresses { first: first.parse().unwrap(), bits: bits.parse().unwrap() }
-            }
+            Some((first, bits)) => Allowed::Addresses { first: first.parse().unwrap(), bits: bits.parse().unwrap() },
             None => Allowed::Name((*entry).to_owned()),
         };
         Policy::new(Some(entries.iter().map(parse).collect()))
@@ -212,7 +212,9 @@ mod tests {
         assert_eq!(judge(&policy, "2001:db8:1::1"), Ok(()));
         assert_eq!(judge(&policy, "11.0.0.1"), Err(Denial::NotAllowed));
         assert_eq!(judge(&policy, "2001:db9::1"), Err(Denial::NotAllowed));
-        assert!(policy.has_name("crates.example") && !policy.has_name("a.crates.example") && !policy.has_name("example"));
+        assert!(
+            policy.has_name("crates.example") && !policy.has_name("a.crates.example") && !policy.has_name("example")
+        );
         let now = Instant::now();
         let address = "11.0.0.1".parse().unwrap();
         policy.pin(address, Duration::from_secs(5), now);

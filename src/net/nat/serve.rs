@@ -52,7 +52,8 @@ pub fn serve_main() -> ExitCode {
 fn serve(control: &OwnedFd, policy: Policy) -> io::Result<()> {
     // What is made before the confinement needs no call after it.
     let mut gateway = Gateway::new(policy)?;
-    let descriptors = confine(control).map_err(|error| io::Error::other(format!("this host denies its confinement: {error}")))?;
+    let descriptors =
+        confine(control).map_err(|error| io::Error::other(format!("this host denies its confinement: {error}")))?;
     let sockets = descriptors.saturating_sub(OTHERS).clamp(16, CONNECTIONS_MAX);
     gateway.set_sockets_max(usize::try_from(sockets).unwrap_or_default());
     never_wait(control)?;

@@ -92,7 +92,9 @@ impl UdpTable {
         let socket = sockets::datagrams(target).map_err(|error| Refused::Undelivered(undelivered(error)))?;
         self.next = self.next.wrapping_add(1);
         let number = self.next;
-        gate.poller.add(socket.as_fd(), Token::Udp(number)).map_err(|error| Refused::Undelivered(undelivered(error)))?;
+        gate.poller
+            .add(socket.as_fd(), Token::Udp(number))
+            .map_err(|error| Refused::Undelivered(undelivered(error)))?;
         self.by_ends.insert(packet.ends, number);
         self.pairs.insert(number, Pair { ends: packet.ends, socket, last: now, last_packet: Vec::new() });
         Ok(number)

@@ -55,6 +55,14 @@ impl Signs {
         }
     }
 
+    /// Something that is up.
+    pub(super) fn up(self) -> char {
+        match self {
+            Self::Unicode => '●',
+            Self::Ascii => '*',
+        }
+    }
+
     /// What stands before a line of output.
     pub(super) fn margin(self) -> char {
         match self {

@@ -1,15 +1,13 @@
 //! What is shown of a run that is one command: on a terminal one line until the command runs, which is taken off then;
 //! afterwards nothing but what went wrong. What the command itself writes passes by.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use super::bar::{FULL, Signs};
+use super::bar::FULL;
 use super::canvas::{Canvas, Painted};
 use super::line::{Line, Tint};
-use super::render::{Size, bar_columns, clock};
+use super::render::{bar_columns, clock};
 use super::reporter::Screen;
 use crate::event::{Event, MachinePhase, OutputOf, StepStatus, Stream, Timed};
 use crate::report::readable::readable;
@@ -29,8 +27,6 @@ const READER_LEFT: &str = "killed by SIGPIPE";
 pub struct CommandReporter {
     style: Style,
     verbosity: Verbosity,
-    signs: Signs,
-    size: Size,
     canvas: Canvas,
     /// What ends a line: a terminal may pass everything on as it is.
     line_end: &'static str,
@@ -47,13 +43,10 @@ pub struct CommandReporter {
 impl CommandReporter {
     /// A reporter that writes to a terminal.
     pub fn on_terminal(style: Style, verbosity: Verbosity, screen: Screen, is_clear: Sender<()>) -> Self {
-        let Screen { signs, size, terminal } = screen;
         Self {
             style,
             verbosity,
-            signs,
-            size,
-            canvas: Canvas::new(terminal),
+            canvas: Canvas::new(screen, style),
             line_end: "\r\n",
             doing: "preparing".to_owned(),
             part: None,
@@ -68,11 +61,6 @@ impl CommandReporter {
     pub fn plain(style: Style, verbosity: Verbosity, screen: Screen, is_clear: Sender<()>) -> Self {
         let plain = Self::on_terminal(style, verbosity, screen, is_clear);
         Self { line_end: "\n", is_block_wanted: false, ..plain }
-    }
-
-    /// Whether a block is on the screen.
-    pub fn is_drawn(&self) -> Arc<AtomicBool> {
-        self.canvas.is_drawn()
     }
 
     fn say(&mut self, line: &str) {
@@ -130,15 +118,14 @@ impl CommandReporter {
     }
 
     fn flush(&mut self) {
-        if self.canvas.has_news(false) {
-            self.canvas.paint(None, self.style);
-        }
+        self.canvas.paint(None);
     }
 
     fn line(&self, now: Duration) -> Line {
-        let columns = self.size.columns.saturating_sub(1);
-        let line = Line::of(Tint::Live, format!("{} ", self.signs.turning(now))).with(Tint::Plain, self.doing.clone());
-        let bar = self.part.map(|part| self.signs.bar(bar_columns(columns, BAR), part)).unwrap_or_default();
+        let columns = self.canvas.size.columns.saturating_sub(1);
+        let line =
+            Line::of(Tint::Live, format!("{} ", self.canvas.signs.turning(now))).with(Tint::Plain, self.doing.clone());
+        let bar = self.part.map(|part| self.canvas.signs.bar(bar_columns(columns, BAR), part)).unwrap_or_default();
         let right = bar.with(Tint::Dim, format!(" {}", clock(now)));
         line.beside(right, columns, 12)
     }
@@ -203,25 +190,12 @@ impl Painted for CommandReporter {
         self.on(fact);
     }
 
-    fn resize(&mut self, size: Size) {
-        self.size = size;
-        self.canvas.resize();
+    fn block(&self, now: Duration) -> Option<Vec<Line>> {
+        self.is_block_wanted.then(|| vec![self.line(now)])
     }
 
-    fn is_urgent(&self) -> bool {
-        self.canvas.is_full()
-    }
-
-    fn draw(&mut self, now: Duration, is_ours: bool) {
-        let has_block = is_ours && self.is_block_wanted;
-        if self.canvas.has_news(has_block) {
-            let block = has_block.then(|| vec![self.line(now)]);
-            self.canvas.paint(block, self.style);
-        }
-    }
-
-    fn leave(&mut self) {
-        self.canvas.leave();
+    fn canvas(&mut self) -> &mut Canvas {
+        &mut self.canvas
     }
 }
 
@@ -231,6 +205,7 @@ mod tests {
 
     use super::*;
     use crate::report::reporter::testing::Shared;
+    use crate::report::tty::{Signs, Size};
 
     fn screen(shared: &Shared) -> Screen {
         Screen { signs: Signs::Ascii, size: Size { columns: 60, rows: 24 }, terminal: shared.sink() }

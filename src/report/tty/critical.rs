@@ -39,6 +39,7 @@ fn name(operation: &Operation) -> String {
             operation.id.split_once(':').map_or(operation.id.as_str(), |(_, id)| id).to_owned()
         }
         OperationKind::Prepare => format!("prepare {}", operation.machine),
+        OperationKind::Service => format!("service {}", operation.machine),
         OperationKind::Boot => format!("boot {}", operation.machine),
         OperationKind::Stop => format!("stop {}", operation.machine),
     }

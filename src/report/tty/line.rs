@@ -12,6 +12,8 @@ pub(super) enum Tint {
     Plain,
     /// Something that failed.
     Bad,
+    /// Something that is as it should be.
+    Good,
     /// Something that goes on.
     Live,
     /// Something that may be overlooked.
@@ -22,7 +24,7 @@ pub(super) enum Tint {
 
 /// A line that never holds a control character and is as wide as it says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Line {
+pub struct Line {
     pieces: Vec<(Tint, String)>,
 }
 
@@ -92,6 +94,7 @@ impl Line {
         let paint = |(tint, text): &(Tint, String)| match tint {
             Tint::Plain => text.clone(),
             Tint::Bad => style.bad(text),
+            Tint::Good => style.good(text),
             Tint::Live => style.live(text),
             Tint::Dim => style.dim(text),
             Tint::Bold => style.bold(text),

@@ -19,7 +19,7 @@ mod pull;
 mod render;
 mod reporter;
 mod rooms;
-mod spoken;
+mod services;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -28,6 +28,7 @@ mod waits;
 pub use bar::Signs;
 pub use canvas::Painted;
 pub use command::CommandReporter;
+pub use painter::LEAVE;
 pub use pull::TerminalPull;
 pub use render::Size;
 pub use reporter::{Screen, TerminalReporter};

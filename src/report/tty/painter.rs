@@ -27,7 +27,7 @@ const NO_WRAP: &str = "\x1b[?7l";
 const WRAP: &str = "\x1b[?7h";
 
 /// What takes a block off the screen.
-pub(super) const LEAVE: &str = "\x1b[G\x1b[?7h\x1b[J";
+pub const LEAVE: &str = "\x1b[G\x1b[?7h\x1b[J";
 
 /// One frame: these permanent lines, and below them the block. The cursor must be, and is left, at its start.
 ///

@@ -4,8 +4,9 @@
 //! acme  ━━━━━━╸─────  2/4                  12.3s      how far the run is
 //! ⠹ compile        on build                 3.2s      what runs, each with the last lines of its output
 //!   │ gcc -c main.c
-//! ⠹ machine test   booting: waits for …  ━━╸───       machines on their way
-//! · machine db     waits for compile
+//! ⠹ machine test   booting: waits for …  ━━╸───       machines and services on their way
+//! ● service db     healthy                 9.1s       those that are there, or wait
+//! · machine web    waits for db healthy: 4/30, exit code 2: no response
 //! · unit           waits for compile                  steps that wait
 //!   … 12 more steps wait                              what has no room
 //! ```
@@ -18,6 +19,7 @@ use std::time::Duration;
 use super::bar::{FULL, Signs};
 use super::line::{Line, Tint};
 use super::rooms::{Room, Rooms, Wanted};
+use super::services;
 use super::state::{MachineView, PullView, RunView, StepPhase};
 use super::waits::{idle_waits, machine_waits, step_waits};
 use crate::event::MachinePhase;
@@ -85,6 +87,9 @@ impl Block<'_> {
         let (done, failed) = self.view.counts();
         let all = self.view.steps.len();
         let mut left = Line::of(Tint::Bold, self.view.plan.project.as_str()).with(Tint::Plain, "  ");
+        if self.view.is_services_only() {
+            return self.services_head(left);
+        }
         let room = bar_columns(self.columns, 30);
         if room > 0 {
             left = left.then(self.signs.bar(room, part_of(done, all))).with(Tint::Plain, "  ");
@@ -94,6 +99,18 @@ impl Block<'_> {
             left = left.with(Tint::Bad, format!("  {failed} failed"));
         }
         left.beside(Line::of(Tint::Dim, clock(self.now)), self.columns, LEFT_LEAST)
+    }
+
+    /// The head where there are no steps. While all is well nothing of it moves, so that text of a screen that is left
+    /// alone can be marked.
+    fn services_head(&self, left: Line) -> Line {
+        let (up, all) = services::counts(self.view);
+        let services = if all == 1 { "service" } else { "services" };
+        let is_stopping = self.view.machines.iter().any(|machine| machine.phase == Some(MachinePhase::Stopping));
+        let left = left.with(Tint::Plain, format!("{up}/{all} {services} up"));
+        let left = if is_stopping { left } else { left.with(Tint::Dim, "  Ctrl-C ends") };
+        let right = if up == all { Line::default() } else { Line::of(Tint::Dim, clock(self.now)) };
+        left.beside(right, self.columns, LEFT_LEAST)
     }
 
     fn body(&self, rows: usize) -> Vec<Line> {
@@ -191,13 +208,19 @@ impl Block<'_> {
     fn machines(&self) -> (Vec<Row>, Vec<Row>) {
         let (mut moving, mut still) = (Vec::new(), Vec::new());
         for (place, machine) in self.view.machines.iter().enumerate() {
-            let is_wanted = self.view.steps_of(place).any(|step| self.view.is_waiting(step));
+            let has_service = self.view.plan.machines[place].service.is_some();
+            let is_wanted = has_service || self.view.steps_of(place).any(|step| self.view.is_waiting(step));
             let is_busy = self.view.steps_of(place).any(|step| self.view.is_running(step));
             let waits = |text: String| self.still(place, format!("waits for {text}"));
             match machine.phase {
                 Some(MachinePhase::Stopped | MachinePhase::Failed) => {}
                 None if machine.news.is_none() && is_wanted => still.push(waits(machine_waits(self.view, place))),
                 None if machine.news.is_none() => {}
+                Some(MachinePhase::Ready) if machine.service.is_some() => {
+                    if let Some((is_moving, row)) = self.service(place, machine) {
+                        if is_moving { moving.push(row) } else { still.push(row) }
+                    }
+                }
                 Some(MachinePhase::Ready) if is_busy => {}
                 Some(MachinePhase::Ready) => {
                     let waits =
@@ -210,8 +233,34 @@ impl Block<'_> {
         (moving, still)
     }
 
+    /// The service of a machine that is up, and whether it is on its way. Where there are only services, one that is as
+    /// it should be needs no line: it speaks for itself.
+    fn service(&self, place: usize, machine: &MachineView) -> Option<(bool, Row)> {
+        let standing = services::standing(self.view, place)?;
+        if standing.is_up && self.view.is_services_only() {
+            return None;
+        }
+        let sign = match standing.tint {
+            Tint::Good => self.signs.up(),
+            _ if standing.is_moving => self.signs.turning(self.now),
+            _ => self.signs.failed(),
+        };
+        let started = machine.service.as_ref().map_or(self.now, |service| service.started);
+        let row = Row {
+            sign: (standing.tint, sign),
+            name: self.name(place, "service "),
+            what: Line::of(if standing.tint == Tint::Bad { Tint::Bad } else { Tint::Dim }, standing.text),
+            right: Line::of(Tint::Plain, clock(self.now.saturating_sub(started))),
+        };
+        Some((standing.is_moving, row))
+    }
+
     fn machine_name(&self, place: usize) -> String {
-        let kind = if self.columns < NARROW - 1 { "" } else { "machine " };
+        self.name(place, "machine ")
+    }
+
+    fn name(&self, place: usize, kind: &str) -> String {
+        let kind = if self.columns < NARROW - 1 { "" } else { kind };
         self.view.plan.machines.get(place).map(|plan| format!("{kind}{}", plan.name)).unwrap_or_default()
     }
 

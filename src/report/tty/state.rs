@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::{Event, MachinePhase, StepStatus, Timed};
+use super::services::ServiceView;
+use crate::event::{Awaited, Event, MachinePhase, StepStatus, Timed};
 use crate::plan::{Operation, OperationKind, Plan};
 use crate::report::failure::Failures;
 use crate::report::readable::readable;
@@ -58,6 +59,10 @@ pub(super) struct MachineView {
     pub(super) pull: Option<PullView>,
     /// Engine and accelerator.
     pub(super) engine: Option<String>,
+    /// What it waits for before it boots.
+    pub(super) awaits: Vec<Awaited>,
+    /// Its service, where something was told of it.
+    pub(super) service: Option<ServiceView>,
     prepared: Option<Duration>,
     booted: Option<Duration>,
     stopped: Option<Duration>,
@@ -156,14 +161,27 @@ impl RunView {
                     step.took = all.map(|all| if step.attempts > 1 { all } else { duration(*seconds) });
                 }
             }
+            Event::Waiting { machine, on } => {
+                if let Some(machine) = self.machine(machine).and_then(|place| self.machines.get_mut(place)) {
+                    machine.awaits.clone_from(on);
+                }
+            }
+            Event::Service { machine, .. } => {
+                if let Some(machine) = self.machine(machine).and_then(|place| self.machines.get_mut(place)) {
+                    machine.service = ServiceView::next(machine.service.take(), timed);
+                }
+            }
             Event::RunStarted { .. }
             | Event::Output { .. }
             | Event::Ownership { .. }
             | Event::Warning { .. }
-            | Event::Waiting { .. }
-            | Event::Service { .. }
             | Event::RunFinished { .. } => {}
         }
+    }
+
+    /// Whether there are services and nothing else, so that what they print is what is to be seen.
+    pub(super) fn is_services_only(&self) -> bool {
+        self.plan.steps.is_empty() && self.plan.machines.iter().any(|machine| machine.service.is_some())
     }
 
     /// Steps of a machine, by place.
@@ -198,6 +216,7 @@ impl RunView {
         match operation.kind {
             OperationKind::Prepare => machine?.prepared,
             OperationKind::Boot => machine?.booted,
+            OperationKind::Service => None,
             OperationKind::Stop => machine?.stopped,
             OperationKind::Step | OperationKind::Finally => {
                 let (_, id) = operation.id.split_once(':')?;

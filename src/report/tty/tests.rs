@@ -1,5 +1,7 @@
 //! The block at several sizes, and whole runs of recorded events as a terminal shows them.
 
+mod services;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,6 +38,7 @@ fn machine(name: &str) -> MachinePlan {
         service: None,
         stop_grace: None,
         depends_on: Vec::new(),
+        after: Vec::new(),
         ports: Vec::new(),
         links: Vec::new(),
         network: crate::plan::NetworkPlan::None,

@@ -3,6 +3,7 @@
 //!
 //! Deliberately not here: any decision; a reason that cannot be known is not invented.
 
+use super::services;
 use super::state::{RunView, StepPhase};
 use crate::event::MachinePhase;
 
@@ -34,6 +35,10 @@ pub(super) fn step_waits(view: &RunView, step: usize) -> String {
 /// What a machine without a phase waits for.
 pub(super) fn machine_waits(view: &RunView, machine: usize) -> String {
     let Some(plan) = view.plan.machines.get(machine) else { return String::new() };
+    let awaits = &view.machines[machine].awaits;
+    if !awaits.is_empty() {
+        return services::awaited(view, awaits);
+    }
     let waiting: Vec<usize> = view.steps_of(machine).filter(|step| view.is_waiting(*step)).collect();
     let could_start =
         waiting.iter().any(|step| !view.plan.steps[*step].is_finally && open_needs(view, *step).is_empty());

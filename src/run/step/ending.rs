@@ -29,10 +29,13 @@ impl Step {
                 self.attempt_failed(StepStatus::TimedOut, 124, Some(cause))
             }
             EndReason::Canceled(reason) => {
+                if let CancelReason::ServiceLost(cause) = reason {
+                    return self.finish_as(StepStatus::Failed, Some(125), Some(cause.clone()));
+                }
                 let cause = match reason {
                     CancelReason::Failure(id) => Some(format!("{id} failed")),
                     CancelReason::FinallyTimeUp => Some("the time for `finally` after an interrupt is up".to_owned()),
-                    CancelReason::Interrupt(_) | CancelReason::Kill => None,
+                    CancelReason::Interrupt(_) | CancelReason::Kill | CancelReason::ServiceLost(_) => None,
                 };
                 self.finish_as(StepStatus::Canceled, code, cause)
             }
@@ -106,7 +109,7 @@ pub(in crate::run) fn duration(time: Duration) -> String {
 }
 
 /// The name of a signal, or its number.
-pub(super) fn signal_name(number: i32) -> String {
+pub(in crate::run) fn signal_name(number: i32) -> String {
     let names = [
         (1, "HUP"),
         (2, "INT"),

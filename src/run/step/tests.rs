@@ -12,6 +12,7 @@ fn step(timeout: Option<Duration>, has_outputs: bool) -> Step {
         id: "compile".to_owned(),
         timeout,
         retry: None,
+        grace: GRACE,
         has_outputs,
         gives_files: false,
         memory: "1GiB".to_owned(),

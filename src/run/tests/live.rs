@@ -41,6 +41,7 @@ impl Bench {
         let lock = state.lock("smolvm up", true).unwrap();
         let (folder, _) = state.begin_run(&lock).unwrap();
         let deps = RunDeps {
+            published: Arc::default(),
             engine: Arc::new(FakeEngine(Arc::clone(&self.world))),
             accel: Accel::Tcg,
             provider: Arc::new(FakeProvider(Arc::clone(&self.world))),

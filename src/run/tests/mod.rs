@@ -2,12 +2,15 @@
 //! with a fake engine and a fake agent that speaks the real protocol over sockets.
 
 mod faults;
+mod held;
 mod lines;
 mod live;
 mod order;
 pub(super) mod plans;
 mod random;
 mod retry;
+mod service_world;
+mod services;
 mod signals;
 mod sim;
 mod world;

@@ -5,6 +5,7 @@ use super::plans::{finally, plan, step};
 use super::sim::{Does, Script, simulate};
 use crate::event::{Event, MachinePhase, StepStatus};
 use crate::plan::{Limits, Plan, SkippedStep, StepPlan};
+use crate::run::{Hold, RunCommand};
 
 #[test]
 fn one_step_boots_its_machine_runs_and_stops_it() {
@@ -53,6 +54,34 @@ fn what_is_passed_over_is_told_first_and_counted_unless_only_a_profile_keeps_it_
         "{first:?}"
     );
     assert!(render(&played).ends_with("run passed 0 [1 0 1]\n"), "{}", render(&played));
+}
+
+#[test]
+fn machines_that_share_a_volume_are_up_one_after_another() {
+    let mut plan = plan(vec![step("a@one", &[]), step("b@two", &[]), step("c@three", &[]), finally("d@four")]);
+    plan.machines[1].after = vec!["three".to_owned()];
+    plan.machines[3].after = vec!["two".to_owned(), "one".to_owned()];
+    let played = simulate(&plan, &Script::default());
+    let text = render(&played);
+    let place =
+        |line: &str| text.lines().position(|other| other == line).unwrap_or_else(|| panic!("{line} in\n{text}"));
+    assert!(place("machine three stopped") < place("machine two booting"), "{text}");
+    assert!(place("machine one booting") < place("machine three stopped"), "{text}");
+    assert!(place("machine two stopped") < place("machine four booting"), "{text}");
+    assert!(text.ends_with("run passed 0 [4 0 0]\n"), "{text}");
+}
+
+#[test]
+fn a_machine_that_is_held_gives_way_to_the_next_user_of_its_volume() {
+    for hold in [Hold::AfterAll, Hold::AfterFailure] {
+        let mut plan = plan(vec![step("a@one", &[]), step("b@two", &[])]);
+        plan.machines[1].after = vec!["one".to_owned()];
+        let script = Script::default().hold(hold).command(60_000, RunCommand::Down);
+        let played = simulate(&plan, &script);
+        let text = render(&played);
+        assert!(text.contains("machine one stopped\nmachine two booting\n"), "{hold:?}\n{text}");
+        assert!(text.contains("b passed"), "{text}");
+    }
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub(in crate::run) fn machine(name: &str) -> MachinePlan {
         service: None,
         stop_grace: None,
         depends_on: Vec::new(),
+        after: Vec::new(),
         ports: Vec::new(),
         links: Vec::new(),
         network: crate::plan::NetworkPlan::None,

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::service_world::{Life, ServiceScript};
 use crate::engine::VmExit;
 use crate::event::{Event, Stream};
 use crate::guest::ExitStatus;
@@ -13,7 +14,7 @@ use crate::plan::Plan;
 use crate::run::dispatcher::{Dispatcher, DispatcherFacts};
 use crate::run::input::{Action, MachineInput, PrepareFailure, RunInput, StartFailure, StepInput};
 use crate::run::limits::TimeLimits;
-use crate::run::{GivenFiles, Hold, Options, RunFolder, Signal, Summary};
+use crate::run::{CommandError, GivenFiles, Hold, Options, RunCommand, RunFolder, Signal, Summary};
 
 /// How a machine behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,6 +63,8 @@ pub(super) struct Script {
     /// What earlier attempts of a step do, first to last.
     attempts: BTreeMap<String, Vec<(u64, Does)>>,
     signals: Vec<(u64, Signal)>,
+    services: ServiceScript,
+    commands: Vec<(u64, RunCommand)>,
     pub(super) options: Option<Options>,
 }
 
@@ -83,8 +86,31 @@ impl Script {
         self
     }
 
+    /// What the starts of a machine's service do.
+    pub(super) fn lives(mut self, machine: &str, lives: &[Life]) -> Self {
+        self.services.lives(machine, lives);
+        self
+    }
+
+    /// How the tests of a machine's service end.
+    pub(super) fn tests(mut self, machine: &str, codes: &[Option<i32>]) -> Self {
+        self.services.tests(machine, codes);
+        self
+    }
+
     pub(super) fn signal(mut self, at_ms: u64, signal: Signal) -> Self {
         self.signals.push((at_ms, signal));
+        self
+    }
+
+    /// What is asked from outside; the answers are numbered from 1.
+    pub(super) fn command(mut self, at_ms: u64, command: RunCommand) -> Self {
+        self.commands.push((at_ms, command));
+        self
+    }
+
+    pub(super) fn hold(mut self, hold: Hold) -> Self {
+        self.options = Some(Options { hold, ..options() });
         self
     }
 
@@ -103,12 +129,16 @@ pub(super) fn options() -> Options {
 pub(super) struct Played {
     pub(super) events: Vec<(Duration, Event)>,
     pub(super) summary: Summary,
+    /// Answers to commands, with their numbers, in the order in which they came.
+    pub(super) answers: Vec<(u64, Result<(), CommandError>)>,
+    /// What had come when what is to stay was up.
+    pub(super) settled: Option<Summary>,
     /// What each machine still holds at the end, by name; empty where nothing outlives the run.
     pub(super) left: Vec<String>,
 }
 
-struct World<'a> {
-    plan: &'a Plan,
+pub(super) struct World<'a> {
+    pub(super) plan: &'a Plan,
     script: &'a Script,
     now: Duration,
     sequence: u64,
@@ -119,6 +149,7 @@ struct World<'a> {
     is_deaf: Vec<bool>,
     /// How often each step was started.
     started: Vec<usize>,
+    pub(super) services: ServiceScript,
 }
 
 /// Plays a plan to its end.
@@ -142,19 +173,25 @@ pub(super) fn simulate(plan: &Plan, script: &Script) -> Played {
         vms: vec![false; machines],
         is_deaf: vec![false; machines],
         started: vec![0; plan.steps.len()],
+        services: script.services.clone(),
     };
     for (at, signal) in &script.signals {
         world.later(*at, RunInput::Signal(*signal));
     }
-    let mut events = Vec::new();
+    for (id, (at, command)) in (1..).zip(&script.commands) {
+        world.later(*at, RunInput::Command(id, command.clone()));
+    }
+    let (mut events, mut answers, mut settled) = (Vec::new(), Vec::new(), None);
     let mut actions = dispatcher.start();
     loop {
         for action in std::mem::take(&mut actions) {
             match action {
                 Action::Emit(event) => events.push((world.now, event)),
+                Action::Answer(id, answer) => answers.push((id, answer)),
+                Action::Settled(summary) => settled = Some(summary),
                 Action::Finish(summary) => {
                     let left = world.left();
-                    return Played { events, summary, left };
+                    return Played { events, summary, answers, settled, left };
                 }
                 other => world.act(other),
             }
@@ -171,7 +208,11 @@ pub(super) fn folder() -> RunFolder {
 }
 
 impl World<'_> {
-    fn later(&mut self, after_ms: u64, input: RunInput) {
+    pub(super) fn has_vm(&self, machine: usize) -> bool {
+        self.vms[machine]
+    }
+
+    pub(super) fn later(&mut self, after_ms: u64, input: RunInput) {
         self.at(self.now + Duration::from_millis(after_ms), input);
     }
 
@@ -241,6 +282,7 @@ impl World<'_> {
                 self.later(1, RunInput::Step(step, StepInput::Outputs(Ok(missing))));
             }
             Action::GiveFiles(step) => self.later(1, RunInput::Step(step, StepInput::Given(Ok(GivenFiles::default())))),
+            Action::Service(machine, action) => self.service(machine, action),
             Action::Shutdown(machine, _) if self.boot(machine) == Boot::StopHangs => {}
             Action::Shutdown(machine, _) => self.end_vm(5, machine, VmExit::PoweredOff),
             Action::Kill(machine) if self.boot(machine) == Boot::Immortal => {}
@@ -250,7 +292,9 @@ impl World<'_> {
                 self.vms[machine] = false;
             }
             Action::Arm(timer, after) => self.at(self.now + after, RunInput::Timer(timer)),
-            Action::Answer(..) | Action::Emit(_) | Action::Finish(_) => unreachable!("the caller takes these"),
+            Action::Answer(..) | Action::Settled(_) | Action::Emit(_) | Action::Finish(_) => {
+                unreachable!("the caller takes these")
+            }
         }
     }
 

@@ -224,6 +224,10 @@ impl Dial for FakeDial {
         }
         Ok(host)
     }
+
+    fn join(&self, _port: u32, _opening: &[u8], _stream: std::os::fd::OwnedFd) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 impl Guest {

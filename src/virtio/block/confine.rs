@@ -39,6 +39,10 @@ const OPEN: &[i64] = &[
     libc::SYS_writev,
 ];
 
+/// Calls on a file that is written to.
+const WRITTEN: &[i64] =
+    &[libc::SYS_fallocate, libc::SYS_fdatasync, libc::SYS_pwrite64, libc::SYS_pwritev, libc::SYS_pwritev2];
+
 /// Calls that a thread needs to live, to wait and to end.
 const LIFE: &[i64] = &[
     libc::SYS_brk,
@@ -63,8 +67,8 @@ const LIFE: &[i64] = &[
     libc::SYS_sigaltstack,
 ];
 
-/// Confines this process, which has one thread yet. `bond` is a descriptor whose other end only the parent holds.
-pub(super) fn confine(bond: impl AsFd) -> io::Result<()> {
+/// Confines this process, which has one thread yet; only a disk that is writable is written to. `bond` is a descriptor whose other end only the parent holds.
+pub(super) fn confine(bond: impl AsFd, is_writable: bool) -> io::Result<()> {
     if rustix::process::geteuid().is_root() {
         // A root that may not become anyone else, or a namespace without nobody, stays what it is.
         let _ = credentials::set_groups(&[]).and_then(|()| credentials::become_user(NOBODY, NOBODY));
@@ -72,5 +76,6 @@ pub(super) fn confine(bond: impl AsFd) -> io::Result<()> {
     forbid_all()?;
     credentials::keep_capabilities(CapabilitySet::empty())?;
     credentials::die_with_parent(bond)?;
-    CallFilter::default().allow(OPEN).allow(LIFE).allow_threads()?.apply(Otherwise::Kill)
+    let written = if is_writable { WRITTEN } else { &[] };
+    CallFilter::default().allow(OPEN).allow(written).allow(LIFE).allow_threads()?.apply(Otherwise::Kill)
 }

@@ -97,7 +97,7 @@ impl VhostUserBackend for Device {
         (1 << VIRTIO_F_VERSION_1)
             | (1 << VIRTIO_RING_F_EVENT_IDX)
             | (1 << VIRTIO_RING_F_INDIRECT_DESC)
-            | config::FEATURES
+            | config::features(self.target.medium.writable().is_some())
             | VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits()
     }
 
@@ -105,12 +105,19 @@ impl VhostUserBackend for Device {
         VhostUserProtocolFeatures::CONFIG | VhostUserProtocolFeatures::MQ
     }
 
+    fn acked_features(&self, features: u64) {
+        if let Some(disk) = self.target.medium.writable() {
+            disk.set_flushed_by_driver(features & config::FLUSH != 0);
+        }
+    }
+
     fn set_event_idx(&self, _enabled: bool) {
         // The library keeps it in each queue.
     }
 
     fn get_config(&self, offset: u32, size: u32) -> Vec<u8> {
-        config::read(self.target.disk.length(), offset, size)
+        let medium = &self.target.medium;
+        config::read(medium.length(), medium.writable().is_some(), offset, size)
     }
 
     fn update_memory(&self, memory: Memory) -> io::Result<()> {

@@ -85,7 +85,7 @@ impl Disk {
 }
 
 /// Fills all room with what a file has from this place on.
-fn fill(to: &mut Writer<'_>, file: &File, mut at: u64) -> io::Result<()> {
+pub(super) fn fill(to: &mut Writer<'_>, file: &File, mut at: u64) -> io::Result<()> {
     loop {
         let room = to.available_bytes();
         if room == 0 {

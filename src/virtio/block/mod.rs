@@ -7,9 +7,8 @@
 //!    └── engine ◄────connected socket────► vhost-user ──────────────┘
 //! ```
 //!
-//! The child has the files and nothing else of the host. What a disk holds is decided in [`disk`] alone, which the queue
-//! knows by its length, its features and what it does with a request: a disk that can be written to is another kind of
-//! it. Not here: what is on a disk.
+//! The child has the files and nothing else of the host. There are two kinds: files that are read ([`disk`]), and one
+//! file that is written too ([`writable`]). Not here: what is on a disk.
 
 mod config;
 mod confine;
@@ -21,7 +20,10 @@ mod spawn;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod writable;
+#[cfg(test)]
+mod writable_tests;
 
 pub use serve::serve_main;
-pub use spawn::{DiskHandle, spawn_disk, spawn_disk_from};
-pub use spec::{DiskError, DiskSegment, DiskSpec, SERIAL_MAX};
+pub use spawn::{DiskHandle, OnFull, spawn_disk, spawn_disk_from};
+pub use spec::{DiskContent, DiskError, DiskSegment, DiskSpec, SERIAL_MAX};

@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use vhost::vhost_user::{Error as VhostUserError, Listener};
@@ -15,8 +16,9 @@ use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 use super::confine::confine;
 use super::device::Device;
 use super::disk::Disk;
-use super::request::Target;
-use super::spec::{CONTROL_FD, FIRST_SEGMENT_FD, LISTENER_FD, READY, SPEC_FD, Told};
+use super::request::{Medium, Target};
+use super::spec::{CONTROL_FD, FIRST_SEGMENT_FD, FULL, LISTENER_FD, READY, SPEC_FD, Told};
+use super::writable::WritableDisk;
 use crate::share::{say, speak_on_stderr};
 use crate::sys::exit::exit_now;
 use crate::sys::handed;
@@ -53,13 +55,28 @@ fn take_handed() -> io::Result<Handed> {
     for (number, length) in (FIRST_SEGMENT_FD..).zip(told.lengths) {
         files.push((File::from(handed::take(number)?), length));
     }
-    Ok(Handed { target: Target { disk: Disk::new(files)?, serial: told.serial }, listener, control })
+    let medium = match told.is_writable {
+        false => Medium::Fixed(Disk::new(files)?),
+        true => {
+            let (file, length) = files.pop().ok_or(io::ErrorKind::InvalidInput)?;
+            Medium::Writable(WritableDisk::new(file, length))
+        }
+    };
+    let words = control.try_clone()?;
+    let tell_full = Box::new(move || {
+        // Who does not listen any more has ended.
+        let _ = (&words).write_all(&[FULL]);
+    });
+    let target = Target { medium, serial: told.serial, tell_full, is_full_told: AtomicBool::new(false) };
+    Ok(Handed { target, listener, control })
 }
 
 /// Confines this process and serves until the front end goes.
 fn serve(handed: Handed) -> io::Result<Infallible> {
     let Handed { target, listener, control } = handed;
-    confine(&control).map_err(|error| io::Error::other(format!("this host denies its confinement: {error}")))?;
+    let is_writable = target.medium.writable().is_some();
+    confine(&control, is_writable)
+        .map_err(|error| io::Error::other(format!("this host denies its confinement: {error}")))?;
     // From here on every thread is confined.
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
     let daemon = VhostUserDaemon::new("disk".to_owned(), Arc::new(Device::new(target)), memory);

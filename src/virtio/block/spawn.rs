@@ -8,12 +8,17 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::spec::{CONTROL_FD, DiskError, DiskSpec, FIRST_SEGMENT_FD, LISTENER_FD, READY, SPEC_FD, Told};
+use super::spec::{
+    CONTROL_FD, DiskContent, DiskError, DiskSpec, FIRST_SEGMENT_FD, FULL, LISTENER_FD, READY, SPEC_FD, Told,
+};
 use crate::sys::child::{Child, ChildSpec, ChildStdio, LastWords, OnDeath, Watched, describe_death, spawn};
 use crate::sys::socket::connected_listener;
 
 /// How long a server may take to say that it is ready.
 const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// What is called when the host has no room for what is written to a disk: once, on a thread of its own.
+pub type OnFull = Box<dyn FnOnce() + Send>;
 
 /// A running server of a disk. Dropping it ends the server and reaps it.
 #[derive(Debug)]
@@ -42,12 +47,21 @@ impl Drop for DiskHandle {
 ///
 /// # Errors
 /// [`DiskError::Start`] carries the server's own reason.
-pub fn spawn_disk(spec: DiskSpec, on_death: OnDeath) -> Result<(DiskHandle, OwnedFd), DiskError> {
-    spawn_disk_from(Path::new("/proc/self/exe"), spec, on_death)
+pub fn spawn_disk(
+    spec: DiskSpec,
+    on_death: OnDeath,
+    on_full: Option<OnFull>,
+) -> Result<(DiskHandle, OwnedFd), DiskError> {
+    spawn_disk_from(Path::new("/proc/self/exe"), spec, on_death, on_full)
 }
 
 /// As [`spawn_disk`], with another program than this one as the server: for tests, whose own program has no `__disk`.
-pub fn spawn_disk_from(program: &Path, spec: DiskSpec, on_death: OnDeath) -> Result<(DiskHandle, OwnedFd), DiskError> {
+pub fn spawn_disk_from(
+    program: &Path,
+    spec: DiskSpec,
+    on_death: OnDeath,
+    on_full: Option<OnFull>,
+) -> Result<(DiskHandle, OwnedFd), DiskError> {
     let serial = spec.serial.clone();
     let failed = |source| DiskError::Spawn { serial: serial.clone(), source };
     let Started { child, mut control, words, front_end } = start(program, spec).map_err(failed)?;
@@ -61,8 +75,24 @@ pub fn spawn_disk_from(program: &Path, spec: DiskSpec, on_death: OnDeath) -> Res
         let message = describe_death(exit, &words.last());
         return Err(DiskError::Start { serial, message });
     }
+    if let Some(on_full) = on_full {
+        listen(&control, on_full).map_err(failed)?;
+    }
     let server = Watched::start(child, words, &serial, on_death).map_err(failed)?;
     Ok((DiskHandle { control, server }, front_end.into()))
+}
+
+/// Waits for the word that the host is full; the thread ends with the stream.
+fn listen(control: &UnixStream, on_full: OnFull) -> io::Result<()> {
+    let mut control = control.try_clone()?;
+    control.set_read_timeout(None)?;
+    let wait = move || {
+        let mut word = [0];
+        if control.read_exact(&mut word).is_ok() && word == [FULL] {
+            on_full();
+        }
+    };
+    std::thread::Builder::new().name("disk words".to_owned()).spawn(wait).map(drop)
 }
 
 struct Started {
@@ -80,9 +110,13 @@ fn start(program: &Path, spec: DiskSpec) -> io::Result<Started> {
     let (their_told, told_writer) = io::pipe()?;
     let mut fds =
         vec![(their_told.into(), SPEC_FD), (listener.into(), LISTENER_FD), (their_control.into(), CONTROL_FD)];
-    let told =
-        Told { serial: spec.serial.clone(), lengths: spec.segments.iter().map(|segment| segment.length).collect() };
-    fds.extend(spec.segments.into_iter().map(|segment| segment.file).zip(FIRST_SEGMENT_FD..));
+    let (segments, is_writable) = match spec.content {
+        DiskContent::Fixed(segments) => (segments, false),
+        DiskContent::Writable(segment) => (vec![segment], true),
+    };
+    let lengths = segments.iter().map(|segment| segment.length).collect();
+    let told = Told { serial: spec.serial.clone(), lengths, is_writable };
+    fds.extend(segments.into_iter().map(|segment| segment.file).zip(FIRST_SEGMENT_FD..));
     let child = spawn(ChildSpec {
         args: vec!["__disk".into(), spec.serial.into()],
         env: Some(Vec::new()),

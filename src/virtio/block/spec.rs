@@ -19,19 +19,31 @@ pub(super) const FIRST_SEGMENT_FD: i32 = 6;
 /// The byte of a server that is ready.
 pub(super) const READY: u8 = b'r';
 
-/// Files one after the other, read-only, each filled up with zeros to a multiple of 4096.
+/// The byte of a server to whose disk the host has no room to write.
+pub(super) const FULL: u8 = b'f';
+
+/// What a disk is made of.
 #[derive(Debug)]
 pub struct DiskSpec {
     /// By which the guest finds it, at most [`SERIAL_MAX`] bytes.
     pub serial: String,
-    /// In the order of the disk.
-    pub segments: Vec<DiskSegment>,
+    /// Its bytes.
+    pub content: DiskContent,
+}
+
+/// The bytes of a disk.
+#[derive(Debug)]
+pub enum DiskContent {
+    /// Files one after the other, in the order of the disk, read-only, each filled up with zeros to a multiple of 4096.
+    Fixed(Vec<DiskSegment>),
+    /// One file that is read and written; its length on the disk is a multiple of 4096.
+    Writable(DiskSegment),
 }
 
 /// A file of a disk.
 #[derive(Debug)]
 pub struct DiskSegment {
-    /// Open for reading.
+    /// Open for reading, and for writing where the disk is.
     pub file: OwnedFd,
     /// How many bytes of it are on the disk, from the first on.
     pub length: u64,
@@ -43,6 +55,7 @@ pub(super) struct Told {
     pub(super) serial: String,
     /// Of each segment.
     pub(super) lengths: Vec<u64>,
+    pub(super) is_writable: bool,
 }
 
 /// Why a disk cannot be served.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Seek, Write};
+use std::sync::atomic::AtomicBool;
 
 use vhost_user_backend::bitmap::BitmapMmapRegion;
 use vhost_user_backend::{VhostUserBackend, VringT};
@@ -11,7 +12,7 @@ use vmm_sys_util::epoll::EventSet;
 
 use super::device::{Device, Vring};
 use super::disk::Disk;
-use super::request::Target;
+use super::request::{Medium, Target};
 
 type Memory = GuestMemoryMmap<BitmapMmapRegion>;
 
@@ -19,40 +20,40 @@ const MEMORY_BYTES: usize = 4 << 20;
 const SIZE: u16 = 64;
 const AVAILABLE: u64 = 0x1000;
 const USED: u64 = 0x2000;
-const HEADER: u64 = 0x4000;
-const STATUS: u64 = 0x5000;
-const DATA: u64 = 0x10_0000;
+pub(super) const HEADER: u64 = 0x4000;
+pub(super) const STATUS: u64 = 0x5000;
+pub(super) const DATA: u64 = 0x10_0000;
 
 const NEXT: u16 = 1;
-const WRITE: u16 = 2;
+pub(super) const WRITE: u16 = 2;
 const INDIRECT: u16 = 4;
 
-const IN: u32 = 0;
-const OUT: u32 = 1;
-const FLUSH: u32 = 4;
-const GET_ID: u32 = 8;
-const DISCARD: u32 = 11;
+pub(super) const IN: u32 = 0;
+pub(super) const OUT: u32 = 1;
+pub(super) const FLUSH: u32 = 4;
+pub(super) const GET_ID: u32 = 8;
+pub(super) const DISCARD: u32 = 11;
 
-const OK: u8 = 0;
-const IO_ERROR: u8 = 1;
-const UNSUPPORTED: u8 = 2;
+pub(super) const OK: u8 = 0;
+pub(super) const IO_ERROR: u8 = 1;
+pub(super) const UNSUPPORTED: u8 = 2;
 /// What nobody answered.
 const NOTHING: u8 = 0xee;
 
 /// A piece of memory that a descriptor names.
 #[derive(Debug, Clone, Copy)]
-struct Piece(u64, u32, u16);
+pub(super) struct Piece(pub(super) u64, pub(super) u32, pub(super) u16);
 
-struct Driver {
-    memory: Memory,
+pub(super) struct Driver {
+    pub(super) memory: Memory,
     vring: Vring,
-    device: Device,
+    pub(super) device: Device,
     added: u16,
     used: u16,
 }
 
 /// Bytes that tell their place.
-fn pattern(seed: usize, length: usize) -> Vec<u8> {
+pub(super) fn pattern(seed: usize, length: usize) -> Vec<u8> {
     (0..length).map(|at| u8::try_from((at * 31 + seed * 7 + at / 4096) % 255).unwrap() + 1).collect()
 }
 
@@ -73,12 +74,20 @@ fn content() -> Vec<u8> {
     bytes
 }
 
+fn target(medium: Medium) -> Target {
+    Target { medium, serial: "root".to_owned(), tell_full: Box::new(|| {}), is_full_told: AtomicBool::new(false) }
+}
+
 impl Driver {
     fn new(files: Vec<(File, u64)>) -> Self {
+        Self::of(target(Medium::Fixed(Disk::new(files).unwrap())))
+    }
+
+    pub(super) fn of(target: Target) -> Self {
         let memory = Memory::from_ranges(&[(GuestAddress(0), MEMORY_BYTES)]).unwrap();
         let atomic = GuestMemoryAtomic::new(memory.clone());
         let vring = Vring::new(atomic.clone(), 1024).unwrap();
-        let device = Device::new(Target { disk: Disk::new(files).unwrap(), serial: "root".to_owned() });
+        let device = Device::new(target);
         device.update_memory(atomic).unwrap();
         vring.set_queue_size(SIZE);
         vring.set_queue_info(0, AVAILABLE, USED).unwrap();
@@ -125,7 +134,7 @@ impl Driver {
     }
 
     /// Sends a chain of pieces; how many bytes came back.
-    fn send(&mut self, pieces: &[Piece]) -> Option<u32> {
+    pub(super) fn send(&mut self, pieces: &[Piece]) -> Option<u32> {
         for (place, piece) in (0_u16..).zip(pieces) {
             let next = (usize::from(place) + 1 < pieces.len()).then_some(place + 1);
             self.describe(u64::from(place) * 16, *piece, next);
@@ -135,19 +144,19 @@ impl Driver {
         self.take_used()
     }
 
-    fn set_header(&self, kind: u32, sector: u64) {
+    pub(super) fn set_header(&self, kind: u32, sector: u64) {
         self.memory.write_obj(kind, GuestAddress(HEADER)).unwrap();
         self.memory.write_obj(0xdead_beef_u32, GuestAddress(HEADER + 4)).unwrap();
         self.memory.write_obj(sector, GuestAddress(HEADER + 8)).unwrap();
         self.memory.write_obj(NOTHING, GuestAddress(STATUS)).unwrap();
     }
 
-    fn status(&self) -> u8 {
+    pub(super) fn status(&self) -> u8 {
         self.memory.read_obj(GuestAddress(STATUS)).unwrap()
     }
 
     /// A request as a driver makes it: how it ended, and what was written, the status left out.
-    fn request(&mut self, kind: u32, sector: u64, room: u32) -> (u8, Vec<u8>) {
+    pub(super) fn request(&mut self, kind: u32, sector: u64, room: u32) -> (u8, Vec<u8>) {
         self.set_header(kind, sector);
         let data_flags = if kind == OUT { 0 } else { WRITE };
         let mut pieces = vec![Piece(HEADER, 16, 0)];

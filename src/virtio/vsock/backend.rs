@@ -6,14 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
-use rustix::net::{SendFlags, send};
+use rustix::net::{SendFlags, Shutdown, send, shutdown};
 use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
 use vhost_user_backend::{VhostUserBackendMut, VringMutex, VringState, VringT};
 use virtio_bindings::virtio_config::VIRTIO_F_VERSION_1;
@@ -24,7 +22,7 @@ use vmm_sys_util::epoll::EventSet;
 use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier};
 
 use super::connection::FROM_HOST_MAX_BYTES;
-use super::handle::Shared;
+use super::handle::{Shared, Wanted};
 use super::muxer::Muxer;
 use super::packet::{HEADER_BYTES, Header, PAYLOAD_MAX_BYTES};
 
@@ -47,7 +45,7 @@ const DIAL_EVENT: u64 = u64::MAX;
 /// The host's end of one connection.
 #[derive(Debug)]
 struct HostEnd {
-    stream: UnixStream,
+    stream: OwnedFd,
     /// What epoll watches, while it watches.
     watched: Option<EventFlags>,
     has_hung_up: bool,
@@ -116,12 +114,16 @@ impl Backend {
     fn drop_connections(&mut self) {
         self.muxer.clear();
         self.hosts.clear();
+        self.shared.count(0);
     }
 
     fn take_dials(&mut self) {
-        for (guest_port, stream) in self.shared.take_dials() {
+        for Wanted { port, opening, stream } in self.shared.take_dials(self.hosts.len()) {
             // Where there are too many, dropping the stream tells the caller.
-            if let Some(port) = self.muxer.dial(guest_port) {
+            if let Some(port) = self.muxer.dial(port) {
+                if let Some(connection) = self.muxer.connection(port) {
+                    connection.open_with(&opening);
+                }
                 let host =
                     HostEnd { stream, watched: None, has_hung_up: false, is_write_shut: false, is_read_shut: false };
                 self.hosts.insert(port, host);
@@ -153,10 +155,10 @@ impl Backend {
         let (Some(host), Some(connection)) = (self.hosts.get_mut(&port), self.muxer.connection(port)) else { return };
         let room = connection.room_from_host().min(self.scratch.len());
         if room > 0 && flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
-            match host.stream.read(&mut self.scratch[..room]) {
+            match rustix::io::read(&host.stream, &mut self.scratch[..room]) {
                 Ok(0) => connection.on_host_done(),
                 Ok(count) => connection.on_host_bytes(&self.scratch[..count]),
-                Err(error) if is_temporary(&error) => {}
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
                 Err(_) => connection.on_host_done(),
             }
         }
@@ -180,16 +182,17 @@ impl Backend {
         }
         if connection.is_finished() {
             // Dropping the stream also ends the watch, and tells the host's end.
-            self.hosts.remove(&port);
-            return self.muxer.remove(port);
+            return self.forget(port);
         }
         if connection.is_to_host_complete() && !host.is_write_shut {
             host.is_write_shut = true;
-            drop(host.stream.shutdown(Shutdown::Write));
+            // A stream that is gone needs no telling.
+            let _ = shutdown(&host.stream, Shutdown::Write);
         }
         if connection.is_from_host_refused() && !host.is_read_shut {
             host.is_read_shut = true;
-            drop(host.stream.shutdown(Shutdown::Read));
+            // A stream that is gone needs no telling.
+            let _ = shutdown(&host.stream, Shutdown::Read);
         }
         let mut wanted = EventFlags::empty();
         wanted.set(EventFlags::IN, connection.room_from_host() > 0);
@@ -198,9 +201,15 @@ impl Backend {
         let wanted = Some(wanted).filter(|wanted| !wanted.is_empty() || !host.has_hung_up);
         if watch(&self.epoll, port, host, wanted).is_err() {
             // Without a watch it would hang for ever.
-            self.hosts.remove(&port);
-            self.muxer.remove(port);
+            return self.forget(port);
         }
+        self.muxer.note(port);
+    }
+
+    fn forget(&mut self, port: u32) {
+        self.hosts.remove(&port);
+        self.muxer.remove(port);
+        self.shared.count(self.hosts.len());
     }
 
     /// Takes the packets of the guest.
@@ -297,10 +306,6 @@ impl Backend {
 fn is_running(vring: &Vring) -> bool {
     let state = vring.get_ref();
     state.is_enabled() && state.get_queue().ready()
-}
-
-fn is_temporary(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 fn notify(queue: &mut Queue) {

@@ -15,17 +15,35 @@ use std::collections::VecDeque;
 
 use super::packet::{Op, SHUTDOWN_BOTH, SHUTDOWN_RECEIVE, SHUTDOWN_SEND};
 
-/// What the guest may have under way to the host.
-pub(super) const TO_HOST_MAX_BYTES: u32 = 256 * 1024;
+/// How much a connection may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Window {
+    /// What the guest may have under way to the host.
+    to_host: u32,
+    /// What is read ahead from the host's end.
+    from_host: usize,
+}
 
-/// What is read ahead from the host's end.
+impl Window {
+    /// For connections through which much goes.
+    pub(super) const WIDE: Self = Self { to_host: 256 * 1024, from_host: FROM_HOST_MAX_BYTES };
+
+    /// For one of very many.
+    pub(super) const NARROW: Self = Self { to_host: 16 * 1024, from_host: 16 * 1024 };
+
+    /// The guest hears of free room at the latest when it believes to have less than this left.
+    fn low(self) -> u32 {
+        self.to_host / 2
+    }
+
+    /// And not for less than this, while more is on its way out.
+    fn step(self) -> u32 {
+        self.to_host / 4
+    }
+}
+
+/// The most that any connection reads ahead from its host's end.
 pub(super) const FROM_HOST_MAX_BYTES: usize = 64 * 1024;
-
-/// The guest hears of free room at the latest when it believes to have less than this left.
-const CREDIT_LOW_BYTES: u32 = TO_HOST_MAX_BYTES / 2;
-
-/// And not for less than this, while more is on its way out.
-const CREDIT_STEP_BYTES: u32 = 64 * 1024;
 
 /// What the other side says in a packet, as far as a connection cares.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +74,7 @@ enum Phase {
 /// State of one connection.
 #[derive(Debug)]
 pub(super) struct Connection {
+    window: Window,
     phase: Phase,
     /// Bytes of the guest that the host's end has not taken yet.
     to_host: VecDeque<u8>,
@@ -84,8 +103,9 @@ pub(super) struct Connection {
 
 impl Connection {
     /// A connection that the host wants; its first packet is the request.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(window: Window) -> Self {
         Self {
+            window,
             phase: Phase::Requested { is_sent: false },
             to_host: VecDeque::new(),
             from_host: VecDeque::new(),
@@ -126,7 +146,7 @@ impl Connection {
 
     fn on_data(&mut self, payload: &[u8]) {
         let in_flight = self.received.wrapping_sub(self.forwarded);
-        let room = TO_HOST_MAX_BYTES.saturating_sub(in_flight);
+        let room = self.window.to_host.saturating_sub(in_flight);
         let Some(len) = u32::try_from(payload.len()).ok().filter(|len| *len <= room) else {
             return self.refuse();
         };
@@ -172,16 +192,16 @@ impl Connection {
     pub(super) fn on_host_took(&mut self, count: usize) {
         let count = count.min(self.to_host.len());
         self.to_host.drain(..count);
-        // At most `TO_HOST_MAX_BYTES` are ever held.
-        self.count_forwarded(u32::try_from(count).unwrap_or(TO_HOST_MAX_BYTES));
+        // At most the window, which has 32 bits, is ever held.
+        self.count_forwarded(u32::try_from(count).unwrap_or(self.window.to_host));
     }
 
     fn count_forwarded(&mut self, count: u32) {
         self.forwarded = self.forwarded.wrapping_add(count);
         let believed_used = self.received.wrapping_sub(self.announced);
         let news = self.forwarded.wrapping_sub(self.announced);
-        let is_low = believed_used > TO_HOST_MAX_BYTES - CREDIT_LOW_BYTES;
-        if self.phase == Phase::Open && is_low && (news >= CREDIT_STEP_BYTES || self.to_host.is_empty()) {
+        let is_low = believed_used > self.window.to_host - self.window.low();
+        if self.phase == Phase::Open && is_low && (news >= self.window.step() || self.to_host.is_empty()) {
             self.owes_credit = true;
         }
     }
@@ -199,7 +219,12 @@ impl Connection {
     /// How many bytes of the host's end are welcome now.
     pub(super) fn room_from_host(&self) -> usize {
         let is_wanted = self.phase == Phase::Open && !self.is_host_done && self.guest_shutdown & SHUTDOWN_RECEIVE == 0;
-        if is_wanted { FROM_HOST_MAX_BYTES.saturating_sub(self.from_host.len()) } else { 0 }
+        if is_wanted { self.window.from_host.saturating_sub(self.from_host.len()) } else { 0 }
+    }
+
+    /// Bytes that go before all of the host's end: at most a window, before anything was sent.
+    pub(super) fn open_with(&mut self, bytes: &[u8]) {
+        self.from_host.extend(bytes);
     }
 
     /// Bytes of the host's end, at most [`Connection::room_from_host`].
@@ -277,7 +302,7 @@ impl Connection {
                 let credit = usize::try_from(self.credit()).unwrap_or(usize::MAX);
                 let count = self.from_host.len().min(credit).min(room);
                 payload.extend(self.from_host.drain(..count));
-                // At most `FROM_HOST_MAX_BYTES` are ever held.
+                // At most the window is ever held.
                 self.sent = self.sent.wrapping_add(u32::try_from(count).unwrap_or(0));
             }
             Op::Shutdown => {
@@ -292,13 +317,15 @@ impl Connection {
         }
         self.owes_credit = false;
         self.announced = self.forwarded;
-        Some(Outgoing { op, flags, buf_alloc: TO_HOST_MAX_BYTES, fwd_cnt: self.forwarded })
+        Some(Outgoing { op, flags, buf_alloc: self.window.to_host, fwd_cnt: self.forwarded })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TO_HOST_MAX_BYTES: u32 = Window::WIDE.to_host;
 
     fn packet(op: Op, payload: &[u8]) -> Incoming<'_> {
         Incoming { op, flags: 0, buf_alloc: 1000, fwd_cnt: 0, payload }
@@ -319,7 +346,7 @@ mod tests {
     }
 
     fn open() -> Connection {
-        let mut connection = Connection::new();
+        let mut connection = Connection::new(Window::WIDE);
         assert_eq!(op(&mut connection), Some(Op::Request));
         assert_eq!(op(&mut connection), None);
         connection.on_packet(packet(Op::Response, &[]));
@@ -341,7 +368,7 @@ mod tests {
 
     #[test]
     fn refused_request_finishes() {
-        let mut connection = Connection::new();
+        let mut connection = Connection::new(Window::WIDE);
         op(&mut connection);
         assert!(!connection.is_finished());
         connection.on_packet(packet(Op::Reset, &[]));
@@ -351,7 +378,7 @@ mod tests {
 
     #[test]
     fn no_host_byte_is_read_before_the_guest_accepted() {
-        let mut connection = Connection::new();
+        let mut connection = Connection::new(Window::WIDE);
         assert_eq!(connection.room_from_host(), 0);
         op(&mut connection);
         assert_eq!(connection.room_from_host(), 0);
@@ -490,12 +517,12 @@ mod tests {
 
     #[test]
     fn host_that_hangs_up_early_withdraws_its_request() {
-        let mut asked = Connection::new();
+        let mut asked = Connection::new(Window::WIDE);
         op(&mut asked);
         asked.on_host_deaf();
         assert_eq!(op(&mut asked), Some(Op::Reset));
         assert!(asked.is_finished());
-        let mut silent = Connection::new();
+        let mut silent = Connection::new(Window::WIDE);
         silent.on_host_deaf();
         assert!(silent.is_finished() && !silent.has_packet());
     }
@@ -503,7 +530,7 @@ mod tests {
     #[test]
     fn packets_out_of_turn_reset_the_connection() {
         for early in [Op::Data, Op::Shutdown, Op::CreditUpdate, Op::CreditRequest, Op::Request, Op::Unknown(77)] {
-            let mut connection = Connection::new();
+            let mut connection = Connection::new(Window::WIDE);
             op(&mut connection);
             connection.on_packet(packet(early, &[]));
             assert_eq!(op(&mut connection), Some(Op::Reset), "{early:?}");
@@ -514,7 +541,7 @@ mod tests {
             assert_eq!(op(&mut connection), Some(Op::Reset), "{late:?}");
             assert_eq!(op(&mut connection), None);
         }
-        let mut unasked = Connection::new();
+        let mut unasked = Connection::new(Window::WIDE);
         unasked.on_packet(packet(Op::Response, &[]));
         assert_eq!(op(&mut unasked), Some(Op::Reset));
     }
@@ -524,7 +551,7 @@ mod tests {
         fn no_sequence_of_packets_exceeds_the_bounds(
             inputs in proptest::collection::vec((0_u16..9, 0_u32..4, proptest::prelude::any::<(u32, u32)>(), 0_usize..70_000, 0_u8..7), 0..60)
         ) {
-            let mut connection = Connection::new();
+            let mut connection = Connection::new(Window::WIDE);
             for (op, flags, (buf_alloc, fwd_cnt), len, host) in inputs {
                 let payload = vec![0; len.min(super::super::packet::PAYLOAD_MAX_BYTES)];
                 connection.on_packet(Incoming { op: op.into(), flags, buf_alloc, fwd_cnt, payload: &payload });

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -22,17 +23,36 @@ use crate::sys::socket::connected_listener;
 pub(super) struct Shared {
     dials: Mutex<Dials>,
     wake: OwnedFd,
+    /// Connections that the worker has.
+    open: AtomicUsize,
 }
+
+/// A connection that is to be made.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    /// Of the guest.
+    pub(super) port: u32,
+    /// What the guest hears first.
+    pub(super) opening: Vec<u8>,
+    /// The host's end; does not block.
+    pub(super) stream: OwnedFd,
+}
+
+/// Longest opening of a connection, in bytes.
+const OPENING_MAX: usize = 4096;
+
+/// Connections that are kept free for what must not wait: control, output, commands.
+const RESERVED: usize = 96;
 
 #[derive(Debug, Default)]
 struct Dials {
-    waiting: Vec<(u32, UnixStream)>,
+    waiting: Vec<Wanted>,
     is_closed: bool,
 }
 
 impl Shared {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { dials: Mutex::default(), wake: new_wake()? })
+        Ok(Self { dials: Mutex::default(), wake: new_wake()?, open: AtomicUsize::new(0) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Dials> {
@@ -43,8 +63,16 @@ impl Shared {
         self.wake.as_fd()
     }
 
-    pub(super) fn take_dials(&self) -> Vec<(u32, UnixStream)> {
-        std::mem::take(&mut self.lock().waiting)
+    /// Takes what waits, beside the connections that are `open`.
+    pub(super) fn take_dials(&self, open: usize) -> Vec<Wanted> {
+        let mut dials = self.lock();
+        self.count(open + dials.waiting.len());
+        std::mem::take(&mut dials.waiting)
+    }
+
+    /// Notes how many connections there are.
+    pub(super) fn count(&self, open: usize) {
+        self.open.store(open, Ordering::Relaxed);
     }
 
     pub(super) fn drain_wake(&self) {
@@ -75,19 +103,37 @@ impl VsockHandle {
     /// started the dial waits for it.
     pub fn dial(&self, port: u32) -> io::Result<UnixStream> {
         let (ours, theirs) = UnixStream::pair()?;
-        theirs.set_nonblocking(true)?;
+        self.want(port, Vec::new(), theirs.into(), CONNECTIONS_MAX)?;
+        Ok(ours)
+    }
+
+    /// Makes a stream of the host (of any family) the host's end of a connection to a port on which the guest listens:
+    /// the bytes go between the two, and so do the ends of either direction. `opening`, 4096 bytes at most, goes before
+    /// them. Where the guest refuses, the stream is closed.
+    ///
+    /// # Errors
+    /// `QuotaExceeded` where there are too many connections, which will pass.
+    pub fn join(&self, port: u32, opening: Vec<u8>, stream: OwnedFd) -> io::Result<()> {
+        if opening.len() > OPENING_MAX {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.want(port, opening, stream, CONNECTIONS_MAX - RESERVED)
+    }
+
+    fn want(&self, port: u32, opening: Vec<u8>, stream: OwnedFd, limit: usize) -> io::Result<()> {
+        rustix::io::ioctl_fionbio(&stream, true)?;
         {
             let mut dials = self.shared.lock();
             if dials.is_closed {
                 return Err(io::Error::new(io::ErrorKind::NotConnected, "the machine is gone"));
             }
-            if dials.waiting.len() >= CONNECTIONS_MAX {
-                return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "too many connections wait for the machine"));
+            if dials.waiting.len() + self.shared.open.load(Ordering::Relaxed) >= limit {
+                return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the machine has too many connections"));
             }
-            dials.waiting.push((port, theirs));
+            dials.waiting.push(Wanted { port, opening, stream });
         }
         rustix::io::write(&self.shared.wake, &1_u64.to_ne_bytes())?;
-        Ok(ours)
+        Ok(())
     }
 }
 

@@ -3,14 +3,17 @@
 //! The host's port of a connection is a number that is not used again, so that it alone names the connection,
 //! and a late packet of an old one meets no new one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 
-use super::connection::{Connection, Incoming};
+use super::connection::{Connection, Incoming, Window};
 use super::packet::{HOST_CID, Header, Op, TYPE_STREAM};
 
 /// Connections at a time.
-pub(super) const CONNECTIONS_MAX: usize = 128;
+pub(super) const CONNECTIONS_MAX: usize = 4096;
+
+/// So many have wide windows; the others get by with little, so that all together hold no more than 160 MiB.
+const WIDE_MAX: usize = 64;
 
 /// Refusals that wait for room in the guest's queue; then no more packets of the guest are read.
 const RESETS_MAX: usize = 256;
@@ -29,6 +32,8 @@ struct Entry {
 pub(super) struct Muxer {
     guest_cid: u64,
     entries: BTreeMap<u32, Entry>,
+    /// Those with a packet for the guest.
+    ready: BTreeSet<u32>,
     resets: VecDeque<Header>,
     next_port: u32,
     /// The host's port that sent last; the next one is served next.
@@ -37,7 +42,14 @@ pub(super) struct Muxer {
 
 impl Muxer {
     pub(super) fn new(guest_cid: u64) -> Self {
-        Self { guest_cid, entries: BTreeMap::new(), resets: VecDeque::new(), next_port: FIRST_PORT, last_served: 0 }
+        Self {
+            guest_cid,
+            entries: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            resets: VecDeque::new(),
+            next_port: FIRST_PORT,
+            last_served: 0,
+        }
     }
 
     /// Opens a connection to a port of the guest and returns its name, or `None` where there are too many.
@@ -50,16 +62,29 @@ impl Muxer {
         if self.entries.contains_key(&port) {
             return None;
         }
-        self.entries.insert(port, Entry { guest_port, connection: Connection::new() });
+        let window = if self.entries.len() < WIDE_MAX { Window::WIDE } else { Window::NARROW };
+        self.entries.insert(port, Entry { guest_port, connection: Connection::new(window) });
+        self.ready.insert(port);
         Some(port)
     }
 
+    /// A connection. Who changes it says so by [`Muxer::note`].
     pub(super) fn connection(&mut self, port: u32) -> Option<&mut Connection> {
         self.entries.get_mut(&port).map(|entry| &mut entry.connection)
     }
 
+    /// Looks again whether a connection has a packet for the guest.
+    pub(super) fn note(&mut self, port: u32) {
+        if self.entries.get(&port).is_some_and(|entry| entry.connection.has_packet()) {
+            self.ready.insert(port);
+        } else {
+            self.ready.remove(&port);
+        }
+    }
+
     pub(super) fn remove(&mut self, port: u32) {
         self.entries.remove(&port);
+        self.ready.remove(&port);
     }
 
     /// Whether a packet of the guest may be read now.
@@ -88,12 +113,13 @@ impl Muxer {
             fwd_cnt: header.fwd_cnt,
             payload,
         });
+        self.note(header.dst_port);
         Some(header.dst_port)
     }
 
     /// Whether [`Muxer::next_packet`] has something.
     pub(super) fn has_packet(&self) -> bool {
-        !self.resets.is_empty() || self.entries.values().any(|entry| entry.connection.has_packet())
+        !self.resets.is_empty() || !self.ready.is_empty()
     }
 
     /// The next packet for the guest, with the connection that it is of. Its payload, at most `room` bytes
@@ -105,16 +131,17 @@ impl Muxer {
         }
         let after = (Bound::Excluded(self.last_served), Bound::Unbounded);
         let up_to = (Bound::Unbounded, Bound::Included(self.last_served));
-        let turn = self.entries.range(after).chain(self.entries.range(up_to));
-        let port = turn.filter(|(_, entry)| entry.connection.has_packet()).map(|(port, _)| *port).next()?;
+        let port = *self.ready.range(after).chain(self.ready.range(up_to)).next()?;
         let entry = self.entries.get_mut(&port)?;
         let packet = entry.connection.next_packet(room, payload)?;
         self.last_served = port;
+        let guest_port = entry.guest_port;
+        self.note(port);
         let header = Header {
             src_cid: HOST_CID,
             dst_cid: self.guest_cid,
             src_port: port,
-            dst_port: entry.guest_port,
+            dst_port: guest_port,
             // No longer than what a connection holds.
             len: u32::try_from(payload.len()).unwrap_or(0),
             kind: TYPE_STREAM,
@@ -129,6 +156,7 @@ impl Muxer {
     /// Forgets everything, as the guest did that starts its driver anew.
     pub(super) fn clear(&mut self) {
         self.entries.clear();
+        self.ready.clear();
         self.resets.clear();
     }
 }
@@ -182,6 +210,7 @@ mod tests {
         let ports = [open(&mut muxer, 1), open(&mut muxer, 2), open(&mut muxer, 3)];
         for port in ports {
             muxer.connection(port).unwrap().on_host_bytes(&[0; 250]);
+            muxer.note(port);
         }
         let mut order: Vec<u32> = Vec::new();
         while let Some((_, port, _, _)) = next(&mut muxer) {

@@ -116,12 +116,7 @@ impl Relay {
     }
 
     /// Something came for a question. Addresses of names may be reached from now on.
-    pub(in super::super) fn on_ready(
-        &mut self,
-        number: u32,
-        policy: &mut Policy,
-        poller: &Poller,
-    ) -> Option<Answer> {
+    pub(in super::super) fn on_ready(&mut self, number: u32, policy: &mut Policy, poller: &Poller) -> Option<Answer> {
         let pending = self.pending.get_mut(&number)?;
         match pending.way.look(&pending.query) {
             Look::Waits => None,
@@ -277,7 +272,8 @@ mod tests {
             let (_, answer) = stage.ask(&ask(7, name, 1, true)).unwrap();
             assert_eq!(answer[3] & 0x0f, 3);
         }
-        let told: Vec<NatNews> = ["b.a.example", "secret.thief.example"].map(|name| NatNews::Name(name.to_owned())).into();
+        let told: Vec<NatNews> =
+            ["b.a.example", "secret.thief.example"].map(|name| NatNews::Name(name.to_owned())).into();
         assert_eq!(stage.teller.take(), told);
         socket.set_nonblocking(true).unwrap();
         assert!(socket.recv_from(&mut [0; 512]).is_err());

@@ -52,10 +52,8 @@ impl Flow {
     /// `None` for an address of many.
     pub(super) fn listen(world: SocketAddr, buffer: usize, clock: Clock, now: Instant, seed: u64) -> Option<Self> {
         let address = IpAddress::from(world.ip());
-        let mut socket = tcp::Socket::new(
-            tcp::SocketBuffer::new(vec![0; buffer]),
-            tcp::SocketBuffer::new(vec![0; buffer]),
-        );
+        let mut socket =
+            tcp::Socket::new(tcp::SocketBuffer::new(vec![0; buffer]), tcp::SocketBuffer::new(vec![0; buffer]));
         // Bytes of the world are passed on as they come.
         socket.set_nagle_enabled(false);
         if !address.is_unicast() || socket.listen((address, world.port())).is_err() {

@@ -1,0 +1,259 @@
+//! Connections of the host that are joined with programs of the guest: published ports, and links.
+//!
+//! ```text
+//! port   host ─► vsock, opening: port ─► 127.0.0.1 (or ::1), that port
+//! link   program ─► the link's address ─► ticket to the host ─► host ─► vsock, opening: ticket
+//! ```
+//!
+//! One thread serves all of them. The agent never connects to the host. Deliberately not here: how bytes go (`relay`).
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use smolvm_agent::{Answer, FORWARD_BYTES, FORWARD_PORT, Forward, SetupLink};
+
+use crate::relay::{Relay, Turn};
+use crate::sys::{self, Events, VsockListener};
+use crate::wire::{Answers, eprint_kernel};
+
+/// Connections to links that may wait for the host.
+const WAITING_MAX: usize = 1024;
+
+/// How long one waits.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Connections of the host that the kernel keeps for us.
+const BACKLOG: i32 = 1024;
+
+/// Bytes that are moved at once; less where there are very many connections.
+const SCRATCH: usize = 64 << 10;
+const SCRATCH_OF_MANY: usize = 16 << 10;
+const MANY: usize = 256;
+
+/// Numbers of listeners among the events: that of the host, then those of the links.
+const HOST: u64 = 0;
+const FIRST_LINK: u64 = 1;
+const FIRST_CONNECTION: u64 = 1 << 32;
+
+/// A connection of the host.
+#[derive(Debug)]
+enum Connection {
+    /// Its opening is not whole yet.
+    Opening { host: File, read: Vec<u8> },
+    /// To IPv4 first; where nobody listens there, to IPv6.
+    Connecting { host: File, guest: File, port: u16, is_v6: bool },
+    /// It is joined.
+    Joined(Relay),
+}
+
+/// What a look at a connection came to.
+enum Next {
+    Keep(Connection),
+    Again(Connection),
+    Drop,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Forwarder {
+    events: Events,
+    host: VsockListener,
+    links: Vec<TcpListener>,
+    answers: Arc<Answers>,
+    connections: HashMap<u64, Connection>,
+    next_number: u64,
+    /// Programs that have connected to links, oldest first.
+    waiting: VecDeque<(u64, File, Instant)>,
+    next_ticket: u64,
+}
+
+impl Forwarder {
+    /// Listens for the host, and on the addresses of the links.
+    pub(crate) fn new(links: &[SetupLink], answers: Arc<Answers>) -> Result<Self, String> {
+        let told = |error: io::Error| format!("cannot listen for connections of the host: {error}");
+        let events = Events::new().map_err(told)?;
+        let host = VsockListener::bind_with(FORWARD_PORT, BACKLOG).map_err(told)?;
+        host.set_nonblocking().map_err(told)?;
+        events.watch(&host, HOST).map_err(told)?;
+        let mut listeners = Vec::new();
+        for (number, link) in (FIRST_LINK..).zip(links) {
+            let at = SocketAddr::from((Ipv4Addr::from(link.address), link.port));
+            let listened = sys::listen_tcp(at).and_then(|listener| {
+                events.watch(&listener, number)?;
+                Ok(listener)
+            });
+            let failed = |error| format!("cannot listen for the link to `{}:{}`: {error}", link.name, link.port);
+            listeners.push(listened.map_err(failed)?);
+        }
+        Ok(Self {
+            events,
+            host,
+            links: listeners,
+            answers,
+            connections: HashMap::new(),
+            next_number: FIRST_CONNECTION,
+            waiting: VecDeque::new(),
+            next_ticket: 0,
+        })
+    }
+
+    /// Serves for ever, on a thread of its own.
+    pub(crate) fn start(self) -> Result<(), String> {
+        let spawned = thread::Builder::new().name("forward".to_owned()).spawn(move || self.serve());
+        spawned.map(drop).map_err(|error| format!("cannot start a thread for connections: {error}"))
+    }
+
+    fn serve(mut self) {
+        let mut scratch = vec![0; SCRATCH];
+        let mut again: VecDeque<u64> = VecDeque::new();
+        loop {
+            let limit = match (again.is_empty(), self.waiting.is_empty()) {
+                (false, _) => Some(Duration::ZERO),
+                (true, false) => Some(PATIENCE),
+                (true, true) => None,
+            };
+            match self.events.wait(limit) {
+                Ok(numbers) => again.extend(numbers),
+                Err(error) => return eprint_kernel(&format!("connections are no longer served: {error}")),
+            }
+            self.forget_impatient();
+            for _ in 0..again.len() {
+                let Some(number) = again.pop_front() else { break };
+                if self.look(number, &mut scratch) && !again.contains(&number) {
+                    again.push_back(number);
+                }
+            }
+        }
+    }
+
+    /// Looks at what has changed; tells whether there is more to do.
+    fn look(&mut self, number: u64, scratch: &mut [u8]) -> bool {
+        if number == HOST {
+            return self.accept_host();
+        }
+        if number < FIRST_CONNECTION {
+            return self.accept_link(number);
+        }
+        // Both sockets of a connection have its number: one that has ended may be told of once more.
+        let Some(connection) = self.connections.remove(&number) else { return false };
+        let room = if self.connections.len() > MANY { SCRATCH_OF_MANY } else { scratch.len() };
+        match self.go_on(number, connection, &mut scratch[..room]) {
+            Next::Keep(connection) => {
+                self.connections.insert(number, connection);
+                false
+            }
+            Next::Again(connection) => {
+                self.connections.insert(number, connection);
+                true
+            }
+            Next::Drop => false,
+        }
+    }
+
+    fn accept_host(&mut self) -> bool {
+        while let Ok(host) = self.host.accept_host() {
+            let number = self.next_number;
+            self.next_number += 1;
+            if sys::set_nonblocking(&host).is_ok() && self.events.watch(&host, number).is_ok() {
+                self.connections.insert(number, Connection::Opening { host, read: Vec::new() });
+            }
+        }
+        false
+    }
+
+    fn accept_link(&mut self, number: u64) -> bool {
+        let link = usize::try_from(number - FIRST_LINK).unwrap_or(usize::MAX);
+        let Some(listener) = self.links.get(link) else { return false };
+        while let Ok((guest, _)) = listener.accept() {
+            let is_full = self.waiting.len() >= WAITING_MAX;
+            // One too many is closed: its program may try again.
+            if is_full || guest.set_nonblocking(true).is_err() {
+                continue;
+            }
+            let ticket = self.next_ticket;
+            self.next_ticket += 1;
+            self.waiting.push_back((ticket, File::from(OwnedFd::from(guest)), Instant::now()));
+            self.answers.send(&Answer::Linked { link: u32::try_from(link).unwrap_or(u32::MAX), ticket });
+        }
+        false
+    }
+
+    /// The host has not come for these.
+    fn forget_impatient(&mut self) {
+        while self.waiting.front().is_some_and(|(_, _, since)| since.elapsed() >= PATIENCE) {
+            self.waiting.pop_front();
+        }
+    }
+
+    fn go_on(&mut self, number: u64, connection: Connection, scratch: &mut [u8]) -> Next {
+        match connection {
+            Connection::Opening { host, read } => self.open(number, host, read),
+            Connection::Connecting { host, guest, port, is_v6 } => match sys::is_connected(&guest) {
+                Ok(false) => Next::Keep(Connection::Connecting { host, guest, port, is_v6 }),
+                Ok(true) => Next::Again(Connection::Joined(Relay::new(host, guest, Vec::new()))),
+                Err(_) if !is_v6 => self.connect(number, host, port, true),
+                Err(_) => Next::Drop,
+            },
+            Connection::Joined(mut relay) => match relay.turn(scratch) {
+                Turn::Waits => Next::Keep(Connection::Joined(relay)),
+                Turn::HasMore => Next::Again(Connection::Joined(relay)),
+                Turn::Ended => Next::Drop,
+            },
+        }
+    }
+
+    fn open(&mut self, number: u64, host: File, mut read: Vec<u8>) -> Next {
+        let mut rest = [0; FORWARD_BYTES];
+        // No more than the opening is read: all behind it is the connection's own.
+        let result = (&host).read(&mut rest[read.len()..]);
+        match result {
+            Ok(0) => return Next::Drop,
+            Ok(count) => read.extend(&rest[read.len()..][..count]),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                return Next::Keep(Connection::Opening { host, read });
+            }
+            Err(_) => return Next::Drop,
+        }
+        let Ok(whole) = <[u8; FORWARD_BYTES]>::try_from(read.as_slice()) else {
+            return Next::Again(Connection::Opening { host, read });
+        };
+        match Forward::read(&whole) {
+            Some(Forward::Port(port)) => self.connect(number, host, port, false),
+            Some(Forward::Link(ticket)) => {
+                let place = self.waiting.iter().position(|(own, _, _)| *own == ticket);
+                let Some((_, guest, _)) = place.and_then(|place| self.waiting.remove(place)) else { return Next::Drop };
+                self.join(number, host, guest)
+            }
+            None => Next::Drop,
+        }
+    }
+
+    fn connect(&mut self, number: u64, host: File, port: u16, is_v6: bool) -> Next {
+        let to = if is_v6 {
+            SocketAddr::from((Ipv6Addr::LOCALHOST, port))
+        } else {
+            SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+        };
+        match sys::connect_tcp(to) {
+            Ok(guest) if self.events.watch(&guest, number).is_ok() => {
+                Next::Again(Connection::Connecting { host, guest, port, is_v6 })
+            }
+            Ok(_) => Next::Drop,
+            Err(_) if !is_v6 => self.connect(number, host, port, true),
+            Err(_) => Next::Drop,
+        }
+    }
+
+    fn join(&mut self, number: u64, host: File, guest: File) -> Next {
+        match self.events.watch(&guest, number) {
+            Ok(()) => Next::Again(Connection::Joined(Relay::new(host, guest, Vec::new()))),
+            Err(_) => Next::Drop,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The project that a verb looks at without running it: its name and folder, and so where its state is.
+//!
+//! Mistakes in the file are not told: what runs may be older than they are. Deliberately not here: what is found in the
+//! state (`run`), who holds its machines (`control`).
+
+use std::future::Future;
+use std::io;
+
+use super::exit::{Class, Failure};
+use super::load;
+use super::places::Places;
+use super::settings::Settings;
+use crate::config::{self, Mode, Project};
+use crate::control::{Client, ControlError, Found};
+use crate::run::{ProjectState, RunView};
+
+/// A project by its file, and where its state is.
+#[derive(Debug)]
+pub(crate) struct KnownProject {
+    /// As far as the file can be understood.
+    pub(crate) project: Project,
+    /// Its state.
+    pub(crate) state: ProjectState,
+}
+
+/// Why a project cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+enum ProjectError {
+    #[error("the project's file cannot be understood")]
+    NotUnderstood,
+    #[error("there is no machine `{0}`")]
+    NoMachine(String),
+    #[error("the program cannot wait for answers")]
+    Runtime(#[source] io::Error),
+}
+
+impl KnownProject {
+    /// Finds what the settings name, or the project of the current folder.
+    pub(crate) fn find(settings: &Settings) -> Result<Self, Failure> {
+        let loaded = load::load(settings, Mode::Check)?;
+        let project = loaded.project.ok_or_else(|| {
+            Failure::new(Class::File, ProjectError::NotUnderstood).help("`smolvm check` says what is wrong in it")
+        })?;
+        let places = Places::find()?;
+        let state =
+            ProjectState::locate(&places.state_home, places.state_actor.clone(), &project.name, &project.folder);
+        Ok(Self { project, state })
+    }
+
+    /// The process that holds its machines, where there is one.
+    pub(crate) fn client(&self) -> Result<Option<Client>, Failure> {
+        match Client::find(&self.state).map_err(told)? {
+            Found::Held(client) => Ok(Some(client)),
+            Found::Nobody | Found::Left(_) => Ok(None),
+        }
+    }
+
+    /// Fails where neither the file nor the run has a machine of this name.
+    pub(crate) fn has_machine(&self, name: &str, view: &RunView) -> Result<(), Failure> {
+        let of_file = self.project.machines.iter().map(|machine| machine.name.value.as_str());
+        let known: Vec<&str> = of_file.chain(view.machines.iter().map(|machine| machine.name.as_str())).collect();
+        if known.contains(&name) {
+            return Ok(());
+        }
+        let failure = Failure::new(Class::Selection, ProjectError::NoMachine(name.to_owned()));
+        Err(match config::nearest(name, known.into_iter()) {
+            Some(near) => failure.help(format!("did you mean `{near}`?")),
+            None => failure.help("`smolvm plan` lists the machines"),
+        })
+    }
+}
+
+/// Waits for what is asked of the process that holds machines.
+pub(crate) fn asking<T>(asked: impl Future<Output = Result<T, ControlError>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Class::World, ProjectError::Runtime(error)))?;
+    runtime.block_on(asked).map_err(told)
+}
+
+/// A question that was not answered, with what to do.
+pub(crate) fn told(error: ControlError) -> Failure {
+    let help = error.help();
+    help.into_iter().fold(Failure::new(Class::World, error), Failure::help)
+}

@@ -1,0 +1,83 @@
+//! `volumes export` and `volumes import`: tar in a machine, so that nothing on the host reads the guest's file system.
+
+use std::io::{self, IsTerminal};
+
+use super::{Volumes, VolumesError, failure};
+use crate::cli::exit::{Class, ExitCode, Failure};
+use crate::cli::printer::Printer;
+use crate::cli::run::{self, RunArgs};
+use crate::cli::settings::Settings;
+use crate::plan::{DiskPlan, GuestPath, MountPlan, MountPlanKind, Plan};
+use crate::storage::{DiskName, StorageError};
+
+/// Where the volume is in the machine.
+const TARGET: &str = "/volume";
+
+/// Owners as numbers, holes as holes, attributes where this tar knows them.
+const EXPORT: &str = "if tar --version 2>/dev/null | grep -q GNU; then \
+    exec tar --create --file=- --directory=/volume --numeric-owner --sparse --acls --xattrs '--xattrs-include=*' .; fi; \
+    exec tar -c -f - -C /volume .";
+const IMPORT: &str = "if tar --version 2>/dev/null | grep -q GNU; then \
+    tar --extract --file=- --directory=/volume --numeric-owner --same-owner --preserve-permissions --acls --xattrs \
+    '--xattrs-include=*' || exit; else tar -x -p -f - -C /volume || exit; fi; exec sync -f /volume";
+
+/// Writes a volume to standard output.
+pub(super) fn export(
+    volumes: &Volumes,
+    name: &str,
+    settings: &Settings,
+    printer: &Printer,
+) -> Result<ExitCode, Failure> {
+    volumes.check_known(name)?;
+    if io::stdout().is_terminal() {
+        let failure = Failure::new(Class::Usage, VolumesError::Terminal);
+        return Err(failure.help(format!("`smolvm volumes export {name} > {name}.tar` writes it to a file")));
+    }
+    let disk = DiskName::Volume(name.to_owned());
+    // A machine that was killed has left it so that only a writer can open it.
+    let is_read_only = match volumes.storage.open(&disk, None, true, "export") {
+        Ok(_) => true,
+        Err(StorageError::NotClosed { .. }) => false,
+        Err(error) => return Err(failure(error)),
+    };
+    in_machine(volumes, name, is_read_only, EXPORT, (settings, printer))
+}
+
+/// Reads standard input into a volume.
+pub(super) fn import(
+    volumes: &Volumes,
+    name: &str,
+    settings: &Settings,
+    printer: &Printer,
+) -> Result<ExitCode, Failure> {
+    volumes.check_known(name)?;
+    if io::stdin().is_terminal() {
+        let failure = Failure::new(Class::Usage, VolumesError::NoArchive);
+        return Err(failure.help(format!("`smolvm volumes import {name} < {name}.tar` reads it from a file")));
+    }
+    in_machine(volumes, name, false, IMPORT, (settings, printer))
+}
+
+/// Runs a script as root in a machine of this computer's own root that has the volume and nothing else.
+fn in_machine(
+    volumes: &Volumes,
+    name: &str,
+    readonly: bool,
+    script: &str,
+    (settings, printer): (&Settings, &Printer),
+) -> Result<ExitCode, Failure> {
+    let args = RunArgs::of_host(&["sh", "-c", script]);
+    let size_mib = volumes.declared(name).flatten();
+    let change = |plan: &mut Plan| {
+        plan.project.clone_from(&volumes.known.project.name);
+        plan.folder.clone_from(&volumes.known.project.folder);
+        let disk = DiskPlan::Volume(name.to_owned());
+        let kind = MountPlanKind::Disk { serial: "disk0".to_owned(), disk, size_mib, readonly };
+        for machine in &mut plan.machines {
+            let target = GuestPath::parse(TARGET);
+            let mount = target.map(|target| MountPlan { target, create: false, kind: kind.clone() });
+            machine.mounts = mount.into_iter().collect();
+        }
+    };
+    run::run_changed(&args, settings, printer, change)
+}

@@ -1,0 +1,219 @@
+//! The logs of a run read as one, in the order in which they came; also while they are written.
+//!
+//! The index says what came when; how long the files are is asked before the index is read, so that all that is read
+//! has its line there. Deliberately not here: lines of text, waiting for more.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::log_index::{IndexEntry, LogSource};
+use super::state::RunFolder;
+
+/// Most bytes of one piece.
+const PIECE_BYTES: u64 = 64 << 10;
+
+/// Bytes of a source, in the order of the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPiece {
+    /// When the first of them came, to 50 ms.
+    pub at: SystemTime,
+    /// Where from.
+    pub source: LogSource,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A run whose logs are read.
+#[derive(Debug)]
+pub struct LogReader {
+    folder: RunFolder,
+    index: Option<File>,
+    /// The start of a line whose end is not there yet.
+    partial: Vec<u8>,
+    /// Lines that were read and whose bytes may not all be.
+    entries: VecDeque<IndexEntry>,
+    files: HashMap<PathBuf, LogFile>,
+}
+
+#[derive(Debug)]
+struct LogFile {
+    file: File,
+    /// Bytes that were given.
+    given: u64,
+    /// Bytes that it had when it was asked last.
+    length: u64,
+}
+
+impl LogReader {
+    /// A reader at the start of a run's logs. The run may have none yet.
+    pub fn new(folder: RunFolder) -> Self {
+        Self { folder, index: None, partial: Vec::new(), entries: VecDeque::new(), files: HashMap::new() }
+    }
+
+    /// Gives what has come since the last time to `take`, piece by piece; whether there was something, or may be.
+    ///
+    /// # Errors
+    /// Where a file cannot be read, or `take` fails; what was not given then is lost.
+    pub fn read<E: From<io::Error>>(&mut self, take: &mut impl FnMut(LogPiece) -> Result<(), E>) -> Result<bool, E> {
+        for file in self.files.values_mut() {
+            file.length = file.file.metadata()?.len();
+        }
+        let mut has_more = self.read_index()?;
+        if self.open_new()? {
+            return Ok(true);
+        }
+        let bounds = self.bounds();
+        let entries = std::mem::take(&mut self.entries);
+        for (entry, (path, end)) in entries.into_iter().zip(bounds) {
+            has_more |= self.give(&entry, &path, end, take)?;
+            let given = self.files.get(&path).map_or(0, |file| file.given);
+            if end.is_none_or(|end| given < end) {
+                self.entries.push_back(entry);
+            }
+        }
+        Ok(has_more)
+    }
+
+    /// Opens the files that were only named now; whether there were some. How long they are is asked the next time, before
+    /// the index is read.
+    fn open_new(&mut self) -> io::Result<bool> {
+        let paths: HashSet<PathBuf> = self.entries.iter().map(|entry| self.folder.log(&entry.source)).collect();
+        let mut has_opened = false;
+        for path in paths.into_iter().filter(|path| !self.files.contains_key(path)).collect::<Vec<_>>() {
+            match self.folder.open(&path) {
+                Ok(file) => {
+                    self.files.insert(path, LogFile { file, given: 0, length: 0 });
+                    has_opened = true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(has_opened)
+    }
+
+    /// The file of each entry, and where its bytes end there: where the next entry of the file begins.
+    fn bounds(&self) -> Vec<(PathBuf, Option<u64>)> {
+        let mut next: HashMap<PathBuf, u64> = HashMap::new();
+        let bound = |entry: &IndexEntry| {
+            let path = self.folder.log(&entry.source);
+            let end = next.insert(path.clone(), entry.offset);
+            (path, end)
+        };
+        let mut bounds: Vec<_> = self.entries.iter().rev().map(bound).collect();
+        bounds.reverse();
+        bounds
+    }
+
+    /// Reads the lines that are new.
+    fn read_index(&mut self) -> io::Result<bool> {
+        if self.index.is_none() {
+            match self.folder.open(&self.folder.log_index()) {
+                Ok(file) => self.index = Some(file),
+                // Nothing was written yet.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(index) = &mut self.index else { return Ok(false) };
+        let mut text = std::mem::take(&mut self.partial);
+        let held = text.len();
+        index.read_to_end(&mut text)?;
+        let has_news = text.len() > held;
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        self.partial = text.split_off(whole);
+        let lines = text.split(|byte| *byte == b'\n');
+        let entries = lines.filter_map(|line| IndexEntry::parse(std::str::from_utf8(line).ok()?));
+        self.entries.extend(entries);
+        Ok(has_news)
+    }
+
+    /// Gives what is there of one entry; whether there was something.
+    fn give<E: From<io::Error>>(
+        &mut self,
+        entry: &IndexEntry,
+        path: &Path,
+        end: Option<u64>,
+        take: &mut impl FnMut(LogPiece) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let Some(file) = self.files.get_mut(path) else { return Ok(false) };
+        let end = end.unwrap_or(u64::MAX).min(file.length);
+        let mut has_more = false;
+        while file.given < end {
+            let wanted = (end - file.given).min(PIECE_BYTES);
+            let mut bytes = vec![0; usize::try_from(wanted).unwrap_or(0)];
+            let count = file.file.read_at(&mut bytes, file.given)?;
+            if count == 0 {
+                break;
+            }
+            bytes.truncate(count);
+            file.given += count as u64;
+            has_more = true;
+            take(LogPiece { at: entry.at, source: entry.source.clone(), bytes })?;
+        }
+        Ok(has_more)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::{Event, OutputOf, Stream};
+    use crate::run::logs::Logs;
+
+    fn output(name: &str, stream: Stream, text: &str) -> Event {
+        Event::Output { of: OutputOf::Machine(name.to_owned()), stream, bytes: text.into() }
+    }
+
+    fn read(reader: &mut LogReader) -> Vec<String> {
+        let mut pieces = Vec::new();
+        let mut take = |piece: LogPiece| -> io::Result<()> {
+            let OutputOf::Machine(name) = piece.source.of else { panic!("no step writes here") };
+            pieces.push(format!("{name} {}", String::from_utf8(piece.bytes).unwrap()));
+            Ok(())
+        };
+        while reader.read(&mut take).unwrap() {}
+        pieces
+    }
+
+    #[test]
+    fn what_came_is_read_in_its_order_and_then_what_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunFolder::fake("1", folder.path());
+        let mut reader = LogReader::new(run.clone());
+        assert_eq!(read(&mut reader), Vec::<String>::new());
+        let mut logs = Logs::new(Some(run));
+        let mut write = |millis, name: &str, stream, text: &str| {
+            assert_eq!(logs.record(Duration::from_millis(millis), &output(name, stream, text)), None);
+        };
+        write(0, "a", Stream::Stdout, "1");
+        write(1, "a", Stream::Stdout, "2");
+        write(2, "b", Stream::Stderr, "3");
+        write(3, "a", Stream::Stdout, "4");
+        write(4, "a", Stream::Console, "k");
+        assert_eq!(read(&mut reader), ["a 12", "b 3", "a 4", "a k"]);
+        write(5, "b", Stream::Stderr, "5");
+        write(6, "b", Stream::Stdout, "6");
+        write(7, "a", Stream::Stdout, "7");
+        assert_eq!(read(&mut reader), ["b 5", "b 6", "a 7"]);
+        write(8, "a", Stream::Stdout, "8");
+        assert_eq!(read(&mut reader), ["a 8"]);
+        assert_eq!(read(&mut reader), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_log_that_is_gone_and_a_line_that_is_none_are_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunFolder::fake("1", folder.path());
+        let text = "0 0 o machine \"gone\"\nwhat is this\n1 0 o machine \"a\"\n2 0 o mach";
+        std::fs::write(run.log_index(), text).unwrap();
+        std::fs::write(run.service_log("a"), "text").unwrap();
+        assert_eq!(read(&mut LogReader::new(run)), ["a text"]);
+    }
+}

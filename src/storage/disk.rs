@@ -1,0 +1,194 @@
+//! One disk: its file is made, grown, looked at and locked.
+//!
+//! The length of a file is set last when it is made: one whose length is no whole number of MiB was never finished.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use super::error::StorageError;
+use super::lock::{self, Holder};
+use super::place::DiskName;
+use super::template::{BLOCK_BYTES, SUPERBLOCK, is_superblock, template_for};
+
+/// Size of a disk for which the file gives none, in MiB. It is sparse: what is not written takes no room.
+pub const DEFAULT_SIZE_MIB: u64 = 16 << 10;
+
+const MIB: u64 = 1 << 20;
+
+/// Where the features are in a superblock that a kernel must know, and of them the one that says that the journal holds
+/// what is not in its place yet (`EXT4_FEATURE_INCOMPAT_RECOVER`).
+const FEATURES: usize = 0x60;
+const NEEDS_RECOVERY: u8 = 4;
+
+/// Where the state is in a superblock, and of it the mark that something was found wrong (`EXT4_ERROR_FS`).
+const STATE: usize = 0x3a;
+const HAS_ERRORS: u8 = 2;
+
+/// A disk that is open and locked; the lock goes with the file.
+#[derive(Debug)]
+pub struct OpenDisk {
+    /// Its file.
+    pub file: File,
+    /// Its length in bytes.
+    pub length: u64,
+    /// What the user should know of it, in words.
+    pub remark: Option<String>,
+}
+
+/// What is wanted of a disk.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) name: &'a DiskName,
+    /// In MiB, where the file says one.
+    pub(super) size_mib: Option<u64>,
+    pub(super) is_read_only: bool,
+    /// Name of the machine that wants it.
+    pub(super) machine: &'a str,
+}
+
+impl Wanted<'_> {
+    fn unusable(&self, what: &'static str, path: &Path, source: io::Error) -> StorageError {
+        let disk = self.name.clone();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                StorageError::Full { disk, path: path.to_owned() }
+            }
+            _ => StorageError::Unusable { disk, what, path: path.to_owned(), source },
+        }
+    }
+
+    fn size(&self) -> u64 {
+        self.size_mib.unwrap_or(DEFAULT_SIZE_MIB)
+    }
+}
+
+/// Opens the disk in a file, which is made where it is missing, and grown where it is to be larger.
+pub(super) fn open(path: &Path, wanted: &Wanted<'_>) -> Result<OpenDisk, StorageError> {
+    let failed = |what| move |source| wanted.unusable(what, path, source);
+    let file = open_locked(path, wanted)?;
+    lock::write_holder(path, &Holder::now(wanted.machine));
+    let mut length = file.metadata().map_err(failed("look at"))?.len();
+    let is_finished = length > 0 && length.is_multiple_of(MIB);
+    if wanted.is_read_only {
+        check_readable(&file, is_finished, wanted)?;
+        return Ok(OpenDisk { file, length, remark: None });
+    }
+    let mut remark = None;
+    if is_finished {
+        let found = superblock(&file).map_err(failed("read"))?;
+        if !is_superblock(&found) {
+            return Err(StorageError::Foreign { disk: wanted.name.clone(), path: path.to_owned() });
+        }
+        remark = (found[STATE] & HAS_ERRORS != 0).then(|| has_errors(wanted, path));
+    } else {
+        length = make(&file, wanted.size()).map_err(failed("make"))?;
+    }
+    match wanted.size_mib.map(|size| size.saturating_mul(MIB)) {
+        Some(larger) if larger > length => {
+            file.set_len(larger).map_err(failed("grow"))?;
+            length = larger;
+        }
+        Some(smaller) if smaller < length => remark = remark.or_else(|| Some(keeps_size(wanted, length))),
+        _ => {}
+    }
+    Ok(OpenDisk { file, length, remark })
+}
+
+/// The file, locked, and still the one that has the name.
+fn open_locked(path: &Path, wanted: &Wanted<'_>) -> Result<File, StorageError> {
+    let failed = |what| move |source| wanted.unusable(what, path, source);
+    let mut options = File::options();
+    options.read(true).write(!wanted.is_read_only).create(!wanted.is_read_only).truncate(false).mode(0o600);
+    loop {
+        let file = match options.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && wanted.is_read_only => {
+                return Err(StorageError::Missing { disk: wanted.name.clone() });
+            }
+            opened => opened.map_err(failed("open"))?,
+        };
+        if !lock::take_patiently(&file, path, wanted.is_read_only).map_err(failed("lock"))? {
+            return Err(StorageError::Held { disk: wanted.name.clone(), holder: lock::read_holder(path) });
+        }
+        let own = file.metadata().map_err(failed("look at"))?;
+        // Somebody may have removed it before it was locked.
+        if std::fs::metadata(path).is_ok_and(|named| (named.dev(), named.ino()) == (own.dev(), own.ino())) {
+            return Ok(file);
+        }
+    }
+}
+
+/// A disk that has no name, and goes with whoever has it open.
+pub(super) fn open_scratch(folder: &Path, wanted: &Wanted<'_>) -> Result<OpenDisk, StorageError> {
+    let failed = |source| wanted.unusable("make a file in", folder, source);
+    let unnamed = i32::try_from((OFlags::TMPFILE | OFlags::RDWR).bits()).unwrap_or_default();
+    let opened = File::options().read(true).write(true).mode(0o600).custom_flags(unnamed).open(folder);
+    let file = match opened {
+        // A file system that cannot do it.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR)) => {
+            let path = folder.join(format!(".scratch-{}", std::process::id()));
+            let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path);
+            file.and_then(|file| std::fs::remove_file(&path).map(|()| file))
+        }
+        opened => opened,
+    };
+    let file = file.map_err(failed)?;
+    let length = make(&file, wanted.size()).map_err(failed)?;
+    Ok(OpenDisk { file, length, remark: None })
+}
+
+/// Makes an empty file system in a file; its length in bytes.
+fn make(file: &File, size_mib: u64) -> io::Result<u64> {
+    let mut random = [0; 32];
+    let mut filled = 0;
+    while filled < random.len() {
+        let flags = rustix::rand::GetRandomFlags::empty();
+        filled += rustix::io::retry_on_intr(|| rustix::rand::getrandom(&mut random[filled..], flags))?;
+    }
+    let length = size_mib.checked_mul(MIB).ok_or(io::ErrorKind::FileTooLarge)?;
+    file.set_len(0)?;
+    template_for(size_mib).write(file, &random)?;
+    file.sync_data()?;
+    file.set_len(length)?;
+    Ok(length)
+}
+
+/// The first superblock.
+fn superblock(file: &File) -> io::Result<[u8; 1024]> {
+    let mut bytes = [0; 1024];
+    const { assert!(SUPERBLOCK + 1024 <= BLOCK_BYTES) };
+    file.read_exact_at(&mut bytes, SUPERBLOCK as u64)?;
+    Ok(bytes)
+}
+
+fn check_readable(file: &File, is_finished: bool, wanted: &Wanted<'_>) -> Result<(), StorageError> {
+    let disk = || wanted.name.clone();
+    let Some(found) = is_finished.then(|| superblock(file).ok()).flatten().filter(|found| is_superblock(found)) else {
+        return Err(StorageError::Missing { disk: disk() });
+    };
+    match found[FEATURES] & NEEDS_RECOVERY {
+        0 => Ok(()),
+        _ => Err(StorageError::NotClosed { disk: disk() }),
+    }
+}
+
+fn has_errors(wanted: &Wanted<'_>, path: &Path) -> String {
+    format!(
+        "{} had an error the last time it was used (as when the host was full): what was synced before is there; \
+         `e2fsck -f -p '{}'` checks it, and takes this mark off",
+        wanted.name,
+        path.display()
+    )
+}
+
+fn keeps_size(wanted: &Wanted<'_>, length: u64) -> String {
+    let (name, has, wants) = (wanted.name, length / MIB, wanted.size());
+    format!(
+        "{name} keeps its {has} MiB, although the file says {wants} MiB: a disk is only made larger; to begin anew, \
+         remove it ({})",
+        name.removal()
+    )
+}

@@ -17,7 +17,7 @@ impl Reader<'_> {
     }
 
     fn access(&mut self, value: Value) -> Option<Access> {
-        let access = match self.content(value) {
+        match self.content(value) {
             Content::Map(_) => self.long_access(value),
             Content::List(_) => {
                 let diagnostic = self.wrong_type(value, "`network`", "`none`, `nat`, or a map");
@@ -25,8 +25,7 @@ impl Reader<'_> {
                 None
             }
             _ => self.network_mode(value, "`network`").map(|mode| Access { mode, allow: None, span: value.span }),
-        };
-        access
+        }
     }
 
     fn network_mode(&mut self, value: Value, what: &str) -> Option<NetworkMode> {

@@ -140,7 +140,9 @@ impl Gateway {
             Token::Echo(number) => self.echo.on_ready(number, now, &mut self.gate),
             Token::Dns(number) => {
                 let answer = self.relay.on_ready(number, &mut self.gate.policy, &self.gate.poller);
-                answer.map(|answer| self.give(answer, now));
+                if let Some(answer) = answer {
+                    self.give(answer, now);
+                }
             }
         }
     }

@@ -87,7 +87,9 @@ impl UdpTable {
         let target = gate.enter(packet.ends.world, now)?;
         if self.pairs.len() >= PAIRS_MAX {
             let oldest = self.pairs.iter().min_by_key(|(_, pair)| pair.last).map(|(number, _)| *number);
-            oldest.map(|number| self.remove(number));
+            if let Some(number) = oldest {
+                self.remove(number);
+            }
         }
         let socket = sockets::datagrams(target).map_err(|error| Refused::Undelivered(undelivered(error)))?;
         self.next = self.next.wrapping_add(1);

@@ -28,7 +28,7 @@ impl Clock {
         StackInstant::from_micros(i64::try_from(passed).unwrap_or(i64::MAX))
     }
 
-    fn from_stack(self, at: StackInstant) -> Instant {
+    fn of_stack(self, at: StackInstant) -> Instant {
         self.0 + std::time::Duration::from_micros(u64::try_from(at.total_micros()).unwrap_or(0))
     }
 }
@@ -89,7 +89,7 @@ impl Flow {
     /// When packets are due next.
     pub(super) fn due(&mut self, now: Instant) -> Option<Instant> {
         let at = self.interface.poll_at(self.clock.to_stack(now), &self.sockets)?;
-        Some(self.clock.from_stack(at))
+        Some(self.clock.of_stack(at))
     }
 
     pub(super) fn socket(&mut self) -> &mut tcp::Socket<'static> {

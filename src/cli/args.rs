@@ -19,6 +19,7 @@ use super::port::PortArgs;
 use super::ps::PsArgs;
 use super::pull::PullArgs;
 use super::run::RunArgs;
+use super::stats::StatsArgs;
 use super::system::SystemArgs;
 use super::volumes::VolumesArgs;
 pub(crate) use words::{
@@ -106,6 +107,8 @@ pub(crate) enum Verb {
     Run(Box<RunArgs>),
     /// List the machines that are up, and how they stand
     Ps(PsArgs),
+    /// Show what the machines that are up cost this computer
+    Stats(StatsArgs),
     /// Show what steps and services of the last run wrote, in the order in which it came
     #[command(mut_arg("files", |file| file.short(None)))]
     Logs(Box<LogsArgs>),
@@ -157,6 +160,7 @@ impl Verb {
             Self::Up(args) => &args.global,
             Self::Run(args) => &args.global,
             Self::Ps(args) => &args.global,
+            Self::Stats(args) => &args.global,
             Self::Logs(args) => &args.global,
             Self::Exec(args) => &args.global,
             Self::Shell(args) => &args.global,

@@ -11,7 +11,7 @@ use super::printer::Printer;
 use super::settings::Settings;
 use super::{
     check, config, doctor, exec, explain, images, init, kernel, lock, logs, lsp, plan, port, ps, pull, run, schema,
-    system, up, version, volumes,
+    stats, system, up, version, volumes,
 };
 use crate::image::Cache;
 use crate::share;
@@ -56,6 +56,7 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
         Verb::Up(args) => up::run(args, settings, printer),
         Verb::Run(args) => run::run(args, settings, printer),
         Verb::Ps(args) => ps::run(args, settings, printer),
+        Verb::Stats(args) => stats::run(args, settings, printer),
         Verb::Logs(args) => logs::run(args, settings, printer),
         Verb::Exec(args) => exec::exec(args, settings),
         Verb::Shell(args) => exec::shell(args, settings),

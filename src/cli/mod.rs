@@ -43,6 +43,7 @@ mod report_run;
 mod run;
 mod schema;
 mod settings;
+mod stats;
 mod system;
 mod terminal;
 mod up;

@@ -114,19 +114,10 @@ fn go(
     };
     let (handle, door) = run::door();
     let server = serve(&state, &places, handle, &interrupts, printer);
-    let invoker = host::facts().invoker;
-    let storage = Storage::new(state.folder(), places.state_actor.clone());
-    let registries = (!settings.is_offline).then(|| registries::access(settings));
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,
-        provider: Arc::new(Provider::new(
-            places.cache.clone(),
-            invoker,
-            settings.root_form.into(),
-            registries,
-            storage,
-        )),
+        provider: Arc::new(provider(settings, &places, &state)),
         folder: Some(folder.clone()),
         attendant: None,
         published,
@@ -192,6 +183,13 @@ fn serve(
 /// The command line of this process.
 pub(crate) fn command_line() -> String {
     std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
+/// What makes machines ready.
+fn provider(settings: &Settings, places: &Places, state: &ProjectState) -> Provider {
+    let registries = (!settings.is_offline).then(|| registries::access(settings));
+    let storage = Storage::new(state.folder(), places.state_actor.clone());
+    Provider::new(places.cache.clone(), host::facts().invoker, settings.root_form.into(), registries, storage)
 }
 
 fn record(folder: &RunFolder) -> Result<(Record, record::Failure), Failure> {

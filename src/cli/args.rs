@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use super::exec::{ExecArgs, ShellArgs};
 use super::images::ImagesArgs;
 use super::kernel::KernelArgs;
+use super::life::args::{DownArgs, KillArgs, StartArgs, StopArgs, WaitArgs};
 use super::lock::{LockArgs, UpdateArgs};
 use super::logs::LogsArgs;
 use super::port::PortArgs;
@@ -105,6 +106,18 @@ pub(crate) enum Verb {
     Up(UpArgs),
     /// Run one command in a fresh machine, with its input, output and terminal
     Run(Box<RunArgs>),
+    /// Stop the machines that stay up, and the process that holds them
+    Down(DownArgs),
+    /// Stop machines that stay up; their disks stay
+    Stop(StopArgs),
+    /// Start machines again that were stopped
+    Start(StartArgs),
+    /// Stop machines and start them again
+    Restart(StopArgs),
+    /// Send a signal to the commands of machines, or end machines at once
+    Kill(KillArgs),
+    /// Wait until the commands of machines have ended, and print their exit codes
+    Wait(WaitArgs),
     /// List the machines that are up, and how they stand
     Ps(PsArgs),
     /// Show what the machines that are up cost this computer
@@ -159,6 +172,11 @@ impl Verb {
         match self {
             Self::Up(args) => &args.global,
             Self::Run(args) => &args.global,
+            Self::Down(args) => &args.global,
+            Self::Stop(args) | Self::Restart(args) => &args.global,
+            Self::Start(args) => &args.global,
+            Self::Kill(args) => &args.global,
+            Self::Wait(args) => &args.global,
             Self::Ps(args) => &args.global,
             Self::Stats(args) => &args.global,
             Self::Logs(args) => &args.global,
@@ -194,6 +212,12 @@ pub(crate) struct UpArgs {
     /// Go on with what does not need a failed step
     #[arg(long)]
     pub(crate) keep_going: bool,
+    /// Leave the machines up when the steps have passed, in the background
+    #[arg(short = 'd', long)]
+    pub(crate) detach: bool,
+    /// Leave the machines up where a step failed, for a look
+    #[arg(long)]
+    pub(crate) keep: bool,
     /// Check and plan only: print the plan, boot nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

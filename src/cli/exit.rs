@@ -7,7 +7,7 @@ use std::fmt;
 
 pub(crate) use crate::compose::chain;
 use crate::event::RunStatus;
-use crate::run::Signal;
+use crate::run::{LockError, Signal};
 
 /// Exit code of this process; each number has one meaning, but for a step's own code, which can be any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +71,12 @@ pub(crate) enum Class {
 }
 
 impl Class {
+    /// The class that has this exit code; [`Class::World`] where none has.
+    pub(crate) fn of_code(code: u8) -> Self {
+        let all = [Self::Usage, Self::Selection, Self::Host, Self::File];
+        all.into_iter().find(|class| class.exit_code().number() == code).unwrap_or(Self::World)
+    }
+
     fn exit_code(self) -> ExitCode {
         match self {
             Self::Usage => ExitCode::Usage,
@@ -103,6 +109,19 @@ impl Failure {
     pub(crate) fn help(mut self, text: impl Into<String>) -> Self {
         self.help.push(text.into());
         self
+    }
+
+    /// What can be done about it.
+    pub(crate) fn helps(&self) -> &[String] {
+        &self.help
+    }
+
+    /// Who holds the project, where it is that.
+    pub(crate) fn holder(&self) -> Option<String> {
+        match self.source.downcast_ref::<LockError>() {
+            Some(LockError::Held { holder, .. }) => Some(holder.to_string()),
+            _ => None,
+        }
     }
 
     /// The exit code.

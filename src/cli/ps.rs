@@ -83,7 +83,7 @@ impl Listed {
             None => (None, nothing),
         };
         // A file that has mistakes now is another matter.
-        let plan = plan::build(project, &crate::host::facts(), &Selection::all()).ok();
+        let plan = plan::build(project, &crate::host::facts(), &Selection::all().held()).ok();
         let machines = plan.map(|plan| plan.machines).unwrap_or_default();
         let shapes = machines.iter().map(|machine| (machine.name.clone(), run::shape(machine))).collect();
         Ok(Self { about, view, shapes })

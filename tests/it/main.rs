@@ -61,6 +61,7 @@ mod schema_keys;
 mod several_files;
 mod share;
 mod share_guest;
+mod shown;
 mod signals;
 mod single_file;
 mod storage;

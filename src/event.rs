@@ -243,6 +243,23 @@ pub enum Event {
         /// In words.
         text: String,
     },
+    /// The steps are over, and the machines that stay are up; what is told after this changes nothing of it.
+    RunHeld {
+        /// How.
+        status: RunStatus,
+        /// Exit code of what ran.
+        exit_code: u8,
+        /// Why, in words, where it is not 0.
+        cause: Option<String>,
+        /// Time since the start.
+        seconds: f64,
+        /// Steps passed.
+        passed: usize,
+        /// Steps failed or timed out.
+        failed: usize,
+        /// Steps skipped or canceled.
+        skipped: usize,
+    },
     /// The last event.
     RunFinished {
         /// How.

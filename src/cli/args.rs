@@ -10,13 +10,17 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::exec::{ExecArgs, ShellArgs};
 use super::images::ImagesArgs;
 use super::kernel::KernelArgs;
+use super::life::args::{DownArgs, KillArgs, StartArgs, StopArgs, WaitArgs};
 use super::lock::{LockArgs, UpdateArgs};
 use super::logs::LogsArgs;
+use super::port::PortArgs;
 use super::ps::PsArgs;
 use super::pull::PullArgs;
 use super::run::RunArgs;
+use super::stats::StatsArgs;
 use super::system::SystemArgs;
 use super::volumes::VolumesArgs;
 pub(crate) use words::{
@@ -102,11 +106,31 @@ pub(crate) enum Verb {
     Up(UpArgs),
     /// Run one command in a fresh machine, with its input, output and terminal
     Run(Box<RunArgs>),
+    /// Stop the machines that stay up, and the process that holds them
+    Down(DownArgs),
+    /// Stop machines that stay up; their disks stay
+    Stop(StopArgs),
+    /// Start machines again that were stopped
+    Start(StartArgs),
+    /// Stop machines and start them again
+    Restart(StopArgs),
+    /// Send a signal to the commands of machines, or end machines at once
+    Kill(KillArgs),
+    /// Wait until the commands of machines have ended, and print their exit codes
+    Wait(WaitArgs),
     /// List the machines that are up, and how they stand
     Ps(PsArgs),
+    /// Show what the machines that are up cost this computer
+    Stats(StatsArgs),
     /// Show what steps and services of the last run wrote, in the order in which it came
     #[command(mut_arg("files", |file| file.short(None)))]
     Logs(Box<LogsArgs>),
+    /// Run a command in a machine that is up, with its input, output and terminal
+    Exec(ExecArgs),
+    /// Open a shell in a machine that is up
+    Shell(ShellArgs),
+    /// Print which addresses of this computer reach the ports of a machine
+    Port(PortArgs),
     /// Check the file and report every mistake
     #[command(visible_alias = "validate")]
     Check(CheckArgs),
@@ -148,8 +172,17 @@ impl Verb {
         match self {
             Self::Up(args) => &args.global,
             Self::Run(args) => &args.global,
+            Self::Down(args) => &args.global,
+            Self::Stop(args) | Self::Restart(args) => &args.global,
+            Self::Start(args) => &args.global,
+            Self::Kill(args) => &args.global,
+            Self::Wait(args) => &args.global,
             Self::Ps(args) => &args.global,
+            Self::Stats(args) => &args.global,
             Self::Logs(args) => &args.global,
+            Self::Exec(args) => &args.global,
+            Self::Shell(args) => &args.global,
+            Self::Port(args) => &args.global,
             Self::Check(args) => &args.global,
             Self::Plan(args) => &args.global,
             Self::Config(args) => &args.global,
@@ -179,6 +212,12 @@ pub(crate) struct UpArgs {
     /// Go on with what does not need a failed step
     #[arg(long)]
     pub(crate) keep_going: bool,
+    /// Leave the machines up when the steps have passed, in the background
+    #[arg(short = 'd', long)]
+    pub(crate) detach: bool,
+    /// Leave the machines up where a step failed, for a look
+    #[arg(long)]
+    pub(crate) keep: bool,
     /// Check and plan only: print the plan, boot nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -10,8 +10,8 @@ use super::places::Places;
 use super::printer::Printer;
 use super::settings::Settings;
 use super::{
-    check, config, doctor, explain, images, init, kernel, lock, logs, lsp, plan, ps, pull, run, schema, system, up,
-    version, volumes,
+    check, config, doctor, exec, explain, images, init, kernel, life, lock, logs, lsp, plan, port, ps, pull, run,
+    schema, stats, system, up, version, volumes,
 };
 use crate::image::Cache;
 use crate::share;
@@ -24,6 +24,7 @@ pub fn main() -> process::ExitCode {
     // The program starts itself anew as the server of a share or a disk; that child has no command line of a person's.
     match std::env::args_os().nth(1) {
         Some(word) if word == "__share" => return share::serve_main(),
+        Some(word) if word == "__supervise" => return life::supervise(),
         Some(word) if word == "__disk" => return block::serve_main(),
         _ => {}
     }
@@ -55,8 +56,18 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
     match verb {
         Verb::Up(args) => up::run(args, settings, printer),
         Verb::Run(args) => run::run(args, settings, printer),
+        Verb::Down(args) => life::down(args, settings, printer),
+        Verb::Stop(args) => life::stop(args, settings, printer),
+        Verb::Start(args) => life::start(args, settings, printer),
+        Verb::Restart(args) => life::restart(args, settings, printer),
+        Verb::Kill(args) => life::kill(args, settings, printer),
+        Verb::Wait(args) => life::wait(args, settings, printer),
         Verb::Ps(args) => ps::run(args, settings, printer),
+        Verb::Stats(args) => stats::run(args, settings, printer),
         Verb::Logs(args) => logs::run(args, settings, printer),
+        Verb::Exec(args) => exec::exec(args, settings),
+        Verb::Shell(args) => exec::shell(args, settings),
+        Verb::Port(args) => port::run(args, settings, printer),
         Verb::Check(args) => check::run(args, settings, printer),
         Verb::Plan(args) => plan::run(args, settings, printer),
         Verb::Config(args) => config::run(args, settings, printer),

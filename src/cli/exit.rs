@@ -7,7 +7,7 @@ use std::fmt;
 
 pub(crate) use crate::compose::chain;
 use crate::event::RunStatus;
-use crate::run::Signal;
+use crate::run::{LockError, Signal};
 
 /// Exit code of this process; each number has one meaning, but for a step's own code, which can be any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,11 +64,19 @@ pub(crate) enum Class {
     File,
     /// Ours, or the world's.
     World,
+    /// A command that cannot be run, with the code of a shell: 126 or 127.
+    Command(u8),
     /// Nobody's: this signal came.
     Interrupted(Signal),
 }
 
 impl Class {
+    /// The class that has this exit code; [`Class::World`] where none has.
+    pub(crate) fn of_code(code: u8) -> Self {
+        let all = [Self::Usage, Self::Selection, Self::Host, Self::File];
+        all.into_iter().find(|class| class.exit_code().number() == code).unwrap_or(Self::World)
+    }
+
     fn exit_code(self) -> ExitCode {
         match self {
             Self::Usage => ExitCode::Usage,
@@ -76,6 +84,7 @@ impl Class {
             Self::Host => ExitCode::HostUnfit,
             Self::File => ExitCode::InvalidFile,
             Self::World => ExitCode::Failed,
+            Self::Command(code) => ExitCode::Run(code),
             Self::Interrupted(signal) => ExitCode::Run(signal.exit_code()),
         }
     }
@@ -102,6 +111,19 @@ impl Failure {
         self
     }
 
+    /// What can be done about it.
+    pub(crate) fn helps(&self) -> &[String] {
+        &self.help
+    }
+
+    /// Who holds the project, where it is that.
+    pub(crate) fn holder(&self) -> Option<String> {
+        match self.source.downcast_ref::<LockError>() {
+            Some(LockError::Held { holder, .. }) => Some(holder.to_string()),
+            _ => None,
+        }
+    }
+
     /// The exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
         self.class.exit_code()
@@ -112,7 +134,7 @@ impl Failure {
         match self.class {
             Class::File => RunStatus::Invalid,
             Class::Interrupted(_) => RunStatus::Interrupted,
-            Class::Usage | Class::Selection | Class::Host | Class::World => RunStatus::Failed,
+            Class::Usage | Class::Selection | Class::Host | Class::World | Class::Command(_) => RunStatus::Failed,
         }
     }
 

@@ -75,6 +75,19 @@ impl Interrupts {
         })
     }
 
+    /// Waits for what others do, unless a signal comes first.
+    pub(crate) fn run_unless_interrupted<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        let signals = &mut self.signals;
+        self.runtime.block_on(async {
+            tokio::select! {
+                Some(signal) = signals.recv() => {
+                    Err(Failure::new(Class::Interrupted(signal), InterruptError::Interrupted(signal.name())))
+                }
+                value = work => Ok(value),
+            }
+        })
+    }
+
     /// Does what may block for ever, unless a signal comes first. Then it goes on until the process has ended.
     pub(crate) fn unless_interrupted<T: Send + 'static>(
         &mut self,

@@ -9,11 +9,13 @@
 //! terminal are looked at only here.
 
 mod args;
+mod attendant;
 mod check;
 mod config;
 mod doctor;
 mod engines;
 mod entry;
+mod exec;
 mod exit;
 mod explain;
 mod fix;
@@ -22,12 +24,15 @@ mod init;
 mod interrupts;
 mod kernel;
 mod known_images;
+mod life;
 mod load;
 mod lock;
 mod logs;
 mod lsp;
+mod opened;
 mod places;
 mod plan;
+mod port;
 mod ports;
 mod printer;
 mod project;
@@ -40,6 +45,7 @@ mod report_run;
 mod run;
 mod schema;
 mod settings;
+mod stats;
 mod system;
 mod terminal;
 mod up;

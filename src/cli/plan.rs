@@ -49,6 +49,15 @@ pub(crate) fn tell_images(plan: &Plan, printer: &Printer) {
 
 /// Plans a project on this host.
 pub(crate) fn build(project: &Project, selection: &[String]) -> Result<Plan, Failure> {
-    plan::build(project, &host::facts(), &Selection::of(selection))
+    build_for(project, &Selection::of(selection))
+}
+
+/// The same, for machines that stay up for their own sake.
+pub(crate) fn build_held(project: &Project, selection: &[String]) -> Result<Plan, Failure> {
+    build_for(project, &Selection::of(selection).held())
+}
+
+fn build_for(project: &Project, selection: &Selection) -> Result<Plan, Failure> {
+    plan::build(project, &host::facts(), selection)
         .map_err(|error| Failure::new(Class::Selection, error).help("`smolvm plan` lists steps and machines"))
 }

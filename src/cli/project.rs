@@ -7,11 +7,12 @@ use std::future::Future;
 use std::io;
 
 use super::exit::{Class, Failure};
-use super::load;
 use super::places::Places;
+use super::printer::Printer;
 use super::settings::Settings;
+use super::{life, load};
 use crate::config::{self, Mode, Project};
-use crate::control::{Client, ControlError, Found};
+use crate::control::{Client, ControlError};
 use crate::run::{ProjectState, RunView};
 
 /// A project by its file, and where its state is.
@@ -21,6 +22,7 @@ pub(crate) struct KnownProject {
     pub(crate) project: Project,
     /// Its state.
     pub(crate) state: ProjectState,
+    printer: Printer,
 }
 
 /// Why a project cannot be looked at.
@@ -44,15 +46,12 @@ impl KnownProject {
         let places = Places::find()?;
         let state =
             ProjectState::locate(&places.state_home, places.state_actor.clone(), &project.name, &project.folder);
-        Ok(Self { project, state })
+        Ok(Self { project, state, printer: Printer::new(settings) })
     }
 
-    /// The process that holds its machines, where there is one.
+    /// The process that holds its machines, where there is one. What a killed one left is cleared, which is said.
     pub(crate) fn client(&self) -> Result<Option<Client>, Failure> {
-        match Client::find(&self.state).map_err(told)? {
-            Found::Held(client) => Ok(Some(client)),
-            Found::Nobody | Found::Left(_) => Ok(None),
-        }
+        life::find(&self.state, &self.printer)
     }
 
     /// Fails where neither the file nor the run has a machine of this name.

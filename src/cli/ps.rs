@@ -83,7 +83,7 @@ impl Listed {
             None => (None, nothing),
         };
         // A file that has mistakes now is another matter.
-        let plan = plan::build(project, &crate::host::facts(), &Selection::all()).ok();
+        let plan = plan::build(project, &crate::host::facts(), &Selection::all().held()).ok();
         let machines = plan.map(|plan| plan.machines).unwrap_or_default();
         let shapes = machines.iter().map(|machine| (machine.name.clone(), run::shape(machine))).collect();
         Ok(Self { about, view, shapes })
@@ -333,7 +333,7 @@ mod tests {
     fn a_line_a_machine_with_what_there_is_to_say() {
         let ready = Some(MachinePhase::Ready);
         let mut web = machine("web", ready, service(ServiceState::Running, None, 2));
-        web.ports = vec![PortPlan { address: Ipv4Addr::LOCALHOST.into(), host: 8080, guest: 80 }];
+        web.ports = vec![PortPlan { address: Ipv4Addr::LOCALHOST.into(), host: 8080, is_any: false, guest: 80 }];
         let step = StepView {
             id: "unit".to_owned(),
             machine: "test".to_owned(),

@@ -59,8 +59,8 @@ pub(crate) struct Report<'a> {
     pub(crate) printer: &'a Printer,
     /// Command that runs the same again.
     pub(crate) again: String,
-    /// Where the events are recorded.
-    pub(crate) record: Record,
+    /// Where the events are recorded, where they are not elsewhere.
+    pub(crate) record: Option<Record>,
     /// What the exit code is made of.
     pub(crate) rule: ExitCodeRule,
     /// What is to be done.
@@ -79,8 +79,13 @@ impl Reporting {
     /// Waits until all is shown; after a signal not for ever. The run is over, so that one that comes only now changes
     /// nothing of what it came to.
     pub(crate) async fn finish(self, summary: &Summary, signals: &mut UnboundedReceiver<Signal>) {
+        self.end(summary.status == RunStatus::Interrupted, signals).await;
+    }
+
+    /// The same, where it is known only whether a signal came.
+    pub(crate) async fn end(self, was_interrupted: bool, signals: &mut UnboundedReceiver<Signal>) {
         let patience = async {
-            if summary.status != RunStatus::Interrupted && signals.recv().await.is_none() {
+            if !was_interrupted && signals.recv().await.is_none() {
                 pending::<()>().await;
             }
             sleep(READER_PATIENCE).await;
@@ -106,14 +111,14 @@ enum ReportError {
 /// Starts the thread; it ends when the sender is dropped.
 pub(crate) fn spawn(report: Report<'_>, runtime: &Handle) -> Result<(Sender<Timed>, Reporting), Failure> {
     let shown = shown(&report, runtime).map_err(|error| Failure::new(Class::World, error))?;
-    let mut record = JsonReporter::new(Sink::new(Box::new(report.record)));
+    let mut record = report.record.map(|record| JsonReporter::new(Sink::new(Box::new(record))));
     let rule = report.rule;
     let (sender, receiver): (_, Receiver<Timed>) = channel(EVENTS_WAITING);
     let (done_sender, done) = oneshot::channel();
     let runtime = runtime.clone();
     let note = move |timed: &mut Timed| {
         apply(rule, &mut timed.event);
-        if !matches!(timed.event, Event::Output { .. }) {
+        if let Some(record) = record.as_mut().filter(|_| !matches!(timed.event, Event::Output { .. })) {
             record.on(timed);
         }
     };
@@ -210,7 +215,7 @@ pub(crate) fn ruled(code: u8, status: RunStatus, rule: ExitCodeRule) -> u8 {
     if rule == ExitCodeRule::Fixed && is_own { 1 } else { code }
 }
 
-fn apply(rule: ExitCodeRule, event: &mut Event) {
+pub(crate) fn apply(rule: ExitCodeRule, event: &mut Event) {
     if let Event::RunFinished { status, exit_code, .. } = event {
         *exit_code = ruled(*exit_code, *status, rule);
     }

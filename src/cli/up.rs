@@ -4,28 +4,24 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::args::{Progress, UpArgs};
-use super::exit::{self, Class, ExitCode, Failure};
+use super::exit::{self, ExitCode, Failure};
 use super::interrupts::Interrupts;
+use super::opened::{self, Opened, command_line};
 use super::places::Places;
 use super::printer::Printer;
-use super::record::{self, Record};
 use super::remarks;
 use super::report_run::{self, Mode};
 use super::settings::Settings;
-use super::{engines, known_images, load, plan, ports, registries};
-use crate::compose::{Chosen, Provider};
+use super::{engines, known_images, life, load, plan, ports};
+use crate::compose::Chosen;
 use crate::config::{self, Loaded};
 use crate::control::{About, Bound, Role, Server};
 use crate::event::RunStatus;
-use crate::host;
 use crate::plan::Plan;
-use crate::run::{self, LockError, Options, ProjectLock, ProjectState, RunDeps, RunFolder, RunHandle, Summary};
-use crate::storage::Storage;
-use crate::sys::identity::Actor;
+use crate::run::{self, Options, RunDeps, RunHandle, Summary};
 
 /// Runs the project.
 pub(crate) fn run(args: &UpArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
@@ -39,6 +35,10 @@ pub(crate) fn run(args: &UpArgs, settings: &Settings, printer: &Printer) -> Resu
         };
         match ready {
             Ready::Done(code) => Ok(code),
+            Ready::Run(plan, chosen) if args.detach || args.keep => {
+                printer.note(&format!("engine: {}\n", chosen.why));
+                life::up(args, settings, printer, mode, *plan, interrupts)
+            }
             Ready::Run(plan, chosen) => go(args, settings, printer, mode, (*plan, chosen), interrupts),
         }
     });
@@ -64,7 +64,10 @@ fn prepare(args: &UpArgs, settings: &Settings, printer: &Printer, mode: Mode) ->
         Some(project) if !loaded.diagnostics.has_errors() => project,
         _ => return Ok(Ready::Done(ExitCode::InvalidFile)),
     };
-    let plan = plan::build(&project, &args.selection)?;
+    let plan = match args.detach {
+        true => plan::build_held(&project, &args.selection)?,
+        false => plan::build(&project, &args.selection)?,
+    };
     if args.dry_run {
         plan::tell_kernel(&plan, printer);
         plan::tell_images(&plan, printer);
@@ -100,64 +103,39 @@ fn go(
     mut interrupts: Interrupts,
 ) -> Result<ExitCode, Failure> {
     printer.note(&format!("engine: {}\n", chosen.why));
-    let places = Places::find()?;
-    let (lock, state, folder) = open_state(args, &places, &plan, printer, &mut interrupts)?;
+    let opened = Opened::open(args, Places::find()?, &plan, printer, &mut interrupts)?;
     // Before anything boots: a port that is taken would be known only after minutes.
-    let published = ports::publish(&mut plan, printer).inspect_err(|_| drop(folder.finish()))?;
-    let defaults = Options::for_accel(chosen.accel);
-    let options = Options {
-        keep_going: args.keep_going,
-        parallel: args.parallel.or(settings.parallel).and_then(|number| usize::try_from(number).ok()),
-        time_factor: args.time_factor.unwrap_or(defaults.time_factor),
-        passes_signals: false,
-        hold: defaults.hold,
-    };
+    let published = ports::publish(&mut plan, printer).inspect_err(|_| drop(opened.folder.finish()))?;
     let (handle, door) = run::door();
-    let server = serve(&state, &places, handle, &interrupts, printer);
-    let invoker = host::facts().invoker;
-    let storage = Storage::new(state.folder(), places.state_actor.clone());
-    let registries = (!settings.is_offline).then(|| registries::access(settings));
-    let deps = RunDeps {
-        engine: chosen.engine,
-        accel: chosen.accel,
-        provider: Arc::new(Provider::new(
-            places.cache.clone(),
-            invoker,
-            settings.root_form.into(),
-            registries,
-            storage,
-        )),
-        folder: Some(folder.clone()),
-        attendant: None,
-        published,
-        door: Some(door),
-    };
+    let server = serve(&opened, handle, &interrupts, printer);
+    let options = opened::options(args, settings, chosen.accel);
+    let deps = RunDeps { published, ..opened.deps(settings, chosen, door) };
     let plan = Arc::new(plan);
     let machines = plan.machines.clone();
     // A run that does not begin was not killed.
-    let (record, failed) = record(&folder).inspect_err(|_| drop(folder.finish()))?;
+    let (record, failed) = opened.record().inspect_err(|_| drop(opened.folder.finish()))?;
     let report = report_run::Report {
         mode,
         settings,
         printer,
         again: again(settings),
-        record,
+        record: Some(record),
         rule: args.exit_code,
         plan: Arc::clone(&plan),
         places: options.parallel.unwrap_or(plan.limits.steps_at_once),
     };
     let summary = run_and_report(plan, deps, options, report, interrupts)?;
     if let Some(why) = failed.get() {
-        let path = folder.events();
+        let path = opened.folder.events();
         printer.note(&format!("warning: the record `{}` is not whole: {why}\n", path.display()));
     }
     // While the lock is held: the next one may have a socket of its own.
     drop(server);
     // The mark that the run is going on; where it cannot be taken off the next run says that this one was killed.
-    if let Err(error) = folder.finish() {
+    if let Err(error) = opened.folder.finish() {
         printer.note(&format!("warning: {error}\n"));
     }
-    drop(lock);
+    drop(opened);
     if summary.status == RunStatus::Failed {
         known_images::tell_missing(&machines, printer);
     }
@@ -166,13 +144,7 @@ fn go(
 }
 
 /// Answers other commands of the user about this run. One that cannot be asked runs all the same.
-fn serve(
-    state: &ProjectState,
-    places: &Places,
-    handle: RunHandle,
-    interrupts: &Interrupts,
-    printer: &Printer,
-) -> Option<Server> {
+fn serve(opened: &Opened, handle: RunHandle, interrupts: &Interrupts, printer: &Printer) -> Option<Server> {
     let about = About {
         pid: std::process::id(),
         command: command_line(),
@@ -180,32 +152,14 @@ fn serve(
         role: Role::Foreground,
     };
     let _entered = interrupts.runtime.enter();
-    let server = Bound::open(state, places.runtime.as_deref()).and_then(|bound| Server::start(bound, handle, about));
+    let server = Bound::open(&opened.state, opened.places.runtime.as_deref())
+        .and_then(|bound| Server::start(bound, handle, about));
     server
         .inspect_err(|error| {
             let words = exit::chain(error).collect::<Vec<_>>().join(": ");
             printer.note(&format!("warning: `smolvm ps`, `exec` and their like will not reach this run: {words}\n"));
         })
         .ok()
-}
-
-/// The command line of this process.
-pub(crate) fn command_line() -> String {
-    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
-}
-
-fn record(folder: &RunFolder) -> Result<(Record, record::Failure), Failure> {
-    let path = folder.events();
-    let file = folder.create(&path);
-    file.map(Record::new).map_err(|source| Failure::new(Class::World, RecordError { path, source }))
-}
-
-/// Why a run cannot be recorded.
-#[derive(Debug, thiserror::Error)]
-#[error("the record `{path}` cannot be made")]
-struct RecordError {
-    path: PathBuf,
-    source: std::io::Error,
 }
 
 fn run_and_report(
@@ -227,43 +181,8 @@ fn run_and_report(
     Ok(summary)
 }
 
-fn open_state(
-    args: &UpArgs,
-    places: &Places,
-    plan: &Plan,
-    printer: &Printer,
-    interrupts: &mut Interrupts,
-) -> Result<(ProjectLock, ProjectState, RunFolder), Failure> {
-    let state = ProjectState::locate(&places.state_home, places.state_actor.clone(), &plan.project, &plan.folder);
-    let command = command_line();
-    let lock = match state.lock(&command, false) {
-        Err(LockError::Held { holder, .. }) if args.wait_lock => {
-            printer.note(&format!("waiting: the project is held by {holder}\n"));
-            let (state, command) = (state.clone(), command.clone());
-            interrupts.unless_interrupted(move || state.lock(&command, true))?
-        }
-        other => other,
-    };
-    let lock = lock.map_err(|error| {
-        let help = match (&error, &places.state_actor) {
-            (LockError::Held { .. }, _) => Some("wait for it with `--wait-lock`, or end it"),
-            (LockError::Unusable { .. }, Actor::User { .. }) => Some(
-                "under `sudo` it is used with the rights of the user who called it; XDG_STATE_HOME names another place",
-            ),
-            _ => None,
-        };
-        let failure = Failure::new(Class::World, error);
-        help.into_iter().fold(failure, |failure, help| failure.help(help))
-    })?;
-    let (folder, remarks) = state.begin_run(&lock).map_err(|error| Failure::new(Class::World, error))?;
-    for remark in remarks {
-        printer.note(&format!("note: {remark}\n"));
-    }
-    Ok((lock, state, folder))
-}
-
 /// The command that runs the same project again.
-fn again(settings: &Settings) -> String {
+pub(crate) fn again(settings: &Settings) -> String {
     let mut words = vec!["smolvm".to_owned()];
     for file in &settings.files {
         words.push(format!("-f {}", quoted(&file.display().to_string())));

@@ -16,6 +16,7 @@ mod error;
 mod message;
 mod place;
 mod server;
+mod starter;
 #[cfg(test)]
 mod tests;
 
@@ -24,3 +25,4 @@ pub use error::ControlError;
 pub use message::{About, Ask, ExecAsk, Refusal, Role, Tell};
 pub use place::{Bound, Note};
 pub use server::Server;
+pub use starter::{FromStarter, LinkReceiver, LinkSender, ToStarter, link, pair};

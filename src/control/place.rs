@@ -55,6 +55,9 @@ impl Bound {
     /// # Errors
     /// Where it cannot be made, or the folder for it is somebody else's.
     pub fn open(state: &ProjectState, runtime: Option<&Path>) -> Result<Self, ControlError> {
+        if let Some(left) = Note::read(state) {
+            left.clear(state);
+        }
         let name = state.folder().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let known = runtime.map(|runtime| runtime.join("smolvm")).filter(|folder| {
             folder.join(socket_name(&name)).as_os_str().len() <= SOCKET_PATH_MAX && is_usable(folder, state.actor())

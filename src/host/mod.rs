@@ -17,6 +17,7 @@ mod kvm;
 mod memory;
 mod namespaces;
 mod ports;
+mod processes;
 mod qemu;
 
 pub use facts::facts;
@@ -25,6 +26,7 @@ pub use findings::{Finding, Standing, findings};
 pub use images::{FindImage, StoredImage};
 pub use kvm::{kvm, kvm_words};
 pub use namespaces::{NamespaceFacts, namespaces};
+pub use processes::{VmProcess, vm_processes};
 pub use qemu::{EngineFacts, QemuError, QemuFacts, QemuVersion, engines, find_qemu, qemu_version};
 
 pub use crate::sys::kvm_probe::KvmVerdict;

@@ -16,6 +16,8 @@ use crate::config::model::{Condition, Machine, MachineNames, machines_left_out};
 pub(super) enum Presence {
     /// It is a service, and nothing was selected.
     Service,
+    /// It is to stay up, whatever runs in it.
+    Held,
     /// It was named.
     Selected,
     /// The machine of this name depends on it.
@@ -42,6 +44,8 @@ pub(super) fn choose(project: &Project, needs: &[Vec<usize>], selection: &Select
         let presence = match (&machine.service.command, selection.names.is_empty()) {
             (Some(_), true) if !is_out => Presence::Service,
             (Some(_), false) if is_named => Presence::Selected,
+            (None, true) if !is_out && selection.is_held => Presence::Held,
+            (None, false) if is_named && selection.is_held => Presence::Held,
             _ => continue,
         };
         members.machines.insert(machine.name.value.clone(), presence);

@@ -13,8 +13,10 @@ use crate::config::model::{Destination, Machine, NetworkMode};
 pub struct PortPlan {
     /// Address of the host; an unspecified one is all of them.
     pub address: IpAddr,
-    /// Port of the host; 0 is any free one.
+    /// Port of the host; 0 is any free one, until one is taken.
     pub host: u16,
+    /// Whether any free one will do.
+    pub is_any: bool,
     /// Port of the guest.
     pub guest: u16,
 }
@@ -42,7 +44,12 @@ pub enum NetworkPlan {
 }
 
 pub(super) fn plan_ports(machine: &Machine) -> Vec<PortPlan> {
-    let of = |port: &crate::config::model::Port| PortPlan { address: port.address, host: port.host, guest: port.guest };
+    let of = |port: &crate::config::model::Port| PortPlan {
+        address: port.address,
+        host: port.host,
+        guest: port.guest,
+        is_any: port.host == 0,
+    };
     machine.network.ports.iter().map(of).collect()
 }
 

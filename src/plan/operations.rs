@@ -179,6 +179,7 @@ fn attempts(step: &StepPlan) -> String {
 fn why_present(presence: &Presence) -> String {
     match presence {
         Presence::Service => "a service".to_owned(),
+        Presence::Held => "it stays up".to_owned(),
         Presence::Selected => "selected".to_owned(),
         Presence::Awaited(machine) => format!("machine `{machine}` depends on it"),
         Presence::Linked(machine) => format!("machine `{machine}` is linked to it"),

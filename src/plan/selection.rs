@@ -10,6 +10,8 @@ use crate::config::model::{MachineNames, Needs, Step, StepNames};
 pub struct Selection {
     /// Ids of steps or names of machines (all steps of the machine, and its command).
     pub names: Vec<String>,
+    /// Whether machines are brought up for their own sake, also those with nothing to run.
+    pub is_held: bool,
 }
 
 impl Selection {
@@ -18,9 +20,15 @@ impl Selection {
         Self::default()
     }
 
+    /// The same, and machines for their own sake.
+    #[must_use]
+    pub fn held(self) -> Self {
+        Self { is_held: true, ..self }
+    }
+
     /// These steps or machines, and what they need.
     pub fn of<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
-        Self { names: names.into_iter().map(Into::into).collect() }
+        Self { names: names.into_iter().map(Into::into).collect(), is_held: false }
     }
 }
 
@@ -132,7 +140,7 @@ pub(super) fn check(project: &Project, selection: &Selection) -> Result<(), Sele
             continue;
         }
         if let Some(found) = machines.find(name) {
-            if project.machines[found].iter().any(|machine| machine.service.command.is_some()) {
+            if selection.is_held || project.machines[found].iter().any(|machine| machine.service.command.is_some()) {
                 continue;
             }
             return Err(SelectionError::NoSteps { machine: name.clone() });

@@ -122,6 +122,15 @@ enum Body<'a> {
     Warning {
         text: &'a str,
     },
+    RunHeld {
+        status: &'static str,
+        exit_code: u8,
+        cause: Option<&'a str>,
+        seconds: f64,
+        passed: usize,
+        failed: usize,
+        skipped: usize,
+    },
     RunFinished {
         status: &'static str,
         exit_code: u8,
@@ -192,6 +201,15 @@ fn body(event: &Event) -> Body<'_> {
         }
         Event::Ownership { step, changed, linked } => Body::Ownership { step, changed: *changed, linked: *linked },
         Event::Warning { text } => Body::Warning { text },
+        Event::RunHeld { status, exit_code, cause, seconds, passed, failed, skipped } => Body::RunHeld {
+            status: words::run_status(*status),
+            exit_code: *exit_code,
+            cause: cause.as_deref(),
+            seconds: millis(*seconds),
+            passed: *passed,
+            failed: *failed,
+            skipped: *skipped,
+        },
         Event::RunFinished { status, exit_code, cause, seconds, passed, failed, skipped, cached } => {
             Body::RunFinished {
                 status: words::run_status(*status),

@@ -303,7 +303,7 @@ impl Reporter for PlainReporter {
             Event::Waiting { .. } => {}
             Event::Service { machine, phase, .. } => self.service(timed, machine, *phase),
             Event::Progress { machine, text } => self.say(timed, &format!("machine {machine}: {text}")),
-            Event::Pull { .. } => {}
+            Event::Pull { .. } | Event::RunHeld { .. } => {}
             Event::StepStarted { step, title, machine, attempt } => {
                 let title = title.as_ref().map(|title| format!(" ({title})")).unwrap_or_default();
                 let attempt = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };

@@ -36,16 +36,32 @@ pub(super) async fn attend(
     attended: Attended,
 ) -> Option<(ExitStatus, bool)> {
     let CommandStream { input, output, end } = command;
-    let Attended { input: given, output: taken, size } = attended;
+    // A terminal that cannot be told keeps its size.
+    carry(input, output, attended, |size| async move { drop(session.resize(exec, size).await) }).await;
+    end.wait().await
+}
+
+/// Carries input and output until all that the command wrote was taken; `resize` tells it of each other size.
+pub async fn carry<R: Future<Output = ()>>(
+    input: CommandInput,
+    output: CommandOutput,
+    attended: Attended,
+    resize: impl Fn(TerminalSize) -> R,
+) {
+    let Attended { input: given, output: taken, mut size } = attended;
     let feeding = feed(input, given);
-    let resizing = resize(session, exec, size);
+    let resizing = async {
+        while size.changed().await.is_ok() {
+            let now = *size.borrow_and_update();
+            resize(now).await;
+        }
+    };
     let showing = show(output, taken);
     // Who is dropped closes its part of the stream.
     tokio::select! {
         () = async { tokio::join!(feeding, resizing); std::future::pending::<()>().await } => {}
         () = showing => {}
     }
-    end.wait().await
 }
 
 async fn feed(mut input: CommandInput, mut given: mpsc::Receiver<Vec<u8>>) {
@@ -53,14 +69,6 @@ async fn feed(mut input: CommandInput, mut given: mpsc::Receiver<Vec<u8>>) {
         if !input.write(&bytes).await {
             return;
         }
-    }
-}
-
-async fn resize(session: &Session, exec: u64, mut size: watch::Receiver<TerminalSize>) {
-    while size.changed().await.is_ok() {
-        let now = *size.borrow_and_update();
-        // A terminal that cannot be told keeps its size.
-        let _ = session.resize(exec, now).await;
     }
 }
 

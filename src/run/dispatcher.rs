@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::chunk::{LineChunks, Source, Utf8Chunks};
 use super::held::Held;
-use super::input::{Action, Attempt, CancelReason, MachineInput, MachineTimer, RunInput, StepInput, Timer};
-use super::limits::{FINALLY_AFTER_INTERRUPT, GRACE, HURRIED, TimeLimits};
-use super::machine::{Machine, MachineEffect, MachineState};
+use super::input::{Action, Attempt, CancelReason, MachineInput, RunInput, StepInput, Timer};
+use super::limits::{FINALLY_AFTER_INTERRUPT, GRACE, TimeLimits};
+use super::machine::{Machine, MachineEffect};
 use super::options::Options;
 use super::provide::Pulled;
 use super::schedule::needs;
@@ -160,16 +160,6 @@ impl Dispatcher {
             // Entries of `finally` that run go on: they are what is left to do.
             let passed_on = if self.facts.options.passes_signals { signal } else { Signal::Interrupt };
             self.cancel_all(&CancelReason::Interrupt(passed_on), false);
-        }
-    }
-
-    /// What is being prepared is given up, but has a moment to take its temporary folders with it.
-    fn hurry_providers(&mut self) {
-        for (machine, state) in self.machines.iter().map(Machine::state).enumerate() {
-            if matches!(state, MachineState::Preparing | MachineState::Leaving) {
-                let timer = Timer::Machine(machine, self.life(machine), MachineTimer::End);
-                self.actions.push(Action::Arm(timer, HURRIED));
-            }
         }
     }
 

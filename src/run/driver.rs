@@ -201,11 +201,6 @@ impl Driver {
                     // Who asked may have gone.
                     let _ = self.answers.remove(&id).map(|waiting| waiting.send(answer));
                 }
-                Action::Settled(summary) => {
-                    if let Some(inside) = &self.inside {
-                        inside.settle(summary, self.start.elapsed());
-                    }
-                }
                 Action::Finish(summary) => self.summary = Some(summary),
             }
         }

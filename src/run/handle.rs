@@ -17,7 +17,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::options::Summary;
 use super::outside::{Guest, GuestError};
 use super::view::RunView;
 use super::worker::Workers;
@@ -110,7 +109,6 @@ struct Shared {
     commands: mpsc::Sender<Asked>,
     workers: OnceLock<Weak<Workers>>,
     followers: Mutex<Vec<mpsc::Sender<Timed>>>,
-    settled: OnceLock<(Summary, Duration)>,
 }
 
 /// What the run takes from its door.
@@ -136,12 +134,7 @@ impl fmt::Debug for RunDoor {
 pub fn door() -> (RunHandle, RunDoor) {
     let (to_run, commands) = mpsc::channel(COMMANDS_WAITING);
     let (view, seen) = watch::channel(Arc::new(RunView::nothing()));
-    let shared = Arc::new(Shared {
-        commands: to_run,
-        workers: OnceLock::new(),
-        followers: Mutex::default(),
-        settled: OnceLock::new(),
-    });
+    let shared = Arc::new(Shared { commands: to_run, workers: OnceLock::new(), followers: Mutex::default() });
     let inside = Inside { shared: Arc::clone(&shared), commands, view };
     (RunHandle { shared, seen }, RunDoor { inside: Arc::new(Mutex::new(Some(inside))) })
 }
@@ -175,12 +168,6 @@ impl RunHandle {
     /// Waits for another view than the last one that this handle waited for; false when the run is over.
     pub async fn changed(&mut self) -> bool {
         self.seen.changed().await.is_ok()
-    }
-
-    /// What came of the steps, and after how long, once they are over and the machines that stay are up; nothing where
-    /// no machines stay.
-    pub fn settled(&self) -> Option<(Summary, Duration)> {
-        self.shared.settled.get().cloned()
     }
 
     /// Waits for the end of the run.
@@ -232,12 +219,6 @@ impl Inside {
     /// Shows what is now.
     pub(super) fn show(&self, view: Arc<RunView>) {
         self.view.send_replace(view);
-    }
-
-    /// Keeps what came of the steps; the next view says that it is there.
-    pub(super) fn settle(&self, summary: Summary, after: Duration) {
-        // It comes once.
-        let _ = self.shared.settled.set((summary, after));
     }
 
     /// Gives an event to those who follow.

@@ -13,10 +13,12 @@ use std::time::Duration;
 
 use super::dispatcher::Dispatcher;
 use super::handle::{CommandError, RunCommand};
-use super::input::{Action, CancelReason, MachineInput, StepInput};
-use super::machine::MachineState;
+use super::input::{Action, CancelReason, MachineInput, MachineTimer, StepInput, Timer};
+use super::limits::HURRIED;
+use super::machine::{Machine, MachineState};
 use super::options::Hold;
 use super::signals::Signal;
+use crate::event::Event;
 use crate::plan::nearest;
 
 /// The signal that nobody can refuse.
@@ -159,7 +161,15 @@ impl Dispatcher {
         if !self.held.is_settled && self.is_holding() && self.is_settled() {
             self.held.is_settled = true;
             let summary = self.summary();
-            self.actions.push(Action::Settled(summary));
+            self.emit(Event::RunHeld {
+                status: summary.status,
+                exit_code: summary.exit_code,
+                cause: summary.cause,
+                seconds: self.now.as_secs_f64(),
+                passed: summary.passed,
+                failed: summary.failed,
+                skipped: summary.skipped,
+            });
         }
     }
 
@@ -319,13 +329,25 @@ impl Dispatcher {
         }
     }
 
-    /// Answers what has come, or cannot any more.
-    pub(super) fn answer_commands(&mut self) {
+    /// What is being prepared is given up, but has a moment to take its temporary folders with it.
+    pub(super) fn hurry_providers(&mut self) {
+        for (machine, state) in self.machines.iter().map(Machine::state).enumerate() {
+            if matches!(state, MachineState::Preparing | MachineState::Leaving) {
+                let timer = Timer::Machine(machine, self.life(machine), MachineTimer::End);
+                self.actions.push(Action::Arm(timer, HURRIED));
+            }
+        }
+    }
+
+    /// Answers what has come, or cannot any more; tells whether a machine is to live anew.
+    pub(super) fn answer_commands(&mut self) -> bool {
         self.note_settled();
+        let mut is_anew = false;
         for mut asked in std::mem::take(&mut self.held.asked) {
             let is_down = |machine: &usize| self.machines[*machine].is_at_rest();
             if asked.goal == Goal::Again && asked.machines.iter().all(is_down) {
                 asked.goal = Goal::Up;
+                is_anew = true;
                 if let Err(error) = self.begin_lives(&asked.machines) {
                     self.actions.push(Action::Answer(asked.id, Err(error)));
                     continue;
@@ -336,6 +358,7 @@ impl Dispatcher {
                 None => self.held.asked.push(asked),
             }
         }
+        is_anew
     }
 
     fn answer(&self, asked: &Asked) -> Option<Result<(), CommandError>> {

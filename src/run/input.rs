@@ -245,8 +245,6 @@ pub(super) enum Action {
     Arm(Timer, Duration),
     /// What was asked for has come, or cannot.
     Answer(u64, Result<(), CommandError>),
-    /// All steps are over and what stays is up: this came of it so far.
-    Settled(Summary),
     /// The run is over.
     Finish(Summary),
 }

@@ -48,7 +48,7 @@ mod verdict;
 mod view;
 mod worker;
 
-pub use attend::{Attend, Attended};
+pub use attend::{Attend, Attended, carry};
 pub use driver::run;
 pub use handle::{CommandError, RunCommand, RunDoor, RunHandle, door};
 pub use input::StartFailure;

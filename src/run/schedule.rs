@@ -37,8 +37,8 @@ impl Dispatcher {
                 self.run_finally();
             }
             self.skip_stuck();
-            self.answer_commands();
-            if self.actions.len() == before {
+            let is_anew = self.answer_commands();
+            if self.actions.len() == before && !is_anew {
                 break;
             }
         }

@@ -24,6 +24,11 @@ impl Signal {
     /// All of them.
     const ALL: [Self; 3] = [Self::Interrupt, Self::Terminate, Self::Hangup];
 
+    /// The signal of this number, if it ends a run.
+    pub fn of_number(number: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|signal| signal.number() == number)
+    }
+
     /// Its number.
     pub fn number(self) -> i32 {
         match self {

@@ -107,6 +107,16 @@ impl ProjectState {
         Ok((create_run(&runs, &self.actor)?, remarks))
     }
 
+    /// Says in words what runs that were killed left behind, and takes their marks off. The lock must be held.
+    ///
+    /// # Errors
+    /// Where the folder of the runs cannot be read.
+    pub fn clear_killed(&self, _lock: &ProjectLock) -> Result<Vec<String>, StateError> {
+        let cleared =
+            self.actor.act(|| Ok(self.runs().map(|runs| runs.iter().filter_map(RunFolder::clear_marker).collect())));
+        cleared.unwrap_or_else(|source| Err(StateError { what: "use", path: self.folder.clone(), source }))
+    }
+
     /// The runs that are kept, the oldest first.
     ///
     /// # Errors

@@ -203,6 +203,11 @@ impl MachineView {
 
 /// What stands for a machine: the same for the same machine of a file, in each process of this version.
 pub fn shape(machine: &MachinePlan) -> String {
+    let mut machine = machine.clone();
+    // Which port was taken does not make it another machine.
+    for port in machine.ports.iter_mut().filter(|port| port.is_any) {
+        port.host = 0;
+    }
     let digest = Sha256::digest(format!("{machine:?}").as_bytes());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -266,5 +271,11 @@ mod tests {
         let larger = MachinePlan { memory_mib: 2048, ..machine("one") };
         assert_eq!(shape(&one), shape(&machine("one")));
         assert_ne!(shape(&one), shape(&larger));
+        let web = |host, is_any| MachinePlan {
+            ports: vec![PortPlan { address: std::net::Ipv4Addr::LOCALHOST.into(), host, is_any, guest: 80 }],
+            ..machine("one")
+        };
+        assert_eq!(shape(&web(0, true)), shape(&web(40123, true)));
+        assert_ne!(shape(&web(8080, false)), shape(&web(8081, false)));
     }
 }

@@ -6,7 +6,6 @@
 //! ```
 
 mod args;
-mod attendant;
 mod overlay;
 mod verb;
 

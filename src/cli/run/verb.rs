@@ -12,9 +12,9 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::oneshot;
 
 use super::args::{Pull, RunArgs};
-use super::attendant::{Attendant, Wanted};
 use super::overlay::Overlay;
 use crate::cli::args::Progress;
+use crate::cli::attendant::{Attendant, Wanted};
 use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::interrupts::Interrupts;
 use crate::cli::places::Places;

@@ -16,14 +16,14 @@ const ALIASES: [(&str, u8); 3] = [("IOT", 6), ("POLL", 29), ("CLD", 17)];
 const REAL_TIME: (u8, u8) = (34, 64);
 
 impl Signal {
-    /// Reads a signal as docker does: a name with or without `SIG`, in any case, or a number.
-    pub fn parse(text: &str) -> Option<Self> {
-        parse_signal(text)
-    }
-
     /// Names that a file may say without `SIG`, but for the real-time ones.
     pub(in crate::config) fn names() -> impl Iterator<Item = &'static str> {
         NAMES.into_iter().chain(ALIASES.into_iter().map(|(name, _)| name))
+    }
+
+    /// Reads a signal as docker does: a name with or without `SIG`, in any case, or a number.
+    pub fn parse(text: &str) -> Option<Self> {
+        parse_signal(text)
     }
 
     /// The name as the file says it, `SIGTERM`; the number where it has none.

@@ -169,6 +169,7 @@ impl Reporter for CommandReporter {
             Event::RunFinished { .. } => self.clear(),
             Event::RunStarted { .. }
             | Event::Waiting { .. }
+            | Event::RunHeld { .. }
             | Event::Service { .. }
             | Event::Output { .. }
             | Event::Ownership { .. } => {}

@@ -235,6 +235,7 @@ impl Reporter for TerminalReporter {
             | Event::Progress { .. }
             | Event::Pull { .. }
             | Event::Waiting { .. }
+            | Event::RunHeld { .. }
             | Event::StepStarted { .. }
             | Event::Output { .. } => {}
         }

@@ -175,6 +175,7 @@ impl RunView {
             | Event::Output { .. }
             | Event::Ownership { .. }
             | Event::Warning { .. }
+            | Event::RunHeld { .. }
             | Event::RunFinished { .. } => {}
         }
     }

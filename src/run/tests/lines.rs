@@ -59,7 +59,8 @@ fn render_event(event: &Event) -> Option<String> {
             let code = exit_code.map_or_else(String::new, |code| format!(" ({code})"));
             Some(format!("service {machine} {phase}{count}{of}{code}{}", because(cause)))
         }
-        Event::RunStarted { .. }
+        Event::RunHeld { .. }
+        | Event::RunStarted { .. }
         | Event::Progress { .. }
         | Event::Pull { .. }
         | Event::Waiting { .. }

@@ -131,8 +131,6 @@ pub(super) struct Played {
     pub(super) summary: Summary,
     /// Answers to commands, with their numbers, in the order in which they came.
     pub(super) answers: Vec<(u64, Result<(), CommandError>)>,
-    /// What had come when what is to stay was up.
-    pub(super) settled: Option<Summary>,
     /// What each machine still holds at the end, by name; empty where nothing outlives the run.
     pub(super) left: Vec<String>,
 }
@@ -150,6 +148,16 @@ pub(super) struct World<'a> {
     /// How often each step was started.
     started: Vec<usize>,
     pub(super) services: ServiceScript,
+}
+
+impl Played {
+    /// Exit code and passed steps when what is to stay was up.
+    pub(super) fn settled(&self) -> Option<(u8, usize)> {
+        self.events.iter().find_map(|(_, event)| match event {
+            Event::RunHeld { exit_code, passed, .. } => Some((*exit_code, *passed)),
+            _ => None,
+        })
+    }
 }
 
 /// Plays a plan to its end.
@@ -181,17 +189,16 @@ pub(super) fn simulate(plan: &Plan, script: &Script) -> Played {
     for (id, (at, command)) in (1..).zip(&script.commands) {
         world.later(*at, RunInput::Command(id, command.clone()));
     }
-    let (mut events, mut answers, mut settled) = (Vec::new(), Vec::new(), None);
+    let (mut events, mut answers) = (Vec::new(), Vec::new());
     let mut actions = dispatcher.start();
     loop {
         for action in std::mem::take(&mut actions) {
             match action {
                 Action::Emit(event) => events.push((world.now, event)),
                 Action::Answer(id, answer) => answers.push((id, answer)),
-                Action::Settled(summary) => settled = Some(summary),
                 Action::Finish(summary) => {
                     let left = world.left();
-                    return Played { events, summary, answers, settled, left };
+                    return Played { events, summary, answers, left };
                 }
                 other => world.act(other),
             }
@@ -292,7 +299,7 @@ impl World<'_> {
                 self.vms[machine] = false;
             }
             Action::Arm(timer, after) => self.at(self.now + after, RunInput::Timer(timer)),
-            Action::Answer(..) | Action::Settled(_) | Action::Emit(_) | Action::Finish(_) => {
+            Action::Answer(..) | Action::Emit(_) | Action::Finish(_) => {
                 unreachable!("the caller takes these")
             }
         }

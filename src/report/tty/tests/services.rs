@@ -23,7 +23,7 @@ fn with_services(plan: &Plan, services: &[(&str, bool)]) -> Arc<Plan> {
             env: BTreeMap::new(),
             working_dir: None,
             user: None,
-            restart: crate::config::model::Restart::No,
+            restart: crate::plan::Restart::No,
             stop_signal: None,
             health: is_checked.then_some(health),
         };

@@ -35,15 +35,15 @@ const USUAL_SIZE: TerminalSize = TerminalSize { rows: 24, columns: 80 };
 
 /// What is wanted of the streams.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     /// A terminal for the command.
-    pub(super) has_terminal: bool,
+    pub(crate) has_terminal: bool,
     /// Standard input for the command.
-    pub(super) has_input: bool,
+    pub(crate) has_input: bool,
 }
 
 /// The streams of this process.
-pub(super) struct Attendant {
+pub(crate) struct Attendant {
     wanted: Wanted,
     size: watch::Receiver<TerminalSize>,
     keys: Option<Arc<Keys>>,
@@ -58,7 +58,7 @@ struct Once {
 }
 
 /// The end of what the command writes.
-pub(super) struct Written(oneshot::Receiver<io::Result<()>>);
+pub(crate) struct Written(oneshot::Receiver<io::Result<()>>);
 
 impl Attendant {
     /// Prepares the streams; the command's output waits until the other end of `is_clear` is dropped. Must be called
@@ -66,7 +66,7 @@ impl Attendant {
     ///
     /// # Errors
     /// Where the terminal cannot be used.
-    pub(super) fn new(wanted: Wanted, is_clear: std_mpsc::Receiver<()>) -> io::Result<(Self, Written)> {
+    pub(crate) fn new(wanted: Wanted, is_clear: std_mpsc::Receiver<()>) -> io::Result<(Self, Written)> {
         let (sizes, size) = watch::channel(own_size());
         let mut keys = None;
         if wanted.has_terminal {
@@ -83,7 +83,7 @@ impl Attendant {
     }
 
     /// Gives the terminal back. A command that has not begun never will.
-    pub(super) fn leave(&self) {
+    pub(crate) fn leave(&self) {
         drop(self.once.lock().unwrap_or_else(PoisonError::into_inner).take());
         if let Some(keys) = &self.keys {
             keys.give_back();
@@ -128,7 +128,7 @@ impl Attend for Attendant {
 
 impl Written {
     /// Waits until all is written; tells why it could not be.
-    pub(super) async fn wait(self) -> io::Result<()> {
+    pub(crate) async fn wait(self) -> io::Result<()> {
         // A command that never began has written nothing.
         self.0.await.unwrap_or(Ok(()))
     }

@@ -1,0 +1,65 @@
+//! `stop`, `start`, `restart`, `kill`: something for the process to do that holds the machines.
+
+use std::time::Duration;
+
+use super::args::{KillArgs, StartArgs, StopArgs};
+use super::reach;
+use crate::cli::exit::{Class, ExitCode, Failure};
+use crate::cli::interrupts::Interrupts;
+use crate::cli::printer::Printer;
+use crate::cli::project::told;
+use crate::cli::settings::Settings;
+use crate::config::model::Signal;
+use crate::run::{CommandError, RunCommand};
+
+/// Why an order cannot be given.
+#[derive(Debug, thiserror::Error)]
+enum OrderError {
+    #[error("`{0}` is no signal")]
+    Signal(String),
+}
+
+pub(crate) fn stop(args: &StopArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
+    let grace = args.seconds.map(|seconds| Duration::from_secs(seconds.into()));
+    give(RunCommand::Stop { machines: args.machines.clone(), grace }, settings, printer)
+}
+
+pub(crate) fn start(args: &StartArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
+    give(RunCommand::Start { machines: args.machines.clone() }, settings, printer)
+}
+
+pub(crate) fn restart(args: &StopArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
+    let grace = args.seconds.map(|seconds| Duration::from_secs(seconds.into()));
+    give(RunCommand::Restart { machines: args.machines.clone(), grace }, settings, printer)
+}
+
+pub(crate) fn kill(args: &KillArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
+    let Some(signal) = Signal::parse(&args.signal) else {
+        let failure = Failure::new(Class::Usage, OrderError::Signal(args.signal.clone()));
+        return Err(failure.help("write its name or number, as `HUP`, `SIGUSR1` or `10`"));
+    };
+    give(RunCommand::Kill { machines: args.machines.clone(), signal: signal.0.into() }, settings, printer)
+}
+
+/// Gives an order and waits until it is carried out. Interrupted, it is carried out all the same.
+fn give(command: RunCommand, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
+    let mut interrupts = Interrupts::listen()?;
+    let client = {
+        let (settings, printer) = (settings.clone(), *printer);
+        interrupts.unless_interrupted(move || reach::reach(&settings, &printer))??
+    };
+    let answer = interrupts.run_unless_interrupted(async move { client.command(command).await })?;
+    answer.map_err(told)?.map_err(|error| refused(&error))?;
+    Ok(ExitCode::Passed)
+}
+
+/// What a verb fails with where the run did not do what was asked for.
+pub(super) fn refused(error: &CommandError) -> Failure {
+    let failure = Failure::new(Class::World, error.clone());
+    match error {
+        CommandError::Unknown { near: Some(near), .. } => failure.help(format!("did you mean `{near}`?")),
+        CommandError::Unknown { near: None, .. } => failure.help("`smolvm ps` shows the machines of the run"),
+        CommandError::Failed { machine, .. } => failure.help(format!("`smolvm logs {machine}` shows its console")),
+        CommandError::Refused(_) | CommandError::Over => failure,
+    }
+}

@@ -1,0 +1,68 @@
+//! The way to the process that holds a project's machines.
+
+use std::time::{Duration, Instant};
+
+use crate::cli::exit::{Class, Failure};
+use crate::cli::printer::Printer;
+use crate::cli::project::{KnownProject, told};
+use crate::cli::settings::Settings;
+use crate::control::{Client, Found};
+use crate::run::{LockError, ProjectState};
+
+/// How long a process that holds the project may take until it answers.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Pause between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Why no machines can be reached.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReachError {
+    #[error("no machine of project `{project}` is up")]
+    NothingUp { project: String },
+    #[error("the project is held by {holder}, and nobody answers there")]
+    Silent { holder: String },
+}
+
+/// Finds the process that holds the machines of the project that the settings mean.
+pub(crate) fn reach(settings: &Settings, printer: &Printer) -> Result<Client, Failure> {
+    let known = KnownProject::find(settings)?;
+    match find(&known.state, printer)? {
+        Some(client) => Ok(client),
+        None => {
+            let project = known.project.name.clone();
+            Err(Failure::new(Class::World, ReachError::NothingUp { project }).help("`smolvm up -d` starts them"))
+        }
+    }
+}
+
+/// Finds the process that holds the machines of a project, if there is one. Of one that was killed, what it left is
+/// cleared, and this is said.
+pub(crate) fn find(state: &ProjectState, printer: &Printer) -> Result<Option<Client>, Failure> {
+    let start = Instant::now();
+    loop {
+        match Client::find(state).map_err(told)? {
+            Found::Held(client) => return Ok(Some(client)),
+            Found::Nobody if !state.folder().exists() => return Ok(None),
+            Found::Nobody | Found::Left(_) => {}
+        }
+        // Nobody answers: it was killed, or is about to listen, or about to be gone.
+        match state.lock("smolvm", false) {
+            Ok(lock) => {
+                let left = state.clear_killed(&lock).map_err(|error| Failure::new(Class::World, error))?;
+                if let Ok(Found::Left(note)) = Client::find(state) {
+                    note.clear(state);
+                }
+                for remark in left {
+                    printer.note(&format!("note: {remark}\n"));
+                }
+                return Ok(None);
+            }
+            Err(LockError::Held { .. }) if start.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            Err(LockError::Held { holder, .. }) => {
+                return Err(Failure::new(Class::World, ReachError::Silent { holder: holder.to_string() }));
+            }
+            Err(error) => return Err(Failure::new(Class::World, error)),
+        }
+    }
+}

@@ -27,7 +27,7 @@ pub use error::{ExecError, SessionError, SetupError, UserError};
 pub use link::Dial;
 pub use session::{Linked, Session, SessionEvent, SessionLimits};
 pub use smolvm_agent::{
-    Bytes, Command, Exec, ExitStatus, GuestUser, Setup, SetupLink, SetupMount, SetupMountKind, SetupPhase, SetupRoot,
-    Stream, Streams, Terminal, TerminalSize,
+    Bytes, Command, Exec, ExitStatus, GuestUser, Setup, SetupLink, SetupMount, SetupMountKind, SetupNetwork,
+    SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,
 };
 pub use stream::{CommandEnd, CommandInput, CommandOutput, CommandStream, Output, hand_over, take_over};

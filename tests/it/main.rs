@@ -60,6 +60,7 @@ mod sarif;
 mod scale;
 mod schema;
 mod schema_keys;
+mod services;
 mod several_files;
 mod share;
 mod share_guest;

@@ -85,10 +85,19 @@ impl Commands {
 
     /// Sends a signal to the process group of a command; nothing happens where its process has ended.
     pub(crate) fn signal(&self, exec: u64, signal: i32) -> io::Result<()> {
+        self.with_process(exec, |pid| sys::kill_process_group(pid, signal))
+    }
+
+    /// Sends a signal to the process of a command alone; nothing happens where it has ended.
+    pub(crate) fn signal_process(&self, exec: u64, signal: i32) -> io::Result<()> {
+        self.with_process(exec, |pid| sys::kill_process(pid, signal))
+    }
+
+    fn with_process(&self, exec: u64, act: impl FnOnce(i32) -> io::Result<()>) -> io::Result<()> {
         // The lock keeps the reaper from freeing the number meanwhile.
         let state = self.lock();
         match state.by_exec.get(&exec).and_then(|running| running.pid) {
-            Some(pid) => sys::kill_process_group(pid, signal),
+            Some(pid) => act(pid),
             None => Ok(()),
         }
     }

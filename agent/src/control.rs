@@ -73,6 +73,10 @@ impl Control {
                 Ok(()) => Ok(Reply::Done),
                 Err(error) => Err(other(format!("cannot send signal {signal}: {error}"))),
             },
+            Request::SignalProcess { exec, signal } => match self.commands.signal_process(exec, signal) {
+                Ok(()) => Ok(Reply::Done),
+                Err(error) => Err(other(format!("cannot send signal {signal}: {error}"))),
+            },
             Request::Resize { exec, size } => match self.commands.resize(exec, size) {
                 Ok(()) => Ok(Reply::Done),
                 Err(error) => Err(other(format!("cannot change the size of the terminal: {error}"))),

@@ -33,6 +33,13 @@ pub enum Request {
         /// Number of the signal.
         signal: i32,
     },
+    /// Sends a signal to the process of a command alone, not to what it has started.
+    SignalProcess {
+        /// Which command.
+        exec: u64,
+        /// Number of the signal.
+        signal: i32,
+    },
     /// Changes the size of a command's terminal; nothing happens where it has none, or has ended.
     Resize {
         /// Which command.

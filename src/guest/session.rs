@@ -289,6 +289,11 @@ impl Session {
         self.ask_done(Request::Signal { exec, signal }).await
     }
 
+    /// Sends a signal to the process of a command alone; nothing happens where it has ended.
+    pub async fn signal_process(&self, exec: u64, signal: i32) -> Result<(), SessionError> {
+        self.ask_done(Request::SignalProcess { exec, signal }).await
+    }
+
     /// Ends a command and all that it started; [`SessionEvent::Exited`] follows.
     pub async fn terminate(&self, exec: u64, grace: Duration) -> Result<(), SessionError> {
         self.ask_done(Request::Terminate { exec, grace_ms: milliseconds(grace) }).await

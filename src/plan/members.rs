@@ -6,6 +6,7 @@
 //! Deliberately not here: which steps a name means (`selection`), order (`build`).
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::selection::{self, Reason, Selection};
 use crate::config::Project;
@@ -92,8 +93,8 @@ impl Members {
         let own = project.steps.iter().enumerate().filter(|(_, step)| step.machine.value == machine.name.value);
         let mut open = Vec::new();
         for (index, _) in own {
-            if !self.steps.contains_key(&index) {
-                self.steps.insert(index, Reason::AwaitedBy(waiting.name.value.clone()));
+            if let Entry::Vacant(place) = self.steps.entry(index) {
+                place.insert(Reason::AwaitedBy(waiting.name.value.clone()));
                 open.push(index);
             }
         }

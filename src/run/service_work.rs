@@ -101,11 +101,18 @@ impl Workers {
         self.signal_command(machine, command_id(start), signal);
     }
 
+    /// A program gets the signal alone, as with docker, and tells what it has started itself. A shell tells nobody: a
+    /// script's whole group gets it.
     fn signal_command(self: &Arc<Self>, machine: usize, exec: u64, signal: i32) {
         let Some(session) = self.session(machine) else { return };
+        let command = self.plan.machines[machine].service.as_ref().map(|service| &service.command);
+        let is_script = matches!(command, Some(Command::Script { .. }));
         self.spawn(machine, async move {
             // An agent that cannot be told is found out by the deadline of the command's end.
-            let _ = session.signal(exec, signal).await;
+            let _ = match is_script {
+                true => session.signal(exec, signal).await,
+                false => session.signal_process(exec, signal).await,
+            };
         });
     }
 

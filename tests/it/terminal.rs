@@ -38,7 +38,7 @@ pub(crate) struct Terminal {
 pub(crate) struct Left {
     pub(crate) status: ExitStatus,
     /// Every line, those that were scrolled off the screen too.
-    lines: Vec<String>,
+    pub(crate) lines: Vec<String>,
     screen: vt100::Parser,
     pub(crate) bytes: String,
 }

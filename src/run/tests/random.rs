@@ -7,11 +7,12 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::plans::{finally, plan, step};
+use super::service_world::Life;
 use super::sim::{Boot, Does, Played, Script, folder, options, simulate};
 use crate::engine::VmExit;
 use crate::event::{Event, MachinePhase, StepStatus, Stream};
 use crate::guest::ExitStatus;
-use crate::plan::{Plan, Retry, StepPlan};
+use crate::plan::{Condition, DependencyPlan, Plan, Restart, Retry, StepPlan};
 use crate::run::dispatcher::{Dispatcher, DispatcherFacts};
 use crate::run::input::{
     Action, EndStage, MachineInput, MachineTimer, PrepareFailure, RunInput, StartFailure, StepInput, Timer,
@@ -66,10 +67,24 @@ prop_compose! {
     }
 }
 
+/// Whether a machine has a service and when it is started again, whether it waits for the one before it, and what its
+/// starts do.
+fn any_service() -> impl Strategy<Value = (Option<Restart>, bool, Vec<Life>)> {
+    let restart = prop_oneof![2 => Just(None), 1 => Just(Some(Restart::No)), 1 => Just(Some(Restart::OnFailure))];
+    let life = prop_oneof![
+        4 => Just(Life::Runs),
+        2 => (0..300u64, 0..2i32).prop_map(|(after, code)| Life::Exits(after, code)),
+        1 => Just(Life::Stubborn),
+        1 => Just(Life::NotFound),
+    ];
+    (restart, any::<bool>(), prop::collection::vec(life, 1..3))
+}
+
 prop_compose! {
     fn any_case()(steps in prop::collection::vec(any_step(), 0..7), ends in prop::collection::vec(any_step(), 0..3),
                   boots in prop::collection::vec(boot(), 3), keep_going: bool, places in 1..4usize,
                   memory in prop_oneof![Just(1500u64), Just(8192)],
+                  services in prop::collection::vec(any_service(), 3),
                   signals in prop::collection::vec(0..600u64, 0..3)) -> (Plan, Script) {
         let mut script = Script::default();
         let mut plans = Vec::new();
@@ -94,6 +109,25 @@ prop_compose! {
         script.options = Some(Options { keep_going, parallel: Some(places), ..options() });
         let mut plan = plan(plans);
         plan.limits.memory_mib = memory;
+        for (index, (service, waits, lives)) in services.into_iter().enumerate() {
+            let name = format!("m{index}");
+            let Some(place) = plan.machines.iter().position(|machine| machine.name == name) else { continue };
+            let machine = &mut plan.machines[place];
+            if let Some(restart) = service {
+                machine.service = super::services::service(&name).service;
+                machine.service.as_mut().unwrap().restart = restart;
+            }
+            script = script.lives(&name, &lives);
+            let on = format!("m{}", index.wrapping_sub(1));
+            let is_there = plan.machines.iter().any(|other| other.name == on && other.service.is_some());
+            if is_there && waits {
+                plan.machines[place].depends_on = vec![DependencyPlan { machine: on, condition: Condition::Started }];
+            }
+        }
+        if plan.steps.iter().all(|step| step.is_finally) {
+            // Services alone go on until they are told to end.
+            script = script.signal(700, Signal::Interrupt);
+        }
         (plan, script)
     }
 }

@@ -11,7 +11,7 @@ use crate::plan::{
 };
 use crate::run::Signal;
 
-fn service(name: &str) -> MachinePlan {
+pub(super) fn service(name: &str) -> MachinePlan {
     let plan = ServicePlan {
         command: Command::List(vec!["serve".to_owned()]),
         uses_entrypoint: true,
@@ -226,6 +226,18 @@ fn finally_of_a_file_of_services_runs_when_the_run_is_told_to_end() {
     let script = Script::default().lives("db", &[Life::Exits(100, 0)]);
     let text = played(&with(vec![service("db")], vec![finally("dump@db")]), &script);
     assert!(text.contains("service db exited (0)\ndump started\ndump passed\nmachine db stopping\n"), "{text}");
+}
+
+#[test]
+fn a_line_of_a_service_lets_what_waits_for_it_boot() {
+    let mut db = tested("db", 30);
+    let health = db.service.as_mut().unwrap().health.as_mut().unwrap();
+    (health.test, health.log_line) = (None, Some("ready".to_owned()));
+    let machines = vec![db, after(machine("test"), "db", Condition::Healthy)];
+    let script = Script::default().lives("db", &[Life::Says(1500, "I am ready\n")]);
+    let text = played(&with(machines, vec![step("unit@test", &[])]), &script);
+    let middle = "service db testing 1/30: no line with `ready` has come\nservice db healthy\nmachine test booting\n";
+    assert!(text.contains(middle), "{text}");
 }
 
 #[test]

@@ -304,7 +304,7 @@ impl Guest {
                     _ => (Reply::Done, Some((exec.id, words))),
                 };
             }
-            Request::Signal { signal, .. } => {
+            Request::Signal { signal, .. } | Request::SignalProcess { signal, .. } => {
                 self.world.note(format!("signal {signal}"));
                 self.wake(signal);
                 Reply::Done

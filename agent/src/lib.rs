@@ -19,7 +19,9 @@
 //! the whole stream closes the command's outputs, and hangs its terminal up. The end of a command is always told on the
 //! output connection, after the end of its stream.
 //!
-//! Deliberately not here: input and output, threads, the work of PID 1 (`main.rs`).
+//! Files travel as a [`pack`]ed row on such a stream, between the host and the agent's own program run as a command.
+//!
+//! Deliberately not here: input and output but for files that are packed, threads, the work of PID 1 (`main.rs`).
 
 #![forbid(unsafe_code)]
 
@@ -28,6 +30,7 @@ mod forward;
 mod frame;
 mod greeting;
 mod message;
+mod parcel;
 mod pattern;
 
 pub use bytes::Bytes;
@@ -38,7 +41,20 @@ pub use message::{
     Answer, Attach, Command, Exec, ExitStatus, Failure, FailureKind, GuestUser, Numbered, Reply, Report, Request,
     Setup, SetupLink, SetupMount, SetupMountKind, SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,
 };
+pub use parcel::{Destination, pack, unpack};
 pub use pattern::{has_wildcard, matches_name};
+
+/// The agent's program, as root of the guest finds it in any image.
+pub const AGENT_PROGRAM: &str = "/proc/1/exe";
+
+/// First word for the agent's program: packs the path that follows to standard output.
+pub const PACK: &str = "pack";
+
+/// First word for the agent's program: unpacks standard input at the path that follows.
+pub const UNPACK: &str = "unpack";
+
+/// As [`UNPACK`], for the entries of a folder.
+pub const UNPACK_CONTENTS: &str = "unpack-contents";
 
 /// Vsock port of the control connection.
 pub const CONTROL_PORT: u32 = 1024;

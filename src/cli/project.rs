@@ -62,7 +62,7 @@ impl KnownProject {
             return Ok(());
         }
         let failure = Failure::new(Class::Selection, ProjectError::NoMachine(name.to_owned()));
-        Err(match config::nearest(name, known.into_iter()) {
+        Err(match config::nearest(name, known) {
             Some(near) => failure.help(format!("did you mean `{near}`?")),
             None => failure.help("`smolvm plan` lists the machines"),
         })

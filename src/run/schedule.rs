@@ -265,7 +265,7 @@ impl Dispatcher {
         match self.machines[machine].state() {
             MachineState::Planned if !self.has_turn(machine) => {}
             MachineState::Planned if self.interrupt.is_none() && !self.is_told_down(machine) => {
-                self.machine_input(machine, MachineInput::Boot)
+                self.machine_input(machine, MachineInput::Boot);
             }
             MachineState::Ready => self.step_input(step, StepInput::Begin),
             MachineState::Planned | MachineState::Leaving | MachineState::Ending | MachineState::Gone => {

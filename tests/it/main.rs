@@ -39,6 +39,7 @@ mod killed;
 mod language_server;
 mod layers;
 mod leftovers;
+mod life;
 mod lock;
 mod lsp;
 mod machine;

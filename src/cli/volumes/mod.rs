@@ -68,7 +68,7 @@ impl Volumes {
             return Ok(());
         }
         let failure = Failure::new(Class::Selection, VolumesError::Unknown(name.to_owned()));
-        Err(match nearest(name, names.into_iter()) {
+        Err(match nearest(name, names) {
             Some(near) => failure.help(format!("did you mean `{near}`?")),
             None => failure.help("`smolvm volumes ls` lists them"),
         })

@@ -1,0 +1,190 @@
+//! Machines that stay up: `up -d`, what ends it, and the verbs that tell it.
+//!
+//! Deliberately not here: commands in such a machine (`control`, `exec`), the states of a machine (unit tests of `run`).
+
+use std::fs;
+use std::process::{Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::running::{EVENT_LIMIT, Live, signal};
+use crate::support::machines;
+use crate::world::{Who, World, as_everyone};
+
+fn run(world: &World, args: &[&str]) -> Output {
+    world.command(args).output().unwrap()
+}
+
+/// Runs a verb that must pass; what it said on standard error.
+#[track_caller]
+fn passes(world: &World, args: &[&str]) -> String {
+    let output = run(world, args);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{args:?}: {said}{}", String::from_utf8_lossy(&output.stdout));
+    said
+}
+
+/// The process that holds the machines.
+fn supervisor(world: &World) -> u32 {
+    let found = world.processes();
+    let (pid, _) =
+        found.iter().find(|(_, words)| words.contains(" __supervise ")).expect("a process holds the machines");
+    u32::try_from(*pid).unwrap()
+}
+
+fn up(world: &World) -> String {
+    passes(world, &["up", "-d", "--accel", "tcg"])
+}
+
+fn project(world: &World) {
+    world.project("", "steps: [{ id: one, run: echo kept > /workspace/file }]\n");
+}
+
+#[test]
+fn machines_stay_when_the_steps_are_over_go_down_and_come_up_again() {
+    let Some(_machines) = machines() else { return };
+    as_everyone(|who| {
+        let world = World::new(who);
+        project(&world);
+        assert!(up(&world).contains("stays up"));
+        let holder = supervisor(&world);
+        assert!(up(&world).contains("up already"));
+        let text = fs::read_to_string(world.place("project/smolvm.yaml")).unwrap();
+        world.write("project/smolvm.yaml", &text.replace("256MiB", "320MiB"));
+        let older = run(&world, &["up", "-d", "--accel", "tcg"]);
+        let said = String::from_utf8_lossy(&older.stderr).into_owned();
+        assert_eq!(older.status.code(), Some(125));
+        assert!(said.contains("runs an older file") && said.contains("smolvm down"), "{said}");
+        world.write("project/smolvm.yaml", &text);
+
+        passes(&world, &["stop", world.machine()]);
+        assert!(!world.processes().values().any(|words| words.contains("qemu")), "{:?}", world.processes());
+        passes(&world, &["start"]);
+        passes(&world, &["restart", "-t", "1"]);
+        let unknown = run(&world, &["stop", "nobody"]);
+        assert_eq!(unknown.status.code(), Some(125));
+        assert!(String::from_utf8_lossy(&unknown.stderr).contains("there is no machine `nobody`"));
+        assert_eq!(supervisor(&world), holder);
+        passes(&world, &["kill"]);
+        passes(&world, &["down"]);
+        world.assert_nothing_stays();
+        assert!(passes(&world, &["down"]).contains("no machine of project `acme` is up"));
+        assert!(!fs::read_dir(disks(&world)).unwrap().flatten().count().eq(&0), "its disk stays");
+        passes(&world, &["down", "-v"]);
+        assert_eq!(fs::read_dir(disks(&world)).unwrap().flatten().filter(is_image).count(), 0);
+    });
+}
+
+fn is_image(entry: &fs::DirEntry) -> bool {
+    entry.path().extension().is_some_and(|end| end == "img")
+}
+
+fn disks(world: &World) -> std::path::PathBuf {
+    let projects = fs::read_dir(world.place("state/smolvm")).unwrap();
+    projects.flatten().next().unwrap().path().join("disks")
+}
+
+#[test]
+fn a_supervisor_ends_in_order_by_a_signal_and_leaves_nothing_but_words_when_it_is_killed() {
+    let Some(_machines) = machines() else { return };
+    let world = World::new(Who::Ourselves);
+    project(&world);
+    up(&world);
+    signal(supervisor(&world), Signal::TERM);
+    world.until_processes("nothing", |found| found.is_empty());
+    world.assert_nothing_stays();
+
+    up(&world);
+    signal(supervisor(&world), Signal::KILL);
+    world.assert_only_state_stays();
+    let said = passes(&world, &["ps"]);
+    assert!(said.contains("was killed before its end; cleared what it left"), "{said}");
+    assert!(passes(&world, &["ps"]).is_empty(), "it is said once");
+    world.assert_nothing_stays();
+    up(&world);
+    passes(&world, &["down"]);
+    world.assert_nothing_stays();
+}
+
+/// Starts `up -d` with events on standard output.
+fn begin(world: &World) -> Live {
+    world.up(&["-d"])
+}
+
+#[test]
+fn who_is_gone_before_the_machines_are_up_takes_them_along() {
+    let Some(_machines) = machines() else { return };
+    let world = World::new(Who::Ourselves);
+    project(&world);
+    for (kind, code) in [(Signal::KILL, None), (Signal::HUP, Some(129)), (Signal::INT, Some(130))] {
+        let mut live = begin(&world);
+        live.until_phase("booting");
+        live.signal(kind);
+        let ran = live.finish();
+        assert!(code.is_none() || ran.code == code, "{kind:?}: {:?}", ran.code);
+        world.until_processes("nothing", |found| found.is_empty());
+        world.assert_nothing_stays();
+    }
+}
+
+#[test]
+fn a_machine_that_boots_goes_down_when_it_is_told_to() {
+    let Some(_machines) = machines() else { return };
+    let world = World::new(Who::Ourselves);
+    project(&world);
+    let mut live = begin(&world);
+    live.until_phase("booting");
+    passes(&world, &["down"]);
+    assert_eq!(live.finish().code, Some(143));
+    world.assert_nothing_stays();
+}
+
+#[test]
+fn of_two_that_begin_at_once_one_holds_the_machines_and_both_pass() {
+    let Some(_machines) = machines() else { return };
+    let world = World::new(Who::Ourselves);
+    project(&world);
+    let both: Vec<_> = (0..2)
+        .map(|_| {
+            let mut command = world.command(&["up", "-d", "--accel", "tcg"]);
+            command.stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for child in both {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let holders = world.processes().values().filter(|words| words.contains(" __supervise ")).count();
+    assert_eq!(holders, 1);
+    passes(&world, &["down"]);
+    world.assert_nothing_stays();
+}
+
+#[test]
+fn a_failed_step_leaves_its_machine_for_a_look_where_that_is_asked_for() {
+    let Some(_machines) = machines() else { return };
+    let world = World::new(Who::Ourselves);
+    world.project("", "steps: [{ id: one, run: exit 7 }]\n");
+    let failed = run(&world, &["up", "-d", "--accel", "tcg"]);
+    assert_eq!(failed.status.code(), Some(7));
+    until_gone(&world);
+    let kept = run(&world, &["up", "--keep", "--accel", "tcg"]);
+    assert_eq!(kept.status.code(), Some(7));
+    assert!(String::from_utf8_lossy(&kept.stderr).contains("stays up for a look"));
+    supervisor(&world);
+    passes(&world, &["down"]);
+    world.project("", "steps: [{ id: one, run: exit 0 }]\n");
+    passes(&world, &["up", "--keep", "--accel", "tcg"]);
+    until_gone(&world);
+    world.assert_nothing_stays();
+}
+
+fn until_gone(world: &World) {
+    let start = Instant::now();
+    while !world.processes().is_empty() {
+        assert!(start.elapsed() < EVENT_LIMIT, "{:?}", world.processes());
+        thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -158,7 +158,8 @@ impl Bench {
         let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later");
         let clock_unix_ns = u64::try_from(clock.as_nanos()).expect("it is not so late");
         let entropy = Bytes(vec![7; 64]);
-        let setup = Setup { hostname: "bench".into(), clock_unix_ns, entropy, links: Vec::new(), root: root.setup };
+        let hostname = "bench".into();
+        let setup = Setup { hostname, clock_unix_ns, entropy, links: Vec::new(), root: root.setup, network: None };
         session.setup(setup).await.expect("the root is made");
         let mut times = vec![("boot", milliseconds(start))];
         for ((name, script), id) in ROWS.into_iter().zip(1..) {

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 # Folder of the static libraries, as .cargo/config.toml names it.
 libraries=/usr/lib/x86_64-linux-gnu
-oldest_rust=1.88
+oldest_rust=1.91
 oldest_node=18
 purpose=${1:-run}
 

@@ -5,6 +5,7 @@
 //! port 1025, output    host ─► greeting                    agent ─► greeting, Report… (output, ends of commands, log)
 //! port 1026, stream    host ─► greeting, Attach, bytes…    agent ─► greeting, Report… (output of one command)
 //! port 1027, forward   host ─► opening, bytes…            agent ─► bytes… (of a program of the guest)
+//! port 1028, network   host ─► greeting, packets…      agent ─► greeting, packets… (of a machine with a network)
 //! ```
 //!
 //! After the greeting (8 bytes, the same in every version) each direction is a row of frames: a length of four
@@ -19,7 +20,9 @@
 //! the whole stream closes the command's outputs, and hangs its terminal up. The end of a command is always told on the
 //! output connection, after the end of its stream.
 //!
-//! Files travel as a [`pack`]ed row on such a stream, between the host and the agent's own program run as a command.
+//! Packets of a network are IP packets, each behind its length of two bytes, little endian, both ways.
+//!
+//! Files travel as a [`pack`]ed row on the stream of a command, between the host and the agent's own program.
 //!
 //! Deliberately not here: input and output but for files that are packed, threads, the work of PID 1 (`main.rs`).
 
@@ -39,7 +42,8 @@ pub use frame::{ANSWER_MAX, FrameError, REQUEST_MAX, decode, encode, frame_lengt
 pub use greeting::{GREETING_BYTES, GreetingError, PROTOCOL_VERSION, check_greeting, greeting};
 pub use message::{
     Answer, Attach, Command, Exec, ExitStatus, Failure, FailureKind, GuestUser, Numbered, Reply, Report, Request,
-    Setup, SetupLink, SetupMount, SetupMountKind, SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,
+    Setup, SetupLink, SetupMount, SetupMountKind, SetupNetwork, SetupPhase, SetupRoot, Stream, Streams, Terminal,
+    TerminalSize,
 };
 pub use parcel::{Destination, pack, unpack};
 pub use pattern::{has_wildcard, matches_name};
@@ -67,6 +71,9 @@ pub const STREAM_PORT: u32 = 1026;
 
 /// Vsock port of connections that are joined with programs of the guest.
 pub const FORWARD_PORT: u32 = 1027;
+
+/// Vsock port of a machine's packets, one connection.
+pub const NETWORK_PORT: u32 = 1028;
 
 /// Seconds between two heartbeats of the agent.
 pub const HEARTBEAT_SECONDS: u64 = 1;

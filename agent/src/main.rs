@@ -4,7 +4,7 @@
 //! boot: /dev, /proc, modules ─► listen ─► greet control and output ─► Setup: root, mounts, verified ─► Exec… ─► power off
 //!
 //! threads: main (requests) · heartbeat · reaper · streams · forward · a pump a command, and one for its input · kernel log ·
-//!          one for each slow request
+//!          two for packets where there is a network · one for each slow request
 //! ```
 //!
 //! The agent never ends while the machine lives: its end is the kernel's panic, which the engine tells the host.
@@ -24,6 +24,7 @@ mod exec;
 mod forwarder;
 mod kernel_log;
 mod mounts;
+mod network;
 mod outputs;
 mod places;
 mod points;

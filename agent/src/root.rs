@@ -150,8 +150,8 @@ fn make_layer(setup: &Setup) -> io::Result<()> {
     }
     let etc = folder_in_layer(lower, upper, Path::new("/etc"))?;
     let hostname = &setup.hostname;
-    for (name, text) in [("hosts", hosts(setup)), ("hostname", format!("{hostname}\n")), ("resolv.conf", String::new())]
-    {
+    let resolv_conf = setup.network.as_ref().map(|network| network.resolv_conf.clone()).unwrap_or_default();
+    for (name, text) in [("hosts", hosts(setup)), ("hostname", format!("{hostname}\n")), ("resolv.conf", resolv_conf)] {
         let path = etc.join(name);
         fs::write(&path, text)?;
         fs::set_permissions(&path, PermissionsExt::from_mode(0o644))?;
@@ -170,6 +170,7 @@ fn hosts(setup: &Setup) -> String {
             lines.push(line);
         }
     }
+    lines.extend(setup.network.as_ref().map(|network| network.hosts.clone()));
     lines.concat()
 }
 

@@ -6,6 +6,7 @@ use smolvm_agent::{Failure, FailureKind, Setup, SetupMount, SetupPhase};
 
 use crate::forwarder::Forwarder;
 use crate::mounts::{Mounted, make_mount};
+use crate::network;
 use crate::root::make_root;
 use crate::sys;
 use crate::verify::{read_mount_table, verify_mount};
@@ -45,5 +46,9 @@ fn prepare_system(setup: &Setup) -> Result<(), String> {
     sys::add_entropy(&setup.entropy.0).map_err(|error| format!("cannot seed the random numbers: {error}"))?;
     sys::set_hostname(&setup.hostname)
         .map_err(|error| format!("cannot set the host name `{}`: {error}", setup.hostname))?;
-    sys::bring_loopback_up().map_err(|error| format!("cannot bring the loopback interface up: {error}"))
+    sys::bring_loopback_up().map_err(|error| format!("cannot bring the loopback interface up: {error}"))?;
+    match &setup.network {
+        Some(network) => network::start(network).map_err(|error| format!("cannot make the network interface: {error}")),
+        None => Ok(()),
+    }
 }

@@ -14,6 +14,7 @@ use super::{
     schema, stats, system, up, version, volumes,
 };
 use crate::image::Cache;
+use crate::net::nat;
 use crate::share;
 use crate::sys::signal;
 use crate::virtio::block;
@@ -21,11 +22,12 @@ use crate::virtio::block;
 /// Runs the command line of this process.
 pub fn main() -> process::ExitCode {
     signal::report_file_size_limits();
-    // The program starts itself anew as the server of a share or a disk; that child has no command line of a person's.
+    // The program starts itself anew as the server of a share, a disk or a network; that child has no command line of a person's.
     match std::env::args_os().nth(1) {
         Some(word) if word == "__share" => return share::serve_main(),
         Some(word) if word == "__supervise" => return life::supervise(),
         Some(word) if word == "__disk" => return block::serve_main(),
+        Some(word) if word == "__net" => return nat::serve_main(),
         _ => {}
     }
     let cli = match Cli::try_parse() {

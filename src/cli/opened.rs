@@ -103,7 +103,10 @@ impl Opened {
         RunDeps {
             engine: chosen.engine,
             accel: chosen.accel,
-            provider: Arc::new(Provider::new(cache, invoker, settings.root_form.into(), registries, storage)),
+            provider: Arc::new(
+                Provider::new(cache, invoker, settings.root_form.into(), registries, storage)
+                    .resolving(settings.resolvers.clone()),
+            ),
             folder: Some(self.folder.clone()),
             attendant: None,
             published: Arc::default(),

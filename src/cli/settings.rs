@@ -11,6 +11,7 @@ use etcetera::BaseStrategy;
 use super::args::{Accel, Color, Engine, GlobalArgs, Progress, RootForm};
 use super::exit::{Class, Failure};
 use crate::image::registry::RegistrySettings;
+use crate::net::nat::Resolvers;
 use crate::report::Verbosity as ReportVerbosity;
 
 /// How much we say.
@@ -43,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) accel: Accel,
     /// How the root of an image is given to a machine.
     pub(crate) root_form: RootForm,
+    /// Who finds names for machines with a network.
+    pub(crate) resolvers: Resolvers,
     /// How many steps may run at the same time, unless `up` is told otherwise.
     pub(crate) parallel: Option<u32>,
     /// What is said of registries.
@@ -80,6 +83,7 @@ struct UserFile {
     accel: Option<Accel>,
     registries: RegistrySettings,
     root_form: Option<RootForm>,
+    resolvers: Option<String>,
 }
 
 /// Why the settings cannot be known.
@@ -87,6 +91,10 @@ struct UserFile {
 enum SettingsError {
     #[error("variable `{name}` is `{value}`, which is none of {known}")]
     Variable { name: &'static str, value: String, known: String },
+    #[error(
+        "the servers of names are `{value}`, which are not addresses as `10.0.0.1` or `[::1]:5353`, with commas between"
+    )]
+    Resolvers { value: String },
     #[error("variable `{name}` is `{value}`, which is not a whole number from 1")]
     Number { name: &'static str, value: String },
     #[error("cannot read `{path}`")]
@@ -141,6 +149,7 @@ impl Settings {
             engine: engine.unwrap_or(Engine::Auto),
             accel: accel.unwrap_or(Accel::Auto),
             root_form: root_form.unwrap_or(RootForm::Auto),
+            resolvers: resolvers(environment, file.resolvers)?,
             parallel: parallel(environment)?,
             registries: file.registries,
             is_offline: environment("SMOLVM_OFFLINE")
@@ -157,6 +166,15 @@ fn variable<T: ValueEnum>(name: &'static str, environment: Environment<'_>) -> R
         let known: Vec<String> = known.map(|known| format!("`{}`", known.get_name())).collect();
         SettingsError::Variable { name, value, known: known.join(", ") }
     })
+}
+
+/// The servers of names that `SMOLVM_RESOLVERS` says, or the file; else those of this computer.
+fn resolvers(environment: Environment<'_>, file: Option<String>) -> Result<Resolvers, SettingsError> {
+    let variable = environment("SMOLVM_RESOLVERS").map(|value| value.to_string_lossy().into_owned());
+    match variable.filter(|value| !value.is_empty()).or(file) {
+        Some(value) => Resolvers::parse(&value).ok_or(SettingsError::Resolvers { value }),
+        None => Ok(Resolvers::OfHost),
+    }
 }
 
 fn parallel(environment: Environment<'_>) -> Result<Option<u32>, SettingsError> {

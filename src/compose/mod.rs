@@ -8,6 +8,7 @@ mod disks;
 mod engine;
 mod folders;
 mod images;
+mod network;
 mod provide;
 mod root;
 mod wish;

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::disks;
 use super::folders;
 use super::images::{BroughtRoot, ProjectImages};
+use super::network::{self, NetworkHooks};
 use super::root::{self, ROOT_SERIAL, Root};
 use super::wish::RootWish;
 use super::words::chain;
@@ -20,6 +21,7 @@ use crate::guest::{AGENT, Dial, SetupRoot};
 use crate::image::registry::RegistryAccess;
 use crate::image::store::Lease;
 use crate::image::{Waiter, initramfs, kernel};
+use crate::net::nat::Resolvers;
 use crate::plan::{Cache, Invoker, MachinePlan, MountPlan, MountPlanKind, OwnerPlan};
 use crate::run::{Gift, GivenFiles, Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
 use crate::share::{
@@ -43,6 +45,8 @@ pub struct Provider {
     /// That of images.
     root_form: RootWish,
     images: ProjectImages,
+    /// Who finds names for machines with a network.
+    resolvers: Resolvers,
     /// Where the disks of the project are.
     storage: Storage,
     /// Held while a kernel is found, so that two machines do not download the same one twice.
@@ -60,12 +64,17 @@ impl Provider {
         storage: Storage,
     ) -> Self {
         let images = ProjectImages::new(cache.clone(), registries);
-        Self { cache, invoker, root_form, images, storage, kernel: Mutex::new(()) }
+        Self { cache, invoker, root_form, images, resolvers: Resolvers::OfHost, storage, kernel: Mutex::new(()) }
     }
 
     /// The same, but registries are asked what each name means now.
     pub fn asked_anew(self) -> Self {
         Self { images: self.images.asked_anew(), ..self }
+    }
+
+    /// The same, but names are asked of these servers for machines with a network.
+    pub fn resolving(self, resolvers: Resolvers) -> Self {
+        Self { resolvers, ..self }
     }
 
     /// Kernel, initramfs and root of a machine; which form the root has says what the initramfs must hold.
@@ -79,7 +88,8 @@ impl Provider {
         let kernel = self.kernel(machine, waiter)?;
         let root = root::choose(tree, self.root_form, &kernel, &self.cache)
             .map_err(|error| world("the root cannot be served", &error))?;
-        let modules = disks::modules(machine, root.modules(), &kernel, &self.cache)?;
+        let mut modules = disks::modules(machine, root.modules(), &kernel, &self.cache)?;
+        modules.extend(network::modules(machine));
         let initramfs = initramfs::build(&kernel, AGENT, &modules, &self.cache)
             .map_err(|error| world("the initramfs cannot be built", &error))?;
         Ok((kernel.boot_file, initramfs, root))
@@ -131,7 +141,7 @@ impl Provider {
 
 impl Provide for Provider {
     fn prepare(&self, machine: &MachinePlan, hooks: ProvideHooks) -> Result<Prepared, ProvideError> {
-        let ProvideHooks { progress, pulled, is_canceled, share_died, warn } = hooks;
+        let ProvideHooks { progress, pulled, is_canceled, share_died, warn, fail } = hooks;
         let mut waiter = HookedWaiter { progress, pulled, is_canceled: Arc::clone(&is_canceled) };
         let BroughtRoot { tree, defaults, lease } = self.images.bring(machine, &mut waiter)?;
         let (kernel, initramfs, root) = self.boot_files(machine, tree, &mut waiter)?;
@@ -181,6 +191,7 @@ impl Provide for Provider {
                 guest_place,
             });
         }
+        let network = network::serve(machine, &self.resolvers, NetworkHooks { warn, fail })?;
         let (vsock_handle, vsock) =
             VsockBackend::spawn(GUEST_CID).map_err(|error| world("the vsock device cannot be made", &error))?;
         Ok(Prepared {
@@ -192,6 +203,7 @@ impl Provide for Provider {
             root: setup_root,
             vsock,
             dial: Arc::new(VsockDial(vsock_handle)),
+            network,
             shares: Box::new(shares),
             defaults,
         })

@@ -5,12 +5,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use smolvm_agent::{
-    CONTROL_PORT, Exec, ExitStatus, GuestUser, Numbered, OUTPUT_PORT, REQUEST_MAX, Reply, Request, STREAM_PORT, Setup,
-    SetupMount, Stream, TerminalSize, encode,
+    CONTROL_PORT, Exec, ExitStatus, GuestUser, NETWORK_PORT, Numbered, OUTPUT_PORT, REQUEST_MAX, Reply, Request,
+    STREAM_PORT, Setup, SetupMount, Stream, TerminalSize, encode,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
@@ -270,6 +271,12 @@ impl Session {
             Reply::Failed(failure) => Err(failure.into()),
             _ => Err(SessionError::WrongAnswer.into()),
         }
+    }
+
+    /// Connects to the packets of a machine that was set up with a network.
+    pub async fn open_network(&self) -> Result<UnixStream, SessionError> {
+        let stream = connect(&*self.inner.dial, NETWORK_PORT, &[], self.inner.connect_limit).await?;
+        stream.into_std().map_err(|source| SessionError::Dial { source })
     }
 
     /// Changes the size of a command's terminal; nothing happens where it has none, or has ended.

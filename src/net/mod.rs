@@ -10,6 +10,7 @@
 //! is the other's. Deliberately not here: when a machine is up (`run`).
 
 mod links;
+pub mod nat;
 mod ports;
 
 pub use links::{join_link, refuse_link, setup_links};

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
 use super::input::{MachineInput, RunInput, StartFailure, StepInput};
-use super::provide::{Gift, GivenFiles, Shares};
+use super::provide::{Gift, GivenFiles, Network, Shares};
 use super::service_work::service_news;
 use super::step_work::step_of;
 use super::worker::chain;
@@ -43,17 +43,29 @@ pub(super) async fn set_up(
     root: SetupRoot,
     machine: &MachinePlan,
     defaults: &ImageDefaults,
+    network: Option<&dyn Network>,
 ) -> Result<(), String> {
     let View { uid, gid } = View::default();
     shares.set_view(uid, gid).map_err(|error| format!("the file servers do not answer: {}", chain(&error)))?;
     let setup = setup(root, machine).map_err(|error| format!("cannot make random numbers for the guest: {error}"))?;
+    let setup = Setup { network: network.map(Network::setup), ..setup };
     session.setup(setup).await.map_err(|error| chain(&error))?;
+    if let Some(network) = network {
+        connect(session, network).await?;
+    }
     if machine.mounts.is_empty() {
         return Ok(());
     }
     // Before they are mounted: an overlay keeps what it saw.
     fix_owners(session, shares, machine, defaults).await?;
     session.mount(setup_mounts(machine)).await.map_err(|error| chain(&error))
+}
+
+/// Brings the machine's packets to the server of its network.
+async fn connect(session: &Session, network: &dyn Network) -> Result<(), String> {
+    let failed = |error: &dyn std::error::Error| format!("cannot connect the machine's network: {}", chain(error));
+    let stream = session.open_network().await.map_err(|error| failed(&error))?;
+    network.connect(stream).map_err(|error| failed(&error))
 }
 
 /// Shows the files of the mounts whose owner is not the step's user as they will be seen for the machine's life.
@@ -93,6 +105,7 @@ fn setup(root: SetupRoot, machine: &MachinePlan) -> rustix::io::Result<Setup> {
         entropy: Bytes(entropy),
         root,
         links: net::setup_links(machine),
+        network: None,
     })
 }
 

@@ -57,7 +57,7 @@ pub use log_index::LogSource;
 pub use log_reader::{LogPiece, LogReader};
 pub use options::{Hold, Options, RunDeps, StepOutcome, Summary};
 pub use outside::{ExecControl, ExecRequest, Guest, GuestError, GuestExec};
-pub use provide::{Gift, GivenFiles, Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
+pub use provide::{Gift, GivenFiles, Network, Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
 pub use signals::{Signal, signals};
 pub use state::{ProjectState, RunFolder, StateError, file_name};
 pub use view::{Health, MachineView, RunView, ServiceState, ServiceView, StepView, shape};

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::engine::{DiskSocket, ShareSocket};
-use crate::guest::{Dial, SetupRoot};
+use crate::guest::{Dial, SetupNetwork, SetupRoot};
 use crate::plan::{ImageDefaults, MachinePlan};
 
 /// Makes machines ready to boot.
@@ -35,6 +36,8 @@ pub struct ProvideHooks {
     /// Says what the user should know of the machine and stops nothing, in words, while it is prepared and while it is
     /// up.
     pub warn: Arc<dyn Fn(String) + Send + Sync>,
+    /// To be called when the machine cannot go on, with why.
+    pub fail: Arc<dyn Fn(String) + Send + Sync>,
 }
 
 /// How much of a download has come.
@@ -72,6 +75,8 @@ pub struct Prepared {
     pub vsock: OwnedFd,
     /// Dials ports of the guest through that backend.
     pub dial: Arc<dyn Dial>,
+    /// Its network, where it has one.
+    pub network: Option<Arc<dyn Network>>,
     /// The file servers, and those of disks. Dropping it ends them.
     pub shares: Box<dyn Shares>,
     /// What the image says for steps that say nothing.
@@ -82,6 +87,18 @@ impl fmt::Debug for Prepared {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Prepared").field("kernel", &self.kernel).finish_non_exhaustive()
     }
+}
+
+/// The network of one machine. Dropping it ends its server.
+pub trait Network: Send + Sync {
+    /// What the guest is told of it.
+    fn setup(&self) -> SetupNetwork;
+
+    /// Takes the connection of the machine's packets.
+    ///
+    /// # Errors
+    /// Where its server cannot be reached.
+    fn connect(&self, stream: UnixStream) -> io::Result<()>;
 }
 
 /// The file servers of one machine. Dropping it ends them and reaps their processes.

@@ -15,7 +15,7 @@ use super::guest_work::{self, View};
 use super::input::{MachineInput, PrepareFailure, RunInput, StepInput};
 use super::limits::TimeLimits;
 use super::options::RunDeps;
-use super::provide::{ProvideError, ProvideHooks, Shares};
+use super::provide::{Network, ProvideError, ProvideHooks, Shares};
 use crate::engine::{DiskSocket, ShareSocket, Vm, VmEvent, VmExit, VmSpec};
 use crate::guest::{Dial, Session, SessionLimits, SetupRoot};
 use crate::plan::{ImageDefaults, Plan};
@@ -61,6 +61,7 @@ pub(super) struct Held {
     boot: Option<BootFiles>,
     root: Option<SetupRoot>,
     pub(super) shares: Option<Arc<dyn Shares>>,
+    network: Option<Arc<dyn Network>>,
     pub(super) dial: Option<Arc<dyn Dial>>,
     defaults: Arc<ImageDefaults>,
     pub(super) view: View,
@@ -151,6 +152,7 @@ impl Workers {
                 });
                 held.root = Some(prepared.root);
                 held.dial = Some(prepared.dial);
+                held.network = prepared.network;
                 held.shares = Some(Arc::from(prepared.shares));
                 held.defaults = Arc::new(prepared.defaults);
             });
@@ -167,7 +169,7 @@ impl Workers {
         let is_canceled = Arc::clone(&self.slots[machine].is_canceled);
         let progress = self.urgent.clone();
         let pulls = self.urgent.clone();
-        let (deaths, remarks) = (self.urgent.clone(), self.urgent.clone());
+        let (deaths, remarks, failures) = (self.urgent.clone(), self.urgent.clone(), self.urgent.clone());
         ProvideHooks {
             progress: Box::new(move |text| {
                 let _ = progress.send(RunInput::Machine(machine, MachineInput::Progress(text)));
@@ -181,6 +183,9 @@ impl Workers {
             }),
             warn: Arc::new(move |text| {
                 let _ = remarks.send(RunInput::Machine(machine, MachineInput::Remark(text)));
+            }),
+            fail: Arc::new(move |cause| {
+                let _ = failures.send(RunInput::Machine(machine, MachineInput::Fail(cause)));
             }),
         }
     }
@@ -246,9 +251,13 @@ impl Workers {
     pub(super) fn set_up(self: &Arc<Self>, machine: usize) {
         let workers = Arc::clone(self);
         self.spawn(machine, async move {
-            let root = workers.slots[machine].lock().root.clone();
+            let (root, network) = {
+                let held = workers.slots[machine].lock();
+                (held.root.clone(), held.network.clone())
+            };
             let Some(((session, shares, defaults), root)) = workers.parts(machine).zip(root) else { return };
-            let work = guest_work::set_up(&session, &*shares, root, &workers.plan.machines[machine], &defaults);
+            let machine_plan = &workers.plan.machines[machine];
+            let work = guest_work::set_up(&session, &*shares, root, machine_plan, &defaults, network.as_deref());
             let limit = workers.limits.set_up();
             let result = match tokio::time::timeout(limit, work).await {
                 Ok(result) => result,

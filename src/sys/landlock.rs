@@ -20,6 +20,15 @@ pub fn forbid_all() -> io::Result<()> {
     restricted.map(drop).map_err(io::Error::other)
 }
 
+/// As [`forbid_all`], but for the network: for whoever makes connections.
+pub fn forbid_files() -> io::Result<()> {
+    let closed = Ruleset::default()
+        .handle_access(AccessFs::from_all(NEWEST))
+        .and_then(|rules| rules.scope(Scope::from_all(NEWEST)))
+        .and_then(Ruleset::create);
+    closed.and_then(RulesetCreated::restrict_self).map(drop).map_err(io::Error::other)
+}
+
 /// What a program may still do with files.
 #[derive(Debug, Default)]
 pub struct OpenPaths<'a> {

@@ -21,11 +21,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("storage", &["sys"]),
     ("virtio", &["rootfs", "share", "sys"]),
     ("engine", &["virtio", "share", "sys"]),
-    ("net", &["guest", "plan", "sys"]),
+    ("net", &["guest", "plan", "share", "sys"]),
     ("run", &["plan", "event", "engine", "guest", "net", "sys"]),
     (
         "compose",
-        &["config", "engine", "guest", "host", "image", "plan", "rootfs", "run", "share", "storage", "sys", "virtio"],
+        &[
+            "config", "engine", "guest", "host", "image", "net", "plan", "rootfs", "run", "share", "storage", "sys",
+            "virtio",
+        ],
     ),
     ("control", &["run", "event", "plan", "guest", "sys"]),
     ("report", &["event", "plan", "diag"]),

@@ -145,6 +145,7 @@ impl Machine {
             entropy: Bytes(vec![7; 64]),
             links: Vec::new(),
             root: self.root.clone(),
+            network: None,
         };
         self.session.setup(setup).await?;
         self.session.mount(self.mounts.clone()).await

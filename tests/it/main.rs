@@ -44,6 +44,7 @@ mod lock;
 mod lsp;
 mod machine;
 mod mount_kinds;
+mod nat;
 mod ownership;
 mod pjdfstest;
 mod plans;

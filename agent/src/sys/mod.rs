@@ -7,6 +7,7 @@ mod file;
 mod launch;
 mod machine;
 mod mount;
+mod network;
 mod process;
 mod terminal;
 mod vsock;
@@ -22,6 +23,7 @@ pub(crate) use mount::{
     FileSystemKind, MountFlags, Stat, attach_mount, bind, change_root, clone_mount, file_system, make_bind_read_only,
     mount, move_mount_to_root, resize_ext4, stat_from_server, unmount_lazily,
 };
+pub(crate) use network::{open_tun, set_interface_up};
 pub(crate) use process::{ChildEnd, kill_all, kill_process, kill_process_group, wait_any_child};
 pub(crate) use terminal::{end_of_input, open_terminal, set_terminal_size};
 pub(crate) use vsock::{VsockListener, end_reading, end_writing};

@@ -218,7 +218,8 @@ fn go(
     let Places { state_home, state_actor, cache, .. } = Places::find()?;
     let state = ProjectState::locate(&state_home, state_actor.clone(), &plan.project, &plan.folder);
     let storage = Storage::new(state.folder(), state_actor);
-    let provider = Provider::new(cache, host::facts().invoker, settings.root_form.into(), registries, storage);
+    let provider = Provider::new(cache, host::facts().invoker, settings.root_form.into(), registries, storage)
+        .resolving(settings.resolvers.clone());
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,

@@ -17,7 +17,7 @@ impl Reader<'_> {
     }
 
     fn access(&mut self, value: Value) -> Option<Access> {
-        let access = match self.content(value) {
+        match self.content(value) {
             Content::Map(_) => self.long_access(value),
             Content::List(_) => {
                 let diagnostic = self.wrong_type(value, "`network`", "`none`, `nat`, or a map");
@@ -25,12 +25,7 @@ impl Reader<'_> {
                 None
             }
             _ => self.network_mode(value, "`network`").map(|mode| Access { mode, allow: None, span: value.span }),
-        };
-        if access.as_ref().is_some_and(|access| access.mode == NetworkMode::Nat) {
-            let help = "write `network: none`, or leave it out";
-            self.not_run_yet(value.span, value.via, "machines with a network", Some(help));
         }
-        access
     }
 
     fn network_mode(&mut self, value: Value, what: &str) -> Option<NetworkMode> {

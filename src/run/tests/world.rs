@@ -111,6 +111,7 @@ impl Provide for FakeProvider {
             root: SetupRoot::Share { tag: "root".to_owned() },
             vsock: null(),
             dial: Arc::new(FakeDial(Arc::clone(&guest))),
+            network: None,
             shares: Box::new(FakeShares(Arc::clone(&self.0))),
             defaults: self.0.defaults.lock().unwrap().clone(),
         })

@@ -1,0 +1,7 @@
+//! Names: a machine's questions, answered by the host's own servers of names, or not at all.
+
+mod message;
+mod relay;
+mod way;
+
+pub(super) use relay::{Answer, Asker, Relay};

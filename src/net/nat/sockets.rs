@@ -1,0 +1,80 @@
+//! Sockets of the host that no call waits for, and what the host knows of an address.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, Protocol, SocketFlags, SocketType, connect, getsockname, ipproto, socket_with, sockopt,
+};
+
+fn family(address: IpAddr) -> AddressFamily {
+    if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 }
+}
+
+fn socket(address: IpAddr, kind: SocketType, protocol: Option<Protocol>) -> rustix::io::Result<OwnedFd> {
+    socket_with(family(address), kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, protocol)
+}
+
+/// A socket for datagrams to and from one address; no packet is sent.
+pub(super) fn datagrams(to: SocketAddr) -> rustix::io::Result<OwnedFd> {
+    let socket = socket(to.ip(), SocketType::DGRAM, None)?;
+    connect(&socket, &to)?;
+    Ok(socket)
+}
+
+/// A connection that is on its way.
+pub(super) fn stream(to: SocketAddr) -> rustix::io::Result<OwnedFd> {
+    let socket = socket(to.ip(), SocketType::STREAM, None)?;
+    // Who writes small pieces to a machine or from it has waited already where it wants to.
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    match connect(&socket, &to) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
+        Err(error) => Err(error),
+    }
+}
+
+/// A socket for echo requests to one address. The host chooses their identifier.
+pub(super) fn echoes(to: IpAddr) -> rustix::io::Result<OwnedFd> {
+    let protocol = if to.is_ipv4() { ipproto::ICMP } else { ipproto::ICMPV6 };
+    let socket = socket(to, SocketType::DGRAM, Some(protocol))?;
+    connect(&socket, &SocketAddr::new(to, 0))?;
+    Ok(socket)
+}
+
+/// Whether a packet that leaves through a socket that is connected to this address would not leave this host: the host
+/// talks to its own addresses from themselves.
+pub(super) fn leads_home(socket: impl AsFd, address: IpAddr) -> rustix::io::Result<bool> {
+    let own = SocketAddr::try_from(getsockname(socket)?).map_err(|_| Errno::AFNOSUPPORT)?;
+    Ok(own.ip() == address)
+}
+
+/// Whether this is one of the host's own addresses, asked of the kernel without a packet.
+pub(super) fn is_own(address: IpAddr) -> rustix::io::Result<bool> {
+    // The port of what discards all.
+    leads_home(datagrams(SocketAddr::new(address, 9))?, address)
+}
+
+/// Ends a connection so that the other side hears of a break, not of an end.
+pub(super) fn break_off(socket: OwnedFd) {
+    // Without it the other side hears of an end.
+    let _ = sockopt::set_socket_linger(&socket, Some(std::time::Duration::ZERO));
+    drop(socket);
+}
+
+/// How a connection that was on its way came out.
+pub(super) fn outcome(socket: impl AsFd) -> rustix::io::Result<()> {
+    sockopt::socket_error(socket)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosts_own_addresses_are_known_without_a_packet() {
+        assert_eq!(is_own("127.0.0.1".parse().unwrap()), Ok(true));
+        // A host without a way there says so.
+        assert_ne!(is_own("192.0.2.77".parse().unwrap()), Ok(true));
+    }
+}

@@ -22,7 +22,9 @@
 //!
 //! Packets of a network are IP packets, each behind its length of two bytes, little endian, both ways.
 //!
-//! Deliberately not here: input and output, threads, the work of PID 1 (`main.rs`).
+//! Files travel as a [`pack`]ed row on the stream of a command, between the host and the agent's own program.
+//!
+//! Deliberately not here: input and output but for files that are packed, threads, the work of PID 1 (`main.rs`).
 
 #![forbid(unsafe_code)]
 
@@ -31,6 +33,7 @@ mod forward;
 mod frame;
 mod greeting;
 mod message;
+mod parcel;
 mod pattern;
 
 pub use bytes::Bytes;
@@ -42,7 +45,20 @@ pub use message::{
     Setup, SetupLink, SetupMount, SetupMountKind, SetupNetwork, SetupPhase, SetupRoot, Stream, Streams, Terminal,
     TerminalSize,
 };
+pub use parcel::{Destination, pack, unpack};
 pub use pattern::{has_wildcard, matches_name};
+
+/// The agent's program, as root of the guest finds it in any image.
+pub const AGENT_PROGRAM: &str = "/proc/1/exe";
+
+/// First word for the agent's program: packs the path that follows to standard output.
+pub const PACK: &str = "pack";
+
+/// First word for the agent's program: unpacks standard input at the path that follows.
+pub const UNPACK: &str = "unpack";
+
+/// As [`UNPACK`], for the entries of a folder.
+pub const UNPACK_CONTENTS: &str = "unpack-contents";
 
 /// Vsock port of the control connection.
 pub const CONTROL_PORT: u32 = 1024;

@@ -17,6 +17,7 @@ mod boot;
 mod cgroups;
 mod commands;
 mod control;
+mod copying;
 mod disk;
 mod ends;
 mod exec;
@@ -48,11 +49,11 @@ use crate::control::Control;
 use crate::sys::VsockListener;
 use crate::wire::{Answers, Reports, eprint_kernel, greet};
 
-/// The life of the agent; called by the C entry point.
-fn run() {
+/// The life of the agent; called by the C entry point with what it gives back as exit code.
+fn run() -> i32 {
     if std::process::id() != 1 {
         // It would mount over and power off the machine that it runs on.
-        return;
+        return copying::work();
     }
     match boot::prepare().and_then(|()| connect()) {
         Ok((control, stream)) => control.serve(&stream),
@@ -61,6 +62,7 @@ fn run() {
             std::process::abort();
         }
     }
+    0
 }
 
 /// Waits for the host's two connections. After them only streams are listened for.

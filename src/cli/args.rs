@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::copy::CopyArgs;
 use super::exec::{ExecArgs, ShellArgs};
 use super::images::ImagesArgs;
 use super::kernel::KernelArgs;
@@ -129,6 +130,9 @@ pub(crate) enum Verb {
     Exec(ExecArgs),
     /// Open a shell in a machine that is up
     Shell(ShellArgs),
+    /// Copy files into a machine that is up, or out of it
+    #[command(name = "cp")]
+    Copy(CopyArgs),
     /// Print which addresses of this computer reach the ports of a machine
     Port(PortArgs),
     /// Check the file and report every mistake
@@ -182,6 +186,7 @@ impl Verb {
             Self::Logs(args) => &args.global,
             Self::Exec(args) => &args.global,
             Self::Shell(args) => &args.global,
+            Self::Copy(args) => &args.global,
             Self::Port(args) => &args.global,
             Self::Check(args) => &args.global,
             Self::Plan(args) => &args.global,

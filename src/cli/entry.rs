@@ -10,7 +10,7 @@ use super::places::Places;
 use super::printer::Printer;
 use super::settings::Settings;
 use super::{
-    check, config, doctor, exec, explain, images, init, kernel, life, lock, logs, lsp, plan, port, ps, pull, run,
+    check, config, copy, doctor, exec, explain, images, init, kernel, life, lock, logs, lsp, plan, port, ps, pull, run,
     schema, stats, system, up, version, volumes,
 };
 use crate::image::Cache;
@@ -69,6 +69,7 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
         Verb::Logs(args) => logs::run(args, settings, printer),
         Verb::Exec(args) => exec::exec(args, settings),
         Verb::Shell(args) => exec::shell(args, settings),
+        Verb::Copy(args) => copy::run(args, settings),
         Verb::Port(args) => port::run(args, settings, printer),
         Verb::Check(args) => check::run(args, settings, printer),
         Verb::Plan(args) => plan::run(args, settings, printer),

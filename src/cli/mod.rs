@@ -12,6 +12,7 @@ mod args;
 mod attendant;
 mod check;
 mod config;
+mod copy;
 mod doctor;
 mod engines;
 mod entry;

@@ -26,6 +26,7 @@ pub use binary::AGENT;
 pub use error::{ExecError, SessionError, SetupError, UserError};
 pub use link::Dial;
 pub use session::{Linked, Session, SessionEvent, SessionLimits};
+pub use smolvm_agent::{AGENT_PROGRAM, Destination, PACK, UNPACK, UNPACK_CONTENTS, pack, unpack};
 pub use smolvm_agent::{
     Bytes, Command, Exec, ExitStatus, GuestUser, Setup, SetupLink, SetupMount, SetupMountKind, SetupNetwork,
     SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,

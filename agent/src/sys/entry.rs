@@ -7,6 +7,5 @@
 // SAFETY: no other function of the program has this name, and the signature is the one that C gives `main`.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn main(_argc: libc::c_int, _argv: *const *const libc::c_char) -> libc::c_int {
-    crate::run();
-    0
+    crate::run()
 }

@@ -15,7 +15,7 @@ use crate::cli::project::{KnownProject, told};
 use crate::cli::settings::Settings;
 use crate::control::{Client, ControlError, ExecAsk, Remote, Tell};
 use crate::guest::ExitStatus;
-use crate::run::{Attend, Signal, carry};
+use crate::run::{Attend, Attended, Signal, carry};
 
 /// What is run where nobody says what: the shell that people like better, where it is there.
 const SHELL: &str = "if command -v bash >/dev/null 2>&1; then exec bash; else exec sh; fi";
@@ -107,7 +107,7 @@ fn go(asked: Asked, wanted: Wanted, settings: &Settings) -> Result<ExitCode, Fai
             streams: attendant.streams(),
         };
         let remote = client.exec(ask).await.map_err(refused)?;
-        let ended = attend(remote, &attendant, &mut signals).await;
+        let ended = attend(remote, attendant.begin(), &mut signals).await;
         attendant.leave();
         let output = written.wait().await;
         let (status, _) = ended.map_err(told)?.ok_or_else(|| {
@@ -150,7 +150,7 @@ async fn machine_of(named: Option<String>, known: &KnownProject, client: &Client
 }
 
 /// A command that did not start has the code that a shell would give it.
-fn refused(error: ControlError) -> Failure {
+pub(crate) fn refused(error: ControlError) -> Failure {
     match error {
         ControlError::Refused(refusal) => {
             let class = match refusal.exit_code {
@@ -166,14 +166,14 @@ fn refused(error: ControlError) -> Failure {
 }
 
 /// Carries everything between this process and the command, to its end.
-async fn attend(
+pub(crate) async fn attend(
     remote: Remote,
-    attendant: &Attendant,
+    attended: Attended,
     signals: &mut UnboundedReceiver<Signal>,
 ) -> Result<Option<(ExitStatus, bool)>, ControlError> {
     let Remote { input, output, mut end, teller } = remote;
     let teller = &teller;
-    let carrying = carry(input, output, attendant.begin(), |size| teller.tell(Tell::Resize(size)));
+    let carrying = carry(input, output, attended, |size| teller.tell(Tell::Resize(size)));
     let passing = async {
         let mut count = 0;
         while let Some(signal) = signals.recv().await {

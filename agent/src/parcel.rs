@@ -1,0 +1,405 @@
+//! Files on their way between host and guest: one entry with all below it, as a row of frames.
+//!
+//! ```text
+//! Folder [entries…] Leave │ File Data… Done │ Link        … End
+//! ```
+//!
+//! Both ends are the same code. Who unpacks trusts nothing: a name is one component, each folder is opened below the one
+//! before without following links, depths and lengths have limits. Blocks of zeros are not written, so that a file with
+//! holes takes no more than it did. Owners are those of who unpacks. Deliberately not here: what carries the bytes.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::bytes::Bytes;
+use crate::frame::{ANSWER_MAX, decode, encode, frame_length};
+
+/// Bytes of a piece of a file.
+const PIECE: usize = 64 << 10;
+
+/// Folders in each other; each is a descriptor while it is open.
+const DEPTH_MAX: usize = 128;
+
+/// Bytes of a name.
+const NAME_MAX: usize = 255;
+
+const NANOSECONDS_MAX: i64 = 999_999_999;
+
+/// A part of a parcel.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Part {
+    Folder(Head),
+    Leave,
+    File(Head),
+    Data(Bytes),
+    Done,
+    Link { name: Bytes, target: Bytes },
+    End,
+}
+
+/// What an entry is called, and when it was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Head {
+    name: Bytes,
+    mode: u32,
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+/// Where a parcel goes.
+#[derive(Debug, Clone)]
+pub struct Destination<'a> {
+    /// The place. A folder that is there takes the entry by its name; else the entry gets this name.
+    pub path: &'a Path,
+    /// Whether a folder's entries are wanted in the place, instead of the folder.
+    pub is_contents: bool,
+    /// Which bits of modes are kept.
+    pub mode_mask: u32,
+}
+
+/// Sends a file, folder or link; links are sent as such.
+///
+/// # Errors
+/// What cannot be read or is neither, by its path; what the writer says.
+pub fn pack(source: &Path, out: &mut dyn Write) -> io::Result<()> {
+    // A name that ends in `.` or `..` is called what it leads to.
+    let real = if source.file_name().is_none() || source.as_os_str().as_bytes().ends_with(b"/.") {
+        fs::canonicalize(source).map_err(|error| at(source, error))?
+    } else {
+        source.to_owned()
+    };
+    let name = real.file_name().unwrap_or(OsStr::new("root")).to_owned();
+    send_entry(&real, &name, 0, out)?;
+    send(&Part::End, out)?;
+    out.flush()
+}
+
+/// Takes what [`pack`] sent.
+///
+/// # Errors
+/// What cannot be made, by its path; a parcel that is not whole or no parcel.
+pub fn unpack(to: &Destination<'_>, input: &mut dyn Read) -> io::Result<()> {
+    let first = receive(input)?;
+    let name = match &first {
+        Part::Folder(Head { name, .. }) | Part::File(Head { name, .. }) | Part::Link { name, .. } => checked(name)?,
+        _ => return Err(malformed()),
+    };
+    let is_folder_there = fs::metadata(to.path).is_ok_and(|found| found.is_dir());
+    let is_named = to.path.as_os_str().as_bytes().ends_with(b"/");
+    let is_folder = matches!(first, Part::Folder(_));
+    if is_named && !is_folder_there && !is_folder {
+        return Err(at(to.path, Errno::NOENT.into()));
+    }
+    let (parent, name) = if is_folder_there && to.is_contents && is_folder {
+        (to.path.to_owned(), None)
+    } else if is_folder_there {
+        (to.path.to_owned(), Some(name.to_owned()))
+    } else {
+        let parent = to.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        (parent.to_owned(), to.path.file_name().map(OsStr::to_owned))
+    };
+    let opened = rustix::fs::open(&parent, FOLDER, Mode::empty()).map_err(|error| at(&parent, error.into()))?;
+    let mut place = Place { folders: vec![(opened, None)], path: parent, mode_mask: to.mode_mask };
+    match (first, name) {
+        (Part::Folder(_), None) => place.again()?,
+        (first, Some(name)) => place.take(renamed(first, &name), input)?,
+        (_, None) => return Err(malformed()),
+    }
+    loop {
+        match receive(input)? {
+            Part::End if place.folders.len() == 1 => return Ok(()),
+            // One entry is a parcel.
+            _ if place.folders.len() == 1 => return Err(malformed()),
+            part => place.take(part, input)?,
+        }
+    }
+}
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+fn renamed(part: Part, to: &OsStr) -> Part {
+    let name = Bytes(to.as_bytes().to_vec());
+    match part {
+        Part::Folder(head) => Part::Folder(Head { name, ..head }),
+        Part::File(head) => Part::File(Head { name, ..head }),
+        Part::Link { target, .. } => Part::Link { name, target },
+        part => part,
+    }
+}
+
+fn send_entry(path: &Path, name: &OsStr, depth: usize, out: &mut dyn Write) -> io::Result<()> {
+    let failed = |error| at(path, error);
+    if depth > DEPTH_MAX {
+        return Err(failed(io::Error::other("too many folders in each other")));
+    }
+    let found = fs::symlink_metadata(path).map_err(failed)?;
+    let name = Bytes(name.as_bytes().to_vec());
+    if found.is_symlink() {
+        let target = fs::read_link(path).map_err(failed)?;
+        return send(&Part::Link { name, target: Bytes(target.as_os_str().as_bytes().to_vec()) }, out);
+    }
+    let head = Head { name, mode: found.mode() & 0o7777, seconds: found.mtime(), nanoseconds: found.mtime_nsec() };
+    if found.is_dir() {
+        send(&Part::Folder(head), out)?;
+        for entry in fs::read_dir(path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            send_entry(&entry.path(), &entry.file_name(), depth + 1, out)?;
+        }
+        return send(&Part::Leave, out);
+    }
+    if !found.is_file() {
+        return Err(failed(io::Error::other("it is neither a file nor a folder nor a link")));
+    }
+    let mut file = File::open(path).map_err(failed)?;
+    send(&Part::File(head), out)?;
+    let mut piece = vec![0; PIECE];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return send(&Part::Done, out),
+            Ok(count) => send(&Part::Data(Bytes(piece[..count].to_vec())), out)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
+/// Where entries are made: the folders that are open, the innermost last, each with what it gets when it is left.
+struct Place {
+    folders: Vec<(OwnedFd, Option<Head>)>,
+    /// Path of the innermost, to be told.
+    path: PathBuf,
+    mode_mask: u32,
+}
+
+impl Place {
+    fn take(&mut self, part: Part, input: &mut dyn Read) -> io::Result<()> {
+        match part {
+            Part::Folder(head) => self.enter(head),
+            Part::Leave => self.leave(),
+            Part::File(head) => self.file(&head, input),
+            Part::Link { name, target } => self.link(&name, &target),
+            Part::Data(_) | Part::Done | Part::End => Err(malformed()),
+        }
+    }
+
+    fn innermost(&self) -> io::Result<&OwnedFd> {
+        self.folders.last().map(|(folder, _)| folder).ok_or_else(malformed)
+    }
+
+    /// The first folder takes the entries itself.
+    fn again(&mut self) -> io::Result<()> {
+        let folder = self.innermost()?.try_clone()?;
+        self.folders.push((folder, None));
+        self.path.push(".");
+        Ok(())
+    }
+
+    fn enter(&mut self, head: Head) -> io::Result<()> {
+        let name = checked(&head.name)?.to_owned();
+        let path = self.path.join(&name);
+        let failed = |error: Errno| at(&path, error.into());
+        if self.folders.len() > DEPTH_MAX {
+            return Err(at(&path, io::Error::other("too many folders in each other")));
+        }
+        let above = self.innermost()?;
+        let is_new = match rustix::fs::mkdirat(above, &name, Mode::RWXU) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            Err(error) => return Err(failed(error)),
+        };
+        let folder = rustix::fs::openat(above, &name, FOLDER | OFlags::NOFOLLOW, Mode::empty()).map_err(failed)?;
+        self.folders.push((folder, is_new.then_some(head)));
+        self.path = path;
+        Ok(())
+    }
+
+    fn leave(&mut self) -> io::Result<()> {
+        let (folder, head) = self.folders.pop().filter(|_| !self.folders.is_empty()).ok_or_else(malformed)?;
+        if let Some(head) = head {
+            self.finish(&folder, &head).map_err(|error| at(&self.path, error.into()))?;
+        }
+        self.path.pop();
+        Ok(())
+    }
+
+    fn file(&self, head: &Head, input: &mut dyn Read) -> io::Result<()> {
+        let name = checked(&head.name)?;
+        let path = self.path.join(name);
+        let failed = |error| at(&path, error);
+        self.clear(name).map_err(|error| failed(error.into()))?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(self.innermost()?, name, flags, Mode::RUSR | Mode::WUSR);
+        let mut file = File::from(file.map_err(|error| failed(error.into()))?);
+        let mut length = 0u64;
+        loop {
+            match receive(input)? {
+                Part::Data(Bytes(bytes)) if bytes.iter().all(|byte| *byte == 0) => {
+                    file.seek(SeekFrom::Current(i64::try_from(bytes.len()).map_err(|_| malformed())?))
+                        .map_err(failed)?;
+                    length = length.saturating_add(bytes.len() as u64);
+                }
+                Part::Data(Bytes(bytes)) => {
+                    file.write_all(&bytes).map_err(failed)?;
+                    length = length.saturating_add(bytes.len() as u64);
+                }
+                Part::Done => break,
+                _ => return Err(malformed()),
+            }
+        }
+        file.set_len(length).map_err(failed)?;
+        self.finish(&file.into(), head).map_err(|error| failed(error.into()))
+    }
+
+    fn link(&self, name: &Bytes, target: &Bytes) -> io::Result<()> {
+        let name = checked(name)?;
+        let failed = |error: Errno| at(&self.path.join(name), error.into());
+        self.clear(name).map_err(failed)?;
+        rustix::fs::symlinkat(OsStr::from_bytes(&target.0), self.innermost()?, name).map_err(failed)
+    }
+
+    /// Takes away what has the name, unless it is a folder.
+    fn clear(&self, name: &OsStr) -> Result<(), Errno> {
+        let Ok(folder) = self.innermost() else { return Err(Errno::BADF) };
+        match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn finish(&self, file: &OwnedFd, head: &Head) -> Result<(), Errno> {
+        rustix::fs::fchmod(file, Mode::from_raw_mode(head.mode & self.mode_mask & 0o7777))?;
+        let time = Timespec { tv_sec: head.seconds, tv_nsec: head.nanoseconds.clamp(0, NANOSECONDS_MAX) };
+        rustix::fs::futimens(file, &Timestamps { last_access: time, last_modification: time })
+    }
+}
+
+fn checked(name: &Bytes) -> io::Result<&OsStr> {
+    let bytes = &name.0[..];
+    let is_one = !bytes.is_empty() && bytes.len() <= NAME_MAX && !bytes.contains(&b'/') && !bytes.contains(&0);
+    if !is_one || bytes == b"." || bytes == b".." {
+        return Err(malformed());
+    }
+    Ok(OsStr::from_bytes(bytes))
+}
+
+fn send(part: &Part, out: &mut dyn Write) -> io::Result<()> {
+    out.write_all(&encode(part, ANSWER_MAX).map_err(io::Error::other)?)
+}
+
+fn receive(input: &mut dyn Read) -> io::Result<Part> {
+    let mut header = [0; 4];
+    input.read_exact(&mut header)?;
+    let mut payload = vec![0; frame_length(header, ANSWER_MAX).map_err(io::Error::other)?];
+    input.read_exact(&mut payload)?;
+    decode(&payload).map_err(io::Error::other)
+}
+
+fn malformed() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "what came is not a row of files")
+}
+
+fn at(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn head(name: &str) -> Head {
+        Head { name: Bytes(name.as_bytes().to_vec()), mode: 0o6755, seconds: 1, nanoseconds: i64::MAX }
+    }
+
+    fn row(parts: &[Part]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for part in parts {
+            send(part, &mut bytes).unwrap();
+        }
+        bytes
+    }
+
+    fn take(to: &Path, bytes: &[u8]) -> io::Result<()> {
+        unpack(&Destination { path: to, is_contents: false, mode_mask: 0o777 }, &mut &*bytes)
+    }
+
+    #[test]
+    fn tree_arrives_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let from = folder.path().join("from");
+        fs::create_dir_all(from.join("in")).unwrap();
+        let mut content = vec![0; 3 * PIECE];
+        content[PIECE + 5] = 7;
+        fs::write(from.join("in/holes"), &content).unwrap();
+        fs::set_permissions(from.join("in"), fs::Permissions::from_mode(0o500)).unwrap();
+        symlink("/nowhere", from.join("link")).unwrap();
+        let mut bytes = Vec::new();
+        pack(&from, &mut bytes).unwrap();
+        let to = folder.path().join("to");
+        take(&to, &bytes).unwrap();
+        assert_eq!(fs::read(to.join("in/holes")).unwrap(), content);
+        assert_eq!(fs::read_link(to.join("link")).unwrap(), Path::new("/nowhere"));
+        let (was, is) = (fs::metadata(from.join("in")).unwrap(), fs::metadata(to.join("in")).unwrap());
+        assert_eq!((was.mode(), was.mtime(), was.mtime_nsec()), (is.mode(), is.mtime(), is.mtime_nsec()));
+        // A folder that is there takes it by its name, and its entries where they alone are wanted.
+        take(&to, &bytes).unwrap();
+        assert!(to.join("from/in/holes").exists());
+        let flat = folder.path().join("flat");
+        fs::create_dir(&flat).unwrap();
+        unpack(&Destination { path: &flat, is_contents: true, mode_mask: 0o777 }, &mut &bytes[..]).unwrap();
+        assert!(flat.join("in/holes").exists());
+        for at in [&from, &to, &flat, &to.join("from")] {
+            fs::set_permissions(at.join("in"), fs::Permissions::from_mode(0o700)).unwrap();
+        }
+    }
+
+    #[test]
+    fn nothing_leaves_the_destination() {
+        let folder = tempfile::tempdir().unwrap();
+        let (outside, to) = (folder.path().join("outside"), folder.path().join("to"));
+        fs::create_dir(&outside).unwrap();
+        fs::create_dir(&to).unwrap();
+        for name in ["..", ".", "", "a/b", "../x", "/x", "a\0b", &"n".repeat(256)] {
+            let parts = [Part::Folder(head("t")), Part::File(head(name)), Part::Done, Part::Leave, Part::End];
+            take(&to, &row(&parts)).unwrap_err();
+            take(&to, &row(&[Part::File(head(name)), Part::Done, Part::End])).unwrap_err();
+        }
+        // A link is not entered, and a file is made in its place, not where it leads.
+        let link = || Part::Link { name: head("l").name, target: Bytes(outside.as_os_str().as_bytes().to_vec()) };
+        take(&to, &row(&[Part::Folder(head("t")), link(), Part::Folder(head("l"))])).unwrap_err();
+        let parts = [Part::Folder(head("t")), link(), Part::File(head("l")), Part::Done, Part::Leave, Part::End];
+        take(&to, &row(&parts)).unwrap();
+        assert!(fs::symlink_metadata(to.join("t/l")).unwrap().is_file());
+        assert_eq!(fs::metadata(to.join("t/l")).unwrap().mode() & 0o7777, 0o755, "no setuid bit comes along");
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_row_that_is_none_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows: [&[Part]; 6] = [
+            &[],
+            &[Part::End],
+            &[Part::Leave],
+            &[Part::Folder(head("t")), Part::Leave, Part::Leave],
+            &[Part::Folder(head("t")), Part::End],
+            &[Part::File(head("f")), Part::Done, Part::File(head("g")), Part::Done, Part::End],
+        ];
+        for parts in rows {
+            take(folder.path(), &row(parts)).unwrap_err();
+        }
+        take(folder.path(), &[0xff; 64]).unwrap_err();
+        let deep: Vec<Part> = (0..DEPTH_MAX + 8).map(|_| Part::Folder(head("d"))).collect();
+        assert!(take(folder.path(), &row(&deep)).unwrap_err().to_string().ends_with("too many folders in each other"));
+    }
+}

@@ -32,6 +32,7 @@ mod frame;
 mod greeting;
 mod message;
 mod pattern;
+mod wire_network;
 
 pub use bytes::Bytes;
 pub use forward::{FORWARD_BYTES, Forward};
@@ -39,10 +40,10 @@ pub use frame::{ANSWER_MAX, FrameError, REQUEST_MAX, decode, encode, frame_lengt
 pub use greeting::{GREETING_BYTES, GreetingError, PROTOCOL_VERSION, check_greeting, greeting};
 pub use message::{
     Answer, Attach, Command, Exec, ExitStatus, Failure, FailureKind, GuestUser, Numbered, Reply, Report, Request,
-    Setup, SetupLink, SetupMount, SetupMountKind, SetupNetwork, SetupPhase, SetupRoot, Stream, Streams, Terminal,
-    TerminalSize,
+    Setup, SetupLink, SetupMount, SetupMountKind, SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,
 };
 pub use pattern::{has_wildcard, matches_name};
+pub use wire_network::SetupNetwork;
 
 /// Vsock port of the control connection.
 pub const CONTROL_PORT: u32 = 1024;

@@ -1,11 +1,10 @@
 //! What host and agent say to each other. Host and agent are built together: a change here raises
 //! [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION), and nothing is kept compatible.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::Bytes;
+use crate::wire_network::SetupNetwork;
 
 /// What the host asks for on the control connection. Each is answered by one [`Answer::Reply`] of the same id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,21 +187,6 @@ pub struct SetupLink {
     pub address: [u8; 4],
     /// The port.
     pub port: u16,
-}
-
-/// The interface of a machine with a network: a wire whose other end is the host's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SetupNetwork {
-    /// Its address.
-    pub address_v4: Ipv4Addr,
-    /// Its address, where the guest's kernel has IPv6.
-    pub address_v6: Ipv6Addr,
-    /// Longest packet, in bytes.
-    pub mtu: u16,
-    /// Text of `/etc/resolv.conf`.
-    pub resolv_conf: String,
-    /// Lines for `/etc/hosts`.
-    pub hosts: String,
 }
 
 /// Where the image is.

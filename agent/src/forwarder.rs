@@ -7,7 +7,7 @@
 //!
 //! One thread serves all of them. The agent never connects to the host. Deliberately not here: how bytes go (`relay`).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -111,7 +111,8 @@ impl Forwarder {
 
     fn serve(mut self) {
         let mut scratch = vec![0; SCRATCH];
-        let mut again: VecDeque<u64> = VecDeque::new();
+        // In turn, each once.
+        let mut again: BTreeSet<u64> = BTreeSet::new();
         loop {
             let limit = match (again.is_empty(), self.waiting.is_empty()) {
                 (false, _) => Some(Duration::ZERO),
@@ -123,10 +124,9 @@ impl Forwarder {
                 Err(error) => return eprint_kernel(&format!("connections are no longer served: {error}")),
             }
             self.forget_impatient();
-            for _ in 0..again.len() {
-                let Some(number) = again.pop_front() else { break };
-                if self.look(number, &mut scratch) && !again.contains(&number) {
-                    again.push_back(number);
+            for number in std::mem::take(&mut again) {
+                if self.look(number, &mut scratch) {
+                    again.insert(number);
                 }
             }
         }

@@ -59,10 +59,9 @@ fn run() -> i32 {
         Ok((control, stream)) => control.serve(&stream),
         Err(error) => {
             eprint_kernel(&format!("the agent cannot work: {error}"));
-            std::process::abort();
+            std::process::abort()
         }
     }
-    0
 }
 
 /// Waits for the host's two connections. After them only streams are listened for.

@@ -4,7 +4,7 @@
 //! it; what the number may be joined with is decided by the plan alone.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 
 use smolvm_agent::{FORWARD_PORT, Forward};
@@ -32,13 +32,14 @@ pub fn setup_links(machine: &MachinePlan) -> Vec<SetupLink> {
 /// Joins the program that waits in one machine under a number with a port of another.
 ///
 /// # Errors
-/// Where a machine is gone or has too many connections; the program's connection is then closed.
+/// Where a machine is gone or has too many connections; [`refuse_link`] is then due.
 pub fn join_link(from: &dyn Dial, ticket: u64, to: &dyn Dial, port: u16) -> io::Result<()> {
     let (one, other) = UnixStream::pair()?;
-    // Where this fails the other end closes, which the program sees as the end.
     let joined = to.join(FORWARD_PORT, &Forward::Port(port).opening(), one.into());
-    from.join(FORWARD_PORT, &Forward::Link(ticket).opening(), other.into())?;
-    joined
+    match joined {
+        Ok(()) => from.join(FORWARD_PORT, &Forward::Link(ticket).opening(), other.into()),
+        error => error,
+    }
 }
 
 /// Closes the connection of the program that waits under a number.
@@ -46,7 +47,7 @@ pub fn join_link(from: &dyn Dial, ticket: u64, to: &dyn Dial, port: u16) -> io::
 /// # Errors
 /// Where the machine is gone.
 pub fn refuse_link(from: &dyn Dial, ticket: u64) -> io::Result<()> {
-    let (closed, end) = UnixStream::pair()?;
-    drop(closed);
-    from.join(FORWARD_PORT, &Forward::Link(ticket).opening(), end.into())
+    // Not by `join`: it is also for machines that have as many connections as ports and links may have.
+    let mut stream = from.dial(FORWARD_PORT)?;
+    stream.write_all(&Forward::Link(ticket).opening())
 }

@@ -34,7 +34,9 @@ impl Workers {
         });
         // A machine that has gone meanwhile has closed what it had.
         let _ = match to {
-            Some((to, port)) => net::join_link(&*from, linked.ticket, &*to, port),
+            Some((to, port)) => {
+                net::join_link(&*from, linked.ticket, &*to, port).or_else(|_| net::refuse_link(&*from, linked.ticket))
+            }
             None => net::refuse_link(&*from, linked.ticket),
         };
     }

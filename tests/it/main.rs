@@ -31,6 +31,7 @@ mod hurt;
 mod image_guest;
 mod images;
 mod init;
+mod inside;
 mod invoker;
 mod isolation;
 mod kernel_image;

@@ -102,7 +102,7 @@ impl Terminal {
 
     /// Waits until the screen is as it should be, between two frames.
     #[track_caller]
-    fn until(&mut self, what: &str, is_it: impl Fn(&vt100::Screen) -> bool) {
+    pub(crate) fn until(&mut self, what: &str, is_it: impl Fn(&vt100::Screen) -> bool) {
         let deadline = Instant::now() + LIMIT;
         loop {
             let text = String::from_utf8_lossy(&self.bytes);

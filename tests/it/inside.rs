@@ -1,0 +1,132 @@
+//! `smolvm exec` and `smolvm cp`: commands and files in a machine that is up, through the program and its streams.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::process::{Output, Stdio};
+use std::thread;
+
+use rustix::process::Signal;
+use rustix::termios::{LocalModes, tcgetattr};
+
+use crate::running::{Live, signal};
+use crate::support::machines;
+use crate::terminal::Terminal;
+use crate::world::{Who, World, as_everyone};
+
+/// Bytes that go through a command and back.
+const LARGE: u32 = 100_000_000;
+
+fn up(world: &World) -> Live {
+    world.project("", "steps: [{ id: wait, run: echo step-here; sleep 1000 }]\n");
+    let mut live = world.up(&[]);
+    live.until_output("step-here");
+    live
+}
+
+fn end(world: &World, live: Live) {
+    signal(live.pid(), Signal::TERM);
+    assert_eq!(live.finish().code, Some(143));
+    world.assert_nothing_stays();
+}
+
+fn run(world: &World, words: &[&str], input: &[u8]) -> Output {
+    let mut command = world.command(words);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    thread::scope(|scope| {
+        // One that ends before it has read all is fine.
+        scope.spawn(move || stdin.write_all(input));
+        child.wait_with_output().unwrap()
+    })
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_hundred_million_bytes_go_through_a_command_and_back() {
+    let Some(_one_at_a_time) = machines() else { return };
+    let world = World::new(Who::Ourselves);
+    let live = up(&world);
+    let input: Vec<u8> = (0..LARGE / 4).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let output = run(&world, &["exec", world.machine(), "cat"], &input);
+    assert_eq!((output.status.code(), output.stdout == input, text(&output.stderr)), (Some(0), true, String::new()));
+    let script = "echo out; echo err >&2; exit 9";
+    let output = run(&world, &["exec", "-w", "/tmp", world.machine(), "sh", "-c", script], b"");
+    assert_eq!((output.status.code(), &output.stdout[..], &output.stderr[..]), (Some(9), &b"out\n"[..], &b"err\n"[..]));
+    end(&world, live);
+}
+
+#[test]
+fn a_terminal_is_the_commands_and_is_given_back_when_the_machine_dies() {
+    let Some(_one_at_a_time) = machines() else { return };
+    let world = World::new(Who::Ourselves);
+    let live = up(&world);
+    let mut terminal = Terminal::start(&world.command(&["exec", "-it", world.machine(), "sh", "-i"]), 77, 31);
+    terminal.until_shown("# ");
+    terminal.write("test -t 0 && test -t 2 && stty size; echo si''zed\r");
+    terminal.until_shown("sized");
+    assert!(text(&terminal.bytes).contains("31 77\r\n"), "{}", text(&terminal.bytes));
+    terminal.resize(100, 40);
+    terminal.write("until [ \"$(stty size)\" = '40 100' ]; do sleep 0.1; done; echo re''done\r");
+    terminal.until_shown("redone");
+    terminal.write("echo go''es; sleep 1000\r");
+    terminal.until_shown("goes");
+    terminal.write("\x03");
+    // What is typed before the signal has come is thrown away with it.
+    terminal.until("a prompt behind ^C", |screen| {
+        screen.contents().rsplit_once("^C").is_some_and(|(_, rest)| rest.contains('#'))
+    });
+    terminal.write("echo code''d $?\r");
+    terminal.until_shown("coded 130");
+    let is_usual =
+        |file: &fs::File| tcgetattr(file).unwrap().local_modes.contains(LocalModes::ICANON | LocalModes::ECHO);
+    assert!(!is_usual(&terminal.controller));
+    let kept = terminal.controller.try_clone().unwrap();
+    let ran = live.kill();
+    let left = terminal.end();
+    assert_eq!(left.status.code(), Some(125), "{}", left.bytes);
+    assert!(left.bytes.contains("went away before it answered"), "{}", left.bytes);
+    assert!(is_usual(&kept));
+    drop(ran);
+    world.assert_no_process_stays();
+}
+
+#[test]
+fn files_are_copied_into_a_machine_and_out_of_it() {
+    let Some(_one_at_a_time) = machines() else { return };
+    as_everyone(|who| {
+        let world = World::new(who);
+        let live = up(&world);
+        world.make_folder("project/from");
+        world.write("project/from/run.sh", "#!/bin/sh\necho ran\n");
+        let from = world.place("project/from");
+        fs::set_permissions(from.join("run.sh"), fs::Permissions::from_mode(0o750)).unwrap();
+        fs::File::create(from.join("holes")).unwrap().set_len(64 << 20).unwrap();
+        fs::set_permissions(from.join("holes"), fs::Permissions::from_mode(0o644)).unwrap();
+        symlink("/etc", from.join("link")).unwrap();
+        let inside = format!("{}:/root/here", world.machine());
+        let copy = |from: &str, to: &str| run(&world, &["cp", from, to], b"");
+        let output = copy("from", &inside);
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+        let script = "cd /root/here; ./run.sh; stat -c '%a %u' run.sh; readlink link; chmod 4755 run.sh";
+        let output = run(&world, &["exec", world.machine(), "sh", "-c", script], b"");
+        assert_eq!(text(&output.stdout), "ran\n750 0\n/etc\n", "{}", text(&output.stderr));
+        let output = copy(&inside, "to");
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+        let to = world.place("project/to");
+        let found = fs::metadata(to.join("run.sh")).unwrap();
+        let own = fs::metadata(from.join("run.sh")).unwrap();
+        assert_eq!((found.mode() & 0o7777, found.mtime()), (0o755, own.mtime()));
+        assert_eq!(fs::read_link(to.join("link")).unwrap().to_str(), Some("/etc"));
+        let holes = fs::metadata(to.join("holes")).unwrap();
+        assert!(holes.len() == 64 << 20 && holes.blocks() < 1024, "{} blocks", holes.blocks());
+        let output = copy(&format!("{}:/nowhere", world.machine()), "x");
+        let error = format!("error: machine `{}` cannot copy: `/nowhere`: No such file", world.machine());
+        assert!(output.status.code() == Some(125) && text(&output.stderr).starts_with(&error), "{output:?}");
+        end(&world, live);
+    });
+}

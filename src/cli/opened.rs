@@ -78,6 +78,9 @@ impl Opened {
         };
         let lock = lock.map_err(|error| {
         let help = match (&error, &places.state_actor) {
+            (LockError::Held { holder, .. }, _) if holder.is_in_background() => {
+                Some("`smolvm down` stops its machines, `smolvm exec` runs commands in them")
+            }
             (LockError::Held { .. }, _) => Some("wait for it with `--wait-lock`, or end it"),
             (LockError::Unusable { .. }, Actor::User { .. }) => Some(
                 "under `sudo` it is used with the rights of the user who called it; XDG_STATE_HOME names another place",

@@ -24,12 +24,24 @@ pub struct Holder {
     pub since: String,
 }
 
+/// The word that makes this program the supervisor of a project, as it stands in a command line.
+const SUPERVISOR: &str = " __supervise";
+
+impl Holder {
+    /// Whether it holds machines that stay, with nobody who waits for it.
+    pub fn is_in_background(&self) -> bool {
+        self.command.contains(SUPERVISOR)
+    }
+}
+
 impl fmt::Display for Holder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.pid == 0 {
             return write!(formatter, "another process");
         }
-        write!(formatter, "process {} (`{}`), since {}", self.pid, self.command, self.since)
+        let place = if self.is_in_background() { " in the background" } else { "" };
+        let command = self.command.replacen(SUPERVISOR, "", 1);
+        write!(formatter, "process {}{place} (`{command}`), since {}", self.pid, self.since)
     }
 }
 

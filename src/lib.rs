@@ -28,7 +28,10 @@ pub mod plan;
 pub mod report;
 pub mod rootfs;
 pub mod run;
+pub mod sdk;
 pub mod share;
 pub mod storage;
 pub mod sys;
 pub mod virtio;
+
+pub use sdk::{ExecResult, Machine, MachineConfig, MachineError, MountSpec, serve_child, use_program};

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::args::{DataFormat, DoctorArgs};
 use super::exit::{ExitCode, Failure};
-use super::places::Places;
 use super::printer::Printer;
+use crate::compose::Places;
 use crate::host::{self, Finding, Standing};
 use crate::image::kernel::{AutoChoice, describe_auto};
 use crate::report::Style;
@@ -19,7 +19,7 @@ pub(crate) fn run(args: &DoctorArgs, printer: &Printer) -> Result<ExitCode, Fail
     let mut findings = host::findings();
     findings.push(match Places::find() {
         Ok(places) => kernel(&describe_auto(&places.cache)),
-        Err(failure) => no_place(&failure),
+        Err(error) => no_place(&error.into()),
     });
     let is_ready = findings.iter().all(|finding| finding.standing != Standing::Bad);
     printer.data(&match args.format {

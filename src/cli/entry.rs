@@ -6,29 +6,25 @@ use clap::Parser;
 
 use super::args::{Cli, Verb};
 use super::exit::{ExitCode, Failure};
-use super::places::Places;
 use super::printer::Printer;
 use super::settings::Settings;
 use super::{
     check, config, copy, doctor, exec, explain, images, init, kernel, life, lock, logs, lsp, plan, port, ps, pull, run,
     schema, stats, system, up, version, volumes,
 };
+use crate::compose::Places;
 use crate::image::Cache;
-use crate::net::nat;
-use crate::share;
-use crate::sys::signal;
-use crate::virtio::block;
+use crate::sdk;
 
 /// Runs the command line of this process.
 pub fn main() -> process::ExitCode {
-    signal::report_file_size_limits();
-    // The program starts itself anew as the server of a share, a disk or a network; that child has no command line of a person's.
-    match std::env::args_os().nth(1) {
-        Some(word) if word == "__share" => return share::serve_main(),
-        Some(word) if word == "__supervise" => return life::supervise(),
-        Some(word) if word == "__disk" => return block::serve_main(),
-        Some(word) if word == "__net" => return nat::serve_main(),
-        _ => {}
+    // The program starts itself anew as the server of a share, a disk or a network, or as a supervisor; that child has no
+    // command line of a person's.
+    if let Some(code) = sdk::serve_child() {
+        return code;
+    }
+    if std::env::args_os().nth(1).is_some_and(|word| word == "__supervise") {
+        return life::supervise();
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -5,6 +5,7 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::compose::PlacesError;
 pub(crate) use crate::compose::chain;
 use crate::event::RunStatus;
 use crate::run::{LockError, Signal};
@@ -154,6 +155,12 @@ impl Failure {
             out.push_str(&format!("help: {help}\n"));
         }
         out
+    }
+}
+
+impl From<PlacesError> for Failure {
+    fn from(error: PlacesError) -> Self {
+        Self::new(Class::World, error).help("set HOME, or XDG_STATE_HOME and XDG_CACHE_HOME")
     }
 }
 

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::args::{DataFormat, GlobalArgs};
 use super::exit::{Class, ExitCode, Failure};
-use super::places::Places;
 use super::printer::Printer;
+use crate::compose::Places;
 use crate::image::registry::RegistryAccess;
 use crate::image::store::Store;
 use crate::image::{ImageError, Images, ListedImage};

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use super::exit::{Class, Failure};
-use super::places::Places;
 use super::printer::Printer;
+use crate::compose::Places;
 use crate::config::model::{Image, KernelSource};
 use crate::host::{FindImage, StoredImage};
 use crate::image::registry::RegistryAccess;

@@ -8,11 +8,10 @@ use std::sync::Arc;
 use super::args::UpArgs;
 use super::exit::{Class, Failure};
 use super::interrupts::Interrupts;
-use super::places::Places;
 use super::printer::Printer;
 use super::record::{self, Record};
-use super::registries;
 use super::settings::Settings;
+use crate::compose::Places;
 use crate::compose::{Chosen, Provider};
 use crate::engine::Accel;
 use crate::host;
@@ -100,7 +99,7 @@ impl Opened {
     /// The parts of the world that the run uses.
     pub(crate) fn deps(&self, settings: &Settings, chosen: Chosen, door: RunDoor) -> RunDeps {
         let storage = Storage::new(self.state.folder(), self.places.state_actor.clone());
-        let registries = (!settings.is_offline).then(|| registries::access(settings));
+        let registries = (!settings.is_offline).then(|| crate::compose::registry_access(settings.registries.clone()));
         let cache = self.places.cache.clone();
         let invoker = host::facts().invoker;
         RunDeps {

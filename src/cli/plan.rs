@@ -3,10 +3,10 @@
 use super::args::{DataFormat, PlanArgs};
 use super::exit::{Class, ExitCode, Failure};
 use super::known_images::KnownImages;
-use super::places::Places;
 use super::printer::Printer;
 use super::settings::Settings;
 use super::{load, remarks};
+use crate::compose::Places;
 use crate::config::model::KernelSource;
 use crate::config::{Mode, Project};
 use crate::host;

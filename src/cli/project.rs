@@ -7,10 +7,10 @@ use std::future::Future;
 use std::io;
 
 use super::exit::{Class, Failure};
-use super::places::Places;
 use super::printer::Printer;
 use super::settings::Settings;
 use super::{life, load};
+use crate::compose::Places;
 use crate::config::{self, Mode, Project};
 use crate::control::{Client, ControlError};
 use crate::run::{ProjectState, RunView};

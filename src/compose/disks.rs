@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::provide::world;
 use crate::engine::DiskSocket;
 use crate::image::initramfs::STORAGE_MODULES;
-use crate::image::kernel::Kernel;
+use crate::image::kernel::{Kernel, REQUIRED_MODULES};
 use crate::plan::{DiskPlan, MachinePlan, MountPlan, MountPlanKind};
 use crate::run::{ProvideError, file_name};
 use crate::storage::{DiskName, OpenDisk, Storage};
@@ -31,7 +31,8 @@ pub(super) fn modules(
     if disks(machine).next().is_none() {
         return Ok(modules);
     }
-    if !kernel.has(&STORAGE_MODULES, cache) {
+    // A kernel that can run no machine at all is told as such, when its initramfs is built.
+    if !kernel.has(&STORAGE_MODULES, cache) && kernel.has(&REQUIRED_MODULES, cache) {
         let message = format!(
             "kernel `{}` has no ext4 or no virtio disks, which `/workspace` and volumes need: take another kernel, or \
              write `workspace: false`",

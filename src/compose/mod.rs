@@ -9,13 +9,17 @@ mod engine;
 mod folders;
 mod images;
 mod network;
+mod places;
 mod provide;
+mod registries;
 mod root;
 mod wish;
 mod words;
 
 pub use engine::{ChooseError, Chosen, choose};
 pub(crate) use images::ImageTold;
+pub use places::{Places, PlacesError};
 pub use provide::Provider;
+pub use registries::registry_access;
 pub use wish::{AccelWish, EngineWish, RootWish};
 pub(crate) use words::chain;

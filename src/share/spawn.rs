@@ -10,7 +10,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::sys::child::{Child, ChildSpec, ChildStdio, LastWords, OnDeath, Watched, describe_death, spawn};
+use crate::sys::child::{
+    Child, ChildSpec, ChildStdio, LastWords, OnDeath, Watched, describe_death, server_program, spawn,
+};
 use crate::sys::socket::connected_listener;
 
 use super::image::open_files;
@@ -105,7 +107,7 @@ impl Drop for ShareHandle {
 ///
 /// [`ShareError::Start`] carries the server's own reason; it says whether the host is unfit.
 pub fn spawn_share(spec: ShareSpec, on_death: OnDeath) -> Result<(ShareHandle, OwnedFd), ShareError> {
-    spawn_share_from(Path::new("/proc/self/exe"), spec, on_death)
+    spawn_share_from(server_program(), spec, on_death)
 }
 
 /// As [`spawn_share`], with another program than this one as the server: for tests, whose own program has no

@@ -17,6 +17,9 @@ use super::template::{BLOCK_BYTES, SUPERBLOCK, is_superblock, template_for};
 /// Size of a disk for which the file gives none, in MiB. It is sparse: what is not written takes no room.
 pub const DEFAULT_SIZE_MIB: u64 = 16 << 10;
 
+/// Sizes of a disk that says none, in MiB, where files may not be as large as that.
+const SMALLER_MIB: [u64; 4] = [3 << 10, 1 << 10, 256, 64];
+
 const MIB: u64 = 1 << 20;
 
 /// Where the features are in a superblock that a kernel must know, and of them the one that says that the journal holds
@@ -77,7 +80,7 @@ pub(super) fn open(path: &Path, wanted: &Wanted<'_>) -> Result<OpenDisk, Storage
         check_readable(&file, is_finished, wanted)?;
         return Ok(OpenDisk { file, length, remark: None });
     }
-    let mut remark = None;
+    let mut remark;
     if is_finished {
         let found = superblock(&file).map_err(failed("read"))?;
         if !is_superblock(&found) {
@@ -85,7 +88,7 @@ pub(super) fn open(path: &Path, wanted: &Wanted<'_>) -> Result<OpenDisk, Storage
         }
         remark = (found[STATE] & HAS_ERRORS != 0).then(|| has_errors(wanted, path));
     } else {
-        length = make(&file, wanted.size()).map_err(failed("make"))?;
+        (length, remark) = make_wanted(&file, wanted).map_err(failed("make"))?;
     }
     match wanted.size_mib.map(|size| size.saturating_mul(MIB)) {
         Some(larger) if larger > length => {
@@ -136,8 +139,30 @@ pub(super) fn open_scratch(folder: &Path, wanted: &Wanted<'_>) -> Result<OpenDis
         opened => opened,
     };
     let file = file.map_err(failed)?;
-    let length = make(&file, wanted.size()).map_err(failed)?;
-    Ok(OpenDisk { file, length, remark: None })
+    let (length, remark) = make_wanted(&file, wanted).map_err(failed)?;
+    Ok(OpenDisk { file, length, remark })
+}
+
+/// Makes an empty file system of the wanted size in a file. Where nobody has asked for a size, and files may not be as large
+/// as is usual here (`ulimit -f`, FAT), it is as large as may be, with a remark.
+fn make_wanted(file: &File, wanted: &Wanted<'_>) -> io::Result<(u64, Option<String>)> {
+    let mut refused = match make(file, wanted.size()) {
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge && wanted.size_mib.is_none() => error,
+        made => return made.map(|length| (length, None)),
+    };
+    for size_mib in SMALLER_MIB {
+        match make(file, size_mib) {
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => refused = error,
+            made => {
+                let remark = format!(
+                    "{} has {size_mib}MiB only: this host limits how large a file may be (`ulimit -f`)",
+                    wanted.name
+                );
+                return made.map(|length| (length, Some(remark)));
+            }
+        }
+    }
+    Err(refused)
 }
 
 /// Makes an empty file system in a file; its length in bytes.

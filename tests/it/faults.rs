@@ -291,7 +291,8 @@ steps:
   - { run: echo never }
 ";
     let case = Case::new().file("smolvm.yaml", file).with_shared_cache().args(["up", "--accel", "tcg"]);
-    let modules = ["virtio_mmio", "virtio_pci", "virtiofs", "overlay", "vmw_vsock_virtio_transport"];
+    let modules =
+        ["virtio_mmio", "virtio_pci", "virtio_blk", "ext4", "virtiofs", "overlay", "vmw_vsock_virtio_transport"];
     let built_in: String = modules.iter().map(|name| format!("kernel/{name}.ko\n")).collect();
     let case = case.file("vmlinux", kernel_that_resets()).file("modules/modules.dep", "");
     let output = case.file("modules/modules.builtin", built_in).run();

@@ -68,7 +68,7 @@ fn a_machine_boots_the_kernel_of_an_image() {
     push(&small_image(), &registry, "none:1", &[]);
     let reference = registry.image("kernel:1");
     let file = format!(
-        "machines:\n  build: {{ kernel: \"{reference}\", cpus: 1, memory: 512MiB }}\nsteps:\n  - run: uname -r\n"
+        "machines:\n  build: {{ kernel: \"{reference}\", cpus: 1, memory: 512MiB, workspace: false }}\nsteps:\n  - run: uname -r\n"
     );
     let project = Project::new(&file);
 

@@ -31,6 +31,13 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("control", &["run", "event", "plan", "guest", "sys"]),
+    (
+        "sdk",
+        &[
+            "compose", "config", "diag", "event", "guest", "host", "image", "net", "plan", "run", "share", "storage",
+            "sys", "virtio",
+        ],
+    ),
     ("report", &["event", "plan", "diag"]),
 ];
 

@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::args::KernelLsArgs;
 use crate::cli::args::DataFormat;
 use crate::cli::exit::{ExitCode, Failure};
-use crate::cli::places::Places;
 use crate::cli::printer::Printer;
+use crate::compose::Places;
 use crate::image::kernel::{AutoChoice, KernelList, StoredKernel, StoredKind, describe_auto, host_kernel, in_cache};
 
 const JSON_VERSION: u32 = 1;

@@ -8,12 +8,11 @@ use super::args::{KernelBuildArgs, KernelPullArgs};
 use super::progress::Shown;
 use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::interrupts::Interrupts;
-use crate::cli::places::Places;
 use crate::cli::printer::Printer;
-use crate::cli::registries;
 use crate::cli::settings::Settings;
 use crate::cli::up::lines_mode;
 use crate::compose::ImageTold;
+use crate::compose::Places;
 use crate::config::Reference;
 use crate::image::kernel::lean::{self, LeanError, LeanRequest};
 use crate::image::kernel::{self, KernelError};
@@ -41,7 +40,8 @@ fn pull_image(written: &str, settings: &Settings, printer: &Printer) -> Result<E
     })?;
     let mut interrupts = Interrupts::listen()?;
     let cache = Places::find()?.cache;
-    let images = Images::open(&cache, registries::access(settings)).map_err(|error| image_failure(&error))?;
+    let images = Images::open(&cache, crate::compose::registry_access(settings.registries.clone()))
+        .map_err(|error| image_failure(&error))?;
     let request = ImageRequest {
         source: ImageSource::Reference(reference),
         platform: Platform::machine(),

@@ -6,10 +6,10 @@ use super::args::DownArgs;
 use super::{order, reach};
 use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::interrupts::Interrupts;
-use crate::cli::places::Places;
 use crate::cli::printer::Printer;
 use crate::cli::project::{KnownProject, told};
 use crate::cli::settings::Settings;
+use crate::compose::Places;
 use crate::control::{Client, ControlError};
 use crate::run::{CommandError, ProjectLock, ProjectState, RunCommand};
 use crate::storage::Storage;
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &DownArgs, settings: &Settings, printer: &Printer) -> Re
         interrupts.unless_interrupted(move || {
             let known = KnownProject::find(&settings)?;
             let client = reach::find(&known.state, &printer)?;
-            Ok((known, client))
+            Ok::<_, Failure>((known, client))
         })??
     };
     let was_up = client.is_some();

@@ -25,7 +25,7 @@ pub(crate) fn run(args: &WaitArgs, settings: &Settings, printer: &Printer) -> Re
             let names = names(&view, &wanted)?;
             let codes: Vec<Option<i32>> = names.iter().filter_map(|name| view.machine(name)).map(ended).collect();
             if codes.iter().all(Option::is_some) {
-                return Ok(codes.into_iter().flatten().collect::<Vec<_>>());
+                return Ok::<_, Failure>(codes.into_iter().flatten().collect::<Vec<_>>());
             }
             last = Some(codes);
         }

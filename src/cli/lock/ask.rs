@@ -9,7 +9,6 @@ use std::thread;
 use crate::cli::exit::{Class, Failure};
 use crate::cli::interrupts::Interrupts;
 use crate::cli::printer::Printer;
-use crate::cli::registries;
 use crate::cli::settings::Settings;
 use crate::config::Reference;
 use crate::image::manifest::Descriptor;
@@ -37,7 +36,7 @@ pub(super) fn digests(
         let image = first.written().to_owned();
         return Err(Failure::new(Class::World, OfflineError { image }).help("unset SMOLVM_OFFLINE"));
     }
-    let registry = Registry::new(registries::access(settings)).map_err(failure)?;
+    let registry = Registry::new(crate::compose::registry_access(settings.registries.clone())).map_err(failure)?;
     let printer = *printer;
     let work = move |has_left: Arc<AtomicBool>| ask_all(&registry, &references, &Waiting { has_left, printer });
     Interrupts::listen()?.until_left(work)?.into_iter().map(|answer| answer.map_err(failure)).collect()

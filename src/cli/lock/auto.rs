@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cli::exit::{Class, Failure, chain};
 use crate::cli::interrupts::Interrupts;
-use crate::cli::places::Places;
 use crate::cli::printer::Printer;
+use crate::compose::Places;
 use crate::image::kernel::{self, KernelError, KernelRequest};
 use crate::image::{Digest, Waiter};
 

@@ -8,11 +8,11 @@ use super::wanted::{Wanted, WantedError, of_project, of_words};
 use super::work::{Work, failure};
 use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::interrupts::Interrupts;
-use crate::cli::places::Places;
 use crate::cli::printer::Printer;
 use crate::cli::settings::Settings;
 use crate::cli::up::lines_mode;
-use crate::cli::{load, registries, remarks};
+use crate::cli::{load, remarks};
+use crate::compose::Places;
 use crate::config::{Mode, Project};
 use crate::image::{Access, Images};
 
@@ -92,7 +92,7 @@ fn bring(wanted: Vec<Wanted>, access: Access, settings: &Settings, printer: &Pri
 
 /// The images of this user.
 fn open(settings: &Settings) -> Result<Arc<Images>, Failure> {
-    let images = Images::open(&Places::find()?.cache, registries::access(settings));
+    let images = Images::open(&Places::find()?.cache, crate::compose::registry_access(settings.registries.clone()));
     images.map(Arc::new).map_err(failure)
 }
 

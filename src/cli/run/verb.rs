@@ -17,11 +17,11 @@ use crate::cli::args::Progress;
 use crate::cli::attendant::{Attendant, Wanted};
 use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::interrupts::Interrupts;
-use crate::cli::places::Places;
 use crate::cli::printer::Printer;
 use crate::cli::settings::Settings;
 use crate::cli::terminal::{Terminal, TerminalSignals, follow};
-use crate::cli::{engines, load, registries, remarks};
+use crate::cli::{engines, load, remarks};
+use crate::compose::Places;
 use crate::compose::{Chosen, Provider};
 use crate::config::{self, LOCK_NAME, LoadRequest, Loaded, LockFile, Mode, Project, nearest};
 use crate::event::{RunStatus, Timed};
@@ -214,7 +214,7 @@ fn go(
     let options = Options { passes_signals: true, ..Options::for_accel(chosen.accel) };
     // `--pull never` asks nobody.
     let is_offline = settings.is_offline || args.pull == Pull::Never;
-    let registries = (!is_offline).then(|| registries::access(settings));
+    let registries = (!is_offline).then(|| crate::compose::registry_access(settings.registries.clone()));
     let Places { state_home, state_actor, cache, .. } = Places::find()?;
     let state = ProjectState::locate(&state_home, state_actor.clone(), &plan.project, &plan.folder);
     let storage = Storage::new(state.folder(), state_actor);

@@ -9,10 +9,10 @@ mod list;
 pub(crate) use args::VolumesArgs;
 
 use super::exit::{Class, ExitCode, Failure};
-use super::places::Places;
 use super::printer::Printer;
 use super::project::KnownProject;
 use super::settings::Settings;
+use crate::compose::Places;
 use crate::config::nearest;
 use crate::storage::{Storage, StorageError, StoredDisk};
 use args::VolumesVerb;

@@ -16,7 +16,7 @@ use super::host::Resolvers;
 use super::news::NatNews;
 use super::policy::Allowed;
 use super::wire::{CONTROL_FD, FromChild, ToChild, pair, receive, send};
-use crate::sys::child::{ChildSpec, ChildStdio, LastWords, OnDeath, Watched, describe_death, spawn};
+use crate::sys::child::{ChildSpec, ChildStdio, LastWords, OnDeath, Watched, describe_death, server_program, spawn};
 
 /// How long a server may take to say that it is ready.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -88,7 +88,7 @@ impl Drop for NatHandle {
 /// # Errors
 /// [`NatError::Start`] carries the server's own reason.
 pub fn spawn_nat(spec: NatSpec, on_news: OnNews, on_death: OnDeath) -> Result<NatHandle, NatError> {
-    spawn_nat_from(Path::new("/proc/self/exe"), spec, on_news, on_death)
+    spawn_nat_from(server_program(), spec, on_news, on_death)
 }
 
 /// As [`spawn_nat`], with another program than this one as the server: for tests, whose own program has no `__net`.

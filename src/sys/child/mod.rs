@@ -6,11 +6,13 @@
 //! process that got its number later. Not here: what the children do.
 
 mod process;
+mod program;
 mod spawn;
 mod spec;
 mod watch;
 
 pub use process::{Child, ChildExit};
+pub use program::{is_server_named, serve_by, server_program};
 pub use spawn::{look_up, spawn};
 pub use spec::{ChildIdentity, ChildSpec, ChildStdio};
 pub use watch::{LastWords, OnDeath, Watched, describe_death};

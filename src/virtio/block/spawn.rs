@@ -11,7 +11,9 @@ use std::time::Duration;
 use super::spec::{
     CONTROL_FD, DiskContent, DiskError, DiskSpec, FIRST_SEGMENT_FD, FULL, LISTENER_FD, READY, SPEC_FD, Told,
 };
-use crate::sys::child::{Child, ChildSpec, ChildStdio, LastWords, OnDeath, Watched, describe_death, spawn};
+use crate::sys::child::{
+    Child, ChildSpec, ChildStdio, LastWords, OnDeath, Watched, describe_death, server_program, spawn,
+};
 use crate::sys::socket::connected_listener;
 
 /// How long a server may take to say that it is ready.
@@ -52,7 +54,7 @@ pub fn spawn_disk(
     on_death: OnDeath,
     on_full: Option<OnFull>,
 ) -> Result<(DiskHandle, OwnedFd), DiskError> {
-    spawn_disk_from(Path::new("/proc/self/exe"), spec, on_death, on_full)
+    spawn_disk_from(server_program(), spec, on_death, on_full)
 }
 
 /// As [`spawn_disk`], with another program than this one as the server: for tests, whose own program has no `__disk`.

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 
-use super::exit::{Class, Failure};
 use crate::host;
 use crate::plan::Invoker;
 use crate::sys::identity::Actor;
@@ -19,20 +18,23 @@ const ROOT_HOME: &str = "/root";
 
 /// Where state and cache go.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Places {
+pub struct Places {
     /// `$XDG_STATE_HOME`; what is smolvm's is below it.
-    pub(crate) state_home: PathBuf,
+    pub state_home: PathBuf,
     /// With whose rights the state is used.
-    pub(crate) state_actor: Actor,
+    pub state_actor: Actor,
     /// Where sockets go, as used with the rights of the state: `$XDG_RUNTIME_DIR`, where there is one.
-    pub(crate) runtime: Option<PathBuf>,
+    pub runtime: Option<PathBuf>,
     /// smolvm's own folder below `$XDG_CACHE_HOME`.
-    pub(crate) cache: PathBuf,
+    pub cache: PathBuf,
 }
 
 impl Places {
     /// Finds them; nothing is made yet.
-    pub(crate) fn find() -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// Where the user has no home.
+    pub fn find() -> Result<Self, PlacesError> {
         let invoker = host::facts().invoker;
         let (state_home, cache) = own(&invoker)?;
         let (state_home, state_actor) = state(&invoker, state_home, named("XDG_STATE_HOME"));
@@ -42,14 +44,12 @@ impl Places {
 }
 
 /// The homes of state and cache of the user that this process is.
-fn own(invoker: &Invoker) -> Result<(PathBuf, PathBuf), Failure> {
+fn own(invoker: &Invoker) -> Result<(PathBuf, PathBuf), PlacesError> {
     let folders = match etcetera::base_strategy::Xdg::new() {
         Ok(folders) => folders,
         Err(error) => {
             let named = named("XDG_STATE_HOME").zip(named("XDG_CACHE_HOME"));
-            return named.ok_or_else(|| {
-                Failure::new(Class::World, PlacesError(error)).help("set HOME, or XDG_STATE_HOME and XDG_CACHE_HOME")
-            });
+            return named.ok_or(PlacesError(error));
         }
     };
     let state_home = folders.state_dir().unwrap_or_else(|| folders.home_dir().join(".local/state"));
@@ -91,10 +91,10 @@ fn runtime(actor: &Actor, named: Option<PathBuf>) -> Option<PathBuf> {
     named.into_iter().chain([usual()]).find(is_theirs)
 }
 
-/// Why there is no place for state and cache.
+/// Why there is no place for state and cache: neither HOME, nor XDG_STATE_HOME and XDG_CACHE_HOME say where.
 #[derive(Debug, thiserror::Error)]
 #[error("this user has no home folder for smolvm's state and cache")]
-struct PlacesError(#[source] etcetera::HomeDirError);
+pub struct PlacesError(#[source] etcetera::HomeDirError);
 
 /// The folder that a variable names.
 fn named(variable: &str) -> Option<PathBuf> {

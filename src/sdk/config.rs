@@ -1,0 +1,125 @@
+//! What a machine is to be, and its text in the language of `smolvm.yaml`: the checker reads that, so that every rule
+//! of a file holds for a program too.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+
+/// What a machine is to be. Only the name is needed:
+///
+/// ```
+/// use smolvm::{MachineConfig, MountSpec};
+///
+/// let config = MachineConfig {
+///     mounts: vec![MountSpec::new("/host/code", "/code"), MountSpec::new("/host/data", "/data").read_only()],
+///     ..MachineConfig::new("multi-mount")
+/// };
+/// assert!(config.mounts[1].readonly);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MachineConfig {
+    /// Name, `[a-z0-9][a-z0-9_-]*`, at most 63 bytes. What a machine keeps in `/workspace` is kept by this name and the
+    /// current folder.
+    pub name: String,
+    /// Image, as `image:` of a file: a reference, `dir:PATH`, `oci:PATH`, `docker-archive:PATH` or `host`, the default.
+    pub image: Option<String>,
+    /// Host folders and files in the machine.
+    pub mounts: Vec<MountSpec>,
+    /// Virtual CPUs; by default two, where the host has as many.
+    pub cpus: Option<u32>,
+    /// Memory in MiB; 1024 by default.
+    pub memory_mib: Option<u64>,
+    /// Environment of every command.
+    pub env: BTreeMap<String, String>,
+    /// Working folder of every command; the image's by default.
+    pub working_dir: Option<String>,
+    /// User of every command: `name`, `uid`, `uid:gid`; the image's by default.
+    pub user: Option<String>,
+}
+
+/// A host folder or file in the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountSpec {
+    /// On the host; a relative path starts at the current folder.
+    pub source: PathBuf,
+    /// In the machine, absolute.
+    pub target: String,
+    /// Whether the machine may not write, whatever it does.
+    pub readonly: bool,
+}
+
+impl MountSpec {
+    /// A mount that the machine may write to.
+    pub fn new(source: impl Into<PathBuf>, target: impl Into<String>) -> Self {
+        Self { source: source.into(), target: target.into(), readonly: false }
+    }
+
+    /// The same, but the machine may not write.
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        Self { readonly: true, ..self }
+    }
+}
+
+impl MachineConfig {
+    /// A machine of this name, and the defaults.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// The text of a file that says the same.
+    pub(super) fn text(&self) -> String {
+        let mut machine = Map::new();
+        let mut say = |key: &str, value: Option<Value>| value.map(|value| machine.insert(key.to_owned(), value));
+        say("image", self.image.as_deref().map(literal));
+        say("cpus", self.cpus.map(Value::from));
+        say("memory", self.memory_mib.map(|mib| json!(format!("{mib}MiB"))));
+        say("working_dir", self.working_dir.as_deref().map(literal));
+        say("user", self.user.as_deref().map(literal));
+        let env: Map<String, Value> = self.env.iter().map(|(name, value)| (name.clone(), literal(value))).collect();
+        say("env", (!env.is_empty()).then_some(Value::Object(env)));
+        let mounts: Vec<Value> = self.mounts.iter().map(MountSpec::value).collect();
+        say("mounts", (!mounts.is_empty()).then_some(Value::Array(mounts)));
+        let machines = Map::from_iter([(self.name.clone(), Value::Object(machine))]);
+        format!("{:#}\n", json!({ "machines": machines }))
+    }
+}
+
+impl MountSpec {
+    fn value(&self) -> Value {
+        json!({
+            "source": literal(&self.source.to_string_lossy()),
+            "target": literal(&self.target),
+            "readonly": self.readonly,
+        })
+    }
+}
+
+/// A text as it is: a dollar means a variable in a file.
+fn literal(text: &str) -> Value {
+    Value::String(text.replace('$', "$$"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_says_what_the_config_does() {
+        let config = MachineConfig {
+            image: Some("alpine:3.20".to_owned()),
+            mounts: vec![MountSpec::new("./my $data", "/data").read_only()],
+            memory_mib: Some(256),
+            env: BTreeMap::from([("PRICE".to_owned(), "5$".to_owned())]),
+            ..MachineConfig::new("box")
+        };
+        let expected = json!({ "machines": { "box": {
+            "image": "alpine:3.20",
+            "memory": "256MiB",
+            "env": { "PRICE": "5$$" },
+            "mounts": [{ "source": "./my $$data", "target": "/data", "readonly": true }],
+        } } });
+        assert_eq!(serde_json::from_str::<Value>(&config.text()).unwrap(), expected);
+    }
+}

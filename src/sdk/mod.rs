@@ -1,0 +1,23 @@
+//! The library: one machine, started, used and stopped from a program.
+//!
+//! ```text
+//! MachineConfig ─text of the language─► config (every rule of the file) ─► plan ─► run, held ─► exec
+//! ```
+//!
+//! A machine of the library is a run like any other: the same checks, the same file servers, the same disks. It belongs
+//! to the value: a [`Machine`] that is dropped takes its VM along. Deliberately not here: several machines that know of
+//! each other, steps, services; those are a `smolvm.yaml`.
+
+mod children;
+mod config;
+mod error;
+mod machine;
+mod once;
+mod result;
+mod running;
+
+pub use children::{serve_child, use_program};
+pub use config::{MachineConfig, MountSpec};
+pub use error::MachineError;
+pub use machine::Machine;
+pub use result::ExecResult;

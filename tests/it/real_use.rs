@@ -18,7 +18,12 @@ const IMAGE_VERSION: u32 = 2;
 fn postgres_image() -> String {
     let made = made_once(&format!("postgres-{IMAGE_VERSION}"), |folder| {
         let script = repository().join("examples/postgres/make-image.sh");
-        let output = Command::new(script).arg(folder.join("image")).output().unwrap();
+        // What it mounts is nobody else's to see.
+        let mut command = Command::new("unshare");
+        if rustix::process::geteuid().is_root() {
+            command.arg("--mount");
+        }
+        let output = command.arg("--").arg(script).arg(folder.join("image")).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     });
     format!("oci:{}", made.join("image").display())

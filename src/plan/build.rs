@@ -149,7 +149,7 @@ pub(super) fn plan_machine(project: &Project, machine: &Machine, host: &HostFact
         user: machine.user.as_ref().map(|user| user.value.clone()),
         env: project.env.iter().chain(&machine.env).map(|(name, value)| (name.clone(), value.clone())).collect(),
         working_dir: machine.working_dir.as_ref().map(|folder| folder.value.clone()),
-        service: plan_service(project, machine),
+        service: plan_service(machine),
         stop_grace: machine.service.stop_grace.as_ref().map(|grace| grace.value),
         depends_on: plan_dependencies(project, machine),
         after: Vec::new(),

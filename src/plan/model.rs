@@ -105,9 +105,9 @@ pub struct MachinePlan {
     pub mounts: Vec<MountPlan>,
     /// User of steps that name none; `None` is the image's, which is root where it names none.
     pub user: Option<String>,
-    /// Environment of what is run in it from outside: file and machine merged; the image's is below it.
+    /// Environment of its service, and of what is run in it from outside: file and machine merged; the image's is below it.
     pub env: BTreeMap<String, String>,
-    /// Working folder of what is run in it from outside; `None` is the image's, else `/`.
+    /// Working folder of its service, and of what is run in it from outside; `None` is the image's, else `/`.
     pub working_dir: Option<GuestPath>,
     /// What runs in it beside its steps.
     pub service: Option<ServicePlan>,

@@ -2,27 +2,20 @@
 //!
 //! Deliberately not here: when it is started, tested and ended (`run`), the image's share in it (`defaults`).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::Project;
-use crate::config::model::{Command, Condition, GuestPath, Machine, Restart};
+use crate::config::model::{Command, Condition, Machine, Restart};
 
-/// The command of a service.
+/// The command of a service; environment, folder and user are those of its machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServicePlan {
     /// What runs.
     pub command: Command,
     /// Whether a list of words goes behind the image's entrypoint, and takes the place of the image's command.
     pub uses_entrypoint: bool,
-    /// Environment: file and machine merged; the image's is below it.
-    pub env: BTreeMap<String, String>,
-    /// Working folder; `None` is the image's, else `/`.
-    pub working_dir: Option<GuestPath>,
-    /// User as the file says it; `None` is the image's, which is root where it names none.
-    pub user: Option<String>,
     /// When it is started again.
     pub restart: Restart,
     /// Number of the signal that asks it to end; `None` is the image's, else SIGTERM.
@@ -60,11 +53,9 @@ pub struct DependencyPlan {
 }
 
 /// The service of a machine, where it has one.
-pub(super) fn plan_service(project: &Project, machine: &Machine) -> Option<ServicePlan> {
+pub(super) fn plan_service(machine: &Machine) -> Option<ServicePlan> {
     let service = &machine.service;
     let command = service.command.as_ref()?.value.clone();
-    let mut env = project.env.clone();
-    env.extend(machine.env.clone());
     let health = service.healthcheck.as_ref().map(|check| HealthPlan {
         test: check.test.as_ref().map(|test| test.value.clone()),
         log_line: check.log_line.as_ref().map(|line| line.value.clone()),
@@ -77,9 +68,6 @@ pub(super) fn plan_service(project: &Project, machine: &Machine) -> Option<Servi
     Some(ServicePlan {
         uses_entrypoint: matches!(command, Command::List(_)),
         command,
-        env,
-        working_dir: machine.working_dir.as_ref().map(|folder| folder.value.clone()),
-        user: machine.user.as_ref().map(|user| user.value.clone()),
         restart: service.restart.as_ref().map_or(Restart::No, |restart| restart.value),
         stop_signal: service.stop_signal.as_ref().map(|signal| signal.value.0),
         health,

@@ -14,11 +14,10 @@ use super::step_work::step_of;
 use super::worker::chain;
 use crate::event::Stream as EventStream;
 use crate::guest::{
-    Bytes, Command as GuestCommand, Exec, ExecError, Session, SessionEvent, Setup, SetupMount, SetupMountKind,
-    SetupRoot, Stream, UserError,
+    Bytes, ExecError, Session, SessionEvent, Setup, SetupMount, SetupMountKind, SetupRoot, Stream, UserError,
 };
 use crate::net;
-use crate::plan::{Command, ImageDefaults, MachinePlan, MountPlanKind, StepPlan};
+use crate::plan::{ImageDefaults, MachinePlan, MountPlanKind, StepPlan};
 
 /// Random bytes that a guest starts with.
 const ENTROPY_BYTES: usize = 64;
@@ -214,31 +213,6 @@ pub(super) async fn check_sources(shares: &Arc<dyn Shares>) -> Result<(), StartF
         Some(cause) => Err(StartFailure { exit_code: 125, cause }),
         None => Ok(()),
     }
-}
-
-/// A step's command, completed by what the image says.
-pub(super) fn command_of(step: &StepPlan, defaults: &ImageDefaults, id: u64) -> Result<Exec, StartFailure> {
-    let command = match &step.command {
-        Command::Script { text, shell } => {
-            // Of the machines of a matrix each has one step of an id, so that no other has this name.
-            GuestCommand::Script { name: step.id.replace('/', "-"), text: text.clone(), shell: shell.clone() }
-        }
-        Command::List(words) if step.uses_entrypoint => {
-            let words = defaults.command(words);
-            GuestCommand::List(words.map_err(|error| StartFailure { exit_code: 125, cause: error.to_string() })?)
-        }
-        Command::List(words) => GuestCommand::List(words.clone()),
-    };
-    let working_dir = defaults.working_dir(step.working_dir.as_ref());
-    Ok(Exec {
-        id,
-        command,
-        env: defaults.env(&step.env),
-        is_working_dir_made: working_dir.as_ref().is_some_and(|folder| folder.is_made),
-        working_dir: working_dir.map(|folder| folder.path),
-        user: defaults.user(step.user.as_deref()).to_owned(),
-        streams: None,
-    })
 }
 
 /// Why a command did not start, with its exit code.

@@ -14,6 +14,7 @@
 
 mod attend;
 mod chunk;
+mod command;
 mod connections;
 mod dispatcher;
 mod driver;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::command::{Place, complete};
 use super::guest_work;
 use super::handle::RunHandle;
 use super::input::StartFailure;
@@ -184,16 +185,14 @@ impl Guest {
         let plan = self.plan();
         let mut env = plan.env.clone();
         env.extend(request.env);
-        let working_dir = defaults.working_dir(request.working_dir.as_ref().or(plan.working_dir.as_ref()));
-        Exec {
-            id: OUTSIDE_BIT | NEXT.fetch_add(1, Ordering::Relaxed),
-            command: Command::List(request.command),
-            env: defaults.env(&env),
-            is_working_dir_made: working_dir.as_ref().is_some_and(|folder| folder.is_made),
-            working_dir: working_dir.map(|folder| folder.path),
-            user: defaults.user(request.user.as_deref().or(plan.user.as_deref())).to_owned(),
-            streams: Some(request.streams),
-        }
+        let place = Place {
+            env: &env,
+            working_dir: request.working_dir.as_ref().or(plan.working_dir.as_ref()),
+            user: request.user.as_deref().or(plan.user.as_deref()),
+        };
+        let id = OUTSIDE_BIT | NEXT.fetch_add(1, Ordering::Relaxed);
+        let exec = complete(id, Command::List(request.command), place, defaults);
+        Exec { streams: Some(request.streams), ..exec }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::command::{Place, behind_entrypoint, complete, written};
 use super::guest_work;
 use super::input::{RunInput, ServiceAction, StartFailure};
 use super::provide::Shares;
@@ -10,8 +11,8 @@ use super::service::ServiceInput;
 use super::step_work::{SERVICE_BIT, TEST_BIT};
 use super::worker::Workers;
 use crate::event::Stream as EventStream;
-use crate::guest::{Command as GuestCommand, Exec, Session, SessionEvent, Stream};
-use crate::plan::{Command, ImageDefaults, MountPlan, ServicePlan};
+use crate::guest::{Exec, Session, SessionEvent, Stream};
+use crate::plan::{Command, ImageDefaults, MachinePlan, MountPlan, ServicePlan};
 
 /// Names of the scripts in the guest; no id of a step has a dot.
 const COMMAND_SCRIPT: &str = "service.command";
@@ -59,8 +60,11 @@ impl Workers {
         plan: &ServicePlan,
         (session, shares, defaults): (&Session, &Arc<dyn Shares>, &ImageDefaults),
     ) -> Result<Exec, StartFailure> {
-        let command = command_of(plan, defaults)?;
-        let exec = completed(plan, defaults, command_id(start), command);
+        let command = match plan.uses_entrypoint {
+            true => behind_entrypoint(&plan.command, COMMAND_SCRIPT, defaults)?,
+            false => written(&plan.command, COMMAND_SCRIPT),
+        };
+        let exec = complete(command_id(start), command, place_of(&self.plan.machines[machine]), defaults);
         guest_work::check_sources(shares).await?;
         if self.plan.machines[machine].mounts.iter().any(MountPlan::follows_steps) {
             let _turn = self.slots[machine].turn.lock().await;
@@ -80,13 +84,9 @@ impl Workers {
             let Some(plan) = &workers.plan.machines[machine].service else { return };
             let Some(command) = plan.health.as_ref().and_then(|health| health.test.as_ref()) else { return };
             let Some((session, _, defaults)) = workers.parts(machine) else { return };
-            let command = match command {
-                Command::Script { text, shell } => {
-                    GuestCommand::Script { name: TEST_SCRIPT.to_owned(), text: text.clone(), shell: shell.clone() }
-                }
-                Command::List(words) => GuestCommand::List(words.clone()),
-            };
-            let exec = completed(plan, &defaults, test_id(test), command);
+            // No entrypoint goes before a test.
+            let command = written(command, TEST_SCRIPT);
+            let exec = complete(test_id(test), command, place_of(&workers.plan.machines[machine]), &defaults);
             if let Err(error) = session.exec(exec).await {
                 let failure = guest_work::start_failure(&error);
                 workers.send_service(machine, ServiceInput::TestFailed(test, failure)).await;
@@ -124,33 +124,9 @@ impl Workers {
     }
 }
 
-/// The command, completed by the image's entrypoint where it is a list of words.
-fn command_of(plan: &ServicePlan, defaults: &ImageDefaults) -> Result<GuestCommand, StartFailure> {
-    match &plan.command {
-        Command::Script { text, shell } => {
-            Ok(GuestCommand::Script { name: COMMAND_SCRIPT.to_owned(), text: text.clone(), shell: shell.clone() })
-        }
-        Command::List(words) if plan.uses_entrypoint => {
-            let words = defaults.command(words);
-            let failed = |error: &dyn std::error::Error| StartFailure { exit_code: 125, cause: error.to_string() };
-            words.map(GuestCommand::List).map_err(|error| failed(&error))
-        }
-        Command::List(words) => Ok(GuestCommand::List(words.clone())),
-    }
-}
-
-/// A command of the service with all that it has in common with its tests.
-fn completed(plan: &ServicePlan, defaults: &ImageDefaults, id: u64, command: GuestCommand) -> Exec {
-    let working_dir = defaults.working_dir(plan.working_dir.as_ref());
-    Exec {
-        id,
-        command,
-        env: defaults.env(&plan.env),
-        is_working_dir_made: working_dir.as_ref().is_some_and(|folder| folder.is_made),
-        working_dir: working_dir.map(|folder| folder.path),
-        user: defaults.user(plan.user.as_deref()).to_owned(),
-        streams: None,
-    }
+/// A service runs where whatever is run in its machine does.
+fn place_of(machine: &MachinePlan) -> Place<'_> {
+    Place { env: &machine.env, working_dir: machine.working_dir.as_ref(), user: machine.user.as_deref() }
 }
 
 fn command_id(start: u32) -> u64 {

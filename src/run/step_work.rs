@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::attend::{Attend, attend};
+use super::command::{Place, behind_entrypoint, complete, written};
 use super::guest_work;
 use super::input::{Attempt, RunInput, StartFailure, StepInput};
 use super::provide::Shares;
@@ -63,7 +64,14 @@ impl Workers {
         defaults: &ImageDefaults,
     ) -> Result<Exec, StartFailure> {
         let plan = &self.plan.steps[attempt.step];
-        let exec = guest_work::command_of(plan, defaults, exec_id(attempt))?;
+        // Of the machines of a matrix each has one step of an id, so that no other has this name.
+        let script = plan.id.replace('/', "-");
+        let command = match plan.uses_entrypoint {
+            true => behind_entrypoint(&plan.command, &script, defaults)?,
+            false => written(&plan.command, &script),
+        };
+        let place = Place { env: &plan.env, working_dir: plan.working_dir.as_ref(), user: plan.user.as_deref() };
+        let exec = complete(exec_id(attempt), command, place, defaults);
         guest_work::check_sources(shares).await?;
         // What an earlier attempt made belongs to the step too.
         if attempt.number == 1 {

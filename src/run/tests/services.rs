@@ -15,9 +15,6 @@ pub(super) fn service(name: &str) -> MachinePlan {
     let plan = ServicePlan {
         command: Command::List(vec!["serve".to_owned()]),
         uses_entrypoint: true,
-        env: std::collections::BTreeMap::new(),
-        working_dir: None,
-        user: None,
         restart: Restart::No,
         stop_signal: None,
         health: None,

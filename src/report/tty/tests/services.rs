@@ -20,9 +20,6 @@ fn with_services(plan: &Plan, services: &[(&str, bool)]) -> Arc<Plan> {
         let service = ServicePlan {
             command: Command::List(vec!["serve".to_owned()]),
             uses_entrypoint: true,
-            env: BTreeMap::new(),
-            working_dir: None,
-            user: None,
             restart: crate::plan::Restart::No,
             stop_signal: None,
             health: is_checked.then_some(health),

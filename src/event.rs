@@ -59,6 +59,22 @@ pub enum MachinePhase {
     Failed,
 }
 
+impl MachinePhase {
+    /// Its name, for people and programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Prepared => "prepared",
+            Self::Booting => "booting",
+            Self::Agent => "agent",
+            Self::Mounted => "mounted",
+            Self::Ready => "ready",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// Phase that the service of a machine has reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServicePhase {

@@ -16,6 +16,7 @@ use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use clap::Args;
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -40,6 +41,30 @@ pub(crate) struct Wanted {
     pub(crate) has_terminal: bool,
     /// Standard input for the command.
     pub(crate) has_input: bool,
+}
+
+/// What may be typed about the streams of a command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StreamArgs {
+    /// Pass standard input on, also where it is a terminal and standard output is none
+    #[arg(short = 'i', long)]
+    pub(crate) interactive: bool,
+    /// Give the command a terminal, also where standard input and output are none
+    #[arg(short = 't', long, conflicts_with = "no_tty")]
+    pub(crate) tty: bool,
+    /// Give the command no terminal, also where standard input and output are one
+    #[arg(short = 'T', long)]
+    pub(crate) no_tty: bool,
+}
+
+impl StreamArgs {
+    /// A terminal where a person sits at both ends, as docker compose gives one; input where it is more than a person who
+    /// only looks on.
+    pub(crate) fn wanted(&self) -> Wanted {
+        let has_keys = io::stdin().is_terminal();
+        let has_terminal = self.tty || (!self.no_tty && has_keys && io::stdout().is_terminal());
+        Wanted { has_terminal, has_input: self.interactive || !has_keys || has_terminal }
+    }
 }
 
 /// The streams of this process.

@@ -136,7 +136,7 @@ impl Listed {
         });
         let machine = |machine: &'_ MachineView| MachineEntry {
             name: machine.name.clone(),
-            phase: machine.phase.map(phase),
+            phase: machine.phase.map(MachinePhase::name),
             since: machine.phase.map(|_| rfc3339(machine.since)),
             service: machine.service.as_ref().map(ServiceEntry::of),
             step: self.running(machine).map(|step| step.id.clone()),
@@ -176,7 +176,7 @@ fn status(machine: &MachineView) -> String {
         (MachinePhase::Prepared | MachinePhase::Booting | MachinePhase::Agent | MachinePhase::Mounted, _) => {
             "booting".to_owned()
         }
-        (phase_reached, _) => phase(phase_reached).to_owned(),
+        (phase, _) => phase.name().to_owned(),
     }
 }
 
@@ -201,20 +201,6 @@ fn health_word(health: Health) -> &'static str {
         Health::Starting => "starting",
         Health::Healthy => "healthy",
         Health::Unhealthy => "unhealthy",
-    }
-}
-
-/// Name of a phase, as in the events.
-fn phase(phase: MachinePhase) -> &'static str {
-    match phase {
-        MachinePhase::Prepared => "prepared",
-        MachinePhase::Booting => "booting",
-        MachinePhase::Agent => "agent",
-        MachinePhase::Mounted => "mounted",
-        MachinePhase::Ready => "ready",
-        MachinePhase::Stopping => "stopping",
-        MachinePhase::Stopped => "stopped",
-        MachinePhase::Failed => "failed",
     }
 }
 

@@ -162,7 +162,7 @@ fn body(event: &Event) -> Body<'_> {
         Event::RunStarted { run, project } => Body::RunStarted { run, project },
         Event::Machine { machine, phase, seconds, engine, cause } => Body::Machine {
             machine,
-            phase: words::machine_phase(*phase),
+            phase: phase.name(),
             seconds: millis(*seconds),
             engine: engine.as_deref(),
             cause: cause.as_deref(),

@@ -181,7 +181,7 @@ impl PlainReporter {
                 format!("machine {machine}: stopped")
             }
             _ if self.options.verbosity == Verbosity::Verbose => {
-                format!("machine {machine}: {} after {took}", words::machine_phase(phase))
+                format!("machine {machine}: {} after {took}", phase.name())
             }
             _ => return,
         };

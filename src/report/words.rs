@@ -3,7 +3,7 @@
 //! Deliberately not here: when they are shown.
 
 use super::failure::Beside;
-use crate::event::{Awaited, Event, MachinePhase, RunStatus, ServicePhase, StepStatus};
+use crate::event::{Awaited, Event, RunStatus, ServicePhase, StepStatus};
 
 /// `0.42s`, `4.2s`, `1m 05s`, `2h 03m`.
 pub(super) fn render_seconds(seconds: f64) -> String {
@@ -41,20 +41,6 @@ pub(super) fn run_status(status: RunStatus) -> &'static str {
         RunStatus::TimedOut => "timed-out",
         RunStatus::Interrupted => "interrupted",
         RunStatus::Invalid => "invalid",
-    }
-}
-
-/// Name of a machine's phase.
-pub(super) fn machine_phase(phase: MachinePhase) -> &'static str {
-    match phase {
-        MachinePhase::Prepared => "prepared",
-        MachinePhase::Booting => "booting",
-        MachinePhase::Agent => "agent",
-        MachinePhase::Mounted => "mounted",
-        MachinePhase::Ready => "ready",
-        MachinePhase::Stopping => "stopping",
-        MachinePhase::Stopped => "stopped",
-        MachinePhase::Failed => "failed",
     }
 }
 

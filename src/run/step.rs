@@ -283,10 +283,7 @@ impl Step {
     }
 
     fn exited(&mut self, status: ExitStatus, is_out_of_memory: bool) -> Vec<StepEffect> {
-        let code = match status {
-            ExitStatus::Code(code) => code,
-            ExitStatus::Signal(signal) => signal.saturating_add(128),
-        };
+        let code = status.shell_code();
         self.owes_files = self.facts.gives_files;
         if !self.is_start_known {
             self.late_starts += 1;

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::error::MachineError;
 use super::result::ExecResult;
 use crate::event::{MachinePhase, Timed};
-use crate::guest::{ExitStatus, Stream, Streams};
+use crate::guest::{Stream, Streams};
 use crate::plan::Plan;
 use crate::run::{
     ExecControl, ExecRequest, GuestExec, Options, ProjectLock, RunCommand, RunDeps, RunHandle, Signal, door, run,
@@ -130,7 +130,7 @@ impl Commands {
             return Err(MachineError::Failed { cause: self.cause() });
         };
         ending.0 = None;
-        Ok(ExecResult { stdout, stderr, exit_code: exit_code(status) })
+        Ok(ExecResult { stdout, stderr, exit_code: status.shell_code() })
     }
 
     fn cause(&self) -> String {
@@ -152,13 +152,5 @@ impl Drop for EndOnDrop {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move { control.terminate(LAST_GRACE).await });
         }
-    }
-}
-
-/// The code of a shell.
-pub(super) fn exit_code(status: ExitStatus) -> i32 {
-    match status {
-        ExitStatus::Code(code) => code,
-        ExitStatus::Signal(signal) => 128 + signal,
     }
 }

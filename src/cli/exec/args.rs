@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 
 use crate::cli::args::GlobalArgs;
+use crate::cli::attendant::StreamArgs;
 
 /// Options of `exec`.
 #[derive(Debug, Clone, Args)]
@@ -18,15 +19,8 @@ pub(crate) struct ExecArgs {
     /// User of the command: `name`, `uid`, `uid:gid` or `name:group`
     #[arg(short = 'u', long, value_name = "USER")]
     pub(crate) user: Option<String>,
-    /// Pass standard input on, also where it is a terminal and standard output is none
-    #[arg(short = 'i', long)]
-    pub(crate) interactive: bool,
-    /// Give the command a terminal, also where standard input and output are none
-    #[arg(short = 't', long, conflicts_with = "no_tty")]
-    pub(crate) tty: bool,
-    /// Give the command no terminal, also where standard input and output are one
-    #[arg(short = 'T', long)]
-    pub(crate) no_tty: bool,
+    #[command(flatten)]
+    pub(crate) streams: StreamArgs,
     /// Machine that is up
     #[arg(value_name = "MACHINE")]
     pub(crate) machine: String,

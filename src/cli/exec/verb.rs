@@ -45,9 +45,6 @@ enum ExecError {
 
 /// Runs a command in a machine.
 pub(crate) fn exec(args: &ExecArgs, settings: &Settings) -> Result<ExitCode, Failure> {
-    let has_keys = io::stdin().is_terminal();
-    let has_terminal = args.tty || (!args.no_tty && has_keys && io::stdout().is_terminal());
-    let wanted = Wanted { has_terminal, has_input: args.interactive || !has_keys || has_terminal };
     let asked = Asked {
         machine: Some(args.machine.clone()),
         command: args.words(),
@@ -55,7 +52,7 @@ pub(crate) fn exec(args: &ExecArgs, settings: &Settings) -> Result<ExitCode, Fai
         working_dir: args.workdir.clone(),
         user: args.user.clone(),
     };
-    go(asked, wanted, settings)
+    go(asked, args.streams.wanted(), settings)
 }
 
 /// Opens a shell in a machine.

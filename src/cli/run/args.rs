@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::cli::args::{Accel, Engine, GlobalArgs};
+use crate::cli::attendant::StreamArgs;
 
 /// Options of `run`.
 #[derive(Debug, Clone, Args)]
@@ -31,15 +32,8 @@ pub(crate) struct RunArgs {
     /// User of the command: `name`, `uid`, `uid:gid` or `name:group`
     #[arg(short = 'u', long, value_name = "USER")]
     pub(crate) user: Option<String>,
-    /// Pass standard input on, also where it is a terminal and standard output is none
-    #[arg(short = 'i', long)]
-    pub(crate) interactive: bool,
-    /// Give the command a terminal, also where standard input and output are none
-    #[arg(short = 't', long, conflicts_with = "no_tty")]
-    pub(crate) tty: bool,
-    /// Give the command no terminal, also where standard input and output are one
-    #[arg(short = 'T', long)]
-    pub(crate) no_tty: bool,
+    #[command(flatten)]
+    pub(crate) streams: StreamArgs,
     /// Program in the place of the image's entrypoint
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) entrypoint: Option<String>,
@@ -105,9 +99,7 @@ impl RunArgs {
             env_from_files: Vec::new(),
             workdir: None,
             user: None,
-            interactive: true,
-            tty: false,
-            no_tty: true,
+            streams: StreamArgs { interactive: true, tty: false, no_tty: true },
             entrypoint: None,
             memory: None,
             cpus: None,
@@ -158,7 +150,7 @@ mod tests {
     fn words_of_the_command_are_its_own_whatever_they_look_like() {
         let args = parse(&["--image", "host", "-it", "-v", "./a:/b", "python3", "-c", "x", "--image", "-q", "--", "y"]);
         assert_eq!(args.words, ["python3", "-c", "x", "--image", "-q", "--", "y"]);
-        assert!(args.interactive && args.tty && !args.global.quiet);
+        assert!(args.streams.interactive && args.streams.tty && !args.global.quiet);
         assert_eq!(parse(&["--image", "host", "--", "-x"]).words, ["-x"]);
         let args = parse(&["build", "--", "make", "-j"]);
         assert_eq!(args.machine_and_words(), (Some("build"), &["make".to_owned(), "-j".to_owned()][..]));

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::args::{Pull, RunArgs};
 use super::overlay::Overlay;
 use crate::cli::args::Progress;
-use crate::cli::attendant::{Attendant, Wanted};
+use crate::cli::attendant::Attendant;
 use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::interrupts::Interrupts;
 use crate::cli::printer::Printer;
@@ -207,7 +207,7 @@ fn go(
     let entered = runtime.enter();
     let (clear, is_clear) = std_mpsc::channel();
     let (attendant, written) =
-        Attendant::new(wanted(args), is_clear).map_err(|error| world(RunError::Streams(error)))?;
+        Attendant::new(args.streams.wanted(), is_clear).map_err(|error| world(RunError::Streams(error)))?;
     drop(entered);
     let attendant = Arc::new(attendant);
     let (events, reported) = spawn_reporter(settings, printer, clear, runtime.handle())?;
@@ -248,14 +248,6 @@ fn go(
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(world(RunError::Output(error))),
         _ => Ok(exit_code(&summary)),
     }
-}
-
-/// A terminal where a person sits at both ends, as docker compose gives one; input where it is more than a person who
-/// only looks on.
-fn wanted(args: &RunArgs) -> Wanted {
-    let has_keys = io::stdin().is_terminal();
-    let has_terminal = args.tty || (!args.no_tty && has_keys && io::stdout().is_terminal());
-    Wanted { has_terminal, has_input: args.interactive || !has_keys || has_terminal }
 }
 
 /// The command's own code, where it ended by itself or could not begin; else that of the run.

@@ -85,7 +85,7 @@ impl CommandReporter {
             return;
         }
         if self.verbosity == Verbosity::Verbose {
-            let line = format!("machine {} after {}", words::machine_phase(phase), words::render_seconds(seconds));
+            let line = format!("machine {} after {}", phase.name(), words::render_seconds(seconds));
             self.say(&self.style.dim(&line).clone());
         }
         let doing = match phase {

@@ -310,7 +310,7 @@ fn machine_does(machine: &MachineView) -> String {
         Some(MachinePhase::Agent) => "booted: waits for its mounts".to_owned(),
         Some(MachinePhase::Mounted) => "mounted: waits for its users".to_owned(),
         Some(MachinePhase::Stopping) => "stopping".to_owned(),
-        Some(phase) => words::machine_phase(phase).to_owned(),
+        Some(phase) => phase.name().to_owned(),
     }
 }
 

@@ -62,7 +62,7 @@ impl TerminalReporter {
             self.say(&format!("{sign} machine {machine}: {}: {cause}", style.bad("failed")));
         } else if self.options.verbosity == Verbosity::Verbose {
             let engine = engine.as_ref().map(|engine| format!(", {engine}")).unwrap_or_default();
-            let (phase, took) = (words::machine_phase(*phase), words::render_seconds(*seconds));
+            let (phase, took) = (phase.name(), words::render_seconds(*seconds));
             self.say(
                 &style.dim(&format!("{} machine {machine}: {phase}{engine} after {took}", self.canvas.signs.waiting())),
             );

@@ -137,7 +137,7 @@ fn state(view: &RunView, on: &Awaited) -> String {
             ServicePhase::Restarting | ServicePhase::Exited => service.words.clone(),
             _ => String::new(),
         },
-        (Some(phase), _) if phase != MachinePhase::Ready => words::machine_phase(phase).to_owned(),
+        (Some(phase), _) if phase != MachinePhase::Ready => phase.name().to_owned(),
         _ => String::new(),
     }
 }

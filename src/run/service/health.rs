@@ -164,11 +164,10 @@ impl Health {
 
     fn ended(&mut self, since: Duration, status: ExitStatus) -> Vec<ServiceEffect> {
         let cause = self.said.lines().pop();
-        let exit_code = match status {
-            _ if self.is_late => return self.too_late(since),
-            ExitStatus::Code(code) => code,
-            ExitStatus::Signal(signal) => signal.saturating_add(128),
-        };
+        if self.is_late {
+            return self.too_late(since);
+        }
+        let exit_code = status.shell_code();
         match exit_code {
             0 if self.has_line() => self.passed(since),
             0 => self.missing_line(since),

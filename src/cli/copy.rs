@@ -50,8 +50,6 @@ pub(crate) struct CopyArgs {
 enum CopyError {
     #[error("one of `{0}` and `{1}` must be a path of a machine, and the other one of this computer")]
     NotOneMachine(String, String),
-    #[error("no machine of project `{0}` is up")]
-    NobodyUp(String),
     #[error("machine `{0}` ended before all was copied")]
     MachineGone(String),
     #[error("machine `{machine}` cannot copy: {said}")]
@@ -107,11 +105,7 @@ pub(super) fn run(args: &CopyArgs, settings: &Settings) -> Result<ExitCode, Fail
     let (place, words, work) = parse(args)?;
     let Interrupts { runtime, mut signals } = Interrupts::listen()?;
     let known = KnownProject::find(settings)?;
-    let nobody = || {
-        let error = CopyError::NobodyUp(known.project.name.clone());
-        Failure::new(Class::World, error).help("`smolvm up -d` brings the machines up")
-    };
-    let client = known.client()?.ok_or_else(nobody)?;
+    let client = known.holder("`smolvm up -d` brings the machines up")?;
     let machine = place.machine.to_owned();
     let copied = runtime.block_on(async {
         known.has_machine(&machine, &client.view().await.map_err(told)?)?;

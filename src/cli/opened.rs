@@ -56,6 +56,30 @@ pub(crate) fn options(args: &UpArgs, settings: &Settings, accel: Accel) -> Optio
     }
 }
 
+/// Why the project cannot be taken, with what to do.
+fn not_taken(error: LockError, actor: &Actor) -> Failure {
+    let help = match (&error, actor) {
+        (LockError::Held { holder, .. }, _) if holder.is_in_background() => {
+            Some("`smolvm down` stops its machines, `smolvm exec` runs commands in them")
+        }
+        (LockError::Held { .. }, _) => Some("wait for it with `--wait-lock`, or end it"),
+        (LockError::Unusable { .. }, Actor::User { .. }) => Some(
+            "under `sudo` it is used with the rights of the user who called it; XDG_STATE_HOME names another place",
+        ),
+        _ => None,
+    };
+    help.into_iter().fold(Failure::new(Class::World, error), Failure::help)
+}
+
+/// What makes the machines of a project ready, as the settings say.
+pub(crate) fn provider(settings: &Settings, places: &Places, state: &ProjectState, is_offline: bool) -> Provider {
+    let storage = Storage::new(state.folder(), places.state_actor.clone());
+    let registries = (!is_offline).then(|| crate::compose::registry_access(settings.registries.clone()));
+    let invoker = host::facts().invoker;
+    Provider::new(places.cache.clone(), invoker, settings.root_form.into(), registries, storage)
+        .resolving(settings.resolvers.clone())
+}
+
 impl Opened {
     /// Takes the project for a run of this plan.
     pub(crate) fn open(
@@ -75,20 +99,7 @@ impl Opened {
             }
             other => other,
         };
-        let lock = lock.map_err(|error| {
-        let help = match (&error, &places.state_actor) {
-            (LockError::Held { holder, .. }, _) if holder.is_in_background() => {
-                Some("`smolvm down` stops its machines, `smolvm exec` runs commands in them")
-            }
-            (LockError::Held { .. }, _) => Some("wait for it with `--wait-lock`, or end it"),
-            (LockError::Unusable { .. }, Actor::User { .. }) => Some(
-                "under `sudo` it is used with the rights of the user who called it; XDG_STATE_HOME names another place",
-            ),
-            _ => None,
-        };
-        let failure = Failure::new(Class::World, error);
-        help.into_iter().fold(failure, |failure, help| failure.help(help))
-    })?;
+        let lock = lock.map_err(|error| not_taken(error, &places.state_actor))?;
         let (folder, remarks) = state.begin_run(&lock).map_err(|error| Failure::new(Class::World, error))?;
         for remark in remarks {
             printer.note(&format!("note: {remark}\n"));
@@ -98,17 +109,10 @@ impl Opened {
 
     /// The parts of the world that the run uses.
     pub(crate) fn deps(&self, settings: &Settings, chosen: Chosen, door: RunDoor) -> RunDeps {
-        let storage = Storage::new(self.state.folder(), self.places.state_actor.clone());
-        let registries = (!settings.is_offline).then(|| crate::compose::registry_access(settings.registries.clone()));
-        let cache = self.places.cache.clone();
-        let invoker = host::facts().invoker;
         RunDeps {
             engine: chosen.engine,
             accel: chosen.accel,
-            provider: Arc::new(
-                Provider::new(cache, invoker, settings.root_form.into(), registries, storage)
-                    .resolving(settings.resolvers.clone()),
-            ),
+            provider: Arc::new(provider(settings, &self.places, &self.state, settings.is_offline)),
             folder: Some(self.folder.clone()),
             attendant: None,
             published: Arc::default(),

@@ -26,8 +26,6 @@ pub(crate) struct PortArgs {
 /// Why there is nothing to print.
 #[derive(Debug, thiserror::Error)]
 enum PortError {
-    #[error("no machine of project `{0}` is up")]
-    NobodyUp(String),
     #[error("machine `{machine}` publishes no port {port}")]
     NotPublished { machine: String, port: u16 },
 }
@@ -35,11 +33,7 @@ enum PortError {
 /// Prints them.
 pub(super) fn run(args: &PortArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
     let known = KnownProject::find(settings)?;
-    let nobody = || {
-        let error = PortError::NobodyUp(known.project.name.clone());
-        Failure::new(Class::World, error).help("`smolvm up -d` brings the machines up")
-    };
-    let client = known.client()?.ok_or_else(nobody)?;
+    let client = known.holder("`smolvm up -d` brings the machines up")?;
     let view = asking(async move { client.view().await })?;
     known.has_machine(&args.machine, &view)?;
     let machine = view.machines.iter().find(|machine| machine.name == args.machine);

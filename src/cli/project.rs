@@ -30,6 +30,8 @@ pub(crate) struct KnownProject {
 enum ProjectError {
     #[error("the project's file cannot be understood")]
     NotUnderstood,
+    #[error("no machine of project `{0}` is up")]
+    NobodyUp(String),
     #[error("there is no machine `{0}`")]
     NoMachine(String),
     #[error("the program cannot wait for answers")]
@@ -52,6 +54,16 @@ impl KnownProject {
     /// The process that holds its machines, where there is one. What a killed one left is cleared, which is said.
     pub(crate) fn client(&self) -> Result<Option<Client>, Failure> {
         life::find(&self.state, &self.printer)
+    }
+
+    /// The process that holds its machines; where there is none, `help` says what to do.
+    pub(crate) fn holder(&self, help: &str) -> Result<Client, Failure> {
+        self.client()?.ok_or_else(|| self.nobody_up(help))
+    }
+
+    /// No machine is up, and `help` says what to do.
+    pub(crate) fn nobody_up(&self, help: &str) -> Failure {
+        Failure::new(Class::World, ProjectError::NobodyUp(self.project.name.clone())).help(help)
     }
 
     /// Fails where neither the file nor the run has a machine of this name.

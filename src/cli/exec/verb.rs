@@ -29,8 +29,6 @@ const LAST_GRACE: Duration = Duration::from_secs(1);
 /// Why a command cannot be run.
 #[derive(Debug, thiserror::Error)]
 enum ExecError {
-    #[error("no machine of project `{project}` is up")]
-    NobodyUp { project: String },
     #[error("{count} machines are up, so one must be named")]
     Several { count: usize },
     #[error("machine `{machine}` ended before the command did")]
@@ -80,11 +78,7 @@ struct Asked {
 fn go(asked: Asked, wanted: Wanted, settings: &Settings) -> Result<ExitCode, Failure> {
     let Interrupts { runtime, mut signals } = Interrupts::listen()?;
     let known = KnownProject::find(settings)?;
-    let nobody = || {
-        let error = ExecError::NobodyUp { project: known.project.name.clone() };
-        Failure::new(Class::World, error).help("`smolvm up -d` brings the machines up; `smolvm run` takes a fresh one")
-    };
-    let client = known.client()?.ok_or_else(nobody)?;
+    let client = known.holder("`smolvm up -d` brings the machines up; `smolvm run` takes a fresh one")?;
     let entered = runtime.enter();
     let (clear, is_clear) = std_mpsc::channel();
     // Nothing of ours is on the terminal.
@@ -135,10 +129,7 @@ async fn machine_of(named: Option<String>, known: &KnownProject, client: &Client
         view.machines.iter().filter(|machine| machine.is_up()).map(|machine| machine.name.clone()).collect();
     match up.len() {
         1 => Ok(up.remove(0)),
-        0 => {
-            let error = ExecError::NobodyUp { project: known.project.name.clone() };
-            Err(Failure::new(Class::World, error).help("`smolvm ps -a` says how they stand"))
-        }
+        0 => Err(known.nobody_up("`smolvm ps -a` says how they stand")),
         count => {
             let names = up.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
             Err(Failure::new(Class::Selection, ExecError::Several { count }).help(format!("name one of {names}")))

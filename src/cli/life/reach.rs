@@ -18,8 +18,6 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Why no machines can be reached.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReachError {
-    #[error("no machine of project `{project}` is up")]
-    NothingUp { project: String },
     #[error("the project is held by {holder}, and nobody answers there")]
     Silent { holder: String },
 }
@@ -27,13 +25,7 @@ pub(super) enum ReachError {
 /// Finds the process that holds the machines of the project that the settings mean.
 pub(crate) fn reach(settings: &Settings, printer: &Printer) -> Result<Client, Failure> {
     let known = KnownProject::find(settings)?;
-    match find(&known.state, printer)? {
-        Some(client) => Ok(client),
-        None => {
-            let project = known.project.name.clone();
-            Err(Failure::new(Class::World, ReachError::NothingUp { project }).help("`smolvm up -d` starts them"))
-        }
-    }
+    find(&known.state, printer)?.ok_or_else(|| known.nobody_up("`smolvm up -d` starts them"))
 }
 
 /// Finds the process that holds the machines of a project, if there is one. Of one that was killed, what it left is

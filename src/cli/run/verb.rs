@@ -20,16 +20,15 @@ use crate::cli::interrupts::Interrupts;
 use crate::cli::printer::Printer;
 use crate::cli::settings::Settings;
 use crate::cli::terminal::{Terminal, TerminalSignals, follow};
-use crate::cli::{engines, load, remarks};
+use crate::cli::{engines, load, opened, remarks};
+use crate::compose::Chosen;
 use crate::compose::Places;
-use crate::compose::{Chosen, Provider};
 use crate::config::{self, LOCK_NAME, LoadRequest, Loaded, LockFile, Mode, Project, nearest};
 use crate::event::{RunStatus, Timed};
 use crate::host::{self, HostFiles};
 use crate::plan::{Plan, SingleCommand, build_single};
 use crate::report::{CommandReporter, Reporter, Screen, Sink, Verbosity};
 use crate::run::{self, Options, ProjectState, RunDeps, Signal, Summary};
-use crate::storage::Storage;
 
 /// Events that may wait for the reporter.
 const EVENTS_WAITING: usize = 256;
@@ -214,12 +213,9 @@ fn go(
     let options = Options { passes_signals: true, ..Options::for_accel(chosen.accel) };
     // `--pull never` asks nobody.
     let is_offline = settings.is_offline || args.pull == Pull::Never;
-    let registries = (!is_offline).then(|| crate::compose::registry_access(settings.registries.clone()));
-    let Places { state_home, state_actor, cache, .. } = Places::find()?;
-    let state = ProjectState::locate(&state_home, state_actor.clone(), &plan.project, &plan.folder);
-    let storage = Storage::new(state.folder(), state_actor);
-    let provider = Provider::new(cache, host::facts().invoker, settings.root_form.into(), registries, storage)
-        .resolving(settings.resolvers.clone());
+    let places = Places::find()?;
+    let state = ProjectState::locate(&places.state_home, places.state_actor.clone(), &plan.project, &plan.folder);
+    let provider = opened::provider(settings, &places, &state, is_offline);
     let deps = RunDeps {
         engine: chosen.engine,
         accel: chosen.accel,

@@ -11,7 +11,7 @@ use super::once::run_once;
 use super::result::ExecResult;
 use super::running::Running;
 use crate::compose::{AccelWish, Chosen, EngineWish, Places, Provider, RootWish, choose, registry_access};
-use crate::config::{self, FileRequest, LOCK_NAME, LoadRequest, LockFile, Mode, Project};
+use crate::config::{self, FileRequest, LoadRequest, Mode, Project};
 use crate::host::{self, HostFiles};
 use crate::image::registry::RegistrySettings;
 use crate::plan::{self, Selection, SingleCommand};
@@ -47,7 +47,7 @@ const TEXT_NAME: &str = "machine";
 pub struct Machine {
     config: MachineConfig,
     project: Project,
-    running: Mutex<Option<Arc<Mutex<Running>>>>,
+    running: Mutex<Option<Running>>,
 }
 
 impl Machine {
@@ -56,10 +56,7 @@ impl Machine {
     /// # Errors
     /// [`MachineError::Invalid`] with every mistake.
     pub async fn create(config: MachineConfig) -> Result<Self, MachineError> {
-        let text = config.clone();
-        // It looks at the disk.
-        let checked = tokio::task::spawn_blocking(move || check(&text)).await;
-        let project = checked.map_err(|error| MachineError::Failed { cause: error.to_string() })??;
+        let project = checked(config.clone()).await?;
         Ok(Self { config, project, running: Mutex::default() })
     }
 
@@ -81,7 +78,7 @@ impl Machine {
         let lock = state.lock("a program that uses the library", false).map_err(MachineError::InUse)?;
         let mut running = Running::start(plan, deps, options, lock);
         match running.ready().await {
-            Ok(()) => *slot = Some(Arc::new(Mutex::new(running))),
+            Ok(()) => *slot = Some(running),
             Err(error) => {
                 // What it held is let go of before the error is told.
                 let _ = running.stop().await;
@@ -104,10 +101,9 @@ impl Machine {
         if command.is_empty() {
             return Err(MachineError::NoCommand);
         }
-        let running = self.running.lock().await.clone().ok_or(MachineError::NotStarted)?;
         // Not held while the command runs: others may run beside it.
-        let commands = running.lock().await.commands();
-        commands.exec(command).await
+        let commands = self.running.lock().await.as_ref().map(Running::commands);
+        commands.ok_or(MachineError::NotStarted)?.exec(command).await
     }
 
     /// Runs one command in a fresh machine of another image, with the mounts of this one; the machine itself need not be
@@ -123,8 +119,7 @@ impl Machine {
         children::check()?;
         let config = MachineConfig { image: Some(image.to_owned()), ..self.config.clone() };
         let words: Vec<String> = command.into_iter().map(Into::into).collect();
-        let checked = tokio::task::spawn_blocking(move || check(&config)).await;
-        let project = checked.map_err(|error| MachineError::Failed { cause: error.to_string() })??;
+        let project = checked(config).await?;
         let command = SingleCommand { words, entrypoint: None };
         let plan = plan::build_single(&project, &host::facts(), &self.config.name, &command)
             .ok_or(MachineError::NotStarted)?;
@@ -140,26 +135,28 @@ impl Machine {
     /// # Errors
     /// Where it could not be powered off in order; it is ended all the same.
     pub async fn stop(&self) -> Result<(), MachineError> {
-        let Some(running) = self.running.lock().await.take() else { return Ok(()) };
-        running.lock().await.stop().await
+        let Some(mut running) = self.running.lock().await.take() else { return Ok(()) };
+        running.stop().await
     }
+}
+
+/// The project of a config, checked on a thread that may wait for the disk.
+async fn checked(config: MachineConfig) -> Result<Project, MachineError> {
+    let checked = tokio::task::spawn_blocking(move || check(&config)).await;
+    checked.map_err(|error| MachineError::Failed { cause: error.to_string() })?
 }
 
 /// Reads the text of a config as a project of the current folder.
 fn check(config: &MachineConfig) -> Result<Project, MachineError> {
     let folder = std::env::current_dir()?;
     let text = FileRequest::Given { name: TEXT_NAME.to_owned(), text: config.text(), folder: folder.clone() };
-    // A file of a project in this folder plays no part.
-    let silenced = [(".env", Vec::new()), (LOCK_NAME, LockFile::default().to_string().into_bytes())];
     let request = LoadRequest {
-        files: vec![text],
-        texts: silenced.map(|(name, text)| (folder.join(name), text)).into(),
         current_folder: folder,
         mode: Mode::Run,
         name: Some(config.name.clone()).filter(|name| !name.is_empty()),
         ..LoadRequest::default()
     };
-    let loaded = config::load(request, &HostFiles::new());
+    let loaded = config::load(request.alone(text), &HostFiles::new());
     match loaded.project {
         Some(project) if !loaded.diagnostics.has_errors() => Ok(project),
         _ => {

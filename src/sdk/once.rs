@@ -6,30 +6,17 @@ use tokio::sync::mpsc;
 
 use super::error::MachineError;
 use super::result::ExecResult;
-use super::running::OUTPUT_MAX;
+use super::running::{Ending, OUTPUT_MAX};
 use crate::event::{Event, OutputOf, RunStatus, Stream, Timed};
 use crate::plan::Plan;
-use crate::run::{Options, RunDeps, Signal, run};
+use crate::run::{Options, RunDeps, run};
 
 /// Events that wait until they are looked at.
 const EVENTS_WAITING: usize = 64;
 
-/// Ends the run at once where nobody waits for it any more.
-struct EndOnDrop(mpsc::UnboundedSender<Signal>);
-
-impl Drop for EndOnDrop {
-    fn drop(&mut self) {
-        for _ in 0..2 {
-            // A run that is over hears nothing.
-            let _ = self.0.send(Signal::Terminate);
-        }
-    }
-}
-
 /// Runs the plan of one command to its end. Canceled, the machine is ended at once.
 pub(super) async fn run_once(plan: Plan, deps: RunDeps, options: Options) -> Result<ExecResult, MachineError> {
-    let (signals, mut heard) = mpsc::unbounded_channel();
-    let ending = EndOnDrop(signals);
+    let (ending, mut heard) = Ending::new();
     let (events, mut told) = mpsc::channel::<Timed>(EVENTS_WAITING);
     let task = tokio::spawn(async move { run(Arc::new(plan), deps, options, &mut heard, events).await });
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());

@@ -29,8 +29,8 @@ const LAST_GRACE: Duration = Duration::from_secs(1);
 pub(super) struct Running {
     name: String,
     handle: RunHandle,
-    signals: mpsc::UnboundedSender<Signal>,
     task: Option<JoinHandle<()>>,
+    _ending: Ending,
 }
 
 impl Running {
@@ -39,14 +39,14 @@ impl Running {
         let name = plan.machines.first().map(|machine| machine.name.clone()).unwrap_or_default();
         let (handle, door) = door();
         let deps = RunDeps { door: Some(door), ..deps };
-        let (signals, mut heard) = mpsc::unbounded_channel();
+        let (ending, mut heard) = Ending::new();
         let (events, mut told) = mpsc::channel::<Timed>(EVENTS_WAITING);
         tokio::spawn(async move { while told.recv().await.is_some() {} });
         let task = tokio::spawn(async move {
             let _ = run(Arc::new(plan), deps, options, &mut heard, events).await;
             drop(lock);
         });
-        Self { name, handle, signals, task: Some(task) }
+        Self { name, handle, task: Some(task), _ending: ending }
     }
 
     /// Waits until the machine is up.
@@ -86,12 +86,23 @@ impl Running {
     }
 }
 
-impl Drop for Running {
-    /// Everything ends at once: as after a second signal.
+/// Ends a run at once when it is dropped: as after a second signal.
+#[derive(Debug)]
+pub(super) struct Ending(mpsc::UnboundedSender<Signal>);
+
+impl Ending {
+    /// With where the run hears of it.
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Signal>) {
+        let (signals, heard) = mpsc::unbounded_channel();
+        (Self(signals), heard)
+    }
+}
+
+impl Drop for Ending {
     fn drop(&mut self) {
         for _ in 0..2 {
             // A run that is over hears nothing.
-            let _ = self.signals.send(Signal::Terminate);
+            let _ = self.0.send(Signal::Terminate);
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The way of one command: options, file, plan, machine, streams, exit code.
 
-use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
@@ -23,7 +22,7 @@ use crate::cli::terminal::{Terminal, TerminalSignals, follow};
 use crate::cli::{engines, load, opened, remarks};
 use crate::compose::Chosen;
 use crate::compose::Places;
-use crate::config::{self, LOCK_NAME, LoadRequest, Loaded, LockFile, Mode, Project, nearest};
+use crate::config::{self, Loaded, Mode, Project, nearest};
 use crate::event::{RunStatus, Timed};
 use crate::host::{self, HostFiles};
 use crate::plan::{Plan, SingleCommand, build_single};
@@ -132,15 +131,7 @@ fn load_image(args: &RunArgs, image: &str, settings: &Settings) -> Result<(Loade
     let overlay = Overlay::of_image(args, image);
     let template = load::for_options(settings)?;
     let folder = template.current_folder.clone();
-    let silenced = [(".env", Vec::new()), (LOCK_NAME, LockFile::default().to_string().into_bytes())]
-        .map(|(name, text)| (folder.join(name), text));
-    let request = LoadRequest {
-        files: vec![overlay.request(&folder)],
-        texts: BTreeMap::from(silenced),
-        env_files: Vec::new(),
-        ..template
-    };
-    let mut loaded = config::load(request, &HostFiles::new());
+    let mut loaded = config::load(template.alone(overlay.request(&folder)), &HostFiles::new());
     overlay.settle(&mut loaded);
     Ok((loaded, ExitCode::Usage))
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::config::lock::{LOCK_NAME, LockFile};
 use crate::config::model::Project;
 use crate::diag::{Diagnostics, Sources};
 
@@ -59,6 +60,17 @@ pub struct LoadRequest {
     pub profiles: Vec<String>,
     /// `--locked`: images must be those of the lock file (0404).
     pub is_locked: bool,
+}
+
+impl LoadRequest {
+    /// A text that stands alone in the current folder: what lies there for a project, `.env` and the lock file, plays no
+    /// part.
+    #[must_use]
+    pub fn alone(self, text: FileRequest) -> Self {
+        let silenced = [(".env", Vec::new()), (LOCK_NAME, LockFile::default().to_string().into_bytes())];
+        let texts = silenced.map(|(name, text)| (self.current_folder.join(name), text)).into();
+        Self { files: vec![text], texts, env_files: Vec::new(), ..self }
+    }
 }
 
 /// What came of it.

@@ -424,28 +424,7 @@ mod tests {
                 cache: Cache::Auto,
             },
         };
-        MachinePlan {
-            name: "box".to_owned(),
-            image,
-            image_lock: None,
-            kernel: KernelSource::Auto,
-            kernel_lock: None,
-            modules: None,
-            cpus: 1,
-            memory_mib: 256,
-            hostname: "box".to_owned(),
-            mounts: vec![mount],
-            user: None,
-            env: std::collections::BTreeMap::new(),
-            working_dir: None,
-            service: None,
-            stop_grace: None,
-            depends_on: Vec::new(),
-            after: Vec::new(),
-            ports: Vec::new(),
-            links: Vec::new(),
-            network: crate::plan::NetworkPlan::None,
-        }
+        MachinePlan { image, mounts: vec![mount], ..MachinePlan::bare("box", 256) }
     }
 
     #[test]

@@ -125,6 +125,35 @@ pub struct MachinePlan {
     pub network: NetworkPlan,
 }
 
+#[cfg(test)]
+impl MachinePlan {
+    /// A machine of a test: of this computer's root, with one CPU and nothing else.
+    pub(crate) fn bare(name: &str, memory_mib: u64) -> Self {
+        Self {
+            name: name.to_owned(),
+            image: Image::Host,
+            image_lock: None,
+            kernel: KernelSource::Auto,
+            kernel_lock: None,
+            modules: None,
+            cpus: 1,
+            memory_mib,
+            hostname: name.to_owned(),
+            mounts: Vec::new(),
+            user: None,
+            env: BTreeMap::new(),
+            working_dir: None,
+            service: None,
+            stop_grace: None,
+            depends_on: Vec::new(),
+            after: Vec::new(),
+            ports: Vec::new(),
+            links: Vec::new(),
+            network: NetworkPlan::None,
+        }
+    }
+}
+
 /// A mount with everything decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountPlan {

@@ -15,34 +15,13 @@ use super::render::{Size, render};
 use super::reporter::{Screen, TerminalReporter};
 use super::state::RunView;
 use crate::event::{Event, MachinePhase, OutputOf, RunStatus, StepStatus, Stream, Timed};
-use crate::plan::{Command, Image, KernelSource, Limits, MachinePlan, Operation, OperationKind, Plan, StepPlan};
+use crate::plan::{Command, Limits, MachinePlan, Operation, OperationKind, Plan, StepPlan};
 use crate::report::reporter::testing::{Shared, options};
 use crate::report::reporter::{Reporter, Verbosity};
 use crate::report::style::Style;
 
 fn machine(name: &str) -> MachinePlan {
-    MachinePlan {
-        name: name.to_owned(),
-        image: Image::Host,
-        image_lock: None,
-        kernel: KernelSource::Auto,
-        kernel_lock: None,
-        modules: None,
-        cpus: 1,
-        memory_mib: 512,
-        hostname: name.to_owned(),
-        mounts: Vec::new(),
-        user: None,
-        env: std::collections::BTreeMap::new(),
-        working_dir: None,
-        service: None,
-        stop_grace: None,
-        depends_on: Vec::new(),
-        after: Vec::new(),
-        ports: Vec::new(),
-        links: Vec::new(),
-        network: crate::plan::NetworkPlan::None,
-    }
+    MachinePlan::bare(name, 512)
 }
 
 fn step((id, machine, needs): &(&str, &str, &[&str])) -> StepPlan {

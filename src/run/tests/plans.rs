@@ -2,32 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::{Command, GuestPath, Image, KernelSource, Limits, MachinePlan, Plan, StepPlan};
+use crate::plan::{Command, GuestPath, Limits, MachinePlan, Plan, StepPlan};
 
 /// A machine of 1 GiB.
 pub(in crate::run) fn machine(name: &str) -> MachinePlan {
-    MachinePlan {
-        name: name.to_owned(),
-        image: Image::Host,
-        image_lock: None,
-        kernel: KernelSource::Auto,
-        kernel_lock: None,
-        modules: None,
-        cpus: 1,
-        memory_mib: 1024,
-        hostname: name.to_owned(),
-        mounts: Vec::new(),
-        user: None,
-        env: std::collections::BTreeMap::new(),
-        working_dir: None,
-        service: None,
-        stop_grace: None,
-        depends_on: Vec::new(),
-        after: Vec::new(),
-        ports: Vec::new(),
-        links: Vec::new(),
-        network: crate::plan::NetworkPlan::None,
-    }
+    MachinePlan::bare(name, 1024)
 }
 
 /// A step `ID@MACHINE` with what it needs.

@@ -36,6 +36,7 @@ mod message;
 mod parcel;
 mod pattern;
 mod wire_network;
+mod wire_setup;
 
 pub use bytes::Bytes;
 pub use forward::{FORWARD_BYTES, Forward};
@@ -43,11 +44,12 @@ pub use frame::{ANSWER_MAX, FrameError, REQUEST_MAX, decode, encode, frame_lengt
 pub use greeting::{GREETING_BYTES, GreetingError, PROTOCOL_VERSION, check_greeting, greeting};
 pub use message::{
     Answer, Attach, Command, Exec, ExitStatus, Failure, FailureKind, GuestUser, Numbered, Reply, Report, Request,
-    Setup, SetupLink, SetupMount, SetupMountKind, SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,
+    SetupPhase, Stream, Streams, Terminal, TerminalSize,
 };
 pub use parcel::{Destination, pack, unpack};
 pub use pattern::{has_wildcard, matches_name};
 pub use wire_network::SetupNetwork;
+pub use wire_setup::{Setup, SetupLink, SetupMount, SetupMountKind, SetupRoot};
 
 /// The agent's program, as root of the guest finds it in any image.
 pub const AGENT_PROGRAM: &str = "/proc/1/exe";

@@ -50,6 +50,8 @@ bench: setup ## measure `check`, `up` against bare QEMU, shares beside those of 
 	$(CARGO) bench --locked --bench shares
 	$(CARGO) bench --locked --bench images
 	$(CARGO) bench --locked --bench disks
+	$(CARGO) bench --locked --bench exec
+	$(CARGO) bench --locked --bench net
 
 deny: ## licenses, bans and sources of what we depend on
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is not installed; run: cargo install --locked cargo-deny" >&2; exit 1; }

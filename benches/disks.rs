@@ -6,14 +6,14 @@
 #![expect(clippy::print_stdout, reason = "the numbers are what it is for")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use smolvm::host::{KvmVerdict, find_qemu, kvm};
-use smolvm::image::initramfs::{self, STORAGE_MODULES};
-use smolvm::image::kernel::{self, KernelRequest};
+use smolvm::image::initramfs::STORAGE_MODULES;
 use smolvm::storage::{DiskName, Storage};
 use smolvm::sys::identity::Actor;
+
+mod bare;
 
 /// Blocks of 4096 bytes that each run writes.
 const BLOCKS: u32 = 1000;
@@ -39,56 +39,21 @@ fn workspace(project: &Path, cache: &Path) -> f64 {
     rate(&[output.stdout, output.stderr].concat())
 }
 
-/// Bare QEMU: program and arguments.
-fn bare(writer: &Path, disk: &Path, cache: &Path) -> Command {
-    let kernel = kernel::resolve(&KernelRequest::Auto, None, cache, &mut |words: &str| println!("{words}"));
-    let kernel = kernel.expect("a kernel is to be had");
-    let program = fs::read(writer).expect("the writer was made");
-    let initrd = initramfs::build(&kernel, &program, &STORAGE_MODULES, cache).expect("the cache can be written");
-    let (accel, cpu, clock) = match kvm() == KvmVerdict::Usable {
-        true => ("kvm", "host", ""),
-        // As smolvm gives them.
-        false => {
-            ("tcg,thread=multi", "max,svm=off,aes=off,pclmulqdq=off,erms=off,fsrm=off", "tsc=reliable no_timer_check")
-        }
-    };
-    let mut command = Command::new(find_qemu().expect("QEMU is installed"));
-    command.args(["-machine", "microvm,acpi=on,pic=on,pit=on,rtc=on,isa-serial=on,auto-kernel-cmdline=off"]);
-    command.args(["-accel", accel, "-cpu", cpu, "-m", "512M", "-smp", "1", "-display", "none", "-serial", "stdio"]);
-    command.arg("-kernel").arg(&kernel.boot_file).arg("-initrd").arg(initrd);
-    let quiet = "cryptomgr.notests=1 init_on_alloc=0 quiet panic=-1 reboot=a";
-    command.arg("-append").arg(format!("console=ttyS0 {quiet} {clock}{}", khz()));
-    command.args(["-global", "virtio-mmio.force-legacy=false"]);
+/// Bare QEMU with the disk.
+fn bare(writer: &Path, disk: &Path) -> Command {
+    let mut command = bare::qemu(writer, "", &STORAGE_MODULES);
     command.arg("-drive").arg(format!("file={},format=raw,if=none,id=disk,discard=unmap", disk.display()));
-    command.args(["-device", "virtio-blk-device,drive=disk", "-nodefaults", "-no-user-config", "-no-reboot"]);
-    command.stdin(Stdio::null());
+    command.args(["-device", "virtio-blk-device,drive=disk"]);
     command
-}
-
-/// Without the frequency a guest under emulation may never end measuring it.
-fn khz() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let megahertz = text.lines().find_map(|line| line.strip_prefix("cpu MHz")?.split(':').nth(1)?.trim().parse().ok());
-    megahertz.map(|value: f64| format!(" tsc_early_khz={:.0}", value * 1000.0)).unwrap_or_default()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 fn main() {
     let runs = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(5_usize);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-disks");
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(folder.join("bin")).expect("the build's folder can be written");
+    let folder = bare::folder("bench-disks");
     fs::write(folder.join("smolvm.yaml"), PROJECT).expect("the build's folder can be written");
     let writer = folder.join("bin/fsync");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/fsync.c");
-    let made = Command::new("cc").args(["-O2", "-static", "-o"]).arg(&writer).arg(source).status();
-    assert!(made.expect("a C compiler is installed").success(), "the writer cannot be made");
-    let home = std::env::var_os("HOME").map(PathBuf::from).expect("HOME is set").join(".cache");
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or(home, PathBuf::from);
+    bare::compile("fsync.c", &writer);
+    let cache = bare::cache();
     let storage = Storage::new(&folder, Actor::Own);
     let name = DiskName::Volume("bare".to_owned());
     drop(storage.open(&name, None, false, "bench").expect("a disk can be made"));
@@ -96,7 +61,7 @@ fn main() {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for run in 0..=runs {
         let own = workspace(&folder, &cache);
-        let output = bare(&writer, &disk, &cache.join("smolvm")).output().expect("QEMU runs");
+        let output = bare(&writer, &disk).output().expect("QEMU runs");
         let other = rate(&output.stdout);
         println!("/workspace {own:.0}, QEMU's virtio-blk {other:.0} synced writes/s");
         // The first run makes what later ones find.
@@ -105,7 +70,7 @@ fn main() {
             theirs.push(other);
         }
     }
-    let (own, other) = (median(ours), median(theirs));
+    let (own, other) = (bare::median(&ours), bare::median(&theirs));
     println!("{BLOCKS} blocks of 4 KiB, each synced, medians of {runs}: /workspace {own:.0}/s, bare {other:.0}/s");
     println!("times bare QEMU: {:.2}", own / other);
 }

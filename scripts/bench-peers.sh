@@ -12,3 +12,9 @@ if ! test -d "$peers/kernel/boot" && command -v apt-get > /dev/null; then
     package=$(apt-cache depends linux-image-amd64 | awk '/Depends:/ { print $2; exit }')
     (cd "$peers" && apt-get download --quiet "$package" && dpkg-deb -x "$package"_*.deb kernel && rm "$package"_*.deb)
 fi
+if ! test -d "$peers/sshd/usr" && command -v apt-get > /dev/null; then
+    mkdir -p "$peers/sshd"
+    (cd "$peers" && apt-get download --quiet openssh-server libwrap0 && for package in openssh-server_*.deb libwrap0_*.deb; do
+        dpkg-deb -x "$package" sshd && rm "$package"
+    done)
+fi

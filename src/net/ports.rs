@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use smolvm_agent::{FORWARD_PORT, Forward};
 
-use crate::guest::Dial;
+use crate::guest::{Claim, Dial};
 use crate::plan::MachinePlan;
 
 /// Connections that the host's kernel keeps before they are accepted.
@@ -100,7 +100,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Gives each connection to the machine, until it is told to stop. Must be called within a tokio runtime.
-pub async fn serve_port(listener: Arc<TcpListener>, guest: u16, dial: Arc<dyn Dial>) {
+pub async fn serve_port(listener: Arc<TcpListener>, guest: u16, dial: Arc<dyn Dial>, claim: Claim) {
     let Ok(listener) = listener.try_clone().and_then(tokio::net::TcpListener::from_std) else { return };
     let opening = Forward::Port(guest).opening();
     loop {
@@ -111,17 +111,16 @@ pub async fn serve_port(listener: Arc<TcpListener>, guest: u16, dial: Arc<dyn Di
         let Ok(stream) = stream.into_std() else { continue };
         // What is written in small pieces is meant to arrive so.
         let _ = stream.set_nodelay(true);
-        let mut next = Some(stream);
-        while let Some(stream) = next.take() {
-            let Ok(copy) = stream.try_clone() else { break };
-            match dial.join(FORWARD_PORT, &opening, copy.into()) {
-                Err(error) if error.kind() == io::ErrorKind::QuotaExceeded => {
-                    // Those that come after it wait in the kernel.
-                    tokio::time::sleep(PAUSE).await;
-                    next = Some(stream);
-                }
-                Ok(()) | Err(_) => {}
+        loop {
+            // Where there is no descriptor for a copy, there may be one soon.
+            let joined = stream.try_clone().map(|copy| dial.join(FORWARD_PORT, &opening, copy.into(), claim));
+            if matches!(&joined, Ok(Ok(())))
+                || matches!(&joined, Ok(Err(error)) if error.kind() != io::ErrorKind::QuotaExceeded)
+            {
+                break;
             }
+            // Those that come after it wait in the kernel.
+            tokio::time::sleep(PAUSE).await;
         }
     }
 }

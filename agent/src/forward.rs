@@ -13,6 +13,8 @@ pub enum Forward {
     Port(u16),
     /// The program that has connected to a link and waits under this number.
     Link(u64),
+    /// Nothing: the program that waits under this number is to be told that there is nobody.
+    Refuse(u64),
 }
 
 impl Forward {
@@ -22,6 +24,7 @@ impl Forward {
         let (kind, number) = match self {
             Self::Port(port) => (0_u32, u64::from(port)),
             Self::Link(ticket) => (1, ticket),
+            Self::Refuse(ticket) => (2, ticket),
         };
         let mut bytes = [0; FORWARD_BYTES];
         bytes[..GREETING_BYTES].copy_from_slice(&greeting());
@@ -40,6 +43,7 @@ impl Forward {
         match u32::from_le_bytes(*kind) {
             0 => u16::try_from(number).ok().map(Self::Port),
             1 => Some(Self::Link(number)),
+            2 => Some(Self::Refuse(number)),
             _ => None,
         }
     }
@@ -51,7 +55,7 @@ mod tests {
 
     #[test]
     fn an_opening_survives_the_wire() {
-        for forward in [Forward::Port(80), Forward::Port(u16::MAX), Forward::Link(u64::MAX)] {
+        for forward in [Forward::Port(80), Forward::Port(u16::MAX), Forward::Link(u64::MAX), Forward::Refuse(1)] {
             assert_eq!(Forward::read(&forward.opening()), Some(forward));
         }
         let mut other = Forward::Port(80).opening();

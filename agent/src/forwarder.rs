@@ -28,8 +28,12 @@ const WAITING_MAX: usize = 1024;
 /// How long one waits.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Connections of the host that the kernel keeps for us.
+/// Connections that the kernel keeps for us: of the host, and of each link.
 const BACKLOG: i32 = 1024;
+
+/// Pause before connections are taken again where they could not be, for want of descriptors or memory. No event tells when
+/// there are some.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Bytes that are moved at once; less where there are very many connections.
 const SCRATCH: usize = 64 << 10;
@@ -71,6 +75,9 @@ pub(crate) struct Forwarder {
     /// Programs that have connected to links, oldest first.
     waiting: VecDeque<(u64, File, Instant)>,
     next_ticket: u64,
+    /// Listeners that could not take what waits for them.
+    held_up: BTreeSet<u64>,
+    held_up_since: Option<Instant>,
 }
 
 impl Forwarder {
@@ -84,7 +91,7 @@ impl Forwarder {
         let mut listeners = Vec::new();
         for (number, link) in (FIRST_LINK..).zip(links) {
             let at = SocketAddr::from((Ipv4Addr::from(link.address), link.port));
-            let listened = sys::listen_tcp(at).and_then(|listener| {
+            let listened = sys::listen_tcp(at, BACKLOG).and_then(|listener| {
                 events.watch(&listener, number)?;
                 Ok(listener)
             });
@@ -100,6 +107,8 @@ impl Forwarder {
             next_number: FIRST_CONNECTION,
             waiting: VecDeque::new(),
             next_ticket: 0,
+            held_up: BTreeSet::new(),
+            held_up_since: None,
         })
     }
 
@@ -114,14 +123,13 @@ impl Forwarder {
         // In turn, each once.
         let mut again: BTreeSet<u64> = BTreeSet::new();
         loop {
-            let limit = match (again.is_empty(), self.waiting.is_empty()) {
-                (false, _) => Some(Duration::ZERO),
-                (true, false) => Some(PATIENCE),
-                (true, true) => None,
-            };
-            match self.events.wait(limit) {
+            match self.events.wait(self.limit(!again.is_empty())) {
                 Ok(numbers) => again.extend(numbers),
                 Err(error) => return eprint_kernel(&format!("connections are no longer served: {error}")),
+            }
+            if self.held_up_since.is_some_and(|since| since.elapsed() >= PAUSE) {
+                self.held_up_since = None;
+                again.append(&mut self.held_up);
             }
             self.forget_impatient();
             for number in std::mem::take(&mut again) {
@@ -129,6 +137,26 @@ impl Forwarder {
                     again.insert(number);
                 }
             }
+        }
+    }
+
+    /// How long nothing may happen.
+    fn limit(&self, has_more: bool) -> Option<Duration> {
+        if has_more {
+            return Some(Duration::ZERO);
+        }
+        match (self.held_up.is_empty(), self.waiting.is_empty()) {
+            (false, _) => Some(PAUSE),
+            (true, false) => Some(PATIENCE),
+            (true, true) => None,
+        }
+    }
+
+    /// Notes a listener that cannot take what waits; where nothing waits, an event will tell of the next.
+    fn hold_up(&mut self, number: u64, error: &io::Error) {
+        if error.kind() != io::ErrorKind::WouldBlock {
+            self.held_up.insert(number);
+            self.held_up_since.get_or_insert_with(Instant::now);
         }
     }
 
@@ -157,20 +185,33 @@ impl Forwarder {
     }
 
     fn accept_host(&mut self) -> bool {
-        while let Ok(host) = self.host.accept_host() {
+        loop {
+            let host = match self.host.accept_host() {
+                Ok(host) => host,
+                Err(error) => {
+                    self.hold_up(HOST, &error);
+                    return false;
+                }
+            };
             let number = self.next_number;
             self.next_number += 1;
             if sys::set_nonblocking(&host).is_ok() && self.events.watch(&host, number).is_ok() {
                 self.connections.insert(number, Connection::Opening { host, read: Vec::new() });
             }
         }
-        false
     }
 
     fn accept_link(&mut self, number: u64) -> bool {
         let link = usize::try_from(number - FIRST_LINK).unwrap_or(usize::MAX);
-        let Some(listener) = self.links.get(link) else { return false };
-        while let Ok((guest, _)) = listener.accept() {
+        loop {
+            let guest = match self.links.get(link).map(TcpListener::accept) {
+                Some(Ok((guest, _))) => guest,
+                Some(Err(error)) => {
+                    self.hold_up(number, &error);
+                    return false;
+                }
+                None => return false,
+            };
             let is_full = self.waiting.len() >= WAITING_MAX;
             // One too many is closed: its program may try again.
             if is_full || guest.set_nonblocking(true).is_err() {
@@ -181,13 +222,20 @@ impl Forwarder {
             self.waiting.push_back((ticket, File::from(OwnedFd::from(guest)), Instant::now()));
             self.answers.send(&Answer::Linked { link: u32::try_from(link).unwrap_or(u32::MAX), ticket });
         }
-        false
+    }
+
+    /// A program that waits under a number.
+    fn take_waiting(&mut self, ticket: u64) -> Option<File> {
+        let place = self.waiting.iter().position(|(own, _, _)| *own == ticket)?;
+        self.waiting.remove(place).map(|(_, guest, _)| guest)
     }
 
     /// The host has not come for these.
     fn forget_impatient(&mut self) {
         while self.waiting.front().is_some_and(|(_, _, since)| since.elapsed() >= PATIENCE) {
-            self.waiting.pop_front();
+            if let Some((_, guest, _)) = self.waiting.pop_front() {
+                sys::reset_when_closed(&guest);
+            }
         }
     }
 
@@ -203,7 +251,7 @@ impl Forwarder {
             Connection::Joined(mut relay) => match relay.turn(scratch) {
                 Turn::Waits => Next::Keep(Connection::Joined(relay)),
                 Turn::HasMore => Next::Again(Connection::Joined(relay)),
-                Turn::Ended => Next::Drop,
+                Turn::Ended | Turn::BrokenOff => Next::Drop,
             },
         }
     }
@@ -225,10 +273,15 @@ impl Forwarder {
         };
         match Forward::read(&whole) {
             Some(Forward::Port(port)) => self.connect(number, host, port, false),
-            Some(Forward::Link(ticket)) => {
-                let place = self.waiting.iter().position(|(own, _, _)| *own == ticket);
-                let Some((_, guest, _)) = place.and_then(|place| self.waiting.remove(place)) else { return Next::Drop };
-                self.join(number, host, guest)
+            Some(Forward::Link(ticket)) => match self.take_waiting(ticket) {
+                Some(guest) => self.join(number, host, guest),
+                None => Next::Drop,
+            },
+            Some(Forward::Refuse(ticket)) => {
+                if let Some(guest) = self.take_waiting(ticket) {
+                    sys::reset_when_closed(&guest);
+                }
+                Next::Drop
             }
             None => Next::Drop,
         }

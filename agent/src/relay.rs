@@ -1,4 +1,5 @@
-//! Two sockets joined: what comes from one goes to the other, and so do the ends of either direction.
+//! Two sockets joined: what comes from one goes to the other, and so do the ends of either direction. Where one breaks off,
+//! as a reset does, the other is reset too: an end would look like all that there was.
 //!
 //! Bytes are held only where the other side has no room for them, and then no more are read. Deliberately not here: who
 //! is joined with whom (`forwarder`).
@@ -20,6 +21,8 @@ pub(crate) enum Turn {
     HasMore,
     /// Both directions have ended.
     Ended,
+    /// One side has gone without an end.
+    BrokenOff,
 }
 
 /// One direction.
@@ -31,6 +34,10 @@ struct Direction {
     is_at_end: bool,
     /// Whether the other side knows that.
     has_ended: bool,
+    /// Whether that end is no end of what was to be said.
+    is_broken: bool,
+    /// Whether the other side said, when written to, that it has broken off.
+    was_reset: bool,
 }
 
 /// A pair of sockets that do not block.
@@ -51,9 +58,16 @@ impl Relay {
 
     /// Moves what can be moved, through `scratch`.
     pub(crate) fn turn(&mut self, scratch: &mut [u8]) -> Turn {
-        let one = self.to_guest.turn(&self.host, &self.guest, scratch);
-        let other = self.to_host.turn(&self.guest, &self.host, scratch);
+        let one = self.to_guest.turn(&self.host, &self.guest, self.to_host.has_ended, scratch);
+        self.to_host.is_broken |= self.to_guest.was_reset;
+        let other = self.to_host.turn(&self.guest, &self.host, self.to_guest.has_ended, scratch);
+        self.to_guest.is_broken |= self.to_host.was_reset;
         match (one, other) {
+            (Turn::BrokenOff, _) | (_, Turn::BrokenOff) => {
+                // The host sees it by itself: its connection is closed without an end.
+                sys::reset_when_closed(&self.guest);
+                Turn::BrokenOff
+            }
             (Turn::Ended, Turn::Ended) => Turn::Ended,
             (Turn::HasMore, _) | (_, Turn::HasMore) => Turn::HasMore,
             _ => Turn::Waits,
@@ -62,14 +76,16 @@ impl Relay {
 }
 
 impl Direction {
-    fn turn(&mut self, from: &File, to: &File, scratch: &mut [u8]) -> Turn {
-        match self.go(from, to, scratch) {
+    /// `is_other_over` tells whether the other direction has ended.
+    fn turn(&mut self, from: &File, to: &File, is_other_over: bool, scratch: &mut [u8]) -> Turn {
+        match self.go(from, to, is_other_over, scratch) {
             Ok(turn) => turn,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Turn::Waits,
-            Err(_) => {
+            Err(error) => {
                 // The other side takes nothing more: who writes is told, the other direction goes on.
                 self.held = Vec::new();
                 self.has_ended = true;
+                self.was_reset = error.kind() == io::ErrorKind::ConnectionReset;
                 let _ = sys::end_reading(from);
                 let _ = sys::end_writing(to);
                 Turn::Ended
@@ -77,7 +93,7 @@ impl Direction {
         }
     }
 
-    fn go(&mut self, mut from: &File, mut to: &File, scratch: &mut [u8]) -> io::Result<Turn> {
+    fn go(&mut self, mut from: &File, mut to: &File, is_other_over: bool, scratch: &mut [u8]) -> io::Result<Turn> {
         if self.has_ended {
             return Ok(Turn::Ended);
         }
@@ -87,14 +103,20 @@ impl Direction {
                 self.held.drain(..taken);
             }
             if self.is_at_end {
+                // Who has only said all still listens.
+                if self.is_broken || (!is_other_over && !sys::takes_more(from)) {
+                    return Ok(Turn::BrokenOff);
+                }
                 self.has_ended = true;
                 // A side that is gone needs no telling.
                 let _ = sys::end_writing(to);
                 return Ok(Turn::Ended);
             }
             let count = match not_interrupted(|| from.read(scratch)) {
-                // A side that has broken off says nothing more.
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => 0,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                    self.is_broken = true;
+                    0
+                }
                 result => result?,
             };
             self.is_at_end = count == 0;
@@ -120,8 +142,10 @@ fn not_interrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<us
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, TcpStream};
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -163,7 +187,7 @@ mod tests {
             relay.turn(&mut scratch);
         }
         assert!(relay.to_guest.held.len() <= 4096 && sent > 4096);
-        drop(host);
+        host.shutdown(std::net::Shutdown::Write).unwrap();
         let reader = std::thread::spawn(move || {
             let mut all = Vec::new();
             guest.read_to_end(&mut all).unwrap();
@@ -177,14 +201,71 @@ mod tests {
     }
 
     #[test]
-    fn a_side_that_is_gone_ends_both() {
-        let ((host, host_inner), (mut guest, guest_inner)) = (pair(), pair());
+    fn a_side_that_is_gone_without_an_end_has_broken_off() {
+        let ((host, host_inner), (_guest, guest_inner)) = (pair(), pair());
         let mut relay = Relay::new(host_inner, guest_inner, Vec::new());
         drop(host);
-        guest.write_all(b"nobody reads this").unwrap();
-        let mut scratch = [0; 100];
-        relay.turn(&mut scratch);
+        assert_eq!(relay.turn(&mut [0; 100]), Turn::BrokenOff);
+        let ((_host, host_inner), (mut guest, guest_inner)) = (pair(), pair());
+        let mut relay = Relay::new(host_inner, guest_inner, Vec::new());
+        guest.write_all(b"last words").unwrap();
         drop(guest);
-        assert_eq!(relay.turn(&mut scratch), Turn::Ended);
+        assert_eq!(relay.turn(&mut [0; 100]), Turn::BrokenOff);
+    }
+
+    /// The two ends of a TCP connection; the inner one does not wait.
+    fn tcp_pair() -> (TcpStream, File) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let outer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (inner, _) = listener.accept().unwrap();
+        inner.set_nonblocking(true).unwrap();
+        (outer, File::from(OwnedFd::from(inner)))
+    }
+
+    fn turn_until(relay: &mut Relay, wanted: Turn) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while relay.turn(&mut [0; 4096]) != wanted {
+            assert!(Instant::now() < end, "not {wanted:?}");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_reset_arrives_as_one_behind_what_was_said_before() {
+        let ((mut host, host_inner), (mut guest, guest_inner)) = (tcp_pair(), tcp_pair());
+        let mut relay = Relay::new(host_inner, guest_inner, Vec::new());
+        host.write_all(b"unread").unwrap();
+        turn_until(&mut relay, Turn::Waits);
+        guest.write_all(b"no more of this").unwrap();
+        // What it has not read makes it a reset.
+        guest.peek(&mut [0]).unwrap();
+        drop(guest);
+        turn_until(&mut relay, Turn::BrokenOff);
+        let mut text = [0; 15];
+        host.read_exact(&mut text).unwrap();
+        assert_eq!(&text, b"no more of this");
+        let (mut guest, guest_inner) = tcp_pair();
+        let (host, host_inner) = pair();
+        let mut relay = Relay::new(host_inner, guest_inner, Vec::new());
+        drop(host);
+        turn_until(&mut relay, Turn::BrokenOff);
+        drop(relay);
+        assert_eq!(guest.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn a_side_that_has_ended_and_is_told_more_has_not_broken_off() {
+        let ((mut host, host_inner), (guest, guest_inner)) = (tcp_pair(), tcp_pair());
+        let mut relay = Relay::new(host_inner, guest_inner, Vec::new());
+        drop(guest);
+        turn_until(&mut relay, Turn::Waits);
+        assert_eq!(host.read(&mut [0]).unwrap(), 0);
+        while !relay.to_guest.has_ended {
+            // It fails when the other side is told that nobody reads.
+            let _ = host.write(b"more");
+            assert_ne!(relay.turn(&mut [0; 4096]), Turn::BrokenOff);
+            std::thread::yield_now();
+        }
+        assert_eq!(relay.turn(&mut [0; 4096]), Turn::Ended);
     }
 }

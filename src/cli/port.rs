@@ -16,11 +16,20 @@ pub(crate) struct PortArgs {
     /// Machine
     #[arg(value_name = "MACHINE")]
     machine: String,
-    /// Port of the guest; all that are published by default
-    #[arg(value_name = "PORT")]
+    /// Port of the guest, as `80` or `80/tcp`; all that are published by default
+    #[arg(value_name = "PORT", value_parser = guest_port)]
     port: Option<u16>,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
+}
+
+/// Reads a port as it is printed: its protocol may stand behind it.
+fn guest_port(text: &str) -> Result<u16, String> {
+    let number = match text.split_once('/') {
+        None | Some((_, "tcp")) => text.trim_end_matches("/tcp"),
+        Some(_) => return Err("published ports are TCP".to_owned()),
+    };
+    number.parse().map_err(|_| "a port is a number from 1 to 65535, as `80` or `80/tcp`".to_owned())
 }
 
 /// Why there is nothing to print.
@@ -55,4 +64,18 @@ pub(super) fn run(args: &PortArgs, settings: &Settings, printer: &Printer) -> Re
     }
     printer.data(&lines.concat())?;
     Ok(ExitCode::Passed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_may_be_written_as_it_is_printed() {
+        assert_eq!((guest_port("80"), guest_port("80/tcp")), (Ok(80), Ok(80)));
+        assert_eq!(guest_port("80/udp"), Err("published ports are TCP".to_owned()));
+        for text in ["", "/tcp", "http", "65536", "80/tcp/tcp", "-1"] {
+            assert!(guest_port(text).is_err(), "{text}");
+        }
+    }
 }

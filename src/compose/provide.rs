@@ -17,7 +17,7 @@ use super::wish::RootWish;
 use super::words::chain;
 use crate::config::model::KernelSource;
 use crate::engine::{DiskSocket, ShareSocket};
-use crate::guest::{AGENT, Dial, SetupRoot};
+use crate::guest::{AGENT, Claim, Dial, SetupRoot};
 use crate::image::registry::RegistryAccess;
 use crate::image::store::Lease;
 use crate::image::{Waiter, initramfs, kernel};
@@ -29,7 +29,7 @@ use crate::share::{
 };
 use crate::storage::Storage;
 use crate::virtio::block::{DiskHandle, spawn_disk};
-use crate::virtio::vsock::{VsockBackend, VsockHandle};
+use crate::virtio::vsock::{self, VsockBackend, VsockHandle};
 
 /// Context id of a guest; each has a vsock of its own, so that all can have the same (0 to 2 are taken by the protocol).
 const GUEST_CID: u64 = 3;
@@ -306,8 +306,8 @@ impl Dial for VsockDial {
         self.0.dial(port)
     }
 
-    fn join(&self, port: u32, opening: &[u8], stream: OwnedFd) -> io::Result<()> {
-        self.0.join(port, opening.to_vec(), stream)
+    fn join(&self, port: u32, opening: &[u8], stream: OwnedFd, claim: Claim) -> io::Result<()> {
+        self.0.join(port, opening.to_vec(), stream, vsock::Claim { by: claim.by, among: claim.among })
     }
 }
 

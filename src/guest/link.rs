@@ -15,17 +15,26 @@ use super::error::SessionError;
 /// Pause between two attempts. The guest's kernel refuses until the agent listens; every attempt is one packet.
 const RETRY: Duration = Duration::from_millis(5);
 
+/// For whom a connection of a machine is, of which it has only so many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// Who asks: any number, the same for the same.
+    pub by: u32,
+    /// How many may ask in all, this one among them: half of all connections is set aside for them in equal parts.
+    pub among: u32,
+}
+
 /// Makes connections to ports of one guest.
 pub trait Dial: Send + Sync {
     /// Connects to a port without waiting for the guest; a refused connection ends at once (end of file).
     fn dial(&self, port: u32) -> io::Result<StdStream>;
 
     /// Makes a stream the host's end of a connection to a port, behind the bytes of `opening`; where the guest refuses, the
-    /// stream is closed.
+    /// stream is closed, and where it breaks off, reset.
     ///
     /// # Errors
-    /// `QuotaExceeded` where there are too many connections, which will pass; others where the machine is gone.
-    fn join(&self, port: u32, opening: &[u8], stream: OwnedFd) -> io::Result<()>;
+    /// `QuotaExceeded` where there are too many connections, in all or of this claim, which will pass; others where the machine is gone.
+    fn join(&self, port: u32, opening: &[u8], stream: OwnedFd, claim: Claim) -> io::Result<()>;
 }
 
 enum Attempt {

@@ -24,7 +24,7 @@ mod tasks;
 
 pub use binary::AGENT;
 pub use error::{ExecError, SessionError, SetupError, UserError};
-pub use link::Dial;
+pub use link::{Claim, Dial};
 pub use session::{Linked, Session, SessionEvent, SessionLimits};
 pub use smolvm_agent::{AGENT_PROGRAM, Destination, PACK, UNPACK, UNPACK_CONTENTS, pack, unpack};
 pub use smolvm_agent::{

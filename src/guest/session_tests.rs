@@ -12,7 +12,7 @@ use smolvm_agent::{
 };
 use tokio::sync::mpsc::Receiver;
 
-use super::{Dial, Session, SessionError, SessionEvent, SessionLimits};
+use super::{Claim, Dial, Session, SessionError, SessionEvent, SessionLimits};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -32,7 +32,7 @@ impl Dial for Guest {
         Ok(host)
     }
 
-    fn join(&self, _port: u32, _opening: &[u8], _stream: std::os::fd::OwnedFd) -> io::Result<()> {
+    fn join(&self, _port: u32, _opening: &[u8], _stream: std::os::fd::OwnedFd, _claim: Claim) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }

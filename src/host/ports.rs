@@ -39,6 +39,25 @@ fn listeners(table: &str) -> Vec<SocketAddr> {
     table.lines().skip(1).filter_map(listener).collect()
 }
 
+/// The inodes of the sockets that listen where this address would meet them.
+pub(super) fn listener_inodes(address: SocketAddr) -> Vec<u64> {
+    let meets = |ip: IpAddr| {
+        let (one, other) = (ip.to_canonical(), address.ip().to_canonical());
+        one == other || one.is_unspecified() || other.is_unspecified()
+    };
+    let mut found = Vec::new();
+    for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
+        let table = fs::read_to_string(table).unwrap_or_default();
+        for line in table.lines().skip(1) {
+            let is_it = listener(line).is_some_and(|own| own.port() == address.port() && meets(own.ip()));
+            // sl, local, remote, state, queues, timer, retransmits, uid, timeout, inode
+            let inode: Option<u64> = line.split_whitespace().nth(9).and_then(|inode| inode.parse().ok());
+            found.extend(inode.filter(|_| is_it));
+        }
+    }
+    found
+}
+
 /// `0: 0100007F:1538 00000000:0000 0A …`
 fn listener(line: &str) -> Option<SocketAddr> {
     let mut fields = line.split_whitespace().skip(1);

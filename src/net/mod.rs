@@ -9,9 +9,11 @@
 //! The sockets themselves are given to the devices: no task of ours copies bytes, and the back-pressure of either side
 //! is the other's. Deliberately not here: when a machine is up (`run`).
 
+mod claims;
 mod links;
 pub mod nat;
 mod ports;
 
-pub use links::{join_link, refuse_link, setup_links};
-pub use ports::{PublishError, Published, publish, serve_port};
+pub use claims::{link_claim, own_links_claim, ports_claim};
+pub use links::{LinkEnd, join_link, refuse_link, setup_links};
+pub use ports::{PublishError, Published, Unpublished, publish, serve_port};

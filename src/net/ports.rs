@@ -1,6 +1,8 @@
 //! Published ports: sockets of the host that listen for as long as the run, and what is accepted on them.
 
 use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -8,42 +10,61 @@ use std::time::Duration;
 
 use smolvm_agent::{FORWARD_PORT, Forward};
 
-use crate::guest::Dial;
+use crate::guest::{Claim, Dial};
 use crate::plan::MachinePlan;
 
-/// Connections that the host's kernel keeps before they are accepted.
-const BACKLOG: i32 = 1024;
+/// Connections that the host's kernel keeps before they are accepted; as many as it lets by default. Who comes past it waits
+/// longer each time that it tries again.
+const BACKLOG: i32 = 4096;
 
 /// Pause where a machine has as many connections as it may have, or the host no descriptors left.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Why a port cannot be published.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// Somebody has it, or it may not be had.
-    #[error("cannot publish port {port} of machine `{machine}` on {address}")]
-    Bind {
-        /// Whose.
-        machine: String,
-        /// Of the guest.
-        port: u16,
-        /// Of the host.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
+/// Why ports cannot be published: each that cannot be had, in the order of the file.
+#[derive(Debug)]
+pub struct PublishError {
+    /// Not empty.
+    pub failed: Vec<Unpublished>,
 }
 
-impl PublishError {
-    /// What to do about it.
-    pub fn help(&self) -> String {
-        let Self::Bind { address, source, .. } = self;
+/// Somebody has a port, or it may not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot publish port {port} of machine `{machine}` on {address}")]
+pub struct Unpublished {
+    /// Whose.
+    pub machine: String,
+    /// Of the guest.
+    pub port: u16,
+    /// Of the host.
+    pub address: SocketAddr,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl Error for PublishError {}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, failed) in self.failed.iter().enumerate() {
+            let before = if place == 0 { "" } else { "\n" };
+            write!(out, "{before}{failed}: {}", failed.source)?;
+        }
+        Ok(())
+    }
+}
+
+impl Unpublished {
+    /// What to do about it; `holder` is who has the port, in words, where that is known.
+    pub fn help(&self, holder: Option<&str>) -> String {
+        let Self { address, source, .. } = self;
         match source.kind() {
             io::ErrorKind::AddrInUse => {
-                format!(
-                    "end what listens there (`ss -ltnp 'sport = :{}'` names it), or publish another port; 0 is any free one",
-                    address.port()
-                )
+                let port = address.port();
+                let who = match holder {
+                    Some(holder) => format!("{holder} has port {port}: end it"),
+                    None => format!("end what has port {port} (`ss -ltnp 'sport = :{port}'` names it)"),
+                };
+                format!("{who}, or publish another port; 0 is any free one")
             }
             io::ErrorKind::PermissionDenied => "publish a port from 1024 on; 0 is any free one".to_owned(),
             io::ErrorKind::AddrNotAvailable => format!("this computer has no address {}", address.ip()),
@@ -68,20 +89,27 @@ impl Published {
 /// Listens on all published ports of these machines, and writes into the plan which ones were taken where any would do.
 ///
 /// # Errors
-/// The first one that cannot be had; then none is held.
+/// All that cannot be had; then none is held.
 pub fn publish(machines: &mut [MachinePlan]) -> Result<Published, PublishError> {
     let mut published = Published::default();
+    let mut failed = Vec::new();
     for machine in machines {
-        let name = machine.name.clone();
         for port in &mut machine.ports {
             let address = SocketAddr::from((port.address, port.host));
-            let failed = |source| PublishError::Bind { machine: name.clone(), port: port.guest, address, source };
-            let listener = listen(address).map_err(failed)?;
-            port.host = listener.local_addr().map_err(failed)?.port();
-            published.by_machine.entry(name.clone()).or_default().push((Arc::new(listener), port.guest));
+            let listened = listen(address).and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
+            match listened {
+                Ok((host, listener)) => {
+                    port.host = host;
+                    let own = published.by_machine.entry(machine.name.clone()).or_default();
+                    own.push((Arc::new(listener), port.guest));
+                }
+                Err(source) => {
+                    failed.push(Unpublished { machine: machine.name.clone(), port: port.guest, address, source });
+                }
+            }
         }
     }
-    Ok(published)
+    if failed.is_empty() { Ok(published) } else { Err(PublishError { failed }) }
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -100,7 +128,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Gives each connection to the machine, until it is told to stop. Must be called within a tokio runtime.
-pub async fn serve_port(listener: Arc<TcpListener>, guest: u16, dial: Arc<dyn Dial>) {
+pub async fn serve_port(listener: Arc<TcpListener>, guest: u16, dial: Arc<dyn Dial>, claim: Claim) {
     let Ok(listener) = listener.try_clone().and_then(tokio::net::TcpListener::from_std) else { return };
     let opening = Forward::Port(guest).opening();
     loop {
@@ -111,17 +139,16 @@ pub async fn serve_port(listener: Arc<TcpListener>, guest: u16, dial: Arc<dyn Di
         let Ok(stream) = stream.into_std() else { continue };
         // What is written in small pieces is meant to arrive so.
         let _ = stream.set_nodelay(true);
-        let mut next = Some(stream);
-        while let Some(stream) = next.take() {
-            let Ok(copy) = stream.try_clone() else { break };
-            match dial.join(FORWARD_PORT, &opening, copy.into()) {
-                Err(error) if error.kind() == io::ErrorKind::QuotaExceeded => {
-                    // Those that come after it wait in the kernel.
-                    tokio::time::sleep(PAUSE).await;
-                    next = Some(stream);
-                }
-                Ok(()) | Err(_) => {}
+        loop {
+            // Where there is no descriptor for a copy, there may be one soon.
+            let joined = stream.try_clone().map(|copy| dial.join(FORWARD_PORT, &opening, copy.into(), claim));
+            if matches!(&joined, Ok(Ok(())))
+                || matches!(&joined, Ok(Err(error)) if error.kind() != io::ErrorKind::QuotaExceeded)
+            {
+                break;
             }
+            // Those that come after it wait in the kernel.
+            tokio::time::sleep(PAUSE).await;
         }
     }
 }
@@ -137,8 +164,9 @@ mod tests {
         let address = taken.local_addr().unwrap();
         let error = listen(address).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        let error = PublishError::Bind { machine: "web".to_owned(), port: 80, address, source: error };
-        assert_eq!(error.to_string(), format!("cannot publish port 80 of machine `web` on {address}"));
-        assert!(error.help().contains("0 is any free one"));
+        let failed = Unpublished { machine: "web".to_owned(), port: 80, address, source: error };
+        assert_eq!(failed.to_string(), format!("cannot publish port 80 of machine `web` on {address}"));
+        assert!(failed.help(None).contains("`ss -ltnp") && failed.help(None).contains("0 is any free one"));
+        assert!(failed.help(Some("`nginx` (process 7)")).starts_with("`nginx` (process 7) has port "));
     }
 }

@@ -19,7 +19,7 @@ use smolvm::image::initramfs;
 use smolvm::image::kernel::{self, KernelRequest};
 use smolvm::share::{Makers, Rights, ShareCache, ShareHandle, ShareSpec, ShareTree, spawn_share_from};
 use smolvm::virtio::block::{DiskContent, DiskHandle, DiskSegment, DiskSpec, spawn_disk_from};
-use smolvm::virtio::vsock::{VsockBackend, VsockHandle};
+use smolvm::virtio::vsock::{self, VsockBackend, VsockHandle};
 use tokio::sync::mpsc::Receiver;
 
 /// Longest that a test waits for anything.
@@ -32,8 +32,8 @@ impl Dial for Dialer {
         self.0.dial(port)
     }
 
-    fn join(&self, port: u32, opening: &[u8], stream: OwnedFd) -> io::Result<()> {
-        self.0.join(port, opening.to_vec(), stream)
+    fn join(&self, port: u32, opening: &[u8], stream: OwnedFd, claim: Claim) -> io::Result<()> {
+        self.0.join(port, opening.to_vec(), stream, vsock::Claim { by: claim.by, among: claim.among })
     }
 }
 

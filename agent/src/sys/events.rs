@@ -111,9 +111,12 @@ pub(crate) fn is_connected(socket: &File) -> io::Result<bool> {
     }
 }
 
-/// A TCP listener whose accepting does not wait.
-pub(crate) fn listen_tcp(on: SocketAddr) -> io::Result<TcpListener> {
+/// A TCP listener whose accepting does not wait; as many connections may wait for it.
+pub(crate) fn listen_tcp(on: SocketAddr, waiting: i32) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(on)?;
+    // The standard library asks for 128.
+    // SAFETY: no pointers.
+    check(unsafe { libc::listen(listener.as_raw_fd(), waiting) })?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }

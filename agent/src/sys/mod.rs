@@ -26,7 +26,7 @@ pub(crate) use mount::{
 pub(crate) use network::{open_tun, set_interface_up};
 pub(crate) use process::{ChildEnd, kill_all, kill_process, kill_process_group, wait_any_child};
 pub(crate) use terminal::{end_of_input, open_terminal, set_terminal_size};
-pub(crate) use vsock::{VsockListener, end_reading, end_writing};
+pub(crate) use vsock::{VsockListener, end_reading, end_writing, reset_when_closed, takes_more};
 
 use std::io;
 

@@ -20,6 +20,23 @@ pub(crate) fn end_reading(stream: &File) -> io::Result<()> {
     check(unsafe { libc::shutdown(stream.as_raw_fd(), libc::SHUT_RD) }).map(drop)
 }
 
+/// Whether the other side of a connection would still be sent something.
+pub(crate) fn takes_more(stream: &File) -> bool {
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    // SAFETY: no byte is read from the null pointer.
+    let sent = unsafe { libc::send(stream.as_raw_fd(), std::ptr::null(), 0, flags) };
+    sent >= 0 || io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
+}
+
+/// Lets the other side of a TCP connection see a reset when it is closed; one of another kind is left as it is.
+pub(crate) fn reset_when_closed(stream: &File) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let length = libc::socklen_t::try_from(size_of_val(&linger)).unwrap_or(0);
+    let (fd, value) = (stream.as_raw_fd(), (&raw const linger).cast());
+    // SAFETY: `linger` has `length` bytes and lives over the call.
+    let _ = unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, value, length) };
+}
+
 /// A vsock socket that listens.
 #[derive(Debug)]
 pub(crate) struct VsockListener {

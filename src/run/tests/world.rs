@@ -19,7 +19,7 @@ use smolvm_agent::{
 };
 
 use crate::engine::{Engine, EngineError, ShareSocket, Vm, VmEvent, VmExit, VmSpec};
-use crate::guest::Dial;
+use crate::guest::{Claim, Dial};
 use crate::plan::{ImageDefaults, MachinePlan};
 use crate::run::{Gift, GivenFiles, Prepared, Provide, ProvideError, ProvideHooks, Shares};
 
@@ -225,7 +225,7 @@ impl Dial for FakeDial {
         Ok(host)
     }
 
-    fn join(&self, _port: u32, _opening: &[u8], _stream: std::os::fd::OwnedFd) -> io::Result<()> {
+    fn join(&self, _port: u32, _opening: &[u8], _stream: std::os::fd::OwnedFd, _claim: Claim) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
@@ -21,6 +22,7 @@ use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryLoadGuard, Gues
 use vmm_sys_util::epoll::EventSet;
 use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier};
 
+use super::claims::Claim;
 use super::connection::FROM_HOST_MAX_BYTES;
 use super::handle::{Shared, Wanted};
 use super::muxer::Muxer;
@@ -46,11 +48,18 @@ const DIAL_EVENT: u64 = u64::MAX;
 #[derive(Debug)]
 struct HostEnd {
     stream: OwnedFd,
+    claim: Option<Claim>,
     /// What epoll watches, while it watches.
     watched: Option<EventFlags>,
     has_hung_up: bool,
     is_write_shut: bool,
     is_read_shut: bool,
+}
+
+impl HostEnd {
+    fn new(stream: OwnedFd, claim: Option<Claim>) -> Self {
+        Self { stream, claim, watched: None, has_hung_up: false, is_write_shut: false, is_read_shut: false }
+    }
 }
 
 /// The device.
@@ -100,8 +109,8 @@ impl Backend {
             self.shared.drain_wake();
             return self.drop_connections();
         }
-        self.take_dials();
         loop {
+            self.take_dials();
             let mut has_moved = self.serve_hosts();
             has_moved |= self.read_guest(&mut from_guest.get_mut(), &memory);
             has_moved |= self.feed_guest(&mut to_guest.get_mut(), &memory);
@@ -112,23 +121,24 @@ impl Backend {
     }
 
     fn drop_connections(&mut self) {
+        while let Some((port, _)) = self.hosts.first_key_value() {
+            self.forget(*port);
+        }
         self.muxer.clear();
-        self.hosts.clear();
-        self.shared.count(0);
     }
 
     fn take_dials(&mut self) {
-        for Wanted { port, opening, stream } in self.shared.take_dials(self.hosts.len()) {
-            // Where there are too many, dropping the stream tells the caller.
-            if let Some(port) = self.muxer.dial(port) {
-                if let Some(connection) = self.muxer.connection(port) {
-                    connection.open_with(&opening);
-                }
-                let host =
-                    HostEnd { stream, watched: None, has_hung_up: false, is_write_shut: false, is_read_shut: false };
-                self.hosts.insert(port, host);
-                self.settle(port);
+        for Wanted { port, opening, stream, claim } in self.shared.take_dials(self.muxer.may_ask()) {
+            let Some(port) = self.muxer.dial(port) else {
+                // Dropping the stream tells the caller.
+                self.shared.give_back(claim);
+                continue;
+            };
+            if let Some(connection) = self.muxer.connection(port) {
+                connection.open_with(&opening);
             }
+            self.hosts.insert(port, HostEnd::new(stream, claim));
+            self.settle(port);
         }
     }
 
@@ -207,9 +217,12 @@ impl Backend {
     }
 
     fn forget(&mut self, port: u32) {
-        self.hosts.remove(&port);
+        let Some(host) = self.hosts.remove(&port) else { return };
+        if self.muxer.connection(port).is_none_or(|connection| !connection.has_said_all()) {
+            reset_when_closed(&host.stream);
+        }
         self.muxer.remove(port);
-        self.shared.count(self.hosts.len());
+        self.shared.give_back(host.claim);
     }
 
     /// Takes the packets of the guest.
@@ -327,6 +340,18 @@ fn watch(epoll: &OwnedFd, port: u32, host: &mut HostEnd, wanted: Option<EventFla
     }
     host.watched = wanted;
     Ok(())
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.drop_connections();
+    }
+}
+
+/// Lets the other side of a TCP stream see a reset instead of an end, which would look like all that there was to read.
+fn reset_when_closed(stream: &OwnedFd) {
+    // Streams of other families have no resets.
+    let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
 }
 
 /// A descriptor that wakes an epoll.

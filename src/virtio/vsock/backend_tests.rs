@@ -1,10 +1,12 @@
 //! The device against the driver of [`super::test_driver`].
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 
 use vm_memory::{Bytes, GuestAddress};
 
+use super::claims::Claim;
 use super::packet::{Header, Op, SHUTDOWN_BOTH, SHUTDOWN_SEND};
 use super::test_driver::{BUFFER_BYTES, GUEST_ALLOC, Guest, MEMORY_BYTES, NEXT, SIZE, WRITE, answer, data, packet};
 
@@ -241,6 +243,83 @@ fn reset_of_the_guest_still_delivers_what_came_before() {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     assert_eq!(text, "last words");
+}
+
+/// A connection of TCP whose host's end the device has: the other end, and the port of the request.
+fn joined(guest: &mut Guest) -> (TcpStream, u32) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (end, _) = listener.accept().unwrap();
+    guest.handle.join(1024, b"opening".to_vec(), end.into(), Claim { by: 0, among: 1 }).unwrap();
+    guest.host_event();
+    let (request, _) = guest.only();
+    guest.send(answer(&request, Op::Response), &[]);
+    guest.kick();
+    assert_eq!(guest.only().1, b"opening");
+    (client, request.src_port)
+}
+
+#[test]
+fn a_guest_that_breaks_off_is_a_reset_and_one_that_ends_is_an_end() {
+    let mut guest = Guest::started();
+    let (mut client, port) = joined(&mut guest);
+    guest.send(data(port, 1024, b"half of it"), b"half of it");
+    guest.send(Header { flags: SHUTDOWN_BOTH, ..packet(Op::Shutdown, port, 1024) }, &[]);
+    guest.kick();
+    let mut text = Vec::new();
+    assert_eq!(client.read_to_end(&mut text).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert_eq!(text, b"half of it");
+    assert_eq!(guest.only().0.op, Op::Reset);
+
+    let (mut client, port) = joined(&mut guest);
+    guest.send(data(port, 1024, b"all of it"), b"all of it");
+    guest.send(Header { flags: SHUTDOWN_SEND, ..packet(Op::Shutdown, port, 1024) }, &[]);
+    guest.send(Header { flags: SHUTDOWN_BOTH, ..packet(Op::Shutdown, port, 1024) }, &[]);
+    guest.kick();
+    let mut text = Vec::new();
+    client.read_to_end(&mut text).unwrap();
+    assert_eq!(text, b"all of it");
+    assert_eq!(guest.only().0.op, Op::Reset);
+
+    // The machine dies.
+    let (mut client, _) = joined(&mut guest);
+    drop(guest);
+    assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn no_more_is_asked_of_the_guest_than_its_program_lets_wait() {
+    let mut guest = Guest::started();
+    let mut streams = Vec::new();
+    for _ in 0..600 {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        guest.handle.join(1024, Vec::new(), theirs.into(), Claim { by: 0, among: 1 }).unwrap();
+        streams.push(ours);
+    }
+    let mut requests = Vec::new();
+    let mut ask = |guest: &mut Guest| {
+        guest.host_event();
+        let start = requests.len();
+        loop {
+            let packets = guest.receive();
+            guest.kick();
+            if packets.is_empty() {
+                return (requests.clone(), requests.len() - start);
+            }
+            requests.extend(packets.into_iter().map(|(header, _)| header).filter(|header| header.op == Op::Request));
+        }
+    };
+    let (asked, count) = ask(&mut guest);
+    assert_eq!(count, 512);
+    // What must not wait is asked beside them.
+    streams.push(guest.handle.dial(1025).unwrap());
+    assert_eq!(ask(&mut guest).1, 1);
+    for request in &asked[..32] {
+        guest.send(answer(request, Op::Response), &[]);
+        guest.kick();
+    }
+    // The one that must not wait is unanswered too.
+    assert_eq!(ask(&mut guest).1, 31);
 }
 
 #[test]

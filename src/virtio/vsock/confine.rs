@@ -65,6 +65,7 @@ pub(super) fn confine_thread() -> io::Result<()> {
         .allow(OPEN)
         .allow(LIFE)
         .allow_threads()?
+        .allow_values(libc::SYS_setsockopt, 2, &[libc::SO_LINGER.cast_unsigned()])?
         .allow_values(libc::SYS_ioctl, 1, &[u32::try_from(libc::FIONBIO).map_err(io::Error::other)?])?
         .apply(Otherwise::Refuse)
 }

@@ -92,6 +92,8 @@ pub(super) struct Connection {
     guest_shutdown: u32,
     /// Directions that we told the guest are closed.
     told_shutdown: u32,
+    /// The guest gave it up without having said that nothing follows.
+    is_broken_off: bool,
     /// The host's end will give no more bytes.
     is_host_done: bool,
     /// The host's end takes no more bytes.
@@ -117,6 +119,7 @@ impl Connection {
             guest_forwarded: 0,
             guest_shutdown: 0,
             told_shutdown: 0,
+            is_broken_off: false,
             is_host_done: false,
             is_host_deaf: false,
             owes_credit: false,
@@ -162,6 +165,8 @@ impl Connection {
     }
 
     fn on_shutdown(&mut self, flags: u32) {
+        // Who has said all says first that nothing follows.
+        self.is_broken_off = self.guest_shutdown & SHUTDOWN_SEND == 0 && flags & SHUTDOWN_BOTH == SHUTDOWN_BOTH;
         self.guest_shutdown |= flags & SHUTDOWN_BOTH;
         if self.guest_shutdown & SHUTDOWN_RECEIVE != 0 {
             self.from_host.clear();
@@ -208,7 +213,18 @@ impl Connection {
 
     /// Whether the host's end should hear that nothing follows (once the bytes for it are delivered).
     pub(super) fn is_to_host_complete(&self) -> bool {
-        self.to_host.is_empty() && (self.phase == Phase::Gone || self.guest_shutdown & SHUTDOWN_SEND != 0)
+        self.to_host.is_empty() && self.has_said_all()
+    }
+
+    /// Whether the guest has said that nothing follows. Where it has gone without, the host's end should not take what it
+    /// got for all that there was.
+    pub(super) fn has_said_all(&self) -> bool {
+        self.guest_shutdown & SHUTDOWN_SEND != 0 && !self.is_broken_off
+    }
+
+    /// Whether the guest has said whether it wants the connection, or is not to be asked.
+    pub(super) fn is_answered(&self) -> bool {
+        !matches!(self.phase, Phase::Requested { .. })
     }
 
     /// Whether the host's end should hear that the guest takes nothing more.
@@ -372,7 +388,7 @@ mod tests {
         op(&mut connection);
         assert!(!connection.is_finished());
         connection.on_packet(packet(Op::Reset, &[]));
-        assert!(connection.is_finished() && connection.is_to_host_complete());
+        assert!(connection.is_finished() && !connection.has_said_all());
         assert_eq!(op(&mut connection), None);
     }
 
@@ -469,6 +485,7 @@ mod tests {
         assert_eq!(next(&mut connection), Some((Op::Shutdown, SHUTDOWN_SEND, Vec::new())));
         connection.on_packet(packet(Op::Data, b"answer"));
         assert_eq!(connection.to_host().0, b"answer");
+        connection.on_packet(shutdown(SHUTDOWN_SEND));
         connection.on_packet(shutdown(SHUTDOWN_BOTH));
         assert_eq!(op(&mut connection), Some(Op::Reset));
         assert!(!connection.is_to_host_complete() && !connection.is_finished());

@@ -1,9 +1,9 @@
 //! The ends that the rest of the program holds: the handle that dials, and the start of a backend's threads.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -14,8 +14,8 @@ use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 use vmm_sys_util::epoll::EventSet;
 
 use super::backend::{Backend, HOST_EVENT, new_wake};
+use super::claims::{Claim, Claims};
 use super::confine::confine_thread;
-use super::muxer::CONNECTIONS_MAX;
 use crate::sys::socket::connected_listener;
 
 /// Dials that the worker has not taken yet, and the descriptor that wakes it.
@@ -23,8 +23,6 @@ use crate::sys::socket::connected_listener;
 pub(super) struct Shared {
     dials: Mutex<Dials>,
     wake: OwnedFd,
-    /// Connections that the worker has.
-    open: AtomicUsize,
 }
 
 /// A connection that is to be made.
@@ -36,23 +34,27 @@ pub(super) struct Wanted {
     pub(super) opening: Vec<u8>,
     /// The host's end; does not block.
     pub(super) stream: OwnedFd,
+    /// For whom; none for what must not wait.
+    pub(super) claim: Option<Claim>,
 }
 
 /// Longest opening of a connection, in bytes.
 const OPENING_MAX: usize = 4096;
 
-/// Connections that are kept free for what must not wait: control, output, commands.
-const RESERVED: usize = 96;
-
 #[derive(Debug, Default)]
 struct Dials {
-    waiting: Vec<Wanted>,
+    /// Those that must not wait.
+    urgent: VecDeque<Wanted>,
+    /// The others.
+    waiting: VecDeque<Wanted>,
+    /// Of what waits, and of what the worker has.
+    claims: Claims,
     is_closed: bool,
 }
 
 impl Shared {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { dials: Mutex::default(), wake: new_wake()?, open: AtomicUsize::new(0) })
+        Ok(Self { dials: Mutex::default(), wake: new_wake()? })
     }
 
     fn lock(&self) -> MutexGuard<'_, Dials> {
@@ -63,16 +65,18 @@ impl Shared {
         self.wake.as_fd()
     }
 
-    /// Takes what waits, beside the connections that are `open`.
-    pub(super) fn take_dials(&self, open: usize) -> Vec<Wanted> {
+    /// Takes what waits: all that must not, and up to `most` of the others.
+    pub(super) fn take_dials(&self, most: usize) -> Vec<Wanted> {
         let mut dials = self.lock();
-        self.count(open + dials.waiting.len());
-        std::mem::take(&mut dials.waiting)
+        let mut taken: Vec<Wanted> = dials.urgent.drain(..).collect();
+        let count = dials.waiting.len().min(most);
+        taken.extend(dials.waiting.drain(..count));
+        taken
     }
 
-    /// Notes how many connections there are.
-    pub(super) fn count(&self, open: usize) {
-        self.open.store(open, Ordering::Relaxed);
+    /// Notes that a connection is no more.
+    pub(super) fn give_back(&self, claim: Option<Claim>) {
+        self.lock().claims.give_back(claim);
     }
 
     pub(super) fn drain_wake(&self) {
@@ -83,6 +87,7 @@ impl Shared {
     fn close(&self) {
         let mut dials = self.lock();
         dials.is_closed = true;
+        dials.urgent.clear();
         dials.waiting.clear();
     }
 }
@@ -103,34 +108,38 @@ impl VsockHandle {
     /// started the dial waits for it.
     pub fn dial(&self, port: u32) -> io::Result<UnixStream> {
         let (ours, theirs) = UnixStream::pair()?;
-        self.want(port, Vec::new(), theirs.into(), CONNECTIONS_MAX)?;
+        self.want(Wanted { port, opening: Vec::new(), stream: theirs.into(), claim: None })?;
         Ok(ours)
     }
 
     /// Makes a stream of the host (of any family) the host's end of a connection to a port on which the guest listens:
     /// the bytes go between the two, and so do the ends of either direction. `opening`, 4096 bytes at most, goes before
-    /// them. Where the guest refuses, the stream is closed.
+    /// them. Where the guest refuses, the stream is closed; where the guest breaks off, it is reset.
     ///
     /// # Errors
-    /// `QuotaExceeded` where there are too many connections, which will pass.
-    pub fn join(&self, port: u32, opening: Vec<u8>, stream: OwnedFd) -> io::Result<()> {
+    /// `QuotaExceeded` where there are too many connections, in all or for who claims it, which will pass.
+    pub fn join(&self, port: u32, opening: Vec<u8>, stream: OwnedFd, claim: Claim) -> io::Result<()> {
         if opening.len() > OPENING_MAX {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        self.want(port, opening, stream, CONNECTIONS_MAX - RESERVED)
+        self.want(Wanted { port, opening, stream, claim: Some(claim) })
     }
 
-    fn want(&self, port: u32, opening: Vec<u8>, stream: OwnedFd, limit: usize) -> io::Result<()> {
-        rustix::io::ioctl_fionbio(&stream, true)?;
+    fn want(&self, wanted: Wanted) -> io::Result<()> {
+        rustix::io::ioctl_fionbio(&wanted.stream, true)?;
         {
             let mut dials = self.shared.lock();
             if dials.is_closed {
                 return Err(io::Error::new(io::ErrorKind::NotConnected, "the machine is gone"));
             }
-            if dials.waiting.len() + self.shared.open.load(Ordering::Relaxed) >= limit {
+            if !dials.claims.take(wanted.claim) {
                 return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the machine has too many connections"));
             }
-            dials.waiting.push(Wanted { port, opening, stream });
+            if wanted.claim.is_none() {
+                dials.urgent.push_back(wanted);
+            } else {
+                dials.waiting.push_back(wanted);
+            }
         }
         rustix::io::write(&self.shared.wake, &1_u64.to_ne_bytes())?;
         Ok(())

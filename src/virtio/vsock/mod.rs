@@ -7,12 +7,13 @@
 //!
 //! The host dials, the guest listens. A guest that connects is refused, so that it reaches nothing on the host
 //! but what the host opened itself. Everything that a guest can make us keep is bounded: the number of
-//! connections by what the host dialled, each connection's buffers, and the replies that wait for it. The threads that
+//! connections by what the host dialled and by who claims them ([`claims`]), each connection's buffers, and the replies that wait for it. The threads that
 //! see what the guest sends are confined ([`confine`]).
 
 mod backend;
 #[cfg(test)]
 mod backend_tests;
+mod claims;
 mod confine;
 mod connection;
 mod handle;
@@ -21,4 +22,5 @@ mod packet;
 #[cfg(test)]
 mod test_driver;
 
+pub use claims::Claim;
 pub use handle::{VsockBackend, VsockHandle};

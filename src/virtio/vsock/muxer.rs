@@ -6,17 +6,19 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 
+use super::claims::CONNECTIONS_MAX;
 use super::connection::{Connection, Incoming, Window};
 use super::packet::{HOST_CID, Header, Op, TYPE_STREAM};
-
-/// Connections at a time.
-pub(super) const CONNECTIONS_MAX: usize = 4096;
 
 /// So many have wide windows; the others get by with little, so that all together hold no more than 160 MiB.
 const WIDE_MAX: usize = 64;
 
 /// Refusals that wait for room in the guest's queue; then no more packets of the guest are read.
 const RESETS_MAX: usize = 256;
+
+/// Requests that the guest has not answered yet, beside those that must not wait. A guest's kernel refuses those that come
+/// while its program has more to accept than it said it would, which for our agent is 1024.
+const UNANSWERED_MAX: usize = 512;
 
 /// First port of the host's side; lower ones look privileged to a guest.
 const FIRST_PORT: u32 = 1 << 16;
@@ -34,6 +36,8 @@ pub(super) struct Muxer {
     entries: BTreeMap<u32, Entry>,
     /// Those with a packet for the guest.
     ready: BTreeSet<u32>,
+    /// Those that the guest has not answered.
+    unanswered: BTreeSet<u32>,
     resets: VecDeque<Header>,
     next_port: u32,
     /// The host's port that sent last; the next one is served next.
@@ -46,6 +50,7 @@ impl Muxer {
             guest_cid,
             entries: BTreeMap::new(),
             ready: BTreeSet::new(),
+            unanswered: BTreeSet::new(),
             resets: VecDeque::new(),
             next_port: FIRST_PORT,
             last_served: 0,
@@ -65,7 +70,13 @@ impl Muxer {
         let window = if self.entries.len() < WIDE_MAX { Window::WIDE } else { Window::NARROW };
         self.entries.insert(port, Entry { guest_port, connection: Connection::new(window) });
         self.ready.insert(port);
+        self.unanswered.insert(port);
         Some(port)
+    }
+
+    /// How many more connections may be asked for before the guest has answered.
+    pub(super) fn may_ask(&self) -> usize {
+        UNANSWERED_MAX.saturating_sub(self.unanswered.len())
     }
 
     /// A connection. Who changes it says so by [`Muxer::note`].
@@ -75,16 +86,21 @@ impl Muxer {
 
     /// Looks again whether a connection has a packet for the guest.
     pub(super) fn note(&mut self, port: u32) {
-        if self.entries.get(&port).is_some_and(|entry| entry.connection.has_packet()) {
+        let entry = self.entries.get(&port);
+        if entry.is_some_and(|entry| entry.connection.has_packet()) {
             self.ready.insert(port);
         } else {
             self.ready.remove(&port);
+        }
+        if entry.is_none_or(|entry| entry.connection.is_answered()) {
+            self.unanswered.remove(&port);
         }
     }
 
     pub(super) fn remove(&mut self, port: u32) {
         self.entries.remove(&port);
         self.ready.remove(&port);
+        self.unanswered.remove(&port);
     }
 
     /// Whether a packet of the guest may be read now.
@@ -157,6 +173,7 @@ impl Muxer {
     pub(super) fn clear(&mut self) {
         self.entries.clear();
         self.ready.clear();
+        self.unanswered.clear();
         self.resets.clear();
     }
 }

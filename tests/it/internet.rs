@@ -14,6 +14,7 @@ use std::os::fd::AsFd as _;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Where names are known. The world's, and this host's own.
@@ -44,6 +45,9 @@ pub(crate) struct Internet {
 impl Internet {
     /// Makes it, with its servers.
     pub(crate) fn new() -> Result<(Self, Servers), String> {
+        let most = getrlimit(Resource::Nofile).maximum;
+        // The servers are in this process.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most });
         let world = Namespace::new(WORLD, 0)?;
         let host = Namespace::new(HOST, world.holder.id())?;
         let internet = Self { host, world };

@@ -21,6 +21,8 @@ fn run(who: Who, network: &str, script: &str) -> Option<String> {
     let world = World::new(who);
     let keys = format!(", network: {network}, env: {{ PORT: \"{}\", ECHO: \"{}\" }}", servers.stream, servers.echo);
     let script: String = script.lines().map(|line| format!("      {line}\n")).collect();
+    let keys = format!("{keys}, mounts: [\"./:/code:ro\"]");
+    world.write("project/guest.py", include_str!("nat_guest.py"));
     world.project(&keys, &format!("steps:\n  - shell: bash\n    run: |\n{script}"));
     let mut command = world.command(&["up", "--accel", "tcg", "--progress", "plain"]);
     command.env("SMOLVM_RESOLVERS", NAMES);
@@ -109,6 +111,29 @@ tried host.smolvm.internal "$PORT"
 }
 
 #[test]
+fn echoes_names_and_datagrams_are_as_on_the_host() {
+    let Some(_machines) = machines() else { return };
+    let pings = "ping=203.0.113.7 ping=2001:db8::9 ping=10.255.254.1 ping=192.0.2.1 ping=3fff::1 ping=198.18.0.77 \
+                 ping=198.18.0.2";
+    let script = format!("python3 /code/guest.py mtu names datagrams datagrams6 flows {pings}\n");
+    let Some(output) = run(Who::Ordinary, "nat", &script) else { return };
+    says(&output, &["mtu -> 65535", "names -> 203.0.113.7; 2001:db8::7; 200; none; cut True, 30 bytes"]);
+    says(&output, &["datagrams -> whole", "datagrams6 -> whole", "flows -> 400 of 400, 0 mixed up"]);
+    says(&output, &["ping=203.0.113.7 -> answered", "ping=2001:db8::9 -> answered", "ping=10.255.254.1 -> answered"]);
+    says(&output, &["ping=192.0.2.1 -> ENETUNREACH", "ping=3fff::1 -> ENETUNREACH"]);
+    says(&output, &["ping=198.18.0.77 -> EHOSTUNREACH", "ping=198.18.0.2 -> EHOSTUNREACH"]);
+}
+
+#[test]
+fn thousands_of_connections_and_large_uploads_go_through_a_network() {
+    let Some(_machines) = machines() else { return };
+    let script = "python3 /code/guest.py upload upload6 connections turns\n";
+    let Some(output) = run(Who::Ourselves, "nat", script) else { return };
+    says(&output, &["upload -> 32000000 true", "upload6 -> 8000000 true"]);
+    says(&output, &["connections -> 1500 of 1500", "turns -> 500 of 500"]);
+}
+
+#[test]
 fn without_a_network_even_root_has_no_way_out() {
     let Some(_machines) = machines() else { return };
     let script = format!(
@@ -122,9 +147,11 @@ tried 198.18.0.1 "$PORT"
 tried 203.0.113.7 "$PORT"
 cat /etc/resolv.conf
 getent hosts world.example || echo no names
+python3 /code/guest.py raw ways
 "#
     );
     let Some(output) = run(Who::Ourselves, "none", &script) else { return };
+    says(&output, &["raw -> interfaces []", "125 ways tried, 0 lead on"]);
     says(&output, &["interfaces: lo \n", "no tun", "no names"]);
     assert!(!output.contains("reached"), "{output}");
 }

@@ -8,6 +8,9 @@ use rustix::net::{
     AddressFamily, Protocol, SocketFlags, SocketType, connect, getsockname, ipproto, socket_with, sockopt,
 };
 
+use super::packet::Undelivered;
+use crate::sys::news::hear_of_failures;
+
 fn family(address: IpAddr) -> AddressFamily {
     if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 }
 }
@@ -39,6 +42,8 @@ pub(super) fn echoes(to: IpAddr) -> rustix::io::Result<OwnedFd> {
     let protocol = if to.is_ipv4() { ipproto::ICMP } else { ipproto::ICMPV6 };
     let socket = socket(to, SocketType::DGRAM, Some(protocol))?;
     connect(&socket, &SocketAddr::new(to, 0))?;
+    // Where that cannot be, only answers are heard.
+    let _ = hear_of_failures(&socket, to.is_ipv4());
     Ok(socket)
 }
 
@@ -88,6 +93,16 @@ pub(super) fn break_off(socket: OwnedFd) {
 /// How a connection that was on its way came out.
 pub(super) fn outcome(socket: impl AsFd) -> rustix::io::Result<()> {
     sockopt::socket_error(socket)?
+}
+
+/// What an error of a socket for datagrams is to the machine.
+pub(super) fn undelivered(error: Errno) -> Undelivered {
+    match error {
+        Errno::NETUNREACH | Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT => Undelivered::NoRoute,
+        Errno::CONNREFUSED => Undelivered::NoPort,
+        Errno::ACCESS | Errno::PERM => Undelivered::Prohibited,
+        _ => Undelivered::NoHost,
+    }
 }
 
 #[cfg(test)]

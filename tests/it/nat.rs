@@ -122,6 +122,7 @@ fn echoes_names_and_datagrams_are_as_on_the_host() {
     says(&output, &["ping=203.0.113.7 -> answered", "ping=2001:db8::9 -> answered", "ping=10.255.254.1 -> answered"]);
     says(&output, &["ping=192.0.2.1 -> ENETUNREACH", "ping=3fff::1 -> ENETUNREACH"]);
     says(&output, &["ping=198.18.0.77 -> EHOSTUNREACH", "ping=198.18.0.2 -> EHOSTUNREACH"]);
+    says(&output, &["198.18.0.2 is blocked: it is this computer itself"]);
 }
 
 #[test]

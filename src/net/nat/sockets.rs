@@ -31,6 +31,8 @@ pub(super) fn stream(to: SocketAddr) -> rustix::io::Result<OwnedFd> {
     let socket = socket(to.ip(), SocketType::STREAM, None)?;
     // Who writes small pieces to a machine or from it has waited already where it wants to.
     sockopt::set_tcp_nodelay(&socket, true)?;
+    // The machine's own probes end at us: without others a peer that is gone would keep its connection for ever.
+    sockopt::set_socket_keepalive(&socket, true)?;
     match connect(&socket, &to) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
         Err(error) => Err(error),

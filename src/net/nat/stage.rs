@@ -156,6 +156,8 @@ impl Machine {
         let handle = self.sockets.add(tcp::Socket::new(buffer(), buffer()));
         self.port += 1;
         let socket = self.sockets.get_mut::<tcp::Socket<'_>>(handle);
+        // What was taken is acknowledged at once, as the last of it must be before the socket goes.
+        socket.set_ack_delay(None);
         socket.connect(self.interface.context(), to, self.port).unwrap();
         handle
     }

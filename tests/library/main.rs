@@ -15,6 +15,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
+#[path = "../../examples/library/main.rs"]
+#[expect(dead_code, reason = "its `main` is not this program's")]
+mod example;
+
+mod cancel;
+mod streams;
+
 use smolvm::{Machine, MachineConfig, MachineError, MountSpec};
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -96,6 +103,13 @@ fn all(world: &Path) -> ExitCode {
                 test("what_is_done_in_the_wrong_order", runtime.block_on(wrong_order())),
                 test("what_is_dropped_is_ended", runtime.block_on(dropped())),
                 test("many_commands_and_two_machines", runtime.block_on(many())),
+                test("streams_as_they_come", runtime.block_on(streams::as_they_come())),
+                test("what_a_command_gets", runtime.block_on(streams::what_a_command_gets())),
+                test("time_and_signals", runtime.block_on(streams::time_and_signals())),
+                test("ports", runtime.block_on(streams::ports())),
+                test("a_machine_that_fails", runtime.block_on(streams::a_machine_that_fails())),
+                test("futures_may_be_dropped_anywhere", runtime.block_on(cancel::nothing_is_left(world))),
+                test("the_example", runtime.block_on(the_example(&project))),
                 test("a_runtime_of_one_thread", one_thread()),
             ];
             if passed.iter().all(|is_good| *is_good) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -211,7 +225,7 @@ async fn wrong_order() -> Outcome {
     assert!(matches!(machine.start().await, Err(MachineError::Started)));
     assert!(matches!(Machine::create(small("order")).await?.start().await, Err(MachineError::InUse(_))));
     assert!(matches!(machine.exec(["not-there"]).await, Err(MachineError::Command { exit_code: 127, .. })));
-    assert!(matches!(machine.exec::<String>([]).await, Err(MachineError::NoCommand)));
+    assert!(matches!(machine.exec(Vec::<String>::new()).await, Err(MachineError::NoCommand)));
     assert!(machine.exec(["sh", "-c", "echo kept > /workspace/note"]).await?.success());
     machine.stop().await?;
     machine.stop().await?;
@@ -276,6 +290,11 @@ async fn many() -> Outcome {
     assert_eq!((large?.stdout.len(), small?.stdout), (3_000_000, b"beside\n".to_vec()));
     one.stop().await?;
     other.stop().await?;
+    Ok(())
+}
+
+async fn the_example(project: &Path) -> Outcome {
+    assert_eq!(example::build(&project.join("example")).await?, "41");
     Ok(())
 }
 

@@ -52,7 +52,7 @@ pub(crate) async fn build(folder: &Path) -> Result<String, Box<dyn Error>> {
     machine.start().await?;
 
     // A command whose output is shown as it comes.
-    let mut compiler = machine.spawn(["cc", "-v", "-o", "/output/sum", "sum.c"]).await?;
+    let mut compiler = machine.spawn(["sh", "-c", "echo compiling; cc -Wall -o /output/sum sum.c"]).await?;
     while let Some(piece) = compiler.next().await {
         std::io::stdout().write_all(&piece.bytes)?;
     }

@@ -23,7 +23,6 @@ const LAST_GRACE: Duration = Duration::from_secs(1);
 /// ```no_run
 /// # async fn example(machine: smolvm::Machine) -> Result<(), smolvm::MachineError> {
 /// let mut build = machine.spawn(["make", "-j"]).await?;
-/// build.stdin = None;
 /// while let Some(output) = build.next().await {
 ///     println!("{:?}: {}", output.stream, String::from_utf8_lossy(&output.bytes));
 /// }
@@ -100,12 +99,13 @@ impl Execution {
         self.output.next().await
     }
 
-    /// Waits for its end, and gives its exit code: 128 and the number of the signal where one ended it. What it writes
-    /// meanwhile is thrown away. May be dropped without loss.
+    /// Waits for its end, and gives its exit code: 128 and the number of the signal where one ended it. Its input ends here,
+    /// unless that was taken out, and what it writes meanwhile is thrown away. May be dropped: a later one goes on.
     ///
     /// # Errors
     /// [`MachineError::TimedOut`], or [`MachineError::Failed`] where the machine ended before.
     pub async fn wait(&mut self) -> Result<i32, MachineError> {
+        self.stdin = None;
         while self.next().await.is_some() {}
         self.end().await
     }

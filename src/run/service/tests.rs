@@ -132,7 +132,9 @@ fn an_agent_that_does_not_start_it_ends_the_machine() {
 #[test]
 fn a_machine_that_comes_up_again_starts_it_anew() {
     let mut service = running(Restart::No, None);
-    assert_eq!(phases(&service.on(seconds(1), In::MachineGone)), [(ServicePhase::Stopped, None)]);
+    let effects = service.on(seconds(1), In::MachineGone);
+    let [Do::Tell(news)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((news.phase, news.exit_code), (ServicePhase::Stopped, Some(137)), "as who is killed");
     assert_eq!(service.on(seconds(9), In::MachineReady)[0], Do::Exec(2));
     assert_eq!(service.on(seconds(9), In::Exited(1, code(1), false)), []);
     service.on(seconds(9), In::Started(2, Ok(())));
@@ -200,6 +202,16 @@ fn a_line_makes_it_ready_wherever_its_bytes_are_cut_and_before_the_start_is_told
     assert_eq!(phases(&service.on(seconds(1), In::Output(1, Stream::Stdout, b" accept".to_vec()))), []);
     assert_eq!(phases(&service.on(seconds(1), output(" accept connections\n"))), [(ServicePhase::Healthy, None)]);
     assert_eq!(service.on(seconds(2), In::Started(1, Ok(()))), []);
+}
+
+#[test]
+fn a_service_whose_line_has_come_is_asked_nothing_more() {
+    let mut service = running(Restart::No, Some(check(Some("ready"), false)));
+    let effects = service.on(seconds(1), In::Output(1, Stream::Stdout, b"ready\n".to_vec()));
+    assert_eq!(phases(&effects), [(ServicePhase::Healthy, None)]);
+    // What was due before the line came.
+    assert_eq!(service.on(seconds(1), In::Overdue(Time::Test(1))), []);
+    assert!(service.is_healthy());
 }
 
 #[test]

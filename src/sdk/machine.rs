@@ -146,7 +146,7 @@ impl Machine {
         let config = MachineConfig { image: Some(image.to_owned()), ports: Vec::new(), ..self.config.clone() };
         let project = checked(config).await?;
         let ExecSpec { command: words, env, user, stdin, timeout, .. } = command;
-        let single = SingleCommand { words, entrypoint: None };
+        let single = SingleCommand { words, ..SingleCommand::default() };
         let mut plan =
             plan::build_single(&project, &host::facts(), &self.config.name, &single).ok_or(MachineError::NotStarted)?;
         for step in &mut plan.steps {

@@ -32,6 +32,12 @@ pub(crate) fn find_disk(serial: &str) -> io::Result<PathBuf> {
     find_disk_and_size(serial).map(|(device, _)| device)
 }
 
+/// The same, with less patience.
+pub(crate) fn find_disk_within(serial: &str, limit: Duration) -> io::Result<PathBuf> {
+    let block = Path::new(SYSFS).join("block");
+    wait_for(&block, serial, Instant::now() + limit).map(|name| Path::new("/dev").join(name))
+}
+
 /// The same, before the kernel tells of its devices anywhere.
 pub(crate) fn find_disk_early(serial: &str) -> io::Result<PathBuf> {
     make_folder(Path::new(SYSFS))?;

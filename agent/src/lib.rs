@@ -46,7 +46,7 @@ pub use message::{
     Answer, Attach, Command, Exec, ExitStatus, Failure, FailureKind, GuestUser, Numbered, Reply, Report, Request,
     SetupPhase, Stream, Streams, Terminal, TerminalSize,
 };
-pub use parcel::{Destination, pack, unpack};
+pub use parcel::{Destination, pack, pack_files, unpack};
 pub use pattern::{has_wildcard, matches_name};
 pub use wire_network::SetupNetwork;
 pub use wire_setup::{DiskBeginning, Setup, SetupLink, SetupMount, SetupMountKind, SetupRoot};
@@ -62,6 +62,15 @@ pub const UNPACK: &str = "unpack";
 
 /// As [`UNPACK`], for the entries of a folder.
 pub const UNPACK_CONTENTS: &str = "unpack-contents";
+
+/// Serial number of a disk that holds a parcel: a folder with the program that checks file systems and what it needs.
+pub const CHECKER_SERIAL: &str = "checker";
+
+/// Name of that program.
+pub const CHECKER: &str = "e2fsck";
+
+/// Name of what loads it, where it is not static.
+pub const CHECKER_LOADER: &str = "loader";
 
 /// Vsock port of the control connection.
 pub const CONTROL_PORT: u32 = 1024;

@@ -16,6 +16,7 @@
 mod beginning;
 mod boot;
 mod cgroups;
+mod checker;
 mod commands;
 mod control;
 mod copying;

@@ -83,6 +83,22 @@ pub fn pack(source: &Path, out: &mut dyn Write) -> io::Result<()> {
     out.flush()
 }
 
+/// Sends a folder of this name with files of these names and places; links are followed.
+///
+/// # Errors
+/// As [`pack`].
+pub fn pack_files(name: &str, files: &[(String, PathBuf)], out: &mut dyn Write) -> io::Result<()> {
+    let name = Bytes(name.as_bytes().to_vec());
+    send(&Part::Folder(Head { name, mode: 0o755, seconds: 0, nanoseconds: 0 }), out)?;
+    for (name, path) in files {
+        let real = fs::canonicalize(path).map_err(|error| at(path, error))?;
+        send_entry(&real, OsStr::new(name), 1, out)?;
+    }
+    send(&Part::Leave, out)?;
+    send(&Part::End, out)?;
+    out.flush()
+}
+
 /// Takes what [`pack`] sent.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use smolvm_agent::{Failure, FailureKind, Setup, SetupMount, SetupPhase};
 
 use crate::beginning::Image;
+use crate::checker;
 use crate::forwarder::Forwarder;
 use crate::mounts::{Mounted, make_mount};
 use crate::network;
@@ -31,6 +32,7 @@ pub(crate) fn mount_all(mounts: &[SetupMount]) -> Result<Vec<Mounted>, Failure> 
             .map_err(|message| failed(SetupPhase::Mount, Some(mount.target.clone()), message))?;
         made.push(mounted);
     }
+    checker::forget();
     // After the last one: a later mount may lie over an earlier one.
     let verify = |target: Option<String>, message| failed(SetupPhase::Verify, target, message);
     let table = read_mount_table().map_err(|message| verify(None, message))?;

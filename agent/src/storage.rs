@@ -1,7 +1,7 @@
 //! Disks with an ext4 file system: mounted, and made as large as the disk.
 //!
 //! The kernel plays the journal back by itself when the machine was killed the last time. What it finds damaged makes it
-//! refuse writes (`errors=remount-ro`). Not here: how the disk is found (`disk`), and what is on it at the beginning, which
+//! refuse writes (`errors=remount-ro`); what was marked as damaged is checked first (`checker`). Not here: how the disk is found (`disk`), and what is on it at the beginning, which
 //! the host decides.
 
 use std::fs::File;
@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::checker;
 use crate::disk::find_disk_and_size;
 use crate::sys::{self, MountFlags};
 
@@ -32,6 +33,9 @@ const BLOCKS_HIGH: usize = 0x150;
 pub(crate) fn mount_disk(serial: &str, target: &Path, is_read_only: bool) -> Result<(), String> {
     let (device, bytes) = find_disk_and_size(serial).map_err(|error| format!("its disk is not there: {error}"))?;
     let name = device.to_str().ok_or("the disk has no name")?;
+    if !is_read_only {
+        checker::check(&device)?;
+    }
     let (writes, options) = match is_read_only {
         true => (MountFlags::READ_ONLY, READ_ONLY_OPTIONS),
         false => (MountFlags::NONE, OPTIONS),

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::checker;
 use super::provide::world;
 use crate::engine::DiskSocket;
 use crate::image::initramfs::STORAGE_MODULES;
@@ -62,15 +63,22 @@ pub(super) fn serve(
     died: &Died,
     warn: &Warn,
 ) -> Result<Vec<(DiskHandle, DiskSocket)>, ProvideError> {
-    let mut served = Vec::new();
+    let (mut served, mut has_checker) = (Vec::new(), false);
     for (mount, serial, disk) in disks(machine) {
         let MountPlanKind::Disk { size_mib, readonly, .. } = &mount.kind else { continue };
         let name = name_of(machine, disk);
-        let OpenDisk { file, length, is_unclean, remark } = storage
+        let OpenDisk { file, length, is_unclean, damaged, remark } = storage
             .open(&name, *size_mib, *readonly, &machine.name)
             .map_err(|error| world("a disk cannot be had", &error))?;
         if let Some(remark) = remark {
             warn(remark);
+        }
+        if let Some(path) = damaged {
+            if !has_checker && let Some(spec) = checker::disk() {
+                served.push(serve_checker(spec, died)?);
+                has_checker = true;
+            }
+            warn(had_error(&name, &path, has_checker));
         }
         let segment = DiskSegment { file: file.into(), length };
         let content = match (readonly, is_unclean) {
@@ -89,6 +97,28 @@ pub(super) fn serve(
         served.push((handle, DiskSocket { socket }));
     }
     Ok(served)
+}
+
+fn serve_checker(spec: DiskSpec, died: &Died) -> Result<(DiskHandle, DiskSocket), ProvideError> {
+    let died = Arc::clone(died);
+    let on_death = Box::new(move |how: String| died("the program that checks disks".to_owned(), how));
+    let served = spawn_disk(spec, on_death, None);
+    let (handle, socket) = served.map_err(|error| world("the program that checks disks cannot be served", &error))?;
+    Ok((handle, DiskSocket { socket }))
+}
+
+fn had_error(name: &DiskName, path: &Path, has_checker: bool) -> String {
+    let path = path.display();
+    let next = match has_checker {
+        true => format!(
+            "it is checked before it is used, and what needs no decision is mended; `e2fsck -f -y '{path}'` mends the rest"
+        ),
+        false => {
+            format!("with `e2fsck` on this host (e2fsprogs) the next start mends it, or `e2fsck -f -p '{path}'` does")
+        }
+    };
+    let had = "had an error the last time it was used (as when the host was full)";
+    format!("{name} {had}: what was synced before is there; {next}")
 }
 
 fn name_of(machine: &MachinePlan, disk: &DiskPlan) -> DiskName {

@@ -3,6 +3,7 @@
 //! `run` says through its traits what it needs; here the rest of the program answers. Deliberately not here: the
 //! order in which things happen (`run`), any decision about the project (`plan`).
 
+mod checker;
 mod defaults;
 mod disks;
 mod engine;

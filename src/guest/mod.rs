@@ -31,4 +31,5 @@ pub use smolvm_agent::{
     Bytes, Command, DiskBeginning, Exec, ExitStatus, GuestUser, Setup, SetupLink, SetupMount, SetupMountKind,
     SetupNetwork, SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,
 };
+pub use smolvm_agent::{CHECKER, CHECKER_LOADER, CHECKER_SERIAL, pack_files};
 pub use stream::{CommandEnd, CommandInput, CommandOutput, CommandStream, Output, hand_over, take_over};

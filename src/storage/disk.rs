@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
@@ -40,6 +40,8 @@ pub struct OpenDisk {
     pub length: u64,
     /// Whether its journal must be played back before it can be read.
     pub is_unclean: bool,
+    /// Its file, where its file system is marked as damaged.
+    pub damaged: Option<PathBuf>,
     /// What the user should know of it, in words.
     pub remark: Option<String>,
 }
@@ -80,15 +82,15 @@ pub(super) fn open(path: &Path, wanted: &Wanted<'_>) -> Result<OpenDisk, Storage
     let is_finished = length > 0 && length.is_multiple_of(MIB);
     if wanted.is_read_only {
         let is_unclean = is_unclean(&file, is_finished, wanted)?;
-        return Ok(OpenDisk { file, length, is_unclean, remark: None });
+        return Ok(OpenDisk { file, length, is_unclean, damaged: None, remark: None });
     }
-    let mut remark;
+    let (mut remark, mut damaged) = (None, None);
     if is_finished {
         let found = superblock(&file).map_err(failed("read"))?;
         if !is_superblock(&found) {
             return Err(StorageError::Foreign { disk: wanted.name.clone(), path: path.to_owned() });
         }
-        remark = (found[STATE] & HAS_ERRORS != 0).then(|| has_errors(wanted, path));
+        damaged = (found[STATE] & HAS_ERRORS != 0).then(|| path.to_owned());
     } else {
         (length, remark) = make_wanted(&file, wanted).map_err(failed("make"))?;
     }
@@ -97,10 +99,10 @@ pub(super) fn open(path: &Path, wanted: &Wanted<'_>) -> Result<OpenDisk, Storage
             file.set_len(larger).map_err(failed("grow"))?;
             length = larger;
         }
-        Some(smaller) if smaller < length => remark = remark.or_else(|| Some(keeps_size(wanted, length))),
+        Some(smaller) if smaller < length => remark = Some(keeps_size(wanted, length)),
         _ => {}
     }
-    Ok(OpenDisk { file, length, is_unclean: false, remark })
+    Ok(OpenDisk { file, length, is_unclean: false, damaged, remark })
 }
 
 /// The file, locked, and still the one that has the name.
@@ -142,7 +144,7 @@ pub(super) fn open_scratch(folder: &Path, wanted: &Wanted<'_>) -> Result<OpenDis
     };
     let file = file.map_err(failed)?;
     let (length, remark) = make_wanted(&file, wanted).map_err(failed)?;
-    Ok(OpenDisk { file, length, is_unclean: false, remark })
+    Ok(OpenDisk { file, length, is_unclean: false, damaged: None, remark })
 }
 
 /// Makes an empty file system of the wanted size in a file. Where nobody has asked for a size, and files may not be as large
@@ -197,15 +199,6 @@ fn is_unclean(file: &File, is_finished: bool, wanted: &Wanted<'_>) -> Result<boo
         return Err(StorageError::Missing { disk: wanted.name.clone() });
     };
     Ok(found[FEATURES] & NEEDS_RECOVERY != 0)
-}
-
-fn has_errors(wanted: &Wanted<'_>, path: &Path) -> String {
-    format!(
-        "{} had an error the last time it was used (as when the host was full): what was synced before is there; \
-         `e2fsck -f -p '{}'` checks it, and takes this mark off",
-        wanted.name,
-        path.display()
-    )
 }
 
 fn keeps_size(wanted: &Wanted<'_>, length: u64) -> String {

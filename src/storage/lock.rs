@@ -46,8 +46,9 @@ impl fmt::Display for Holder {
 /// How long a disk is waited for whose holder is gone: its server ends a moment later.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long one is waited for that this process has: a child that is about to begin has a copy of all that is open.
-const OWN_PATIENCE: Duration = Duration::from_millis(200);
+/// How long one is waited for otherwise: of this process a child that is about to begin has a copy of all that is open, and
+/// who lists disks has each for a moment.
+const SHORT_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Between two looks at such a disk.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -61,8 +62,7 @@ pub(super) fn take_patiently(file: &File, disk: &Path, is_read_only: bool) -> io
         }
         let holder = read_holder(disk);
         let patience = match holder.pid {
-            own if own == std::process::id() => OWN_PATIENCE,
-            pid if Path::new("/proc").join(pid.to_string()).exists() => Duration::ZERO,
+            pid if Path::new("/proc").join(pid.to_string()).exists() => SHORT_PATIENCE,
             _ => PATIENCE,
         };
         if start.elapsed() >= patience {

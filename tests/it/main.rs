@@ -45,6 +45,7 @@ mod life;
 mod lock;
 mod lsp;
 mod machine;
+mod mended;
 mod mount_kinds;
 mod nat;
 mod new_disks;

@@ -135,9 +135,14 @@ impl Dispatcher {
             Want::Down => false,
             Want::Up => !self.is_ending(),
             Want::Anything if self.facts.options.hold == Hold::AfterFailure => {
-                // Until it is known what came of the steps; nothing boots for it.
-                let was_booted = self.machines[machine].state() != MachineState::Planned;
-                was_booted
+                // Until it is known what came of the steps; nothing boots for it, and nothing is looked at in a machine
+                // that was not up yet.
+                let machine_is = self.machines[machine].state();
+                let is_there = match self.has_failed() {
+                    true => machine_is == MachineState::Ready,
+                    false => machine_is != MachineState::Planned,
+                };
+                is_there
                     && !self.gives_way(machine)
                     && (self.is_holding() || (!self.are_steps_over() && !self.is_ending()))
             }

@@ -42,6 +42,7 @@ mod layers;
 mod leftovers;
 mod life;
 mod lock;
+mod look;
 mod lsp;
 mod machine;
 mod mount_kinds;

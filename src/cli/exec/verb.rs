@@ -53,12 +53,17 @@ pub(crate) fn exec(args: &ExecArgs, settings: &Settings) -> Result<ExitCode, Fai
     go(asked, args.streams.wanted(), settings)
 }
 
+/// What opens the shell that people like better.
+pub(crate) fn shell_words() -> Vec<String> {
+    ["/bin/sh", "-c", SHELL].map(str::to_owned).to_vec()
+}
+
 /// Opens a shell in a machine.
 pub(crate) fn shell(args: &ShellArgs, settings: &Settings) -> Result<ExitCode, Failure> {
     let has_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     let asked = Asked {
         machine: args.machine.clone(),
-        command: ["/bin/sh", "-c", SHELL].map(str::to_owned).to_vec(),
+        command: shell_words(),
         env: std::collections::BTreeMap::new(),
         working_dir: args.workdir.clone(),
         user: args.user.clone(),

@@ -102,6 +102,18 @@ fn machines_stay_for_a_look_where_a_step_failed_and_not_where_all_passed() {
 }
 
 #[test]
+fn a_machine_that_is_not_up_when_a_step_fails_is_not_waited_for() {
+    let plan = plan(vec![step("a@one", &[]), step("b@two", &[])]);
+    let script = Script::default().hold(Hold::AfterFailure).boot("two", Boot::AgentSilent);
+    let script = script.step("a", 10, Does::Exit(3)).command(60_000, RunCommand::Down);
+    let played = simulate(&plan, &script);
+    assert_eq!(played.settled(), Some((3, 0)));
+    let held = played.events.iter().find(|(_, event)| matches!(event, Event::RunHeld { .. })).unwrap();
+    assert!(held.0.as_secs() < 5, "{:?}", held.0);
+    assert_eq!((phases(&played, "one"), played.left.len()), (vec!["ready", "stopped"], 0));
+}
+
+#[test]
 fn a_signal_ends_a_run_that_holds_its_machines() {
     let script = Script::default().hold(Hold::AfterAll).signal(60_000, Signal::Terminate);
     let played = simulate(&plan(vec![step("a@one", &[])]), &script);

@@ -11,7 +11,7 @@ use crate::cli::attendant::StreamArgs;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ExecArgs {
     /// A variable for the command; without a value it is passed on; repeat for more
-    #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]")]
+    #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]", value_parser = variable)]
     pub(crate) env: Vec<String>,
     /// Working folder of the command
     #[arg(short = 'w', long, value_name = "DIR")]
@@ -19,6 +19,9 @@ pub(crate) struct ExecArgs {
     /// User of the command: `name`, `uid`, `uid:gid` or `name:group`
     #[arg(short = 'u', long, value_name = "USER")]
     pub(crate) user: Option<String>,
+    /// Do not wait for the command: it goes on in the machine, and `smolvm logs` shows what it writes
+    #[arg(short = 'd', long, conflicts_with_all = ["interactive", "tty"])]
+    pub(crate) detach: bool,
     #[command(flatten)]
     pub(crate) streams: StreamArgs,
     /// Machine that is up
@@ -45,6 +48,12 @@ pub(crate) struct ShellArgs {
     pub(crate) machine: Option<String>,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
+}
+
+/// A variable as it is typed.
+fn variable(text: &str) -> Result<String, &'static str> {
+    let name = text.split_once('=').map_or(text, |(name, _)| name);
+    if name.is_empty() { Err("the variable has no name") } else { Ok(text.to_owned()) }
 }
 
 impl ExecArgs {

@@ -227,7 +227,6 @@ impl Dispatcher {
                 (machines, Goal::Down)
             }
             RunCommand::Kill { machines, signal } => {
-                let machines = self.named(&machines)?;
                 self.signal_services(&machines, signal)?;
                 return Ok(None);
             }
@@ -308,21 +307,33 @@ impl Dispatcher {
         }
     }
 
-    fn signal_services(&mut self, machines: &[usize], signal: i32) -> Result<(), CommandError> {
-        for machine in machines {
-            let plan = &self.facts.plan.machines[*machine];
-            if plan.service.is_none() {
-                let text = format!("machine `{}` has no command to send the signal to", plan.name);
-                return Err(CommandError::Refused(text));
-            }
-            if self.machines[*machine].state() != MachineState::Ready {
-                return Err(CommandError::Refused(format!("machine `{}` is not up", plan.name)));
-            }
+    /// Sends a signal to the commands of these machines; without names to all that run.
+    fn signal_services(&mut self, names: &[String], signal: i32) -> Result<(), CommandError> {
+        let machines = self.named(names)?;
+        let silent = machines.iter().find_map(|machine| self.why_deaf(*machine));
+        if let Some(why) = silent.filter(|_| !names.is_empty()) {
+            return Err(CommandError::Refused(why));
         }
-        for machine in machines {
-            self.signal_service(*machine, signal);
+        let heard: Vec<usize> = machines.into_iter().filter(|machine| self.why_deaf(*machine).is_none()).collect();
+        if heard.is_empty() {
+            return Err(CommandError::Refused("no machine has a command that runs".to_owned()));
+        }
+        for machine in heard {
+            self.signal_service(machine, signal);
         }
         Ok(())
+    }
+
+    /// Why no signal reaches the command of a machine.
+    fn why_deaf(&self, machine: usize) -> Option<String> {
+        let name = &self.facts.plan.machines[machine].name;
+        let Some(service) = self.service(machine) else {
+            return Some(format!("machine `{name}` has no command to send the signal to"));
+        };
+        if self.machines[machine].state() != MachineState::Ready {
+            return Some(format!("machine `{name}` is not up"));
+        }
+        (!service.is_active()).then(|| format!("the command of machine `{name}` does not run"))
     }
 
     /// The run ends: where steps are still to come as by a signal, else in peace.
@@ -388,7 +399,9 @@ impl Dispatcher {
                         return Some(Err(CommandError::Refused(text)));
                     }
                 }
-                let is_up = |machine: &usize| self.machines[*machine].state() == MachineState::Ready;
+                let is_up = |machine: &usize| {
+                    self.machines[*machine].state() == MachineState::Ready && self.is_service_settled(*machine)
+                };
                 asked.machines.iter().all(is_up).then_some(Ok(()))
             }
         }

@@ -148,6 +148,9 @@ impl RunView {
             Event::Machine { machine, phase, cause, .. } => {
                 let Some(view) = self.machines.iter_mut().find(|view| view.name == *machine) else { return false };
                 view.phase = Some(*phase);
+                if let (MachinePhase::Prepared, Some(service)) = (phase, &mut view.service) {
+                    service.renew();
+                }
                 view.since = now;
                 view.cause.clone_from(cause);
             }
@@ -171,6 +174,13 @@ impl RunView {
 }
 
 impl ServiceView {
+    /// Its machine begins to live, perhaps anew.
+    fn renew(&mut self) {
+        self.state = ServiceState::Waiting;
+        self.health = self.health.map(|_| Health::Starting);
+        self.restarts = 0;
+    }
+
     fn enter(&mut self, phase: ServicePhase, exit_code: Option<i32>) {
         match phase {
             ServicePhase::Started => {

@@ -49,6 +49,7 @@ mod stats;
 mod system;
 mod terminal;
 mod up;
+mod variable;
 mod version;
 mod volumes;
 

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::cli::args::GlobalArgs;
 use crate::cli::attendant::StreamArgs;
+use crate::cli::variable::variable;
 
 /// Options of `exec`.
 #[derive(Debug, Clone, Args)]
@@ -48,12 +49,6 @@ pub(crate) struct ShellArgs {
     pub(crate) machine: Option<String>,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
-}
-
-/// A variable as it is typed.
-fn variable(text: &str) -> Result<String, &'static str> {
-    let name = text.split_once('=').map_or(text, |(name, _)| name);
-    if name.is_empty() { Err("the variable has no name") } else { Ok(text.to_owned()) }
 }
 
 impl ExecArgs {

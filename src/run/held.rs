@@ -239,7 +239,7 @@ impl Dispatcher {
     }
 
     /// The machines of these names, all where there are none.
-    fn named(&self, names: &[String]) -> Result<Vec<usize>, CommandError> {
+    pub(super) fn named(&self, names: &[String]) -> Result<Vec<usize>, CommandError> {
         let known = || self.facts.plan.machines.iter().map(|machine| machine.name.as_str());
         if names.is_empty() {
             return Ok((0..self.machines.len()).collect());
@@ -305,35 +305,6 @@ impl Dispatcher {
                 }
             }
         }
-    }
-
-    /// Sends a signal to the commands of these machines; without names to all that run.
-    fn signal_services(&mut self, names: &[String], signal: i32) -> Result<(), CommandError> {
-        let machines = self.named(names)?;
-        let silent = machines.iter().find_map(|machine| self.why_deaf(*machine));
-        if let Some(why) = silent.filter(|_| !names.is_empty()) {
-            return Err(CommandError::Refused(why));
-        }
-        let heard: Vec<usize> = machines.into_iter().filter(|machine| self.why_deaf(*machine).is_none()).collect();
-        if heard.is_empty() {
-            return Err(CommandError::Refused("no machine has a command that runs".to_owned()));
-        }
-        for machine in heard {
-            self.signal_service(machine, signal);
-        }
-        Ok(())
-    }
-
-    /// Why no signal reaches the command of a machine.
-    fn why_deaf(&self, machine: usize) -> Option<String> {
-        let name = &self.facts.plan.machines[machine].name;
-        let Some(service) = self.service(machine) else {
-            return Some(format!("machine `{name}` has no command to send the signal to"));
-        };
-        if self.machines[machine].state() != MachineState::Ready {
-            return Some(format!("machine `{name}` is not up"));
-        }
-        (!service.is_active()).then(|| format!("the command of machine `{name}` does not run"))
     }
 
     /// The run ends: where steps are still to come as by a signal, else in peace.

@@ -53,8 +53,8 @@ fn a_shell_opens_where_a_step_failed_as_the_step_had_it_and_all_goes_down_behind
         terminal.write("until [ \"$(stty size)\" = '25 90' ]; do sleep 0.1; done; echo re''sized\r");
         terminal.until_shown("resized");
         // Ctrl-C is the shell's.
-        terminal.write("echo go''es; sleep 1000\r");
-        terminal.until_shown("goes");
+        terminal.write("echo sle''eps; sleep 1000\r");
+        terminal.until_shown("sleeps");
         terminal.write("\x03");
         terminal.until("a prompt behind ^C", |screen| {
             screen.contents().rsplit_once("^C").is_some_and(|(_, rest)| rest.contains('$'))

@@ -223,6 +223,9 @@ pub(crate) struct UpArgs {
     /// Leave the machines up where a step failed, for a look
     #[arg(long)]
     pub(crate) keep: bool,
+    /// Open a shell in the machine of a step that failed, with its folder, user and environment, before all goes down
+    #[arg(short = 'i', long, conflicts_with_all = ["detach", "keep"])]
+    pub(crate) interactive: bool,
     /// Check and plan only: print the plan, boot nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

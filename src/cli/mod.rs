@@ -29,6 +29,7 @@ mod life;
 mod load;
 mod lock;
 mod logs;
+mod look;
 mod lsp;
 mod opened;
 mod plan;

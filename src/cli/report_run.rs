@@ -59,6 +59,8 @@ pub(crate) struct Report<'a> {
     pub(crate) printer: &'a Printer,
     /// Command that runs the same again.
     pub(crate) again: String,
+    /// Whether the words on a failed step say how to look at it from a shell.
+    pub(crate) offers_shell: bool,
     /// Where the events are recorded, where they are not elsewhere.
     pub(crate) record: Option<Record>,
     /// What the exit code is made of.
@@ -169,6 +171,7 @@ fn shown(report: &Report<'_>, runtime: &Handle) -> Result<Shown, ReportError> {
         stdout_style: colored(report.printer.stdout_style()),
         stderr_style: colored(report.printer.stderr_style()),
         again: report.again.clone(),
+        offers_shell: report.offers_shell,
     };
     Ok(Shown::Told(match report.mode {
         Mode::Json => Box::new(JsonReporter::new(Sink::stdout())),

@@ -14,7 +14,7 @@ use super::printer::Printer;
 use super::remarks;
 use super::report_run::{self, Mode};
 use super::settings::Settings;
-use super::{engines, known_images, life, load, plan, ports};
+use super::{engines, known_images, life, load, look, plan, ports};
 use crate::compose::Chosen;
 use crate::compose::Places;
 use crate::config::{self, Loaded};
@@ -27,7 +27,7 @@ use crate::run::{self, Options, RunDeps, RunHandle, Summary};
 pub(crate) fn run(args: &UpArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
     let mode = progress_mode(settings, &|name| std::env::var_os(name), Streams::find());
     // Before anything else: from here on a signal is answered in words and with its code.
-    let outcome = Interrupts::listen().and_then(|mut interrupts| {
+    let outcome = look::check(args, mode).and_then(|()| Interrupts::listen()).and_then(|mut interrupts| {
         let ready = {
             let (args, settings, printer) = (args.clone(), settings.clone(), *printer);
             // A file that comes through a pipe, or from a folder that does not answer, may take for ever.
@@ -107,7 +107,7 @@ fn go(
     // Before anything boots: a port that is taken would be known only after minutes.
     let published = ports::publish(&mut plan, printer).inspect_err(|_| drop(opened.folder.finish()))?;
     let (handle, door) = run::door();
-    let server = serve(&opened, handle, &interrupts, printer);
+    let server = serve(&opened, handle.clone(), &interrupts, printer);
     let options = opened::options(args, settings, chosen.accel);
     let deps = RunDeps { published, ..opened.deps(settings, chosen, door) };
     let plan = Arc::new(plan);
@@ -119,12 +119,16 @@ fn go(
         settings,
         printer,
         again: again(settings),
+        offers_shell: !args.interactive,
         record: Some(record),
         rule: args.exit_code,
         plan: Arc::clone(&plan),
         places: options.parallel.unwrap_or(plan.limits.steps_at_once),
     };
-    let summary = run_and_report(plan, deps, options, report, interrupts)?;
+    let summary = match args.interactive {
+        true => look::run(plan, (deps, handle), options, report, interrupts)?,
+        false => run_and_report(plan, deps, options, report, interrupts)?,
+    };
     if let Some(why) = failed.get() {
         let path = opened.folder.events();
         printer.note(&format!("warning: the record `{}` is not whole: {why}\n", path.display()));

@@ -175,6 +175,17 @@ impl Client {
         Ok(Rows { receiver, _sender: sender })
     }
 
+    /// Starts a command in a machine that is on its own once it runs; what it writes is the machine's output.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`], with its exit code, where it did not start.
+    pub async fn exec_detached(&self, ask: ExecAsk) -> Result<(), ControlError> {
+        match self.ask_once(&Ask::Detached(ask)).await? {
+            Answer::Command(Ok(())) => Ok(()),
+            _ => Err(ControlError::WrongAnswer),
+        }
+    }
+
     /// Starts a command in a machine.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::guest::{ExitStatus, Streams, TerminalSize};
 use crate::run::{CommandError, RunCommand, RunView};
 
 /// Version of the messages.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// The version of the program that both ends must be of.
 pub(super) const PROGRAM: &str = env!("CARGO_PKG_VERSION");
@@ -40,6 +40,8 @@ pub enum Ask {
     /// A command in a machine: [`Answer::Started`] with its stream, then [`Answer::Exited`]; [`Tell`]s may be sent
     /// meanwhile.
     Exec(ExecAsk),
+    /// The same, but it is on its own once it runs, with three pipes: one [`Answer::Command`].
+    Detached(ExecAsk),
 }
 
 /// A command in a machine that is up; what it leaves open is the file's, then the image's.

@@ -140,6 +140,13 @@ async fn answer(ask: Ask, sender: &Sender, receiver: &mut Receiver, served: Serv
             // Who goes away has asked all the same.
             sender.send(&Answer::Command(asking.await), None).await
         }
+        Ask::Detached(ask) => {
+            let answer = match start_detached(ask, &handle).await {
+                Ok(()) => Answer::Command(Ok(())),
+                Err(refusal) => Answer::Refused(refusal),
+            };
+            sender.send(&answer, None).await
+        }
         Ask::Exec(ask) => exec(ask, sender, receiver, &handle).await,
     }
 }
@@ -187,7 +194,8 @@ struct Started {
     end: CommandEnd,
 }
 
-async fn start(ask: ExecAsk, handle: &RunHandle) -> Result<Started, Refusal> {
+/// The machine and the command that a client means.
+fn asked(ask: ExecAsk, handle: &RunHandle) -> Result<(Guest, ExecRequest), Refusal> {
     let guest = handle.guest(&ask.machine)?;
     let working_dir = match &ask.working_dir {
         None => None,
@@ -198,7 +206,17 @@ async fn start(ask: ExecAsk, handle: &RunHandle) -> Result<Started, Refusal> {
         })?),
     };
     let ExecAsk { command, env, user, streams, .. } = ask;
-    let exec = Guest::exec(&guest, ExecRequest { command, env, working_dir, user, streams }).await?;
+    Ok((guest, ExecRequest { command, env, working_dir, user, streams }))
+}
+
+async fn start_detached(ask: ExecAsk, handle: &RunHandle) -> Result<(), Refusal> {
+    let (guest, request) = asked(ask, handle)?;
+    Ok(guest.exec_detached(request).await?)
+}
+
+async fn start(ask: ExecAsk, handle: &RunHandle) -> Result<Started, Refusal> {
+    let (guest, request) = asked(ask, handle)?;
+    let exec = Guest::exec(&guest, request).await?;
     let stream = hand_over(exec.input, exec.output).map_err(|error| Refusal {
         message: format!("the streams of the command cannot be handed over: {error}"),
         help: None,

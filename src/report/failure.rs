@@ -1,4 +1,5 @@
-//! What went wrong, kept while a run goes on and told at its end: the last lines, the log's place, how to run it again.
+//! What went wrong, kept while a run goes on and told at its end: the last lines, the log's place, how to look
+//! at it from a shell and how to run it again.
 //!
 //! Memory is bounded whatever a guest prints (`tail`). Deliberately not here: whole logs (`run` writes them).
 
@@ -21,6 +22,8 @@ struct Failed {
     log: Option<String>,
     /// The step or machine that is to be selected to run it again.
     again: String,
+    /// Whether it is a step, in whose machine a shell can be opened.
+    is_step: bool,
 }
 
 /// Keeps the last lines of everything that may fail, and what failed.
@@ -71,6 +74,7 @@ impl Failures {
                     lines_are: "the end of its console",
                     log: None,
                     again: machine.clone(),
+                    is_step: false,
                 });
             }
             Event::Service { machine, phase, exit_code, .. } => {
@@ -86,6 +90,7 @@ impl Failures {
                         lines_are: "its last lines",
                         log: log.clone(),
                         again: step.clone(),
+                        is_step: true,
                     });
                 }
             }
@@ -117,6 +122,7 @@ impl Failures {
                     lines_are: "its last lines",
                     log: None,
                     again: machine.to_owned(),
+                    is_step: false,
                 });
             }
             ServicePhase::Restarting | ServicePhase::Healthy => {
@@ -143,7 +149,7 @@ impl Failures {
     }
 
     /// The blocks for the end of a run; empty where nothing failed.
-    pub(super) fn render(&self, style: Style, again: &str) -> String {
+    pub(super) fn render(&self, style: Style, again: &str, offers_shell: bool) -> String {
         let mut out = String::new();
         for failed in &self.failed {
             let _ = writeln!(out, "\n{}", style.bad(&failed.title));
@@ -156,7 +162,11 @@ impl Failures {
             if let Some(log) = &failed.log {
                 let _ = writeln!(out, "  log:   {log}");
             }
-            let _ = writeln!(out, "  again: {again} {}", shell_word(&failed.again));
+            let what = shell_word(&failed.again);
+            if failed.is_step && offers_shell {
+                let _ = writeln!(out, "  shell: {again} -i {what}");
+            }
+            let _ = writeln!(out, "  again: {again} {what}");
         }
         // What was said long ago may be why: a disk that was full, for one.
         if !self.failed.is_empty() && !self.warnings.is_empty() {
@@ -214,8 +224,10 @@ mod tests {
         for number in 11..30 {
             expected.push_str(&format!("  │ line {number}\n"));
         }
-        expected.push_str("  │ unfinished\n  log:   /state/unit.log\n  again: smolvm up unit\n");
-        assert_eq!(failures.render(Style::plain(), "smolvm up"), expected);
+        expected.push_str(
+            "  │ unfinished\n  log:   /state/unit.log\n  shell: smolvm up -i unit\n  again: smolvm up unit\n",
+        );
+        assert_eq!(failures.render(Style::plain(), "smolvm up", true), expected);
     }
 
     #[test]
@@ -240,10 +252,10 @@ mod tests {
         failures.on(&service(ServicePhase::Exited, Some(1)));
         let expected =
             "\nservice `db` exited with exit code 1\n  its last lines:\n  │ no such folder\n  again: smolvm up db\n";
-        assert_eq!(failures.render(Style::plain(), "smolvm up"), expected);
+        assert_eq!(failures.render(Style::plain(), "smolvm up", true), expected);
         failures.on(&service(ServicePhase::Restarting, None));
         failures.on(&service(ServicePhase::Exited, Some(0)));
-        assert_eq!(failures.render(Style::plain(), "smolvm up"), "");
+        assert_eq!(failures.render(Style::plain(), "smolvm up", true), "");
     }
 
     #[test]
@@ -255,9 +267,9 @@ mod tests {
         {
             failures.on(&warning(text));
         }
-        assert_eq!(failures.render(Style::plain(), "smolvm up"), "", "they were said when they came");
+        assert_eq!(failures.render(Style::plain(), "smolvm up", true), "", "they were said when they came");
         failures.on(&finished("unit", false));
-        let text = failures.render(Style::plain(), "smolvm up");
+        let text = failures.render(Style::plain(), "smolvm up", true);
         let end = "again: smolvm up unit\n\nwarning: the host has no room left\nwarning: the clock is wrong\n";
         assert!(text.ends_with(end), "{text}");
         assert_eq!(failures.beside(), Beside { services: 0, warnings: 3 });
@@ -267,7 +279,7 @@ mod tests {
     fn an_allowed_failure_has_no_block() {
         let mut failures = Failures::default();
         failures.on(&finished("unit", true));
-        assert_eq!(failures.render(Style::plain(), "smolvm up"), "");
+        assert_eq!(failures.render(Style::plain(), "smolvm up", true), "");
     }
 
     #[test]
@@ -286,7 +298,7 @@ mod tests {
             cause: Some("kernel: it panicked\nthe end of its console:\n  …".to_owned()),
         }));
         assert_eq!(
-            failures.render(Style::plain(), "smolvm up"),
+            failures.render(Style::plain(), "smolvm up", true),
             "\nmachine `build` failed: kernel: it panicked\n  the end of its console:\n  │ Kernel panic - not syncing\n  \
              again: smolvm up build\n"
         );

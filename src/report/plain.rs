@@ -253,7 +253,7 @@ impl PlainReporter {
         let end = self.close_group(timed);
         self.stdout.write(end.as_bytes());
         let style = self.options.stderr_style;
-        let mut text = self.failures.render(style, &self.options.again);
+        let mut text = self.failures.render(style, &self.options.again, self.options.offers_shell);
         if !text.is_empty() {
             text.push('\n');
         }
@@ -404,7 +404,7 @@ mod tests {
         assert_eq!(
             bench.err.text(),
             "12:00:01 step a: failed with exit code 3 in 1.2s\n\
-             \nstep `a` failed with exit code 3\n  its last lines:\n  │ no\n  again: smolvm up a\n\
+             \nstep `a` failed with exit code 3\n  its last lines:\n  │ no\n  shell: smolvm up -i a\n  again: smolvm up a\n\
              \nfailed: 1 failed, 1 passed in 3.0s: step `a` failed with exit code 3\n"
         );
     }

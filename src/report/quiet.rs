@@ -33,7 +33,7 @@ impl Reporter for QuietReporter {
                 self.stderr.write(line.as_bytes());
             }
             Event::RunFinished { status, .. } if *status != RunStatus::Passed => {
-                let mut text = self.failures.render(style, &self.options.again);
+                let mut text = self.failures.render(style, &self.options.again, self.options.offers_shell);
                 text.push_str(&render_summary(&timed.event, self.failures.beside(), style));
                 self.stderr.write(text.as_bytes());
             }

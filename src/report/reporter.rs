@@ -38,6 +38,8 @@ pub struct ReportOptions {
     pub stderr_style: Style,
     /// Command that runs the same again, without the steps: `smolvm up`.
     pub again: String,
+    /// Whether the words on a failed step say how to look at it from a shell.
+    pub offers_shell: bool,
 }
 
 /// A stream to write to. When a write fails (the reader of a pipe has gone) the rest is dropped in silence:
@@ -122,6 +124,7 @@ pub(super) mod testing {
             stdout_style: Style::plain(),
             stderr_style: Style::plain(),
             again: "smolvm up".to_owned(),
+            offers_shell: true,
         }
     }
 }

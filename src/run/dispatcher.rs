@@ -318,6 +318,10 @@ impl Dispatcher {
         match &input {
             MachineInput::Console(bytes) => self.machine_output(machine, Source::Console, bytes),
             MachineInput::Log(bytes) => self.machine_output(machine, Source::Agent, bytes),
+            MachineInput::Written(stream, bytes) => {
+                let of = OutputOf::Machine(self.facts.plan.machines[machine].name.clone());
+                self.emit(Event::Output { of, stream: *stream, bytes: bytes.clone() });
+            }
             MachineInput::Progress(text) => {
                 let name = self.facts.plan.machines[machine].name.clone();
                 self.emit(Event::Progress { machine: name, text: text.clone() });

@@ -135,9 +135,14 @@ impl Dispatcher {
             Want::Down => false,
             Want::Up => !self.is_ending(),
             Want::Anything if self.facts.options.hold == Hold::AfterFailure => {
-                // Until it is known what came of the steps; nothing boots for it.
-                let was_booted = self.machines[machine].state() != MachineState::Planned;
-                was_booted
+                // Until it is known what came of the steps; nothing boots for it, and nothing is looked at in a machine
+                // that was not up yet.
+                let machine_is = self.machines[machine].state();
+                let is_there = match self.has_failed() {
+                    true => machine_is == MachineState::Ready,
+                    false => machine_is != MachineState::Planned,
+                };
+                is_there
                     && !self.gives_way(machine)
                     && (self.is_holding() || (!self.are_steps_over() && !self.is_ending()))
             }
@@ -222,7 +227,6 @@ impl Dispatcher {
                 (machines, Goal::Down)
             }
             RunCommand::Kill { machines, signal } => {
-                let machines = self.named(&machines)?;
                 self.signal_services(&machines, signal)?;
                 return Ok(None);
             }
@@ -235,7 +239,7 @@ impl Dispatcher {
     }
 
     /// The machines of these names, all where there are none.
-    fn named(&self, names: &[String]) -> Result<Vec<usize>, CommandError> {
+    pub(super) fn named(&self, names: &[String]) -> Result<Vec<usize>, CommandError> {
         let known = || self.facts.plan.machines.iter().map(|machine| machine.name.as_str());
         if names.is_empty() {
             return Ok((0..self.machines.len()).collect());
@@ -301,23 +305,6 @@ impl Dispatcher {
                 }
             }
         }
-    }
-
-    fn signal_services(&mut self, machines: &[usize], signal: i32) -> Result<(), CommandError> {
-        for machine in machines {
-            let plan = &self.facts.plan.machines[*machine];
-            if plan.service.is_none() {
-                let text = format!("machine `{}` has no command to send the signal to", plan.name);
-                return Err(CommandError::Refused(text));
-            }
-            if self.machines[*machine].state() != MachineState::Ready {
-                return Err(CommandError::Refused(format!("machine `{}` is not up", plan.name)));
-            }
-        }
-        for machine in machines {
-            self.signal_service(*machine, signal);
-        }
-        Ok(())
     }
 
     /// The run ends: where steps or machines are still to come as by a signal, else in peace.

@@ -60,6 +60,8 @@ pub(super) enum MachineInput {
     Agent(Result<(), String>),
     /// Mounts are made and verified, or not; the text names phase and mount.
     SetUp(Result<(), String>),
+    /// Output of a command that nobody waits for.
+    Written(Stream, Vec<u8>),
     /// Output of what steps left in the background, and the kernel's log.
     Log(Vec<u8>),
     /// No heartbeat for this many seconds.

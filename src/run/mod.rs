@@ -16,6 +16,7 @@ mod attend;
 mod chunk;
 mod command;
 mod connections;
+mod detached;
 mod dispatcher;
 mod driver;
 mod guest_work;

@@ -142,6 +142,11 @@ impl Guest {
         self.workers.parts(self.machine).map(|(_, _, defaults)| defaults).ok_or_else(|| self.gone())
     }
 
+    /// The hands of its run, and its place there.
+    pub(super) fn home(&self) -> (Arc<Workers>, usize) {
+        (Arc::clone(&self.workers), self.machine)
+    }
+
     fn gone(&self) -> GuestError {
         let name = self.plan().name.clone();
         let phase = self.handle.view().machine(&name).and_then(|machine| machine.phase);

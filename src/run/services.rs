@@ -10,6 +10,7 @@
 
 use super::chunk::Utf8Chunks;
 use super::dispatcher::Dispatcher;
+use super::handle::CommandError;
 use super::input::{Action, CancelReason, MachineInput, ServiceAction, StepInput, Timer};
 use super::limits::{GRACE, TimeLimits};
 use super::machine::MachineState;
@@ -167,8 +168,37 @@ impl Dispatcher {
         self.emit(Event::Output { of, stream, bytes });
     }
 
+    /// Sends a signal to the commands of these machines; without names to all that run.
+    pub(super) fn signal_services(&mut self, names: &[String], signal: i32) -> Result<(), CommandError> {
+        let machines = self.named(names)?;
+        let silent = machines.iter().find_map(|machine| self.why_deaf(*machine));
+        if let Some(why) = silent.filter(|_| !names.is_empty()) {
+            return Err(CommandError::Refused(why));
+        }
+        let heard: Vec<usize> = machines.into_iter().filter(|machine| self.why_deaf(*machine).is_none()).collect();
+        if heard.is_empty() {
+            return Err(CommandError::Refused("no machine has a command that runs".to_owned()));
+        }
+        for machine in heard {
+            self.signal_service(machine, signal);
+        }
+        Ok(())
+    }
+
+    /// Why no signal reaches the command of a machine.
+    fn why_deaf(&self, machine: usize) -> Option<String> {
+        let name = &self.facts.plan.machines[machine].name;
+        let Some(service) = self.service(machine) else {
+            return Some(format!("machine `{name}` has no command to send the signal to"));
+        };
+        if self.machines[machine].state() != MachineState::Ready {
+            return Some(format!("machine `{name}` is not up"));
+        }
+        (!service.is_active()).then(|| format!("the command of machine `{name}` does not run"))
+    }
+
     /// Sends a signal to the command of a service, if it runs.
-    pub(super) fn signal_service(&mut self, machine: usize, signal: i32) {
+    fn signal_service(&mut self, machine: usize, signal: i32) {
         if let Some(service) = self.service(machine).filter(|service| service.is_active()) {
             let action = ServiceAction::Signal(service.start(), signal);
             self.actions.push(Action::Service(machine, action));

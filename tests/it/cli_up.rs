@@ -50,6 +50,7 @@ step `two` failed with exit code 7
   its last lines:
   │ oops
   log:   [CASE]/state/smolvm/acme-[ID]/runs/[ID]/two.log
+  shell: smolvm up -i two
   again: smolvm up two
 
 failed: 1 failed, 1 passed, 1 skipped in [SECONDS]: step `two` failed with exit code 7

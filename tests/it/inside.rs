@@ -130,3 +130,47 @@ fn files_are_copied_into_a_machine_and_out_of_it() {
         end(&world, live);
     });
 }
+
+#[test]
+fn a_command_that_is_left_to_itself_goes_on_and_writes_to_the_log_of_its_machine() {
+    let Some(_one_at_a_time) = machines() else { return };
+    let world = World::new(Who::Ourselves);
+    let mut live = up(&world);
+    let exec = |options: &[&str], words: &[&str]| {
+        let output = run(&world, &[&["exec"], options, &[world.machine()], words].concat(), b"not for it");
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let script = "read line; echo \"got <$line> $A\"; echo aside >&2; sleep 1; printf unended";
+    assert_eq!(exec(&["-d", "-e", "A=set"], &["sh", "-c", script]), (Some(0), String::new(), String::new()));
+    live.until_output("unended");
+    let logs = text(&run(&world, &["logs", world.machine()], b"").stdout);
+    assert!(logs.contains("got <> set") && logs.contains("aside"), "{logs}");
+    // Each way of starting one refuses with the same codes and words.
+    for options in [&[][..], &["-d"]] {
+        let refused = |more: &[&str], words: &[&str]| {
+            let (code, out, err) = exec(&[options, more].concat(), words);
+            assert_eq!(out, "", "{words:?}");
+            (code, err)
+        };
+        assert_eq!(
+            refused(&[], &["no-such"]),
+            (Some(127), "error: there is no program `no-such` in the machine\n".into())
+        );
+        assert_eq!(refused(&[], &["/etc"]).0, Some(126));
+        assert_eq!(
+            refused(&["-u", "no-such"], &["true"]),
+            (Some(126), "error: the image has no user `no-such`\n".into())
+        );
+        assert_eq!(refused(&["-w", "/no-such"], &["true"]).0, Some(126));
+        assert_eq!(refused(&["-w", "here"], &["true"]).0, Some(126));
+        assert_eq!(refused(&["-e", "=1"], &["true"]).0, Some(2));
+        let unknown = run(&world, &[&["exec"], options, &["nobody", "true"]].concat(), b"");
+        assert_eq!((unknown.status.code(), &unknown.stdout[..]), (Some(4), &b""[..]));
+    }
+    assert_eq!(exec(&["-dt"], &["true"]).0, Some(2));
+    // Its machine is the end of what still runs.
+    assert_eq!(exec(&["-d"], &["sleep", "1000"]).0, Some(0));
+    end(&world, live);
+    let nobody = run(&world, &["exec", "-d", world.machine(), "true"], b"");
+    assert_eq!(nobody.status.code(), Some(125));
+}

@@ -64,7 +64,7 @@ fn machines_stay_when_the_steps_are_over_go_down_and_come_up_again() {
         passes(&world, &["start"]);
         passes(&world, &["restart", "-t", "1"]);
         let unknown = run(&world, &["stop", "nobody"]);
-        assert_eq!(unknown.status.code(), Some(125));
+        assert_eq!(unknown.status.code(), Some(4));
         assert!(String::from_utf8_lossy(&unknown.stderr).contains("there is no machine `nobody`"));
         assert_eq!(supervisor(&world), holder);
         passes(&world, &["kill"]);
@@ -187,4 +187,90 @@ fn until_gone(world: &World) {
         assert!(start.elapsed() < EVENT_LIMIT, "{:?}", world.processes());
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Says each signal that it gets, and takes its time to end.
+const HEARS: &str = "for s in HUP INT USR1 USR2 WINCH; do trap \"echo got $s\" $s; done
+      trap 'echo bye; exit 5' TERM; echo up; while :; do sleep 0.1 || :; done";
+
+/// A service that hears signals, one that does not end by itself, and a machine without.
+fn services(world: &World) -> [String; 3] {
+    let names = ["hears", "deaf", "bare"].map(|kind| format!("{}-{kind}", world.machine()));
+    let [hears, deaf, bare] = &names;
+    let small = "cpus: 1, memory: 256MiB";
+    let text = format!(
+        "name: acme\nmachines:\n  {hears}:\n    cpus: 1\n    memory: 256MiB\n    command: |\n      {HEARS}\n  \
+         {deaf}: {{ {small}, stop_grace: 10m, command: \"trap '' TERM; echo deaf; while :; do sleep 0.1; done\" }}\n  \
+         {bare}: {{ {small} }}\n"
+    );
+    world.write("project/smolvm.yaml", &text);
+    names
+}
+
+/// Waits until the log of a machine has a line so often.
+#[track_caller]
+fn until_logged(world: &World, machine: &str, line: &str, count: usize) {
+    let start = Instant::now();
+    loop {
+        let said = run(world, &["logs", machine]).stdout;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        if said.lines().filter(|found| found.ends_with(line)).count() >= count {
+            return;
+        }
+        assert!(start.elapsed() < EVENT_LIMIT, "no {line:?}: {said}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn code_and_output(output: &Output) -> (Option<i32>, String) {
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn commands_of_machines_get_signals_are_waited_for_and_begin_again() {
+    let Some(_machines) = machines() else { return };
+    let world = World::new(Who::Ourselves);
+    let [hears, deaf, bare] = &services(&world);
+    up(&world);
+    for (written, name) in [("HUP", "HUP"), ("SIGUSR1", "USR1"), ("usr2", "USR2"), ("2", "INT"), ("sigwinch", "WINCH")]
+    {
+        passes(&world, &["kill", "-s", written, hears]);
+        until_logged(&world, hears, &format!("got {name}"), 1);
+    }
+    // All means those that have one.
+    passes(&world, &["kill", "-s", "HUP"]);
+    until_logged(&world, hears, "got HUP", 2);
+    for (args, code) in [(["-s", "HUP", bare.as_str()], 125), (["-s", "NOPE", hears], 2), (["-s", "HUP", "nobody"], 4)]
+    {
+        assert_eq!(run(&world, &[&["kill"], &args[..]].concat()).status.code(), Some(code), "{args:?}");
+    }
+
+    let waiting = |names: &[&str]| {
+        let mut command = world.command(&[&["wait"], names].concat());
+        command.stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let first = waiting(&[hears]);
+    passes(&world, &["kill", "-s", "TERM", hears]);
+    assert_eq!(code_and_output(&first.wait_with_output().unwrap()), (Some(5), "5\n".to_owned()));
+    let again = waiting(&[hears]).wait_with_output().unwrap();
+    assert_eq!(code_and_output(&again), (Some(5), "5\n".to_owned()), "it has ended already");
+    assert_eq!(run(&world, &["wait", "nobody"]).status.code(), Some(4));
+
+    passes(&world, &["restart", hears]);
+    let shown = String::from_utf8(run(&world, &["ps"]).stdout).unwrap();
+    assert!(shown.lines().any(|line| line.contains(hears) && line.contains("up")), "{shown}");
+    until_logged(&world, hears, "up", 2);
+    // Far less than what the file gives.
+    passes(&world, &["stop", "-t", "1", deaf]);
+    passes(&world, &["start", deaf]);
+    until_logged(&world, deaf, "deaf", 2);
+    passes(&world, &["restart", "-t", "0", deaf]);
+    until_logged(&world, deaf, "deaf", 3);
+    let both = waiting(&[deaf, hears]);
+    passes(&world, &["kill", deaf]);
+    passes(&world, &["stop", hears]);
+    let (code, said) = code_and_output(&both.wait_with_output().unwrap());
+    assert!(code == Some(137) && said == "137\n5\n", "{code:?} {said}");
+    passes(&world, &["down"]);
+    world.assert_nothing_stays();
 }

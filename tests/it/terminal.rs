@@ -135,7 +135,7 @@ impl Terminal {
         tcsetwinsize(&self.controller, winsize(columns, rows)).unwrap();
     }
 
-    fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         self.screen.screen().contents()
     }
 
@@ -441,7 +441,7 @@ fn a_run_that_fails_ends_with_its_last_lines_and_how_to_go_on() {
         "step `wide` failed with exit code 3\n  its last lines:\n",
         "│ red",
         "  log:   ",
-        "  again: smolvm up wide\n",
+        "  shell: smolvm up -i wide\n  again: smolvm up wide\n",
         "failed: 1 failed, 1 passed, 1 skipped in",
         "; critical path: ",
         "boot ",

@@ -20,6 +20,9 @@ pub(crate) struct ExecArgs {
     /// User of the command: `name`, `uid`, `uid:gid` or `name:group`
     #[arg(short = 'u', long, value_name = "USER")]
     pub(crate) user: Option<String>,
+    /// Do not wait for the command: it goes on in the machine, and `smolvm logs` shows what it writes
+    #[arg(short = 'd', long, conflicts_with_all = ["interactive", "tty"])]
+    pub(crate) detach: bool,
     #[command(flatten)]
     pub(crate) streams: StreamArgs,
     /// Machine that is up

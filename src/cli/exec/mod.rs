@@ -12,4 +12,4 @@ mod args;
 mod verb;
 
 pub(crate) use args::{ExecArgs, ShellArgs};
-pub(super) use verb::{attend, exec, refused, shell};
+pub(super) use verb::{attend, exec, refused, shell, shell_words};

@@ -14,11 +14,14 @@ use crate::cli::interrupts::Interrupts;
 use crate::cli::project::{KnownProject, told};
 use crate::cli::settings::Settings;
 use crate::control::{Client, ControlError, ExecAsk, Remote, Tell};
-use crate::guest::ExitStatus;
+use crate::guest::{ExitStatus, Streams};
 use crate::run::{Attend, Attended, Signal, carry};
 
 /// What is run where nobody says what: the shell that people like better, where it is there.
 const SHELL: &str = "if command -v bash >/dev/null 2>&1; then exec bash; else exec sh; fi";
+
+/// What to do where nobody holds the machine.
+const HOLDER_HELP: &str = "`smolvm up -d` brings the machines up; `smolvm run` takes a fresh one";
 
 /// What is added to the number of the signal that ended a command.
 const SIGNALED: u8 = 128;
@@ -50,7 +53,15 @@ pub(crate) fn exec(args: &ExecArgs, settings: &Settings) -> Result<ExitCode, Fai
         working_dir: args.workdir.clone(),
         user: args.user.clone(),
     };
+    if args.detach {
+        return leave(asked, settings);
+    }
     go(asked, args.streams.wanted(), settings)
+}
+
+/// What opens the shell that people like better.
+pub(crate) fn shell_words() -> Vec<String> {
+    ["/bin/sh", "-c", SHELL].map(str::to_owned).to_vec()
 }
 
 /// Opens a shell in a machine.
@@ -58,7 +69,7 @@ pub(crate) fn shell(args: &ShellArgs, settings: &Settings) -> Result<ExitCode, F
     let has_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     let asked = Asked {
         machine: args.machine.clone(),
-        command: ["/bin/sh", "-c", SHELL].map(str::to_owned).to_vec(),
+        command: shell_words(),
         env: std::collections::BTreeMap::new(),
         working_dir: args.workdir.clone(),
         user: args.user.clone(),
@@ -75,10 +86,17 @@ struct Asked {
     user: Option<String>,
 }
 
+impl Asked {
+    fn ask(self, machine: String, streams: Streams) -> ExecAsk {
+        let Self { command, env, working_dir, user, .. } = self;
+        ExecAsk { machine, command, env, working_dir, user, streams }
+    }
+}
+
 fn go(asked: Asked, wanted: Wanted, settings: &Settings) -> Result<ExitCode, Failure> {
     let Interrupts { runtime, mut signals } = Interrupts::listen()?;
     let known = KnownProject::find(settings)?;
-    let client = known.holder("`smolvm up -d` brings the machines up; `smolvm run` takes a fresh one")?;
+    let client = known.holder(HOLDER_HELP)?;
     let entered = runtime.enter();
     let (clear, is_clear) = std_mpsc::channel();
     // Nothing of ours is on the terminal.
@@ -89,14 +107,7 @@ fn go(asked: Asked, wanted: Wanted, settings: &Settings) -> Result<ExitCode, Fai
     let attendant = Arc::new(attendant);
     let ended = runtime.block_on(async {
         let machine = machine_of(asked.machine.clone(), &known, &client).await?;
-        let ask = ExecAsk {
-            machine: machine.clone(),
-            command: asked.command,
-            env: asked.env,
-            working_dir: asked.working_dir,
-            user: asked.user,
-            streams: attendant.streams(),
-        };
+        let ask = asked.ask(machine.clone(), attendant.streams());
         let remote = client.exec(ask).await.map_err(refused)?;
         let ended = attend(remote, attendant.begin(), &mut signals).await;
         attendant.leave();
@@ -116,6 +127,18 @@ fn go(asked: Asked, wanted: Wanted, settings: &Settings) -> Result<ExitCode, Fai
     // What reads standard input is left to the end of the process.
     runtime.shutdown_background();
     ended
+}
+
+/// Starts a command, and leaves it to itself.
+fn leave(asked: Asked, settings: &Settings) -> Result<ExitCode, Failure> {
+    let mut interrupts = Interrupts::listen()?;
+    let known = KnownProject::find(settings)?;
+    let client = known.holder(HOLDER_HELP)?;
+    interrupts.run_unless_interrupted(async {
+        let machine = machine_of(asked.machine.clone(), &known, &client).await?;
+        client.exec_detached(asked.ask(machine, Streams::Pipes)).await.map_err(refused)
+    })??;
+    Ok(ExitCode::Passed)
 }
 
 /// The machine that is named, or the only one that is up.

@@ -65,6 +65,8 @@ pub(crate) fn up(
         settings,
         printer,
         again: foreground::again(settings),
+        // Machines that stay have one without.
+        offers_shell: !args.keep,
         record: None,
         rule: args.exit_code,
         plan: Arc::clone(&plan),

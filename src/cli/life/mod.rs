@@ -21,5 +21,5 @@ pub(super) use begin::up;
 pub(super) use down::run as down;
 pub(super) use order::{kill, restart, start, stop};
 pub(crate) use reach::find;
-pub(super) use supervise::main as supervise;
+pub(super) use supervise::{finished, main as supervise};
 pub(super) use wait::run as wait;

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use clap::Parser;
 use tokio::sync::mpsc;
 
-use crate::cli::args::{Cli, UpArgs, Verb};
+use crate::cli::args::{Cli, ExitCodeRule, UpArgs, Verb};
 use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::interrupts::Interrupts;
 use crate::cli::opened::{self, Opened, command_line};
@@ -217,7 +217,7 @@ async fn hear(
 /// Records the events, and tells the starter as long as it is there.
 struct Teller {
     record: Record,
-    rule: crate::cli::args::ExitCodeRule,
+    rule: ExitCodeRule,
     handle: RunHandle,
     /// Whether the starter was told the end.
     is_told: Arc<AtomicBool>,
@@ -234,7 +234,7 @@ impl Teller {
                 record.on(&timed);
             }
             let Some(link) = &starter else { continue };
-            let is_there = match last_word(&timed.event, &handle) {
+            let is_there = match last_word(&timed.event, rule, &handle) {
                 Some((event, last)) => {
                     is_told.store(true, Ordering::Relaxed);
                     let end = ToStarter::Event(Timed { event, at: timed.at });
@@ -252,25 +252,30 @@ impl Teller {
 }
 
 /// How the end of what the starter waits for is told, where this event is it.
-fn last_word(event: &Event, handle: &RunHandle) -> Option<(Event, ToStarter)> {
-    match event {
-        Event::RunFinished { exit_code, .. } => Some((event.clone(), ToStarter::Over { exit_code: *exit_code })),
-        Event::RunHeld { status, exit_code, cause, seconds, passed, failed, skipped } => {
-            let end = Event::RunFinished {
-                status: *status,
-                exit_code: *exit_code,
-                cause: cause.clone(),
-                seconds: *seconds,
-                passed: *passed,
-                failed: *failed,
-                skipped: *skipped,
-                cached: 0,
-            };
-            let view = handle.view();
-            let up = view.machines.iter().filter(|machine| MachineView::is_up(machine));
-            let machines = up.map(|machine| machine.name.clone()).collect();
-            Some((end, ToStarter::Stays { exit_code: *exit_code, machines }))
-        }
-        _ => None,
+fn last_word(event: &Event, rule: ExitCodeRule, handle: &RunHandle) -> Option<(Event, ToStarter)> {
+    if let Event::RunFinished { exit_code, .. } = event {
+        return Some((event.clone(), ToStarter::Over { exit_code: *exit_code }));
     }
+    let mut end = finished(event)?;
+    report_run::apply(rule, &mut end);
+    let Event::RunFinished { exit_code, .. } = end else { return None };
+    let view = handle.view();
+    let up = view.machines.iter().filter(|machine| MachineView::is_up(machine));
+    let machines = up.map(|machine| machine.name.clone()).collect();
+    Some((end, ToStarter::Stays { exit_code, machines }))
+}
+
+/// The end of a run as it is told to who waits for no more than its steps; nothing where the event is not that.
+pub(crate) fn finished(event: &Event) -> Option<Event> {
+    let Event::RunHeld { status, exit_code, cause, seconds, passed, failed, skipped } = event else { return None };
+    Some(Event::RunFinished {
+        status: *status,
+        exit_code: *exit_code,
+        cause: cause.clone(),
+        seconds: *seconds,
+        passed: *passed,
+        failed: *failed,
+        skipped: *skipped,
+        cached: 0,
+    })
 }

@@ -93,6 +93,7 @@ fn shown(
         stdout_style: printer.stdout_style(),
         stderr_style: colored(printer.stderr_style()),
         again: String::new(),
+        offers_shell: false,
     };
     Ok(match mode {
         Mode::Json => Shown::Lines(Box::new(PullLines::programs(options, Sink::stdout()))),

@@ -138,7 +138,7 @@ impl TerminalReporter {
         self.open.end_all(|of, _, line| rest.push((of.clone(), line.to_vec())));
         rest.iter().for_each(|(of, line)| print(&mut self.canvas, &self.names, self.options.stderr_style, of, line));
         let style = self.options.stderr_style;
-        let mut text = self.view.failures.render(style, &self.options.again);
+        let mut text = self.view.failures.render(style, &self.options.again, self.options.offers_shell);
         if !text.is_empty() {
             text.push('\n');
         }

@@ -376,6 +376,7 @@ step `compile` failed with exit code 2
   │ gcc -O2 -c greet.c
   │ warning: unused `x`
   log:   /state/compile.log
+  shell: smolvm up -i compile
   again: smolvm up compile
 
 failed: 1 failed, 1 passed in 9.0s; critical path: boot build 1.9s, fetch 2.0s, compile 2.0s"

@@ -105,6 +105,18 @@ fn machines_stay_for_a_look_where_a_step_failed_and_not_where_all_passed() {
 }
 
 #[test]
+fn a_machine_that_is_not_up_when_a_step_fails_is_not_waited_for() {
+    let plan = plan(vec![step("a@one", &[]), step("b@two", &[])]);
+    let script = Script::default().hold(Hold::AfterFailure).boot("two", Boot::AgentSilent);
+    let script = script.step("a", 10, Does::Exit(3)).command(60_000, RunCommand::Down);
+    let played = simulate(&plan, &script);
+    assert_eq!(played.settled(), Some((3, 0)));
+    let held = played.events.iter().find(|(_, event)| matches!(event, Event::RunHeld { .. })).unwrap();
+    assert!(held.0.as_secs() < 5, "{:?}", held.0);
+    assert_eq!((phases(&played, "one"), played.left.len()), (vec!["ready", "stopped"], 0));
+}
+
+#[test]
 fn a_signal_ends_a_run_that_holds_its_machines() {
     let script = Script::default().hold(Hold::AfterAll).signal(60_000, Signal::Terminate);
     let played = simulate(&plan(vec![step("a@one", &[])]), &script);
@@ -166,6 +178,30 @@ fn names_and_states_that_cannot_be_are_told() {
     assert!(matches!(answer(2), Some(Err(CommandError::Refused(_)))));
     assert_eq!((answer(3), answer(4), answer(5)), (Some(Ok(())), Some(Ok(())), None));
     assert_eq!(phases(&played, "one"), ["ready", "stopped"]);
+}
+
+#[test]
+fn a_signal_for_all_goes_to_the_commands_that_run_and_one_by_name_is_refused_where_none_does() {
+    let kill = |names: &[&str]| RunCommand::Kill {
+        machines: names.iter().map(|name| (*name).to_owned()).collect(),
+        signal: 10,
+    };
+    let mut with_service = plan(vec![step("a@one", &[])]);
+    with_service.machines.push(service("two"));
+    let script = Script::default()
+        .hold(Hold::AfterSuccess)
+        .command(1000, kill(&[]))
+        .command(2000, kill(&["two"]))
+        .command(3000, kill(&["two", "one"]))
+        .command(60_000, RunCommand::Down);
+    let played = simulate(&with_service, &script);
+    let refused = "machine `one` has no command to send the signal to".to_owned();
+    let expected = [(1, Ok(())), (2, Ok(())), (3, Err(CommandError::Refused(refused))), (4, Ok(()))];
+    assert_eq!(played.answers, expected);
+    let none = Script::default().hold(Hold::AfterSuccess).command(1000, kill(&[])).command(2000, RunCommand::Down);
+    let played = simulate(&plan(vec![step("a@one", &[])]), &none);
+    let refused = "no machine has a command that runs".to_owned();
+    assert_eq!(played.answers[0], (1, Err(CommandError::Refused(refused))));
 }
 
 #[test]

@@ -35,6 +35,7 @@ mod outside;
 mod phases;
 mod provide;
 mod schedule;
+mod segments;
 mod service;
 mod service_work;
 mod services;

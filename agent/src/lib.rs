@@ -37,6 +37,7 @@ mod parcel;
 mod pattern;
 mod wire_network;
 mod wire_setup;
+mod wire_stats;
 
 pub use bytes::Bytes;
 pub use forward::{FORWARD_BYTES, Forward};
@@ -50,6 +51,7 @@ pub use parcel::{Destination, pack, unpack};
 pub use pattern::{has_wildcard, matches_name};
 pub use wire_network::SetupNetwork;
 pub use wire_setup::{Setup, SetupLink, SetupMount, SetupMountKind, SetupRoot};
+pub use wire_stats::GuestStats;
 
 /// The agent's program, as root of the guest finds it in any image.
 pub const AGENT_PROGRAM: &str = "/proc/1/exe";

@@ -24,11 +24,11 @@ mod tasks;
 
 pub use binary::AGENT;
 pub use error::{ExecError, SessionError, SetupError, UserError};
-pub use link::Dial;
+pub use link::{Dial, Traffic};
 pub use session::{Linked, Session, SessionEvent, SessionLimits};
 pub use smolvm_agent::{AGENT_PROGRAM, Destination, PACK, UNPACK, UNPACK_CONTENTS, pack, unpack};
 pub use smolvm_agent::{
-    Bytes, Command, Exec, ExitStatus, GuestUser, Setup, SetupLink, SetupMount, SetupMountKind, SetupNetwork,
-    SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,
+    Bytes, Command, Exec, ExitStatus, GuestStats, GuestUser, Setup, SetupLink, SetupMount, SetupMountKind,
+    SetupNetwork, SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,
 };
 pub use stream::{CommandEnd, CommandInput, CommandOutput, CommandStream, Output, hand_over, take_over};

@@ -46,6 +46,7 @@ mod step_work;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod usage;
 mod verdict;
 mod view;
 mod worker;
@@ -62,4 +63,5 @@ pub use outside::{ExecControl, ExecRequest, Guest, GuestError, GuestExec};
 pub use provide::{Gift, GivenFiles, Network, Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
 pub use signals::{Signal, signals};
 pub use state::{ProjectState, RunFolder, StateError, file_name};
+pub use usage::MachineUsage;
 pub use view::{Health, MachineView, RunView, ServiceState, ServiceView, StepView, shape};

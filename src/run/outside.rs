@@ -16,7 +16,8 @@ use super::step_work::OUTSIDE_BIT;
 use super::worker::Workers;
 use crate::event::MachinePhase;
 use crate::guest::{
-    Command, CommandEnd, CommandInput, CommandOutput, CommandStream, Exec, Session, SessionError, Streams, TerminalSize,
+    Command, CommandEnd, CommandInput, CommandOutput, CommandStream, Exec, Session, SessionError, Streams,
+    TerminalSize, Traffic,
 };
 use crate::plan::{GuestPath, ImageDefaults, MachinePlan, MountPlan, nearest};
 
@@ -140,6 +141,11 @@ impl Guest {
     /// Where the machine is gone.
     pub fn defaults(&self) -> Result<Arc<ImageDefaults>, GuestError> {
         self.workers.parts(self.machine).map(|(_, _, defaults)| defaults).ok_or_else(|| self.gone())
+    }
+
+    /// What went through its published ports and links; `None` where it is gone.
+    pub(super) fn traffic(&self) -> Option<Traffic> {
+        Some(self.workers.slots[self.machine].lock().dial.as_ref()?.traffic())
     }
 
     fn gone(&self) -> GuestError {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
@@ -46,6 +47,7 @@ const DIAL_EVENT: u64 = u64::MAX;
 #[derive(Debug)]
 struct HostEnd {
     stream: OwnedFd,
+    is_joined: bool,
     /// What epoll watches, while it watches.
     watched: Option<EventFlags>,
     has_hung_up: bool,
@@ -118,14 +120,20 @@ impl Backend {
     }
 
     fn take_dials(&mut self) {
-        for Wanted { port, opening, stream } in self.shared.take_dials(self.hosts.len()) {
+        for Wanted { port, opening, stream, is_joined } in self.shared.take_dials(self.hosts.len()) {
             // Where there are too many, dropping the stream tells the caller.
             if let Some(port) = self.muxer.dial(port) {
                 if let Some(connection) = self.muxer.connection(port) {
                     connection.open_with(&opening);
                 }
-                let host =
-                    HostEnd { stream, watched: None, has_hung_up: false, is_write_shut: false, is_read_shut: false };
+                let host = HostEnd {
+                    stream,
+                    is_joined,
+                    watched: None,
+                    has_hung_up: false,
+                    is_write_shut: false,
+                    is_read_shut: false,
+                };
                 self.hosts.insert(port, host);
                 self.settle(port);
             }
@@ -157,7 +165,10 @@ impl Backend {
         if room > 0 && flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
             match rustix::io::read(&host.stream, &mut self.scratch[..room]) {
                 Ok(0) => connection.on_host_done(),
-                Ok(count) => connection.on_host_bytes(&self.scratch[..count]),
+                Ok(count) => {
+                    connection.on_host_bytes(&self.scratch[..count]);
+                    add(&self.shared.to_guest, count, host.is_joined);
+                }
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
                 Err(_) => connection.on_host_done(),
             }
@@ -174,7 +185,10 @@ impl Backend {
         let (Some(host), Some(connection)) = (self.hosts.get_mut(&port), self.muxer.connection(port)) else { return };
         while !connection.to_host().0.is_empty() {
             match send(&host.stream, connection.to_host().0, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-                Ok(count) => connection.on_host_took(count),
+                Ok(count) => {
+                    connection.on_host_took(count);
+                    add(&self.shared.from_guest, count, host.is_joined);
+                }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => break,
                 Err(_) => connection.on_host_deaf(),
@@ -312,6 +326,13 @@ fn notify(queue: &mut Queue) {
     if queue.needs_notification().unwrap_or(true) {
         // Fails only for a descriptor that the engine broke itself.
         drop(queue.signal_used_queue());
+    }
+}
+
+/// Counts bytes of a stream that was joined.
+fn add(counter: &AtomicU64, count: usize, is_joined: bool) {
+    if is_joined {
+        counter.fetch_add(u64::try_from(count).unwrap_or(0), Ordering::Relaxed);
     }
 }
 

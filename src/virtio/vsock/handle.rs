@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -25,6 +25,9 @@ pub(super) struct Shared {
     wake: OwnedFd,
     /// Connections that the worker has.
     open: AtomicUsize,
+    /// Bytes of streams that were joined, to the guest and from it.
+    pub(super) to_guest: AtomicU64,
+    pub(super) from_guest: AtomicU64,
 }
 
 /// A connection that is to be made.
@@ -36,6 +39,8 @@ pub(super) struct Wanted {
     pub(super) opening: Vec<u8>,
     /// The host's end; does not block.
     pub(super) stream: OwnedFd,
+    /// Whether its bytes are counted.
+    pub(super) is_joined: bool,
 }
 
 /// Longest opening of a connection, in bytes.
@@ -52,7 +57,13 @@ struct Dials {
 
 impl Shared {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { dials: Mutex::default(), wake: new_wake()?, open: AtomicUsize::new(0) })
+        Ok(Self {
+            dials: Mutex::default(),
+            wake: new_wake()?,
+            open: AtomicUsize::new(0),
+            to_guest: AtomicU64::new(0),
+            from_guest: AtomicU64::new(0),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Dials> {
@@ -103,7 +114,7 @@ impl VsockHandle {
     /// started the dial waits for it.
     pub fn dial(&self, port: u32) -> io::Result<UnixStream> {
         let (ours, theirs) = UnixStream::pair()?;
-        self.want(port, Vec::new(), theirs.into(), CONNECTIONS_MAX)?;
+        self.want(port, Vec::new(), theirs.into(), false)?;
         Ok(ours)
     }
 
@@ -117,10 +128,17 @@ impl VsockHandle {
         if opening.len() > OPENING_MAX {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        self.want(port, opening, stream, CONNECTIONS_MAX - RESERVED)
+        self.want(port, opening, stream, true)
     }
 
-    fn want(&self, port: u32, opening: Vec<u8>, stream: OwnedFd, limit: usize) -> io::Result<()> {
+    /// Bytes that went to the guest and came from it through streams that were joined.
+    pub fn joined_bytes(&self) -> (u64, u64) {
+        let Shared { to_guest, from_guest, .. } = &*self.shared;
+        (to_guest.load(Ordering::Relaxed), from_guest.load(Ordering::Relaxed))
+    }
+
+    fn want(&self, port: u32, opening: Vec<u8>, stream: OwnedFd, is_joined: bool) -> io::Result<()> {
+        let limit = if is_joined { CONNECTIONS_MAX - RESERVED } else { CONNECTIONS_MAX };
         rustix::io::ioctl_fionbio(&stream, true)?;
         {
             let mut dials = self.shared.lock();
@@ -130,7 +148,7 @@ impl VsockHandle {
             if dials.waiting.len() + self.shared.open.load(Ordering::Relaxed) >= limit {
                 return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the machine has too many connections"));
             }
-            dials.waiting.push(Wanted { port, opening, stream });
+            dials.waiting.push(Wanted { port, opening, stream, is_joined });
         }
         rustix::io::write(&self.shared.wake, &1_u64.to_ne_bytes())?;
         Ok(())

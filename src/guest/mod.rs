@@ -26,7 +26,9 @@ pub use binary::AGENT;
 pub use error::{ExecError, SessionError, SetupError, UserError};
 pub use link::{Dial, Traffic};
 pub use session::{Linked, Session, SessionEvent, SessionLimits};
-pub use smolvm_agent::{AGENT_PROGRAM, Destination, PACK, UNPACK, UNPACK_CONTENTS, pack, unpack};
+pub use smolvm_agent::{
+    AGENT_PROGRAM, Destination, FOLLOWED, Head, PACK, Part, UNPACK, UNPACK_CONTENTS, WITH_OWNERS, pack, unpack,
+};
 pub use smolvm_agent::{
     Bytes, Command, Exec, ExitStatus, GuestStats, GuestUser, Setup, SetupLink, SetupMount, SetupMountKind,
     SetupNetwork, SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,

@@ -50,7 +50,7 @@ pub use message::{
 pub use parcel::{Destination, Head, Part, pack, unpack};
 pub use pattern::{has_wildcard, matches_name};
 pub use wire_network::SetupNetwork;
-pub use wire_setup::{Setup, SetupLink, SetupMount, SetupMountKind, SetupRoot};
+pub use wire_setup::{DiskBeginning, Setup, SetupLink, SetupMount, SetupMountKind, SetupRoot};
 pub use wire_stats::GuestStats;
 
 /// The agent's program, as root of the guest finds it in any image.

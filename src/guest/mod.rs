@@ -30,7 +30,7 @@ pub use smolvm_agent::{
     AGENT_PROGRAM, Destination, FOLLOWED, Head, PACK, Part, UNPACK, UNPACK_CONTENTS, WITH_OWNERS, pack, unpack,
 };
 pub use smolvm_agent::{
-    Bytes, Command, Exec, ExitStatus, GuestStats, GuestUser, Setup, SetupLink, SetupMount, SetupMountKind,
-    SetupNetwork, SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,
+    Bytes, Command, DiskBeginning, Exec, ExitStatus, GuestStats, GuestUser, Setup, SetupLink, SetupMount,
+    SetupMountKind, SetupNetwork, SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,
 };
 pub use stream::{CommandEnd, CommandInput, CommandOutput, CommandStream, Output, hand_over, take_over};

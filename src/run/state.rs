@@ -204,7 +204,7 @@ impl RunFolder {
     }
 
     /// Does something with the rights of who owns it.
-    pub(super) fn acting<T>(&self, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    pub(super) fn acting<T: Send>(&self, act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         self.actor.act(act)
     }
 

@@ -12,7 +12,9 @@ use crate::sys::{self, Readiness};
 const DEPTH_MAX: usize = 16;
 
 const HIERARCHY: &str = "/sys/fs/cgroup";
-const PARENT: &str = "/sys/fs/cgroup/smolvm";
+
+/// The group of all commands.
+pub(crate) const PARENT: &str = "/sys/fs/cgroup/smolvm";
 
 /// How long what was killed may take to go away.
 const KILLED: Duration = Duration::from_secs(5);
@@ -165,7 +167,7 @@ fn signal_folder(folder: &Path, signal: i32, depth: usize) {
 }
 
 /// The number after `name` in a file of `name number` lines.
-fn counter(text: &str, name: &str) -> Option<u64> {
+pub(crate) fn counter(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
 

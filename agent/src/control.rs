@@ -13,7 +13,7 @@ use crate::mounts::{self, Mounted};
 use crate::streams::Streams;
 use crate::sys::VsockListener;
 use crate::wire::{Answers, Reports, eprint_kernel, read_request};
-use crate::{exec, kernel_log, outputs, power, setup};
+use crate::{exec, kernel_log, outputs, power, setup, stats};
 
 /// Everything that requests work on.
 pub(crate) struct Control {
@@ -93,6 +93,9 @@ impl Control {
             }
             Request::MissingOutputs { patterns } => {
                 return self.answer_later(id, "outputs", move |_| missing_outputs(&patterns));
+            }
+            Request::Stats => {
+                return self.answer_later(id, "stats", |_| stats::read().map(Reply::Stats).map_err(other));
             }
             Request::Shutdown { grace_ms } => {
                 self.reply(id, Ok(Reply::Done));

@@ -7,18 +7,19 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use smolvm_agent::{Destination, PACK, UNPACK, UNPACK_CONTENTS, pack, unpack};
+use smolvm_agent::{Destination, FOLLOWED, PACK, UNPACK, UNPACK_CONTENTS, WITH_OWNERS, pack, unpack};
 
 /// Does what the words of this process say; its exit code.
 pub(crate) fn work() -> i32 {
     let line = fs::read("/proc/self/cmdline").unwrap_or_default();
     let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-    let [_, verb, path, ..] = &words[..] else { return 2 };
+    let [_, verb, path, options @ ..] = &words[..] else { return 2 };
+    let has = |option: &str| options.contains(&option.as_bytes());
     let path = Path::new(OsStr::from_bytes(path));
     let done = match std::str::from_utf8(verb) {
-        Ok(PACK) => pack(path, &mut BufWriter::new(io::stdout().lock())),
-        Ok(UNPACK) => take(path, false),
-        Ok(UNPACK_CONTENTS) => take(path, true),
+        Ok(PACK) => pack(path, has(FOLLOWED), &mut BufWriter::new(io::stdout().lock())),
+        Ok(UNPACK) => take(path, false, has(WITH_OWNERS)),
+        Ok(UNPACK_CONTENTS) => take(path, true, has(WITH_OWNERS)),
         _ => return 2,
     };
     match done {
@@ -31,6 +32,8 @@ pub(crate) fn work() -> i32 {
     }
 }
 
-fn take(path: &Path, is_contents: bool) -> io::Result<()> {
-    unpack(&Destination { path, is_contents, mode_mask: 0o7777 }, &mut BufReader::new(io::stdin().lock()))
+fn take(path: &Path, is_contents: bool, has_owners: bool) -> io::Result<()> {
+    // The host has this machine in its hand anyway.
+    let to = Destination { path, is_contents, mode_mask: 0o7777, has_owners, is_trusted: true };
+    unpack(&to, &mut BufReader::new(io::stdin().lock()))
 }

@@ -37,6 +37,7 @@ mod parcel;
 mod pattern;
 mod wire_network;
 mod wire_setup;
+mod wire_stats;
 
 pub use bytes::Bytes;
 pub use forward::{FORWARD_BYTES, Forward};
@@ -46,10 +47,11 @@ pub use message::{
     Answer, Attach, Command, Exec, ExitStatus, Failure, FailureKind, GuestUser, Numbered, Reply, Report, Request,
     SetupPhase, Stream, Streams, Terminal, TerminalSize,
 };
-pub use parcel::{Destination, pack, pack_files, unpack};
+pub use parcel::{Destination, Head, Part, pack, pack_files, unpack};
 pub use pattern::{has_wildcard, matches_name};
 pub use wire_network::SetupNetwork;
 pub use wire_setup::{DiskBeginning, Setup, SetupLink, SetupMount, SetupMountKind, SetupRoot};
+pub use wire_stats::GuestStats;
 
 /// The agent's program, as root of the guest finds it in any image.
 pub const AGENT_PROGRAM: &str = "/proc/1/exe";
@@ -59,6 +61,12 @@ pub const PACK: &str = "pack";
 
 /// First word for the agent's program: unpacks standard input at the path that follows.
 pub const UNPACK: &str = "unpack";
+
+/// Behind the path of [`PACK`]: where the path itself is a link, what it leads to is packed.
+pub const FOLLOWED: &str = "followed";
+
+/// Behind the path of [`UNPACK`]: entries belong to whom they belonged to, instead of who unpacks.
+pub const WITH_OWNERS: &str = "with-owners";
 
 /// As [`UNPACK`], for the entries of a folder.
 pub const UNPACK_CONTENTS: &str = "unpack-contents";

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bytes::Bytes;
 use crate::wire_setup::{Setup, SetupMount};
+use crate::wire_stats::GuestStats;
 
 /// What the host asks for on the control connection. Each is answered by one [`Answer::Reply`] of the same id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +64,8 @@ pub enum Request {
         /// Patterns.
         patterns: Vec<String>,
     },
+    /// What the machine has used so far; refused while another such question is open.
+    Stats,
     /// Ends everything and powers off; answered at once.
     Shutdown {
         /// Milliseconds between TERM and KILL.
@@ -111,6 +114,8 @@ pub enum Reply {
     User(GuestUser),
     /// Places, in the request, of the patterns that match nothing.
     Missing(Vec<u32>),
+    /// What was used so far.
+    Stats(GuestStats),
     /// It could not be done.
     Failed(Failure),
 }

@@ -20,7 +20,7 @@ use crate::sys::{self, Readiness, VsockListener};
 use crate::wire::greet;
 
 /// Its name, which programs know.
-const INTERFACE: &str = "eth0";
+pub(crate) const INTERFACE: &str = "eth0";
 
 /// Bytes before each packet: its length, little endian.
 const LENGTH: usize = 2;

@@ -6,17 +6,17 @@
 //!
 //! Both ends are the same code. Who unpacks trusts nothing: a name is one component, each folder is opened below the one
 //! before without following links, depths and lengths have limits. Blocks of zeros are not written, so that a file with
-//! holes takes no more than it did. Owners are those of who unpacks. Deliberately not here: what carries the bytes.
+//! holes takes no more than it did. Owners are those of who unpacks, unless others are asked for. Deliberately not here: what carries the bytes.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -36,23 +36,52 @@ const NANOSECONDS_MAX: i64 = 999_999_999;
 
 /// A part of a parcel.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Part {
+pub enum Part {
+    /// A folder, whose entries follow.
     Folder(Head),
+    /// Back to the folder above.
     Leave,
+    /// A file, whose bytes follow.
     File(Head),
+    /// Bytes of the file.
     Data(Bytes),
+    /// The end of the file.
     Done,
-    Link { name: Bytes, target: Bytes },
+    /// A symbolic link.
+    Link {
+        /// What it is called.
+        head: Head,
+        /// Where it leads, as it is written.
+        target: Bytes,
+    },
+    /// Another name of a file that came before. Taken only of who is trusted.
+    Same {
+        /// The name.
+        name: Bytes,
+        /// Where the file is, from the outermost folder on.
+        of: Vec<Bytes>,
+    },
+    /// The end of the parcel.
     End,
 }
 
-/// What an entry is called, and when it was changed.
+/// What an entry is called, whose it is, and when it was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Head {
-    name: Bytes,
-    mode: u32,
-    seconds: i64,
-    nanoseconds: i64,
+pub struct Head {
+    /// One component.
+    pub name: Bytes,
+    /// Permissions, with setuid, setgid and sticky.
+    pub mode: u32,
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Bytes of a file when it was opened; it may have become longer or shorter since.
+    pub size: u64,
+    /// When it was changed, in seconds since 1970.
+    pub seconds: i64,
+    /// The rest.
+    pub nanoseconds: i64,
 }
 
 /// Where a parcel goes.
@@ -64,13 +93,17 @@ pub struct Destination<'a> {
     pub is_contents: bool,
     /// Which bits of modes are kept.
     pub mode_mask: u32,
+    /// Whether entries belong to whom they belonged to, instead of who unpacks.
+    pub has_owners: bool,
+    /// Whether the sender is trusted with further names of files.
+    pub is_trusted: bool,
 }
 
-/// Sends a file, folder or link; links are sent as such.
+/// Sends a file, folder or link; links are sent as such, but the source itself where it `is_followed`.
 ///
 /// # Errors
 /// What cannot be read or is neither, by its path; what the writer says.
-pub fn pack(source: &Path, out: &mut dyn Write) -> io::Result<()> {
+pub fn pack(source: &Path, is_followed: bool, out: &mut dyn Write) -> io::Result<()> {
     // A name that ends in `.` or `..` is called what it leads to.
     let real = if source.file_name().is_none() || source.as_os_str().as_bytes().ends_with(b"/.") {
         fs::canonicalize(source).map_err(|error| at(source, error))?
@@ -78,8 +111,9 @@ pub fn pack(source: &Path, out: &mut dyn Write) -> io::Result<()> {
         source.to_owned()
     };
     let name = real.file_name().unwrap_or(OsStr::new("root")).to_owned();
-    send_entry(&real, &name, 0, out)?;
-    send(&Part::End, out)?;
+    let found = if is_followed { fs::metadata(&real) } else { fs::symlink_metadata(&real) };
+    send_entry(&real, &found.map_err(|error| at(source, error))?, &name, 0, out)?;
+    Part::End.send(out)?;
     out.flush()
 }
 
@@ -104,9 +138,9 @@ pub fn pack_files(name: &str, files: &[(String, PathBuf)], out: &mut dyn Write) 
 /// # Errors
 /// What cannot be made, by its path; a parcel that is not whole or no parcel.
 pub fn unpack(to: &Destination<'_>, input: &mut dyn Read) -> io::Result<()> {
-    let first = receive(input)?;
+    let first = Part::receive(input)?;
     let name = match &first {
-        Part::Folder(Head { name, .. }) | Part::File(Head { name, .. }) | Part::Link { name, .. } => checked(name)?,
+        Part::Folder(head) | Part::File(head) | Part::Link { head, .. } => head.checked_name()?,
         _ => return Err(malformed()),
     };
     let is_folder_there = fs::metadata(to.path).is_ok_and(|found| found.is_dir());
@@ -124,14 +158,14 @@ pub fn unpack(to: &Destination<'_>, input: &mut dyn Read) -> io::Result<()> {
         (parent.to_owned(), to.path.file_name().map(OsStr::to_owned))
     };
     let opened = rustix::fs::open(&parent, FOLDER, Mode::empty()).map_err(|error| at(&parent, error.into()))?;
-    let mut place = Place { folders: vec![(opened, None)], path: parent, mode_mask: to.mode_mask };
+    let mut place = Place { folders: vec![(opened, None)], path: parent, to };
     match (first, name) {
         (Part::Folder(_), None) => place.again()?,
         (first, Some(name)) => place.take(renamed(first, &name), input)?,
         (_, None) => return Err(malformed()),
     }
     loop {
-        match receive(input)? {
+        match Part::receive(input)? {
             Part::End if place.folders.len() == 1 => return Ok(()),
             // One entry is a parcel.
             _ if place.folders.len() == 1 => return Err(malformed()),
@@ -147,41 +181,40 @@ fn renamed(part: Part, to: &OsStr) -> Part {
     match part {
         Part::Folder(head) => Part::Folder(Head { name, ..head }),
         Part::File(head) => Part::File(Head { name, ..head }),
-        Part::Link { target, .. } => Part::Link { name, target },
+        Part::Link { head, target } => Part::Link { head: Head { name, ..head }, target },
         part => part,
     }
 }
 
-fn send_entry(path: &Path, name: &OsStr, depth: usize, out: &mut dyn Write) -> io::Result<()> {
+fn send_entry(path: &Path, found: &Metadata, name: &OsStr, depth: usize, out: &mut dyn Write) -> io::Result<()> {
     let failed = |error| at(path, error);
     if depth > DEPTH_MAX {
         return Err(failed(io::Error::other("too many folders in each other")));
     }
-    let found = fs::symlink_metadata(path).map_err(failed)?;
-    let name = Bytes(name.as_bytes().to_vec());
+    let head = Head::of(name, found);
     if found.is_symlink() {
         let target = fs::read_link(path).map_err(failed)?;
-        return send(&Part::Link { name, target: Bytes(target.as_os_str().as_bytes().to_vec()) }, out);
+        return Part::Link { head, target: Bytes(target.as_os_str().as_bytes().to_vec()) }.send(out);
     }
-    let head = Head { name, mode: found.mode() & 0o7777, seconds: found.mtime(), nanoseconds: found.mtime_nsec() };
     if found.is_dir() {
-        send(&Part::Folder(head), out)?;
+        Part::Folder(head).send(out)?;
         for entry in fs::read_dir(path).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            send_entry(&entry.path(), &entry.file_name(), depth + 1, out)?;
+            let path = entry.map_err(failed)?.path();
+            let found = fs::symlink_metadata(&path).map_err(|error| at(&path, error))?;
+            send_entry(&path, &found, path.file_name().unwrap_or_default(), depth + 1, out)?;
         }
-        return send(&Part::Leave, out);
+        return Part::Leave.send(out);
     }
     if !found.is_file() {
         return Err(failed(io::Error::other("it is neither a file nor a folder nor a link")));
     }
     let mut file = File::open(path).map_err(failed)?;
-    send(&Part::File(head), out)?;
+    Part::File(head).send(out)?;
     let mut piece = vec![0; PIECE];
     loop {
         match file.read(&mut piece) {
-            Ok(0) => return send(&Part::Done, out),
-            Ok(count) => send(&Part::Data(Bytes(piece[..count].to_vec())), out)?,
+            Ok(0) => return Part::Done.send(out),
+            Ok(count) => Part::Data(Bytes(piece[..count].to_vec())).send(out)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(failed(error)),
         }
@@ -189,20 +222,21 @@ fn send_entry(path: &Path, name: &OsStr, depth: usize, out: &mut dyn Write) -> i
 }
 
 /// Where entries are made: the folders that are open, the innermost last, each with what it gets when it is left.
-struct Place {
+struct Place<'a> {
     folders: Vec<(OwnedFd, Option<Head>)>,
     /// Path of the innermost, to be told.
     path: PathBuf,
-    mode_mask: u32,
+    to: &'a Destination<'a>,
 }
 
-impl Place {
+impl Place<'_> {
     fn take(&mut self, part: Part, input: &mut dyn Read) -> io::Result<()> {
         match part {
             Part::Folder(head) => self.enter(head),
             Part::Leave => self.leave(),
             Part::File(head) => self.file(&head, input),
-            Part::Link { name, target } => self.link(&name, &target),
+            Part::Link { head, target } => self.link(&head, &target),
+            Part::Same { name, of } => self.same(&name, &of),
             Part::Data(_) | Part::Done | Part::End => Err(malformed()),
         }
     }
@@ -220,7 +254,7 @@ impl Place {
     }
 
     fn enter(&mut self, head: Head) -> io::Result<()> {
-        let name = checked(&head.name)?.to_owned();
+        let name = head.checked_name()?.to_owned();
         let path = self.path.join(&name);
         let failed = |error: Errno| at(&path, error.into());
         if self.folders.len() > DEPTH_MAX {
@@ -248,7 +282,7 @@ impl Place {
     }
 
     fn file(&self, head: &Head, input: &mut dyn Read) -> io::Result<()> {
-        let name = checked(&head.name)?;
+        let name = head.checked_name()?;
         let path = self.path.join(name);
         let failed = |error| at(&path, error);
         self.clear(name).map_err(|error| failed(error.into()))?;
@@ -257,7 +291,7 @@ impl Place {
         let mut file = File::from(file.map_err(|error| failed(error.into()))?);
         let mut length = 0u64;
         loop {
-            match receive(input)? {
+            match Part::receive(input)? {
                 Part::Data(Bytes(bytes)) if bytes.iter().all(|byte| *byte == 0) => {
                     file.seek(SeekFrom::Current(i64::try_from(bytes.len()).map_err(|_| malformed())?))
                         .map_err(failed)?;
@@ -275,11 +309,36 @@ impl Place {
         self.finish(&file.into(), head).map_err(|error| failed(error.into()))
     }
 
-    fn link(&self, name: &Bytes, target: &Bytes) -> io::Result<()> {
-        let name = checked(name)?;
+    fn link(&self, head: &Head, target: &Bytes) -> io::Result<()> {
+        let name = head.checked_name()?;
         let failed = |error: Errno| at(&self.path.join(name), error.into());
         self.clear(name).map_err(failed)?;
-        rustix::fs::symlinkat(OsStr::from_bytes(&target.0), self.innermost()?, name).map_err(failed)
+        let folder = self.innermost()?;
+        rustix::fs::symlinkat(OsStr::from_bytes(&target.0), folder, name).map_err(failed)?;
+        if self.to.has_owners {
+            let (user, group) = (Uid::from_raw(head.uid), Gid::from_raw(head.gid));
+            rustix::fs::chownat(folder, name, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Another name of a file below the outermost folder; nothing is followed on the way to it.
+    fn same(&self, name: &Bytes, of: &[Bytes]) -> io::Result<()> {
+        let Some((last, above)) = of.split_last().filter(|_| self.to.is_trusted && of.len() <= DEPTH_MAX) else {
+            return Err(malformed());
+        };
+        let (name, last) = (checked(name)?, checked(last)?);
+        let failed = |error: Errno| at(&self.path.join(name), error.into());
+        // Behind the folder that the parcel goes to.
+        let (outermost, _) = self.folders.get(1).ok_or_else(malformed)?;
+        let mut folder = outermost.try_clone()?;
+        for component in above {
+            let component = checked(component)?;
+            folder =
+                rustix::fs::openat(&folder, component, FOLDER | OFlags::NOFOLLOW, Mode::empty()).map_err(failed)?;
+        }
+        self.clear(name).map_err(failed)?;
+        rustix::fs::linkat(&folder, last, self.innermost()?, name, AtFlags::empty()).map_err(failed)
     }
 
     /// Takes away what has the name, unless it is a folder.
@@ -292,7 +351,11 @@ impl Place {
     }
 
     fn finish(&self, file: &OwnedFd, head: &Head) -> Result<(), Errno> {
-        rustix::fs::fchmod(file, Mode::from_raw_mode(head.mode & self.mode_mask & 0o7777))?;
+        if self.to.has_owners {
+            // Before the mode: a change of the owner takes setuid away.
+            rustix::fs::fchown(file, Some(Uid::from_raw(head.uid)), Some(Gid::from_raw(head.gid)))?;
+        }
+        rustix::fs::fchmod(file, Mode::from_raw_mode(head.mode & self.to.mode_mask & 0o7777))?;
         let time = Timespec { tv_sec: head.seconds, tv_nsec: head.nanoseconds.clamp(0, NANOSECONDS_MAX) };
         rustix::fs::futimens(file, &Timestamps { last_access: time, last_modification: time })
     }
@@ -307,16 +370,48 @@ fn checked(name: &Bytes) -> io::Result<&OsStr> {
     Ok(OsStr::from_bytes(bytes))
 }
 
-fn send(part: &Part, out: &mut dyn Write) -> io::Result<()> {
-    out.write_all(&encode(part, ANSWER_MAX).map_err(io::Error::other)?)
+impl Head {
+    fn of(name: &OsStr, found: &Metadata) -> Self {
+        Self {
+            name: Bytes(name.as_bytes().to_vec()),
+            mode: found.mode() & 0o7777,
+            uid: found.uid(),
+            gid: found.gid(),
+            size: found.size(),
+            seconds: found.mtime(),
+            nanoseconds: found.mtime_nsec(),
+        }
+    }
+
+    /// The name, where it is one component.
+    ///
+    /// # Errors
+    /// Where it is not, and so could lead elsewhere.
+    pub fn checked_name(&self) -> io::Result<&OsStr> {
+        checked(&self.name)
+    }
 }
 
-fn receive(input: &mut dyn Read) -> io::Result<Part> {
-    let mut header = [0; 4];
-    input.read_exact(&mut header)?;
-    let mut payload = vec![0; frame_length(header, ANSWER_MAX).map_err(io::Error::other)?];
-    input.read_exact(&mut payload)?;
-    decode(&payload).map_err(io::Error::other)
+impl Part {
+    /// Writes it as a frame.
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn send(&self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(&encode(self, ANSWER_MAX).map_err(io::Error::other)?)
+    }
+
+    /// Reads a frame.
+    ///
+    /// # Errors
+    /// What the reader says, or where it is none.
+    pub fn receive(input: &mut dyn Read) -> io::Result<Self> {
+        let mut header = [0; 4];
+        input.read_exact(&mut header)?;
+        let mut payload = vec![0; frame_length(header, ANSWER_MAX).map_err(io::Error::other)?];
+        input.read_exact(&mut payload)?;
+        decode(&payload).map_err(io::Error::other)
+    }
 }
 
 fn malformed() -> io::Error {
@@ -334,19 +429,31 @@ mod tests {
     use super::*;
 
     fn head(name: &str) -> Head {
-        Head { name: Bytes(name.as_bytes().to_vec()), mode: 0o6755, seconds: 1, nanoseconds: i64::MAX }
+        Head {
+            name: Bytes(name.as_bytes().to_vec()),
+            mode: 0o6755,
+            uid: 4242,
+            gid: 4343,
+            size: 0,
+            seconds: 1,
+            nanoseconds: i64::MAX,
+        }
     }
 
     fn row(parts: &[Part]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for part in parts {
-            send(part, &mut bytes).unwrap();
+            part.send(&mut bytes).unwrap();
         }
         bytes
     }
 
+    fn destination(path: &Path) -> Destination<'_> {
+        Destination { path, is_contents: false, mode_mask: 0o777, has_owners: false, is_trusted: false }
+    }
+
     fn take(to: &Path, bytes: &[u8]) -> io::Result<()> {
-        unpack(&Destination { path: to, is_contents: false, mode_mask: 0o777 }, &mut &*bytes)
+        unpack(&destination(to), &mut &*bytes)
     }
 
     #[test]
@@ -360,7 +467,7 @@ mod tests {
         fs::set_permissions(from.join("in"), fs::Permissions::from_mode(0o500)).unwrap();
         symlink("/nowhere", from.join("link")).unwrap();
         let mut bytes = Vec::new();
-        pack(&from, &mut bytes).unwrap();
+        pack(&from, false, &mut bytes).unwrap();
         let to = folder.path().join("to");
         take(&to, &bytes).unwrap();
         assert_eq!(fs::read(to.join("in/holes")).unwrap(), content);
@@ -372,7 +479,7 @@ mod tests {
         assert!(to.join("from/in/holes").exists());
         let flat = folder.path().join("flat");
         fs::create_dir(&flat).unwrap();
-        unpack(&Destination { path: &flat, is_contents: true, mode_mask: 0o777 }, &mut &bytes[..]).unwrap();
+        unpack(&Destination { is_contents: true, ..destination(&flat) }, &mut &bytes[..]).unwrap();
         assert!(flat.join("in/holes").exists());
         for at in [&from, &to, &flat, &to.join("from")] {
             fs::set_permissions(at.join("in"), fs::Permissions::from_mode(0o700)).unwrap();
@@ -391,13 +498,65 @@ mod tests {
             take(&to, &row(&[Part::File(head(name)), Part::Done, Part::End])).unwrap_err();
         }
         // A link is not entered, and a file is made in its place, not where it leads.
-        let link = || Part::Link { name: head("l").name, target: Bytes(outside.as_os_str().as_bytes().to_vec()) };
+        let link = || Part::Link { head: head("l"), target: Bytes(outside.as_os_str().as_bytes().to_vec()) };
         take(&to, &row(&[Part::Folder(head("t")), link(), Part::Folder(head("l"))])).unwrap_err();
         let parts = [Part::Folder(head("t")), link(), Part::File(head("l")), Part::Done, Part::Leave, Part::End];
         take(&to, &row(&parts)).unwrap();
         assert!(fs::symlink_metadata(to.join("t/l")).unwrap().is_file());
         assert_eq!(fs::metadata(to.join("t/l")).unwrap().mode() & 0o7777, 0o755, "no setuid bit comes along");
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_link_is_followed_where_it_is_the_source_and_that_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link, to) = (folder.path().join("file"), folder.path().join("link"), folder.path().join("to"));
+        fs::write(&file, "text").unwrap();
+        symlink("file", &link).unwrap();
+        for (is_followed, is_link) in [(false, true), (true, false)] {
+            let mut bytes = Vec::new();
+            pack(&link, is_followed, &mut bytes).unwrap();
+            take(&to, &bytes).unwrap();
+            assert_eq!(fs::symlink_metadata(&to).unwrap().is_symlink(), is_link);
+        }
+        assert_eq!(fs::read_to_string(&to).unwrap(), "text");
+    }
+
+    #[test]
+    fn another_name_is_made_only_for_who_is_trusted_and_of_nothing_outside() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("out")).unwrap();
+        fs::write(folder.path().join("out/secret"), "").unwrap();
+        let to = folder.path().join("to");
+        let bytes = |text: &str| Bytes(text.as_bytes().to_vec());
+        let give = |of: &[&str], is_trusted| {
+            let same = Part::Same { name: bytes("b"), of: of.iter().map(|name| bytes(name)).collect() };
+            let link = Part::Link { head: head("l"), target: bytes("../out") };
+            let file = Part::File(head("a"));
+            let parts = [Part::Folder(head("t")), file, Part::Done, link, same, Part::Leave, Part::End];
+            unpack(&Destination { is_contents: true, is_trusted, ..destination(&to) }, &mut &row(&parts)[..])
+        };
+        give(&["a"], true).unwrap();
+        assert_eq!(fs::metadata(to.join("b")).unwrap().nlink(), 2);
+        give(&["a"], false).unwrap_err();
+        for of in [&["l", "secret"][..], &["..", "out", "secret"], &[], &["/"], &["nothing"]] {
+            give(of, true).unwrap_err();
+        }
+        assert_eq!(fs::metadata(folder.path().join("out/secret")).unwrap().nlink(), 1);
+    }
+
+    #[test]
+    fn owners_are_kept_only_where_that_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (to, own) = (folder.path().join("to"), fs::metadata(folder.path()).unwrap().uid());
+        let parts = || row(&[Part::File(head("f")), Part::Done, Part::End]);
+        take(&to, &parts()).unwrap();
+        assert_eq!(fs::metadata(&to).unwrap().uid(), own);
+        let kept = unpack(&Destination { has_owners: true, ..destination(&to) }, &mut &parts()[..]);
+        match own {
+            0 => assert_eq!(fs::metadata(&to).map(|found| (found.uid(), found.gid())).unwrap(), (4242, 4343)),
+            _ => assert_eq!(kept.unwrap_err().kind(), io::ErrorKind::PermissionDenied),
+        }
     }
 
     #[test]

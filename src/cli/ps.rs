@@ -14,7 +14,7 @@ use super::exit::{ExitCode, Failure};
 use super::images::table;
 use super::printer::Printer;
 use super::project::{KnownProject, asking};
-use super::settings::Settings;
+use super::settings::{Settings, Volume};
 use crate::control::{About, Role};
 use crate::event::MachinePhase;
 use crate::plan::{self, PortPlan, Selection};
@@ -59,6 +59,7 @@ pub(super) fn run(args: &PsArgs, settings: &Settings, printer: &Printer) -> Resu
         .machines
         .retain(|machine| is_asked(machine) && (args.all || !args.names.is_empty() || !machine.is_down()));
     printer.data(&match args.format {
+        DataFormat::Text if settings.volume == Volume::Quiet => listed.render_names(),
         DataFormat::Text => listed.render_text(SystemTime::now()),
         DataFormat::Json => listed.render_json(),
     })?;
@@ -92,6 +93,11 @@ impl Listed {
     /// Whether a machine that is up is another one than the file says now.
     fn is_older(&self, machine: &MachineView) -> bool {
         !machine.is_down() && self.shapes.get(&machine.name).is_some_and(|shape| *shape != machine.shape)
+    }
+
+    /// Names alone, for `$(smolvm ps -q)`.
+    fn render_names(&self) -> String {
+        self.view.machines.iter().map(|machine| format!("{}\n", machine.name)).collect()
     }
 
     fn render_text(&self, now: SystemTime) -> String {

@@ -17,7 +17,7 @@ use super::wish::RootWish;
 use super::words::chain;
 use crate::config::model::KernelSource;
 use crate::engine::{DiskSocket, ShareSocket};
-use crate::guest::{AGENT, Claim, Dial, SetupRoot};
+use crate::guest::{AGENT, Claim, Dial, SetupRoot, Traffic};
 use crate::image::registry::RegistryAccess;
 use crate::image::store::Lease;
 use crate::image::{Waiter, initramfs, kernel};
@@ -308,6 +308,11 @@ impl Dial for VsockDial {
 
     fn join(&self, port: u32, opening: &[u8], stream: OwnedFd, claim: Claim) -> io::Result<()> {
         self.0.join(port, opening.to_vec(), stream, vsock::Claim { by: claim.by, among: claim.among })
+    }
+
+    fn traffic(&self) -> Traffic {
+        let (received, sent) = self.0.joined_bytes();
+        Traffic { received, sent }
     }
 }
 

@@ -13,7 +13,7 @@ use super::message::{About, Answer, Ask, ExecAsk, PROGRAM, Tell, greeting};
 use super::place::{Note, check_private, uid_of};
 use crate::event::Timed;
 use crate::guest::{CommandInput, CommandOutput, ExitStatus, take_over};
-use crate::run::{CommandError, ProjectState, RunCommand, RunView};
+use crate::run::{CommandError, MachineUsage, ProjectState, RunCommand, RunView};
 
 /// What was found where the machines of a project may be held.
 #[derive(Debug)]
@@ -142,6 +142,17 @@ impl Client {
     pub async fn view(&self) -> Result<RunView, ControlError> {
         match self.ask_once(&Ask::View).await? {
             Answer::View(view) => Ok(view),
+            _ => Err(ControlError::WrongAnswer),
+        }
+    }
+
+    /// What the machines that are up have used.
+    ///
+    /// # Errors
+    /// Where it cannot be asked.
+    pub async fn usage(&self) -> Result<Vec<MachineUsage>, ControlError> {
+        match self.ask_once(&Ask::Usage).await? {
+            Answer::Usage(usage) => Ok(usage),
             _ => Err(ControlError::WrongAnswer),
         }
     }

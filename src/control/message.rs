@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::event::Timed;
 use crate::guest::{ExitStatus, Streams, TerminalSize};
-use crate::run::{CommandError, RunCommand, RunView};
+use crate::run::{CommandError, MachineUsage, RunCommand, RunView};
 
 /// Version of the messages.
 pub(super) const VERSION: u32 = 2;
@@ -33,6 +33,8 @@ pub enum Ask {
     View,
     /// What is now, and again whenever it changes, to the end of the run: a row of [`Answer::View`].
     Watch,
+    /// What the machines that are up have used: one [`Answer::Usage`].
+    Usage,
     /// All events from now on: a row of [`Answer::Event`].
     Follow,
     /// Something for the run to do: one [`Answer::Command`].
@@ -77,6 +79,7 @@ pub enum Tell {
 pub(super) enum Answer {
     About(About),
     View(RunView),
+    Usage(Vec<MachineUsage>),
     Event(Timed),
     Command(Result<(), CommandError>),
     /// The command of this number runs; a descriptor comes with it, which is its stream.

@@ -113,6 +113,10 @@ async fn answer(ask: Ask, sender: &Sender, receiver: &mut Receiver, served: Serv
     match ask {
         Ask::About => sender.send(&Answer::About(about), None).await,
         Ask::View => sender.send(&Answer::View((*handle.view()).clone()), None).await,
+        Ask::Usage => {
+            let asking = async { sender.send(&Answer::Usage(handle.usage().await), None).await };
+            unless_left(receiver, asking).await
+        }
         Ask::Watch => {
             let watching = async {
                 loop {

@@ -35,6 +35,20 @@ pub trait Dial: Send + Sync {
     /// # Errors
     /// `QuotaExceeded` where there are too many connections, in all or of this claim, which will pass; others where the machine is gone.
     fn join(&self, port: u32, opening: &[u8], stream: OwnedFd, claim: Claim) -> io::Result<()>;
+
+    /// What went through such streams so far.
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
+    }
+}
+
+/// Bytes of the connections that others made into a machine, or the machine to others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// To the guest.
+    pub received: u64,
+    /// From the guest.
+    pub sent: u64,
 }
 
 enum Attempt {

@@ -24,12 +24,14 @@ mod tasks;
 
 pub use binary::AGENT;
 pub use error::{ExecError, SessionError, SetupError, UserError};
-pub use link::{Claim, Dial};
+pub use link::{Claim, Dial, Traffic};
 pub use session::{Linked, Session, SessionEvent, SessionLimits};
-pub use smolvm_agent::{AGENT_PROGRAM, Destination, PACK, UNPACK, UNPACK_CONTENTS, pack, unpack};
 pub use smolvm_agent::{
-    Bytes, Command, DiskBeginning, Exec, ExitStatus, GuestUser, Setup, SetupLink, SetupMount, SetupMountKind,
-    SetupNetwork, SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,
+    AGENT_PROGRAM, Destination, FOLLOWED, Head, PACK, Part, UNPACK, UNPACK_CONTENTS, WITH_OWNERS, pack, unpack,
+};
+pub use smolvm_agent::{
+    Bytes, Command, DiskBeginning, Exec, ExitStatus, GuestStats, GuestUser, Setup, SetupLink, SetupMount,
+    SetupMountKind, SetupNetwork, SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,
 };
 pub use smolvm_agent::{CHECKER, CHECKER_LOADER, CHECKER_SERIAL, pack_files};
 pub use stream::{CommandEnd, CommandInput, CommandOutput, CommandStream, Output, hand_over, take_over};

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use smolvm_agent::{
-    CONTROL_PORT, Exec, ExitStatus, GuestUser, NETWORK_PORT, Numbered, OUTPUT_PORT, REQUEST_MAX, Reply, Request,
-    STREAM_PORT, Setup, SetupMount, Stream, TerminalSize, encode,
+    CONTROL_PORT, Exec, ExitStatus, GuestStats, GuestUser, NETWORK_PORT, Numbered, OUTPUT_PORT, REQUEST_MAX, Reply,
+    Request, STREAM_PORT, Setup, SetupMount, Stream, TerminalSize, encode,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
@@ -315,6 +315,15 @@ impl Session {
                 .map(|place| usize::try_from(place).ok().and_then(|place| patterns.get(place)).cloned())
                 .collect::<Option<_>>()
                 .ok_or(SessionError::WrongAnswer),
+            Reply::Failed(failure) => Err(failure.into()),
+            _ => Err(SessionError::WrongAnswer),
+        }
+    }
+
+    /// What the machine has used so far, as the guest says it.
+    pub async fn stats(&self) -> Result<GuestStats, SessionError> {
+        match self.ask(Request::Stats).await? {
+            Reply::Stats(stats) => Ok(stats),
             Reply::Failed(failure) => Err(failure.into()),
             _ => Err(SessionError::WrongAnswer),
         }

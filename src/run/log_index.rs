@@ -7,20 +7,25 @@
 //!
 //! A line says that from this offset of a file on, up to where the next line of the same file says otherwise, bytes of
 //! this stream came from this time on. It is written before them, whenever who speaks changes and now and then. Without
-//! it (it has a limit, the disk an end) nothing of the logs is lost but their order. Deliberately not here: which file it
+//! it (the disk has an end) nothing of the logs is lost but their order. Of its own files the oldest go; a line that begins
+//! with `=`, at the start of a file, stands for what the files before it said of a log. Deliberately not here: which file it
 //! is (`state`), reading the files (`log_reader`).
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::segments::{Segments, Sizes};
+use super::state::RunFolder;
 use crate::event::{OutputOf, Stream};
 
 /// One that speaks on and on has a line this often.
 const EVERY: Duration = Duration::from_millis(50);
 
-/// Most bytes of an index.
-const INDEX_MAX: u64 = 64 << 20;
+/// At most 64 MiB together.
+const SIZES: Sizes = Sizes { segment: 8 << 20, kept: 7 };
+
+/// Before a line that stands for those that went.
+pub(super) const INSTEAD: &str = "=";
 
 /// Where output came from: whose it is and on which stream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -29,6 +34,13 @@ pub struct LogSource {
     pub of: OutputOf,
     /// Which stream.
     pub stream: Stream,
+}
+
+impl LogSource {
+    /// Whether both are kept in one log.
+    fn is_same_log(&self, other: &Self) -> bool {
+        self.of == other.of && (self.stream == Stream::Console) == (other.stream == Stream::Console)
+    }
 }
 
 /// A line of the index.
@@ -85,36 +97,44 @@ impl IndexEntry {
 /// The index that is written.
 #[derive(Debug)]
 pub(super) struct LogIndex {
-    file: File,
+    segments: Segments,
     start: SystemTime,
-    left: u64,
     last: Option<(Duration, LogSource)>,
+    /// Where each log began, and who spoke first there.
+    firsts: Vec<IndexEntry>,
 }
 
 impl LogIndex {
-    /// An index in a new file; `start` is when the run began.
-    pub(super) fn new(file: File, start: SystemTime) -> Self {
-        Self { file, start, left: INDEX_MAX, last: None }
+    /// A new index; `start` is when the run began.
+    ///
+    /// # Errors
+    /// Where its file cannot be made.
+    pub(super) fn create(folder: &RunFolder, start: SystemTime) -> io::Result<Self> {
+        let segments = Segments::create(folder, &folder.log_index(), SIZES)?;
+        Ok(Self { segments, start, last: None, firsts: Vec::new() })
     }
 
-    /// Notes that bytes of a source will follow at this offset of its file, `at` after the start.
+    /// Notes that bytes of a source will follow at this offset of its log, `at` after the start.
     ///
     /// # Errors
     /// Where it cannot be written; nothing more is then to be noted.
-    pub(super) fn note(&mut self, at: Duration, source: &LogSource, offset: u64) -> io::Result<()> {
+    pub(super) fn note(&mut self, folder: &RunFolder, at: Duration, source: &LogSource, offset: u64) -> io::Result<()> {
         let goes_on = |(last, before): &(Duration, LogSource)| before == source && at.saturating_sub(*last) < EVERY;
         if self.last.as_ref().is_some_and(goes_on) {
             return Ok(());
         }
-        let line = IndexEntry { at: self.start + at, offset, source: source.clone() }.render();
-        let length = line.len() as u64;
-        if length > self.left {
-            self.left = 0;
-            return Ok(());
+        if self.segments.is_full() {
+            self.segments.turn(folder)?;
+            let instead = |first: &IndexEntry| format!("{INSTEAD} {}", first.render());
+            let lines: String = self.firsts.iter().map(instead).collect();
+            self.segments.write(lines.as_bytes())?;
         }
+        let entry = IndexEntry { at: self.start + at, offset, source: source.clone() };
         // In one piece: who reads along sees no half of it that stays one.
-        self.file.write_all(line.as_bytes())?;
-        self.left -= length;
+        self.segments.write(entry.render().as_bytes())?;
+        if !self.firsts.iter().any(|first| first.source.is_same_log(source)) {
+            self.firsts.push(entry);
+        }
         self.last = Some((at, source.clone()));
         Ok(())
     }
@@ -146,13 +166,13 @@ mod tests {
     #[test]
     fn who_speaks_on_has_a_line_now_and_then() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("index");
-        let mut index = LogIndex::new(File::create(&path).unwrap(), UNIX_EPOCH);
+        let run = RunFolder::fake("1", folder.path());
+        let mut index = LogIndex::create(&run, UNIX_EPOCH).unwrap();
         let source = |name: &str| LogSource { of: OutputOf::Step(name.to_owned()), stream: Stream::Stdout };
         for (millis, name, offset) in [(0, "a", 0), (10, "a", 5), (20, "b", 0), (30, "a", 9), (90, "a", 12)] {
-            index.note(Duration::from_millis(millis), &source(name), offset).unwrap();
+            index.note(&run, Duration::from_millis(millis), &source(name), offset).unwrap();
         }
-        let text = std::fs::read_to_string(&path).unwrap();
+        let text = std::fs::read_to_string(run.log_index()).unwrap();
         assert_eq!(text, "0 0 o step \"a\"\n20 0 o step \"b\"\n30 9 o step \"a\"\n90 12 o step \"a\"\n");
     }
 }

@@ -1,7 +1,7 @@
 //! The logs of a run read as one, in the order in which they came; also while they are written.
 //!
 //! The index says what came when; how long the files are is asked before the index is read, so that all that is read
-//! has its line there. Deliberately not here: lines of text, waiting for more.
+//! has its line there. Of what went meanwhile nothing is given. Deliberately not here: lines of text, waiting for more.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
@@ -10,7 +10,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::log_index::{IndexEntry, LogSource};
+use super::log_index::{INSTEAD, IndexEntry, LogSource};
+use super::segments::{self, Found};
 use super::state::RunFolder;
 
 /// Most bytes of one piece.
@@ -31,7 +32,7 @@ pub struct LogPiece {
 #[derive(Debug)]
 pub struct LogReader {
     folder: RunFolder,
-    index: Option<File>,
+    index: Option<IndexFile>,
     /// The start of a line whose end is not there yet.
     partial: Vec<u8>,
     /// Lines that were read and whose bytes may not all be.
@@ -39,13 +40,38 @@ pub struct LogReader {
     files: HashMap<PathBuf, LogFile>,
 }
 
+/// A file of the index.
+#[derive(Debug)]
+struct IndexFile {
+    file: File,
+    /// Its first byte in the index, and the next one that is read.
+    start: u64,
+    read: u64,
+    /// Whether nothing of the index was read before it.
+    is_first: bool,
+}
+
+/// A log, with the one of its files that is read.
 #[derive(Debug)]
 struct LogFile {
     file: File,
-    /// Bytes that were given.
+    /// Its first byte in the log.
+    start: u64,
+    /// Bytes of the log that were given, or have gone.
     given: u64,
-    /// Bytes that it had when it was asked last.
+    /// Bytes that the log had when it was asked last.
     length: u64,
+}
+
+/// The file of a log that begins at this byte, or the first one behind it where that has gone.
+fn from(folder: &RunFolder, path: &Path, mut start: u64) -> io::Result<Option<(File, u64)>> {
+    loop {
+        match segments::open(folder, path, start)? {
+            Found::File(file) => return Ok(Some((file, start))),
+            Found::Gone(first) => start = first,
+            Found::NotYet => return Ok(None),
+        }
+    }
 }
 
 impl LogReader {
@@ -59,8 +85,8 @@ impl LogReader {
     /// # Errors
     /// Where a file cannot be read, or `take` fails; what was not given then is lost.
     pub fn read<E: From<io::Error>>(&mut self, take: &mut impl FnMut(LogPiece) -> Result<(), E>) -> Result<bool, E> {
-        for file in self.files.values_mut() {
-            file.length = file.file.metadata()?.len();
+        for (path, file) in &mut self.files {
+            file.length = segments::length(&self.folder, path)?;
         }
         let mut has_more = self.read_index()?;
         if self.open_new()? {
@@ -84,13 +110,9 @@ impl LogReader {
         let paths: HashSet<PathBuf> = self.entries.iter().map(|entry| self.folder.log(&entry.source)).collect();
         let mut has_opened = false;
         for path in paths.into_iter().filter(|path| !self.files.contains_key(path)).collect::<Vec<_>>() {
-            match self.folder.open(&path) {
-                Ok(file) => {
-                    self.files.insert(path, LogFile { file, given: 0, length: 0 });
-                    has_opened = true;
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+            if let Some((file, start)) = from(&self.folder, &path, 0)? {
+                self.files.insert(path, LogFile { file, start, given: start, length: start });
+                has_opened = true;
             }
         }
         Ok(has_opened)
@@ -111,25 +133,31 @@ impl LogReader {
 
     /// Reads the lines that are new.
     fn read_index(&mut self) -> io::Result<bool> {
-        if self.index.is_none() {
-            match self.folder.open(&self.folder.log_index()) {
-                Ok(file) => self.index = Some(file),
+        let path = self.folder.log_index();
+        let mut has_news = false;
+        loop {
+            let Some(index) = &mut self.index else {
                 // Nothing was written yet.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-                Err(error) => return Err(error),
-            }
+                let Some((file, start)) = from(&self.folder, &path, 0)? else { return Ok(false) };
+                self.index = Some(IndexFile { file, start, read: start, is_first: true });
+                continue;
+            };
+            // Asked first: a file that is closed grows no more.
+            let is_closed = segments::is_closed(&self.folder, &path, index.start)?;
+            let mut text = std::mem::take(&mut self.partial);
+            let count = index.file.read_to_end(&mut text)?;
+            index.read += count as u64;
+            has_news |= count > 0;
+            let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            self.partial = text.split_off(whole);
+            let is_first = index.is_first && index.start > 0;
+            let lines = text.split(|byte| *byte == b'\n');
+            self.entries.extend(lines.filter_map(|line| entry(std::str::from_utf8(line).ok()?, is_first)));
+            let next = if is_closed { from(&self.folder, &path, index.read)? } else { None };
+            let Some((file, start)) = next else { return Ok(has_news) };
+            self.partial.clear();
+            self.index = Some(IndexFile { file, start, read: start, is_first: false });
         }
-        let Some(index) = &mut self.index else { return Ok(false) };
-        let mut text = std::mem::take(&mut self.partial);
-        let held = text.len();
-        index.read_to_end(&mut text)?;
-        let has_news = text.len() > held;
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        self.partial = text.split_off(whole);
-        let lines = text.split(|byte| *byte == b'\n');
-        let entries = lines.filter_map(|line| IndexEntry::parse(std::str::from_utf8(line).ok()?));
-        self.entries.extend(entries);
-        Ok(has_news)
     }
 
     /// Gives what is there of one entry; whether there was something.
@@ -146,9 +174,13 @@ impl LogReader {
         while file.given < end {
             let wanted = (end - file.given).min(PIECE_BYTES);
             let mut bytes = vec![0; usize::try_from(wanted).unwrap_or(0)];
-            let count = file.file.read_at(&mut bytes, file.given)?;
+            let count = file.file.read_at(&mut bytes, file.given - file.start)?;
             if count == 0 {
-                break;
+                // The next one of its files, or what is left of them.
+                let next = from(&self.folder, path, file.given)?.filter(|(_, start)| *start > file.start);
+                let Some((next, start)) = next else { break };
+                (file.file, file.start, file.given) = (next, start, start);
+                continue;
             }
             bytes.truncate(count);
             file.given += count as u64;
@@ -159,6 +191,15 @@ impl LogReader {
     }
 }
 
+/// Reads a line of the index. One that stands for others is taken only where these were not read.
+fn entry(line: &str, is_first: bool) -> Option<IndexEntry> {
+    match line.strip_prefix(INSTEAD) {
+        Some(line) if is_first => IndexEntry::parse(line.trim_start()),
+        Some(_) => None,
+        None => IndexEntry::parse(line),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -166,6 +207,7 @@ mod tests {
     use super::*;
     use crate::event::{Event, OutputOf, Stream};
     use crate::run::logs::Logs;
+    use crate::run::segments::Sizes;
 
     fn output(name: &str, stream: Stream, text: &str) -> Event {
         Event::Output { of: OutputOf::Machine(name.to_owned()), stream, bytes: text.into() }
@@ -205,6 +247,49 @@ mod tests {
         write(8, "a", Stream::Stdout, "8");
         assert_eq!(read(&mut reader), ["a 8"]);
         assert_eq!(read(&mut reader), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_log_of_many_files_is_read_as_one_from_the_oldest_that_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunFolder::fake("1", folder.path());
+        let mut logs = Logs::new(Some(run.clone())).with_service_sizes(Sizes { segment: 30, kept: 3 });
+        let mut along = LogReader::new(run.clone());
+        let mut seen = String::new();
+        for number in 10..40 {
+            for name in ["a", "b"] {
+                let text = format!("line {number}\n");
+                assert_eq!(logs.record(Duration::from_secs(number), &output(name, Stream::Stdout, &text)), None);
+            }
+            if number % 7 == 0 {
+                seen += &read(&mut along).concat();
+            }
+        }
+        seen += &read(&mut along).concat();
+        let lines =
+            |from: u64| (from..40).map(|number| format!("a line {number}\nb line {number}\n")).collect::<String>();
+        assert_eq!(seen, lines(10), "who reads along misses nothing");
+        let late = read(&mut LogReader::new(run)).concat();
+        let first: u64 = late["a line ".len()..][..2].parse().unwrap();
+        assert!((20..30).contains(&first), "{late}");
+        assert_eq!(late, lines(first));
+    }
+
+    #[test]
+    fn lines_that_stand_for_an_index_that_is_gone_are_taken_by_who_did_not_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunFolder::fake("1", folder.path());
+        std::fs::write(run.service_log("a"), "123456").unwrap();
+        let index = run.log_index();
+        let old = "0 0 o machine \"a\"\n1 2 e machine \"a\"\n";
+        let new = "= 0 0 o machine \"a\"\n2 4 o machine \"a\"\n";
+        std::fs::write(folder.path().join("output.index.0"), old).unwrap();
+        std::fs::write(&index, new).unwrap();
+        assert_eq!(read(&mut LogReader::new(run.clone())), ["a 12", "a 34", "a 56"]);
+        std::fs::rename(folder.path().join("output.index.0"), folder.path().join("output.index.7")).unwrap();
+        std::fs::write(folder.path().join("output.index.7"), new).unwrap();
+        std::fs::write(&index, "").unwrap();
+        assert_eq!(read(&mut LogReader::new(run)), ["a 1234", "a 56"]);
     }
 
     #[test]

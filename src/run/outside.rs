@@ -16,7 +16,8 @@ use super::step_work::OUTSIDE_BIT;
 use super::worker::Workers;
 use crate::event::MachinePhase;
 use crate::guest::{
-    Command, CommandEnd, CommandInput, CommandOutput, CommandStream, Exec, Session, SessionError, Streams, TerminalSize,
+    Command, CommandEnd, CommandInput, CommandOutput, CommandStream, Exec, Session, SessionError, Streams,
+    TerminalSize, Traffic,
 };
 use crate::plan::{GuestPath, ImageDefaults, MachinePlan, MountPlan, nearest};
 
@@ -145,6 +146,11 @@ impl Guest {
     /// The hands of its run, and its place there.
     pub(super) fn home(&self) -> (Arc<Workers>, usize) {
         (Arc::clone(&self.workers), self.machine)
+    }
+
+    /// What went through its published ports and links; `None` where it is gone.
+    pub(super) fn traffic(&self) -> Option<Traffic> {
+        Some(self.workers.slots[self.machine].lock().dial.as_ref()?.traffic())
     }
 
     fn gone(&self) -> GuestError {

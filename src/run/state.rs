@@ -203,6 +203,11 @@ impl RunFolder {
         self.actor.act(|| File::open(path))
     }
 
+    /// Does something with the rights of who owns it.
+    pub(super) fn acting<T: Send>(&self, act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        self.actor.act(act)
+    }
+
     /// Whether it was not told that the run has ended.
     pub fn is_marked(&self) -> bool {
         self.actor.act(|| Ok(self.path.join(RUNNING).exists())).unwrap_or(false)

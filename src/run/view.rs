@@ -132,7 +132,7 @@ impl RunView {
     }
 
     /// What there is before there is a run.
-    pub(super) fn nothing() -> Self {
+    pub fn nothing() -> Self {
         Self { run: String::new(), project: String::new(), is_settled: false, machines: Vec::new(), steps: Vec::new() }
     }
 

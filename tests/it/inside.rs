@@ -3,11 +3,13 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::process::{Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use rustix::process::Signal;
 use rustix::termios::{LocalModes, tcgetattr};
+use sha2::{Digest, Sha256};
 
 use crate::running::{Live, signal};
 use crate::support::machines;
@@ -173,4 +175,78 @@ fn a_command_that_is_left_to_itself_goes_on_and_writes_to_the_log_of_its_machine
     end(&world, live);
     let nobody = run(&world, &["exec", "-d", world.machine(), "true"], b"");
     assert_eq!(nobody.status.code(), Some(125));
+}
+
+/// What `tar` makes of a folder, or lists of an archive.
+fn tar(args: &[&str], folder: &Path, input: &[u8]) -> Vec<u8> {
+    let mut command = Command::new("tar");
+    command.args(args).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_vec());
+    let writer = thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+    output.stdout
+}
+
+#[test]
+fn archives_go_into_a_machine_and_come_out_of_it_with_their_owners() {
+    let Some(_one_at_a_time) = machines() else { return };
+    as_everyone(|who| {
+        let world = World::new(who);
+        let live = up(&world);
+        let inside = |path: &str| format!("{}:{path}", world.machine());
+        world.make_folder("project/from/in");
+        world.write("project/from/in/one", &"text\n".repeat(100_000));
+        let from = world.place("project/from");
+        fs::hard_link(from.join("in/one"), from.join("in/same")).unwrap();
+        symlink("in/one", from.join("link")).unwrap();
+        let archive = tar(&["-cz", "--owner=4242", "--group=4343", "."], &from, b"");
+        for (options, owner) in [(&["cp", "-", "PLACE"][..], "0:0"), (&["cp", "-a", "-", "PLACE"], "4242:4343")] {
+            let place = inside(&format!("/root/{}", owner.replace(':', "-")));
+            let words: Vec<&str> =
+                options.iter().map(|word| if *word == "PLACE" { &place[..] } else { word }).collect();
+            let output = run(&world, &words, &archive);
+            assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{words:?}");
+            let script = format!(
+                "cd /root/{}; stat -c '%u:%g %h' in/one; stat -c %u:%g link; sha256sum < in/same | cut -c-64",
+                owner.replace(':', "-")
+            );
+            let output = run(&world, &["exec", world.machine(), "sh", "-c", &script], b"");
+            let sum = format!("{:x}", Sha256::digest("text\n".repeat(100_000)));
+            assert_eq!(text(&output.stdout), format!("{owner} 2\n{owner}\n{sum}\n"), "{}", text(&output.stderr));
+        }
+        let output = run(&world, &["cp", &inside("/root/4242-4343/in"), "-"], b"");
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+        let listed = text(&tar(&["-tv", "--numeric-owner"], &from, &output.stdout));
+        assert!(listed.lines().all(|line| line.contains(" 4242/4343 ")) && listed.contains(" in/same"), "{listed}");
+        let out = world.place("project");
+        assert_eq!(tar(&["-xO", "in/one"], &out, &output.stdout), "text\n".repeat(100_000).as_bytes());
+
+        // A link is copied as one, and with -L what it leads to.
+        for (options, is_link) in [(&["cp"][..], true), (&["cp", "-L"], false)] {
+            let words = [options, &[&inside("/root/0-0/link"), "out"]].concat();
+            assert_eq!(run(&world, &words, b"").status.code(), Some(0));
+            assert_eq!(fs::symlink_metadata(world.place("project/out")).unwrap().is_symlink(), is_link);
+        }
+        assert_eq!(fs::metadata(world.place("project/out")).unwrap().len(), 500_000);
+        let kept = run(&world, &["cp", "-a", &inside("/root/4242-4343/in/one"), "kept"], b"");
+        match who {
+            Who::Ordinary => assert!(text(&kept.stderr).contains("`./kept`: Operation not permitted"), "{kept:?}"),
+            Who::Ourselves => assert_eq!(fs::metadata(world.place("project/kept")).unwrap().uid(), 4242),
+        }
+
+        let garbage = run(&world, &["cp", "-", &inside("/root")], &[7; 4096]);
+        assert!(
+            garbage.status.code() == Some(125) && text(&garbage.stderr).starts_with("error: cannot copy"),
+            "{garbage:?}"
+        );
+        let nowhere = run(&world, &["cp", &inside("/nowhere"), "-"], b"");
+        assert!(
+            nowhere.status.code() == Some(125) && text(&nowhere.stderr).contains("`/nowhere`: No such file"),
+            "{nowhere:?}"
+        );
+        end(&world, live);
+    });
 }

@@ -75,6 +75,7 @@ mod share_guest;
 mod shown;
 mod signals;
 mod single_file;
+mod stats;
 mod storage;
 mod store;
 mod support;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -172,7 +173,10 @@ impl Backend {
         if room > 0 && flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
             match rustix::io::read(&host.stream, &mut self.scratch[..room]) {
                 Ok(0) => connection.on_host_done(),
-                Ok(count) => connection.on_host_bytes(&self.scratch[..count]),
+                Ok(count) => {
+                    connection.on_host_bytes(&self.scratch[..count]);
+                    add(&self.shared.to_guest, count, host.claim.is_some());
+                }
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
                 Err(_) => connection.on_host_done(),
             }
@@ -189,7 +193,10 @@ impl Backend {
         let (Some(host), Some(connection)) = (self.hosts.get_mut(&port), self.muxer.connection(port)) else { return };
         while !connection.to_host().0.is_empty() {
             match send(&host.stream, connection.to_host().0, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-                Ok(count) => connection.on_host_took(count),
+                Ok(count) => {
+                    connection.on_host_took(count);
+                    add(&self.shared.from_guest, count, host.claim.is_some());
+                }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => break,
                 Err(_) => connection.on_host_deaf(),
@@ -330,6 +337,13 @@ fn notify(queue: &mut Queue) {
     if queue.needs_notification().unwrap_or(true) {
         // Fails only for a descriptor that the engine broke itself.
         drop(queue.signal_used_queue());
+    }
+}
+
+/// Counts bytes of a stream that was joined.
+fn add(counter: &AtomicU64, count: usize, is_joined: bool) {
+    if is_joined {
+        counter.fetch_add(u64::try_from(count).unwrap_or(0), Ordering::Relaxed);
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -24,6 +25,9 @@ use crate::sys::socket::connected_listener;
 pub(super) struct Shared {
     dials: Mutex<Dials>,
     wake: OwnedFd,
+    /// Bytes of streams that were joined, to the guest and from it.
+    pub(super) to_guest: AtomicU64,
+    pub(super) from_guest: AtomicU64,
 }
 
 /// A connection that is to be made.
@@ -55,7 +59,12 @@ struct Dials {
 
 impl Shared {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { dials: Mutex::default(), wake: new_wake()? })
+        Ok(Self {
+            dials: Mutex::default(),
+            wake: new_wake()?,
+            to_guest: AtomicU64::new(0),
+            from_guest: AtomicU64::new(0),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Dials> {
@@ -124,6 +133,12 @@ impl VsockHandle {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         self.want(Wanted { port, opening, stream, claim: Some(claim) })
+    }
+
+    /// Bytes that went to the guest and came from it through streams that were joined.
+    pub fn joined_bytes(&self) -> (u64, u64) {
+        let Shared { to_guest, from_guest, .. } = &*self.shared;
+        (to_guest.load(Ordering::Relaxed), from_guest.load(Ordering::Relaxed))
     }
 
     fn want(&self, wanted: Wanted) -> io::Result<()> {

@@ -3,9 +3,11 @@
 //! The agent's own program packs and unpacks inside the machine, so that an image needs none for it. What comes from a
 //! machine is not trusted: `guest::unpack` lets no name out of the destination, and no setuid bit along.
 
+mod archive;
+
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::path::PathBuf;
 
 use clap::Args;
 use tokio::sync::{mpsc, watch};
@@ -18,8 +20,8 @@ use super::project::{KnownProject, told};
 use super::settings::Settings;
 use crate::control::ExecAsk;
 use crate::guest::{
-    AGENT_PROGRAM, Destination, ExitStatus, Output, PACK, Stream, Streams, TerminalSize, UNPACK, UNPACK_CONTENTS, pack,
-    unpack,
+    AGENT_PROGRAM, Destination, ExitStatus, FOLLOWED, Output, PACK, Stream, Streams, TerminalSize, UNPACK,
+    UNPACK_CONTENTS, WITH_OWNERS, pack, unpack,
 };
 use crate::run::Attended;
 
@@ -35,12 +37,20 @@ const SAID_MAX: usize = 4096;
 /// Options of `cp`.
 #[derive(Debug, Args)]
 pub(crate) struct CopyArgs {
-    /// What is copied: `MACHINE:PATH`, or a path of this computer; `FOLDER/.` is what the folder holds
+    /// What is copied: `MACHINE:PATH`, or a path of this computer; `FOLDER/.` is what the folder holds, `-` a tar archive on
+    /// standard input, whose entries are copied
     #[arg(value_name = "SRC")]
     source: String,
-    /// Where to: a folder that is there takes it by its name, else it gets this name
+    /// Where to: a folder that is there takes it by its name, else it gets this name; `-` writes a tar archive to standard
+    /// output
     #[arg(value_name = "DST")]
     target: String,
+    /// Keep user and group of everything, as numbers
+    #[arg(short = 'a', long)]
+    archive: bool,
+    /// Where `SRC` is a link, copy what it leads to
+    #[arg(short = 'L', long)]
+    follow_link: bool,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
 }
@@ -50,6 +60,8 @@ pub(crate) struct CopyArgs {
 enum CopyError {
     #[error("one of `{0}` and `{1}` must be a path of a machine, and the other one of this computer")]
     NotOneMachine(String, String),
+    #[error("an archive is not {0} a terminal")]
+    Terminal(&'static str),
     #[error("machine `{0}` ended before all was copied")]
     MachineGone(String),
     #[error("machine `{machine}` cannot copy: {said}")]
@@ -80,22 +92,38 @@ fn is_contents(path: &str) -> bool {
     path == "." || path.ends_with("/.")
 }
 
+/// A tar archive on standard input or output.
+const ARCHIVE: &str = "-";
+
 /// What is to be done: the place in the machine, the words for the agent's program there, and the work here.
-fn parse(args: &CopyArgs) -> Result<(InMachine<'_>, [String; 2], Work), Failure> {
+fn parse(args: &CopyArgs) -> Result<(InMachine<'_>, Vec<String>, Work), Failure> {
+    let usage = |error| Failure::new(Class::Usage, error);
     match (in_machine(&args.source), in_machine(&args.target)) {
         (None, Some(place)) => {
-            let verb = if is_contents(&args.source) { UNPACK_CONTENTS } else { UNPACK };
-            let words = [verb.to_owned(), place.path.clone()];
-            Ok((place, words, Work::Give(PathBuf::from(&args.source))))
+            let is_archive = args.source == ARCHIVE;
+            if is_archive && io::stdin().is_terminal() {
+                return Err(usage(CopyError::Terminal("read from")).help("pipe it in: `tar -c FILE | smolvm cp - …`"));
+            }
+            let verb = if is_archive || is_contents(&args.source) { UNPACK_CONTENTS } else { UNPACK };
+            let mut words = vec![verb.to_owned(), place.path.clone()];
+            words.extend(args.archive.then(|| WITH_OWNERS.to_owned()));
+            let give = Work::Give { from: PathBuf::from(&args.source), is_followed: args.follow_link };
+            Ok((place, words, if is_archive { Work::GiveArchive } else { give }))
         }
         (Some(place), None) => {
-            let words = [PACK.to_owned(), place.path.clone()];
-            let work = Work::Take { to: PathBuf::from(&args.target), is_contents: is_contents(&place.path) };
-            Ok((place, words, work))
+            let is_archive = args.target == ARCHIVE;
+            if is_archive && io::stdout().is_terminal() {
+                return Err(usage(CopyError::Terminal("written to")).help("redirect it: `smolvm cp … - > FILE.tar`"));
+            }
+            let mut words = vec![PACK.to_owned(), place.path.clone()];
+            words.extend(args.follow_link.then(|| FOLLOWED.to_owned()));
+            let is_contents = is_contents(&place.path);
+            let take = Work::Take { to: PathBuf::from(&args.target), is_contents, has_owners: args.archive };
+            Ok((place, words, if is_archive { Work::TakeArchive { is_contents } } else { take }))
         }
         _ => {
             let error = CopyError::NotOneMachine(args.source.clone(), args.target.clone());
-            Err(Failure::new(Class::Usage, error).help("`MACHINE:PATH` is a path of a machine"))
+            Err(usage(error).help("`MACHINE:PATH` is a path of a machine"))
         }
     }
 }
@@ -151,20 +179,37 @@ fn ends() -> (Attended, mpsc::Sender<Vec<u8>>, mpsc::Receiver<Output>) {
 
 /// What this process does.
 enum Work {
-    Give(PathBuf),
-    Take { to: PathBuf, is_contents: bool },
+    Give { from: PathBuf, is_followed: bool },
+    GiveArchive,
+    Take { to: PathBuf, is_contents: bool, has_owners: bool },
+    TakeArchive { is_contents: bool },
 }
 
 impl Work {
     /// Does it, and tells what the machine said.
     fn carry_out(self, given: mpsc::Sender<Vec<u8>>, taken: mpsc::Receiver<Output>) -> (io::Result<()>, String) {
         let mut taken = Taken { taken, piece: Vec::new(), read: 0, said: Vec::new() };
+        let mut given = BufWriter::with_capacity(PIECE, Given(given));
         let done = match self {
-            Self::Give(source) => give(&source, given),
-            Self::Take { to, is_contents } => {
+            Self::Give { from, is_followed } => {
+                let done = pack(&from, is_followed, &mut given);
                 drop(given);
-                let to = Destination { path: &to, is_contents, mode_mask: 0o777 };
+                done
+            }
+            Self::GiveArchive => {
+                let done = archive::read(io::stdin().lock(), &mut given);
+                drop(given);
+                done
+            }
+            Self::Take { to, is_contents, has_owners } => {
+                drop(given);
+                // What a machine sends is not trusted.
+                let to = Destination { path: &to, is_contents, mode_mask: 0o777, has_owners, is_trusted: false };
                 unpack(&to, &mut taken)
+            }
+            Self::TakeArchive { is_contents } => {
+                drop(given);
+                archive::write(&mut taken, is_contents, BufWriter::with_capacity(PIECE, io::stdout().lock()))
             }
         };
         // Who failed here takes no more, and so ends the command.
@@ -174,10 +219,6 @@ impl Work {
         let said = String::from_utf8_lossy(&taken.said);
         (done, said.trim().chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect())
     }
-}
-
-fn give(source: &Path, given: mpsc::Sender<Vec<u8>>) -> io::Result<()> {
-    pack(source, &mut BufWriter::with_capacity(PIECE, Given(given)))
 }
 
 /// The command's input.

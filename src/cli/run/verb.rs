@@ -216,6 +216,7 @@ fn go(
         // As with docker compose: one command publishes nothing.
         published: Arc::default(),
         door: None,
+        rounds: None,
     };
     let (summary, output) = runtime.block_on(async {
         let summary = run::run(Arc::new(plan), deps, options, &mut signals, events).await;

@@ -14,7 +14,7 @@ use crate::plan::Plan;
 use crate::run::dispatcher::{Dispatcher, DispatcherFacts};
 use crate::run::input::{Action, MachineInput, PrepareFailure, RunInput, StartFailure, StepInput};
 use crate::run::limits::TimeLimits;
-use crate::run::{CommandError, GivenFiles, Hold, Options, RunCommand, RunFolder, Signal, Summary};
+use crate::run::{CommandError, GivenFiles, Hold, Options, RoundWish, RunCommand, RunFolder, Signal, Summary};
 
 /// How a machine behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,6 +65,7 @@ pub(super) struct Script {
     signals: Vec<(u64, Signal)>,
     services: ServiceScript,
     commands: Vec<(u64, RunCommand)>,
+    rounds: Vec<(u64, RoundWish)>,
     pub(super) options: Option<Options>,
 }
 
@@ -109,6 +110,13 @@ impl Script {
         self
     }
 
+    /// A round that is asked for; its answers are numbered from [`ROUND`].
+    pub(super) fn round(mut self, at_ms: u64, plan: &Plan, known: &[&str]) -> Self {
+        let known = known.iter().map(|name| (*name).to_owned()).collect();
+        self.rounds.push((at_ms, RoundWish { plan: plan.clone(), known, keep_going: false, parallel: None }));
+        self
+    }
+
     pub(super) fn hold(mut self, hold: Hold) -> Self {
         self.options = Some(Options { hold, ..options() });
         self
@@ -136,7 +144,9 @@ pub(super) struct Played {
 }
 
 pub(super) struct World<'a> {
-    pub(super) plan: &'a Plan,
+    pub(super) plan: Arc<Plan>,
+    /// Number of the first step of the round.
+    base: usize,
     script: &'a Script,
     now: Duration,
     sequence: u64,
@@ -171,7 +181,8 @@ pub(super) fn simulate(plan: &Plan, script: &Script) -> Played {
     let mut dispatcher = Dispatcher::new(facts);
     let machines = plan.machines.len();
     let mut world = World {
-        plan,
+        plan: Arc::new(plan.clone()),
+        base: 0,
         script,
         now: Duration::ZERO,
         sequence: 0,
@@ -188,6 +199,9 @@ pub(super) fn simulate(plan: &Plan, script: &Script) -> Played {
     }
     for (id, (at, command)) in (1..).zip(&script.commands) {
         world.later(*at, RunInput::Command(id, command.clone()));
+    }
+    for (id, (at, wish)) in (ROUND..).zip(&script.rounds) {
+        world.later(*at, RunInput::Round(id, Box::new(wish.clone())));
     }
     let (mut events, mut answers) = (Vec::new(), Vec::new());
     let mut actions = dispatcher.start();
@@ -209,6 +223,9 @@ pub(super) fn simulate(plan: &Plan, script: &Script) -> Played {
         actions = dispatcher.on(at, input);
     }
 }
+
+/// The number of the first round.
+pub(super) const ROUND: u64 = 100;
 
 pub(super) fn folder() -> RunFolder {
     RunFolder::fake("run", Path::new("/state/run"))
@@ -286,9 +303,11 @@ impl World<'_> {
             Action::CheckOutputs(step) => {
                 let lacks = self.does(step).1 == Does::LacksOutput;
                 let missing = if lacks { vec!["/output/app".to_owned()] } else { Vec::new() };
-                self.later(1, RunInput::Step(step, StepInput::Outputs(Ok(missing))));
+                self.later(1, RunInput::Step(self.base + step, StepInput::Outputs(Ok(missing))));
             }
-            Action::GiveFiles(step) => self.later(1, RunInput::Step(step, StepInput::Given(Ok(GivenFiles::default())))),
+            Action::GiveFiles(step) => {
+                self.later(1, RunInput::Step(self.base + step, StepInput::Given(Ok(GivenFiles::default()))))
+            }
             Action::Service(machine, action) => self.service(machine, action),
             Action::Shutdown(machine, _) if self.boot(machine) == Boot::StopHangs => {}
             Action::Shutdown(machine, _) => self.end_vm(5, machine, VmExit::PoweredOff),
@@ -299,6 +318,17 @@ impl World<'_> {
                 self.vms[machine] = false;
             }
             Action::Arm(timer, after) => self.at(self.now + after, RunInput::Timer(timer)),
+            Action::BeginRound(id, plan) => {
+                self.later(1, RunInput::RoundBegun(id, Ok((plan, Some(folder())))));
+            }
+            Action::Record(_) => {}
+            Action::NextRound { plan, step_base, .. } => {
+                for held in [&mut self.prepared, &mut self.vms, &mut self.is_deaf] {
+                    held.resize(plan.machines.len(), false);
+                }
+                self.started = vec![0; plan.steps.len()];
+                (self.plan, self.base) = (plan, step_base);
+            }
             Action::Answer(..) | Action::Emit(_) | Action::Finish(_) => {
                 unreachable!("the caller takes these")
             }
@@ -340,12 +370,12 @@ impl World<'_> {
         let machine = self.machine_of(step);
         if does == Does::NotFound {
             let failure = StartFailure { exit_code: 127, cause: "there is no program `cargo`".to_owned() };
-            self.later(1, RunInput::Step(step, StepInput::Started(Err(failure))));
+            self.later(1, RunInput::Step(self.base + step, StepInput::Started(Err(failure))));
             return;
         }
-        self.later(1, RunInput::Step(step, StepInput::Started(Ok(()))));
+        self.later(1, RunInput::Step(self.base + step, StepInput::Started(Ok(()))));
         let text = format!("{} €\n", self.plan.steps[step].id);
-        self.later(1, RunInput::Step(step, StepInput::Output(Stream::Stdout, text.into_bytes())));
+        self.later(1, RunInput::Step(self.base + step, StepInput::Output(Stream::Stdout, text.into_bytes())));
         match does {
             Does::Exit(code) => self.exit(after, step, ExitStatus::Code(code), false),
             Does::LacksOutput => self.exit(after, step, ExitStatus::Code(0), false),
@@ -364,7 +394,7 @@ impl World<'_> {
     }
 
     fn exit(&mut self, after_ms: u64, step: usize, status: ExitStatus, is_out_of_memory: bool) {
-        self.later(after_ms, RunInput::Step(step, StepInput::Exited(status, is_out_of_memory)));
+        self.later(after_ms, RunInput::Step(self.base + step, StepInput::Exited(status, is_out_of_memory)));
     }
 
     fn signal(&mut self, step: usize, signal: i32) {

@@ -6,7 +6,7 @@ use std::fmt;
 pub const GREETING_BYTES: usize = 8;
 
 /// Version of everything that follows the greeting. Host and agent must have the same one.
-pub const PROTOCOL_VERSION: u16 = 6;
+pub const PROTOCOL_VERSION: u16 = 7;
 
 const MAGIC: [u8; 6] = *b"smolvm";
 

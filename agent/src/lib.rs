@@ -49,7 +49,7 @@ pub use message::{
 pub use parcel::{Destination, pack, unpack};
 pub use pattern::{has_wildcard, matches_name};
 pub use wire_network::SetupNetwork;
-pub use wire_setup::{Setup, SetupLink, SetupMount, SetupMountKind, SetupRoot};
+pub use wire_setup::{DiskBeginning, Setup, SetupLink, SetupMount, SetupMountKind, SetupRoot};
 
 /// The agent's program, as root of the guest finds it in any image.
 pub const AGENT_PROGRAM: &str = "/proc/1/exe";

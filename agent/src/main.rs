@@ -13,6 +13,7 @@
 #![cfg_attr(not(test), no_main)]
 #![cfg_attr(test, expect(dead_code, reason = "the parts that need to be PID 1 do not run in tests"))]
 
+mod beginning;
 mod boot;
 mod cgroups;
 mod commands;
@@ -21,6 +22,7 @@ mod copying;
 mod disk;
 mod ends;
 mod exec;
+mod fill;
 mod forwarder;
 mod kernel_log;
 mod mounts;

@@ -5,7 +5,7 @@
 //! file      share ─► hidden place, its only entry ─bind─► target
 //! overlay   share ─► hidden place, below a layer of the machine ─► target
 //! tmpfs     memory ─► target
-//! disk      disk ─► target
+//! disk      disk ─► target, which gets what the image has there where it is new
 //! ```
 //!
 //! Deliberately not here: the check of what was made (`verify`).
@@ -15,8 +15,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use smolvm_agent::{SetupMount, SetupMountKind};
+use smolvm_agent::{DiskBeginning, SetupMount, SetupMountKind};
 
+use crate::beginning::{self, Image};
 use crate::places::copy_folder;
 use crate::points::{PointKind, make_mount_point};
 use crate::root::{LAYERS, OVERLAY_OPTIONS, SHARES};
@@ -70,12 +71,17 @@ pub(crate) fn refresh(mounts: &[Mounted]) -> io::Result<()> {
 }
 
 /// Makes one mount. `before` are those that are there already.
-pub(crate) fn make_mount(mount: &SetupMount, before: &[Mounted]) -> Result<Mounted, String> {
+pub(crate) fn make_mount(mount: &SetupMount, before: &[Mounted], image: &Image) -> Result<Mounted, String> {
     let target = Path::new(&mount.target);
     if !target.is_absolute() || target == Path::new("/") {
         return Err("the target must be an absolute path, and not the root".to_owned());
     }
     let point = if matches!(mount.kind, SetupMountKind::File { .. }) { PointKind::File } else { PointKind::Folder };
+    // As the image has it: a mount point that is made now is none of it.
+    let hidden_folder = match &mount.kind {
+        SetupMountKind::Disk { beginning: Some(DiskBeginning { is_filled: true, .. }), .. } => image.folder(target),
+        _ => None,
+    };
     make_mount_point(target, point, before, mount.is_created_in_share)?;
     let (is_share, is_read_only, hidden) = match &mount.kind {
         SetupMountKind::Folder { tag, is_read_only, .. } => {
@@ -90,8 +96,11 @@ pub(crate) fn make_mount(mount: &SetupMount, before: &[Mounted]) -> Result<Mount
             mount_tmpfs(target, *size_mib)?;
             (false, false, None)
         }
-        SetupMountKind::Disk { serial, is_read_only } => {
+        SetupMountKind::Disk { serial, is_read_only, beginning } => {
             mount_disk(serial, target, *is_read_only)?;
+            if let Some(beginning) = beginning {
+                beginning::begin(target, beginning, hidden_folder.as_ref())?;
+            }
             (false, *is_read_only, None)
         }
     };

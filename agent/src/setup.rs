@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use smolvm_agent::{Failure, FailureKind, Setup, SetupMount, SetupPhase};
 
+use crate::beginning::Image;
 use crate::forwarder::Forwarder;
 use crate::mounts::{Mounted, make_mount};
 use crate::network;
@@ -23,8 +24,10 @@ pub(crate) fn set_up(setup: &Setup, answers: &Arc<Answers>) -> Result<(), Failur
 /// Makes the mounts in their order, and verifies each.
 pub(crate) fn mount_all(mounts: &[SetupMount]) -> Result<Vec<Mounted>, Failure> {
     let mut made = Vec::with_capacity(mounts.len().min(64));
+    let image = Image::open()
+        .map_err(|error| failed(SetupPhase::Mount, None, format!("the image cannot be looked at: {error}")))?;
     for mount in mounts {
-        let mounted = make_mount(mount, &made)
+        let mounted = make_mount(mount, &made, &image)
             .map_err(|message| failed(SetupPhase::Mount, Some(mount.target.clone()), message))?;
         made.push(mounted);
     }

@@ -54,7 +54,7 @@ pub(crate) fn verify_mount(mount: &SetupMount, table: &str) -> Result<(), String
             verify(&hidden_share(tag), &Expected::share(tag, true, *inode), table)?;
             verify(target, &in_machine(("overlay", tag), FileSystemKind::Overlay), table)
         }
-        SetupMountKind::Disk { serial, is_read_only } => {
+        SetupMountKind::Disk { serial, is_read_only, .. } => {
             let device = find_disk(serial).map_err(|error| format!("its disk is not there: {error}"))?;
             let device = device.to_str().ok_or("its disk has no name")?;
             let expected = in_machine((EXT4, device), FileSystemKind::Ext4);

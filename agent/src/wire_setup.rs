@@ -108,5 +108,20 @@ pub enum SetupMountKind {
         serial: String,
         /// Whether it is mounted read-only; whether it can be written to is the disk's own matter.
         is_read_only: bool,
+        /// What it gets where it is new; `None` leaves it as it is.
+        beginning: Option<DiskBeginning>,
     },
+}
+
+/// What a new disk begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskBeginning {
+    /// Owner of its root, where the image has no folder in its place.
+    pub uid: u32,
+    /// Group of its root, likewise.
+    pub gid: u32,
+    /// Whether a folder that the image has in its place is copied to it, with its owner and mode.
+    pub is_filled: bool,
+    /// Whether this owner stays, and everyone may write to it, also where that folder is root's.
+    pub is_users: bool,
 }

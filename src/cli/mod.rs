@@ -48,6 +48,7 @@ mod stats;
 mod system;
 mod terminal;
 mod up;
+mod variable;
 mod version;
 mod volumes;
 

@@ -28,7 +28,7 @@ pub use link::Dial;
 pub use session::{Linked, Session, SessionEvent, SessionLimits};
 pub use smolvm_agent::{AGENT_PROGRAM, Destination, PACK, UNPACK, UNPACK_CONTENTS, pack, unpack};
 pub use smolvm_agent::{
-    Bytes, Command, Exec, ExitStatus, GuestUser, Setup, SetupLink, SetupMount, SetupMountKind, SetupNetwork,
-    SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,
+    Bytes, Command, DiskBeginning, Exec, ExitStatus, GuestUser, Setup, SetupLink, SetupMount, SetupMountKind,
+    SetupNetwork, SetupPhase, SetupRoot, Stream, Streams, Terminal, TerminalSize,
 };
 pub use stream::{CommandEnd, CommandInput, CommandOutput, CommandStream, Output, hand_over, take_over};

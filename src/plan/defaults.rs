@@ -8,7 +8,7 @@ use super::GuestPath;
 use crate::config::model::Signal;
 
 /// User where neither the file nor the image names one.
-const ROOT: &str = "root";
+pub const ROOT: &str = "root";
 
 /// The config of an image, as far as commands see it. Of `host` and `dir:` nothing is said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

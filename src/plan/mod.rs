@@ -30,7 +30,7 @@ pub use crate::config::model::{
 pub(crate) use crate::config::nearest;
 pub use build::build;
 pub use critical::critical_path;
-pub use defaults::{ImageDefaults, NoCommand, WorkingDir};
+pub use defaults::{ImageDefaults, NoCommand, ROOT, WorkingDir};
 pub use model::{
     DiskPlan, HostFacts, Invoker, Limits, MachinePlan, MountPlan, MountPlanKind, Operation, OperationKind, OwnerPlan,
     Plan, SkippedStep, StepPlan,

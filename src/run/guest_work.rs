@@ -14,10 +14,11 @@ use super::step_work::step_of;
 use super::worker::chain;
 use crate::event::Stream as EventStream;
 use crate::guest::{
-    Bytes, ExecError, Session, SessionEvent, Setup, SetupMount, SetupMountKind, SetupRoot, Stream, UserError,
+    Bytes, DiskBeginning, ExecError, Session, SessionEvent, Setup, SetupMount, SetupMountKind, SetupRoot, Stream,
+    UserError,
 };
 use crate::net;
-use crate::plan::{ImageDefaults, MachinePlan, MountPlanKind, StepPlan};
+use crate::plan::{DiskPlan, Image, ImageDefaults, MachinePlan, MountPlan, MountPlanKind, ROOT, StepPlan};
 
 /// Random bytes that a guest starts with.
 const ENTROPY_BYTES: usize = 64;
@@ -57,7 +58,8 @@ pub(super) async fn set_up(
     }
     // Before they are mounted: an overlay keeps what it saw.
     fix_owners(session, shares, machine, defaults).await?;
-    session.mount(setup_mounts(machine)).await.map_err(|error| chain(&error))
+    let beginning = disk_beginning(session, machine, defaults).await?;
+    session.mount(setup_mounts(machine, beginning)).await.map_err(|error| chain(&error))
 }
 
 /// Brings the machine's packets to the server of its network.
@@ -93,6 +95,35 @@ async fn fix_owners(
     Ok(())
 }
 
+/// Whether new disks of the machine may get what its image has in their place.
+pub(super) fn may_fill(machine: &MachinePlan) -> bool {
+    machine.image != Image::Host && machine.mounts.iter().any(is_writable_disk)
+}
+
+fn is_writable_disk(mount: &MountPlan) -> bool {
+    matches!(mount.kind, MountPlanKind::Disk { readonly: false, .. })
+}
+
+/// What new disks of the machine begin with. The root of this computer fills none: what it has at a place is nobody's image.
+async fn disk_beginning(
+    session: &Session,
+    machine: &MachinePlan,
+    defaults: &ImageDefaults,
+) -> Result<DiskBeginning, String> {
+    let is_filled = may_fill(machine);
+    let root = DiskBeginning { uid: 0, gid: 0, is_filled, is_users: false };
+    let user = defaults.user(machine.user.as_deref());
+    if user == ROOT || !machine.mounts.iter().any(is_writable_disk) {
+        return Ok(root);
+    }
+    match session.resolve_user(user).await {
+        Ok(user) => Ok(DiskBeginning { uid: user.uid, gid: user.gid, ..root }),
+        // The first step tells it.
+        Err(UserError::Unknown { .. }) => Ok(root),
+        Err(UserError::Session(error)) => Err(chain(&error)),
+    }
+}
+
 fn setup(root: SetupRoot, machine: &MachinePlan) -> rustix::io::Result<Setup> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let mut entropy = vec![0; ENTROPY_BYTES];
@@ -108,19 +139,19 @@ fn setup(root: SetupRoot, machine: &MachinePlan) -> rustix::io::Result<Setup> {
     })
 }
 
-fn setup_mounts(machine: &MachinePlan) -> Vec<SetupMount> {
+fn setup_mounts(machine: &MachinePlan, beginning: DiskBeginning) -> Vec<SetupMount> {
     machine
         .mounts
         .iter()
         .map(|mount| SetupMount {
             target: mount.target.as_str().to_owned(),
             is_created_in_share: mount.create,
-            kind: setup_mount_kind(&mount.kind),
+            kind: setup_mount_kind(&mount.kind, beginning),
         })
         .collect()
 }
 
-fn setup_mount_kind(kind: &MountPlanKind) -> SetupMountKind {
+fn setup_mount_kind(kind: &MountPlanKind, beginning: DiskBeginning) -> SetupMountKind {
     match kind {
         MountPlanKind::Bind { tag, is_file: true, readonly, .. } => {
             SetupMountKind::File { tag: tag.clone(), is_read_only: *readonly }
@@ -132,8 +163,10 @@ fn setup_mount_kind(kind: &MountPlanKind) -> SetupMountKind {
             SetupMountKind::Overlay { tag: tag.clone(), inode: inode(source) }
         }
         MountPlanKind::Tmpfs { size_mib } => SetupMountKind::Tmpfs { size_mib: *size_mib },
-        MountPlanKind::Disk { serial, readonly, .. } => {
-            SetupMountKind::Disk { serial: serial.clone(), is_read_only: *readonly }
+        MountPlanKind::Disk { serial, disk, readonly, .. } => {
+            let is_users = !matches!(disk, DiskPlan::Volume(_));
+            let beginning = (!*readonly).then_some(DiskBeginning { is_users, ..beginning });
+            SetupMountKind::Disk { serial: serial.clone(), is_read_only: *readonly, beginning }
         }
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 const BOOT: Duration = Duration::from_secs(30);
 /// Until mounts are made and verified.
 const SET_UP: Duration = Duration::from_secs(30);
+/// The same, where new disks may be filled with what an image has.
+const FILL: Duration = Duration::from_secs(600);
 /// Without a heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Between TERM (or SIGINT) and KILL: `stop_grace`.
@@ -40,8 +42,8 @@ impl TimeLimits {
         BOOT * self.factor
     }
 
-    pub(super) fn set_up(self) -> Duration {
-        SET_UP * self.factor
+    pub(super) fn set_up(self, may_fill: bool) -> Duration {
+        (if may_fill { FILL } else { SET_UP }) * self.factor
     }
 
     pub(super) fn heartbeat(self) -> Duration {

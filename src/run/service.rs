@@ -35,6 +35,9 @@ const REST_LONGEST: Duration = Duration::from_secs(60);
 /// A command that ran for so long is well: the next pause is the first one again.
 const WELL_AFTER: Duration = Duration::from_secs(10);
 
+/// The code of one that SIGKILL has ended.
+const KILLED: i32 = 137;
+
 /// Where the command is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CommandState {
@@ -263,7 +266,10 @@ impl Service {
                 effects.extend(self.ask_to_end());
                 effects
             }
-            At::Resting => self.stopped(now, None),
+            At::Resting => {
+                let last = self.end.as_ref().map(|end| ExitStatus::Code(end.exit_code));
+                self.stopped(now, last)
+            }
             At::Waiting | At::Stopping | At::Ended | At::Stopped => Vec::new(),
         }
     }
@@ -297,8 +303,9 @@ impl Service {
             health.end();
         }
         self.state = At::Stopped;
-        let cause = Some("its machine is gone".to_owned());
-        vec![Do::Tell(News { cause, ..self.news(now, ServicePhase::Stopped) })]
+        // It had no say in it: as who is killed.
+        let (exit_code, cause) = (Some(KILLED), Some("its machine is gone".to_owned()));
+        vec![Do::Tell(News { exit_code, cause, ..self.news(now, ServicePhase::Stopped) })]
     }
 
     fn overdue(&mut self, now: Duration, timer: ServiceTimer) -> Vec<ServiceEffect> {

@@ -177,8 +177,12 @@ impl RunView {
             Event::RunStarted { run, .. } => self.run.clone_from(run),
             Event::Machine { machine, phase, cause, .. } => {
                 let Some(view) = self.machines.iter_mut().find(|view| view.name == *machine) else { return false };
+                let is_anew = view.is_down() && view.phase.is_some();
                 view.phase = Some(*phase);
                 view.since = now;
+                if let (true, Some(service)) = (is_anew && !view.is_down(), &mut view.service) {
+                    service.renew();
+                }
                 view.cause.clone_from(cause);
             }
             Event::Service { machine, phase, exit_code, .. } => {
@@ -201,6 +205,12 @@ impl RunView {
 }
 
 impl ServiceView {
+    /// Its machine lives anew.
+    fn renew(&mut self) {
+        (self.state, self.restarts) = (ServiceState::Waiting, 0);
+        self.health = self.health.map(|_| Health::Starting);
+    }
+
     fn enter(&mut self, phase: ServicePhase, exit_code: Option<i32>) {
         match phase {
             ServicePhase::Started => {
@@ -317,6 +327,20 @@ mod tests {
         lookout.note(Duration::from_secs(3), &Event::Warning { text: "nothing".to_owned() });
         assert!(lookout.news(false).is_none());
         assert!(lookout.news(true).unwrap().is_settled);
+    }
+
+    #[test]
+    fn a_machine_that_lives_anew_says_nothing_of_its_last_life() {
+        let mut view = RunView::new(&plan(vec![step("a@one", &[])]), SystemTime::UNIX_EPOCH);
+        let exited = ServiceState::Exited { exit_code: Some(3) };
+        view.machines[0].service = Some(ServiceView { state: exited, health: None, restarts: 2 });
+        let machine =
+            |phase| Event::Machine { machine: "one".to_owned(), phase, seconds: 1.0, engine: None, cause: None };
+        view.on(SystemTime::UNIX_EPOCH, &machine(MachinePhase::Stopped));
+        let state = |view: &RunView| view.machines[0].service.as_ref().unwrap().state;
+        assert_eq!(state(&view), exited);
+        view.on(SystemTime::UNIX_EPOCH, &machine(MachinePhase::Prepared));
+        assert_eq!(state(&view), ServiceState::Waiting);
     }
 
     #[test]

@@ -339,7 +339,7 @@ impl Workers {
             let plan = workers.plan();
             let machine_plan = &plan.machines[machine];
             let work = guest_work::set_up(&session, &*shares, root, machine_plan, &defaults, network.as_deref());
-            let limit = workers.limits.set_up();
+            let limit = workers.limits.set_up(guest_work::may_fill(machine_plan));
             let result = match tokio::time::timeout(limit, work).await {
                 Ok(result) => result,
                 Err(_) => Err(format!("the agent did not make the mounts within {} s", limit.as_secs())),

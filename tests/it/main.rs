@@ -46,6 +46,7 @@ mod lsp;
 mod machine;
 mod mount_kinds;
 mod nat;
+mod new_disks;
 mod ownership;
 mod pjdfstest;
 mod plans;

@@ -37,7 +37,7 @@ fn the_workspace_stays_for_the_next_run_and_is_its_users_alone() {
     let Some(_turn) = machines() else { return };
     for invoker in Invoker::all() {
         let stage = invoker.stage(project(KEPT).file("in/file", "from the host\n"));
-        let rest = "from the host\n1777 0 /workspace\n644 33 /workspace/kept\next2/ext3\nin\nkept\nmemory\n";
+        let rest = "from the host\n1777 33 /workspace\n644 33 /workspace/kept\next2/ext3\nin\nkept\nmemory\n";
         for before in ["new\n", "was here\n", "was here\nwas here\n"] {
             let ran = Ran::of(stage.command()).passed();
             assert_eq!(ran.stdout("write"), format!("{before}{rest}"), "{invoker:?} {}", ran.told());

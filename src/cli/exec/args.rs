@@ -6,12 +6,13 @@ use clap::Args;
 
 use crate::cli::args::GlobalArgs;
 use crate::cli::attendant::StreamArgs;
+use crate::cli::variable::variable;
 
 /// Options of `exec`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ExecArgs {
     /// A variable for the command; without a value it is passed on; repeat for more
-    #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]")]
+    #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]", value_parser = variable)]
     pub(crate) env: Vec<String>,
     /// Working folder of the command
     #[arg(short = 'w', long, value_name = "DIR")]

@@ -55,7 +55,11 @@ fn give(command: RunCommand, settings: &Settings, printer: &Printer) -> Result<E
 
 /// What a verb fails with where the run did not do what was asked for.
 pub(super) fn refused(error: &CommandError) -> Failure {
-    let failure = Failure::new(Class::World, error.clone());
+    let class = match error {
+        CommandError::Unknown { .. } => Class::Selection,
+        _ => Class::World,
+    };
+    let failure = Failure::new(class, error.clone());
     match error {
         CommandError::Unknown { near: Some(near), .. } => failure.help(format!("did you mean `{near}`?")),
         CommandError::Unknown { near: None, .. } => failure.help("`smolvm ps` shows the machines of the run"),

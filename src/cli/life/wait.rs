@@ -53,7 +53,7 @@ fn names(view: &RunView, wanted: &[String]) -> Result<Vec<String>, Failure> {
         Some(name) => {
             let error = CommandError::Unknown { name: name.clone(), near: None };
             let all = known().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            Err(Failure::new(Class::World, error).help(format!("the run has {all}")))
+            Err(Failure::new(Class::Selection, error).help(format!("the run has {all}")))
         }
     }
 }

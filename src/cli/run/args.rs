@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::args::{Accel, Engine, GlobalArgs};
 use crate::cli::attendant::StreamArgs;
+use crate::cli::variable::variable;
 
 /// Options of `run`.
 #[derive(Debug, Clone, Args)]
@@ -21,7 +22,7 @@ pub(crate) struct RunArgs {
     #[arg(short = 'v', long = "volume", value_name = "SOURCE:TARGET[:ro]")]
     pub(crate) volumes: Vec<String>,
     /// A variable for the command; without a value it is passed on; repeat for more
-    #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]")]
+    #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]", value_parser = variable)]
     pub(crate) env: Vec<String>,
     /// File of `NAME=value` lines for the command; repeat to override
     #[arg(long = "env-from-file", value_name = "FILE")]

@@ -8,7 +8,7 @@ use super::system::Verdict;
 use super::targets::{judge_mount, suggest_target};
 use super::world::World;
 use crate::config::files::FolderContents;
-use crate::config::model::{Image, Machine};
+use crate::config::model::{Image, Machine, MountKind};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
 /// So many names of what is hidden are said.
@@ -45,14 +45,22 @@ pub(super) fn check_hidden(world: &World<'_>, out: &mut Diagnostics) {
     }
 }
 
-/// Whether a folder of a mount takes the place of what is in the image, where no share lies.
+/// Whether a folder of a mount takes the place of what is in the image, where no share lies. A volume that is new gets what it
+/// would hide.
 fn lies_in_the_image(world: &World<'_>, machine: &Machine, places: &Places, index: usize) -> bool {
     let mount = &machine.mounts[index];
     let real = places.target(index);
     // What is missing (0109) may have been meant to be a file.
     let is_missing = world.source(mount).is_some_and(|source| source.metadata.is_err()) && !mount.create;
     let is_first = places.at(real) == Some(index);
-    !mount.is_file() && !is_missing && is_first && real.as_str() != "/workspace" && places.above(real).is_none()
+    let is_filled =
+        matches!(mount.kind, MountKind::Volume { readonly: false, .. }) && machine.image.value != Image::Host;
+    !is_filled
+        && !mount.is_file()
+        && !is_missing
+        && is_first
+        && real.as_str() != "/workspace"
+        && places.above(real).is_none()
 }
 
 /// What of the image a mount hides, where it is known and anything is there.

@@ -2,7 +2,7 @@
 
 use super::words::list_names;
 use super::world::World;
-use crate::config::model::{Condition, Dependency, Machine, MachineNames};
+use crate::config::model::{Condition, Dependency, Machine, MachineNames, Restart};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity};
 
 /// Checks what each machine waits for.
@@ -94,6 +94,14 @@ fn never(machine: &Machine, dependency: &Dependency, other: &Machine, has_steps:
             "it has neither steps nor a `command`",
             format!("write a step with `machine: {name}`, or `command:` in that machine"),
         ),
+        Condition::Completed
+            if !has_steps && service.restart.as_ref().is_some_and(|it| it.value == Restart::Always) =>
+        {
+            (
+                "its command is started again whenever it ends",
+                format!("take `restart: always` out of machine `{name}`, or wait with {instead}"),
+            )
+        }
         _ => return None,
     };
     let said = dependency.condition.as_ref().map_or(dependency.machine.span, |condition| condition.span);

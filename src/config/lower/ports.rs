@@ -141,6 +141,18 @@ impl Reader<'_> {
             let help =
                 format!("write `{name}:{port}`: a machine listens on one port, which is reached under the same number");
             error(self, "a link is `MACHINE:PORT`").help(help)
+        } else if let Some((link, name)) = split.and_then(|(link, alias)| {
+            let (name, port) = link.rsplit_once(':')?;
+            (parse_link_port(port).is_some() && !alias.is_empty()).then_some((link, name))
+        }) {
+            let help = format!("write `{link}`: the machine is reached as `{name}`, and has no other name");
+            self.replace_part(
+                error(self, "a link has no name of its own").help(help),
+                false,
+                value,
+                text,
+                link.to_owned(),
+            )
         } else if let Some((name, port)) = split.filter(|(_, port)| !port.is_empty()) {
             let label = if is_number(port) {
                 "ports are numbers from 1 to 65535"

@@ -132,7 +132,9 @@ fn an_agent_that_does_not_start_it_ends_the_machine() {
 #[test]
 fn a_machine_that_comes_up_again_starts_it_anew() {
     let mut service = running(Restart::No, None);
-    assert_eq!(phases(&service.on(seconds(1), In::MachineGone)), [(ServicePhase::Stopped, None)]);
+    let effects = service.on(seconds(1), In::MachineGone);
+    let [Do::Tell(news)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((news.phase, news.exit_code), (ServicePhase::Stopped, Some(137)), "as who is killed");
     assert_eq!(service.on(seconds(9), In::MachineReady)[0], Do::Exec(2));
     assert_eq!(service.on(seconds(9), In::Exited(1, code(1), false)), []);
     service.on(seconds(9), In::Started(2, Ok(())));

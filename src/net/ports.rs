@@ -172,4 +172,21 @@ mod tests {
         assert_eq!(error.to_string(), format!("cannot publish port 80 of machine `web` on {address}"));
         assert!(error.help().contains("0 is any free one"));
     }
+
+    #[test]
+    fn what_is_held_stays_for_the_next_round_whoever_has_it_then() {
+        let port = |host, is_any, guest| PortPlan { address: Ipv4Addr::LOCALHOST.into(), host, is_any, guest };
+        let with = |name: &str, ports: Vec<PortPlan>| MachinePlan { ports, ..MachinePlan::bare(name, 256) };
+        let mut first = [with("web", vec![port(0, true, 80)]), with("db", vec![port(0, true, 5432)])];
+        let held = publish(&mut first).unwrap();
+        let (web, db) = (first[0].ports[0].host, first[1].ports[0].host);
+        // One is made anew, the port of the other is another machine's, and there is a new one.
+        let mut next = [with("web", vec![port(0, true, 80)]), with("new", vec![port(db, false, 1), port(0, true, 2)])];
+        let after = publish_after(&held, &mut next).unwrap();
+        assert_eq!((next[0].ports[0].host, next[1].ports[0].host), (web, db));
+        drop(held);
+        assert_eq!((after.of("web").len(), after.of("new").len(), after.of("db").len()), (1, 2, 0));
+        let taken = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, web))).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+    }
 }

@@ -28,19 +28,19 @@ const SIGKILL: i32 = 9;
 #[derive(Debug)]
 pub(super) struct Held {
     /// What somebody has asked of each machine.
-    wants: Vec<Want>,
+    pub(super) wants: Vec<Want>,
     /// How long each machine has to go down, where somebody has said so.
-    graces: Vec<Option<Duration>>,
+    pub(super) graces: Vec<Option<Duration>>,
     /// How often each machine began to live, from 0.
-    lives: Vec<u32>,
+    pub(super) lives: Vec<u32>,
     asked: Vec<Asked>,
     /// Whether everything was settled once.
-    is_settled: bool,
+    pub(super) is_settled: bool,
     is_going_down: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Want {
+pub(super) enum Want {
     /// Nobody has said anything.
     Anything,
     Up,
@@ -76,13 +76,6 @@ impl Held {
             is_going_down: false,
         }
     }
-
-    /// A machine more.
-    pub(super) fn grow(&mut self) {
-        self.wants.push(Want::Anything);
-        self.graces.push(None);
-        self.lives.push(0);
-    }
 }
 
 impl Dispatcher {
@@ -117,27 +110,6 @@ impl Dispatcher {
     /// Whether the run was told to end, by a signal or from outside.
     pub(super) fn is_told_to_end(&self) -> bool {
         self.interrupt.is_some() || self.held.is_going_down
-    }
-
-    /// What comes now counts again, until everything has come.
-    pub(super) fn begin_to_settle(&mut self) {
-        self.held.is_settled = false;
-    }
-
-    /// A machine is to be up for a round, in a new life where it is down; with another grace where it is another machine.
-    pub(super) fn renew_for_round(&mut self, machine: usize, grace: Option<Duration>) {
-        (self.held.wants[machine], self.held.graces[machine]) = (Want::Anything, None);
-        if self.machines[machine].state() == MachineState::Gone {
-            self.held.lives[machine] += 1;
-        }
-        self.machines[machine].begin_anew(grace);
-    }
-
-    /// A machine that is down stays down.
-    pub(super) fn leave_alone(&mut self, machine: usize) {
-        if self.machines[machine].is_at_rest() {
-            self.held.wants[machine] = Want::Down;
-        }
     }
 
     /// Whether everything had come once, so that what fails now is no failure of the run.

@@ -35,6 +35,7 @@ mod outside;
 mod phases;
 mod provide;
 mod round;
+mod round_work;
 mod schedule;
 mod service;
 mod service_work;

@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 
 use super::dispatcher::{Dispatcher, steps_of};
 use super::handle::CommandError;
+use super::held::{Held, Want};
 use super::input::{Action, CancelReason};
 use super::limits::{GRACE, TimeLimits};
 use super::machine::{Machine, MachineState};
@@ -119,6 +120,15 @@ impl Round {
             had_steps: plan.machines.iter().map(has_steps).collect(),
             next: None,
         }
+    }
+}
+
+impl Held {
+    /// A machine more.
+    pub(super) fn grow(&mut self) {
+        self.wants.push(Want::Anything);
+        self.graces.push(None);
+        self.lives.push(0);
     }
 }
 
@@ -324,6 +334,27 @@ impl Dispatcher {
             if self.service(place).is_some_and(Service::is_over) {
                 self.service_input(place, ServiceInput::MachineReady);
             }
+        }
+    }
+
+    /// What comes now counts again, until everything has come.
+    fn begin_to_settle(&mut self) {
+        self.held.is_settled = false;
+    }
+
+    /// A machine is to be up for a round, in a new life where it is down; with another grace where it is another machine.
+    fn renew_for_round(&mut self, machine: usize, grace: Option<Duration>) {
+        (self.held.wants[machine], self.held.graces[machine]) = (Want::Anything, None);
+        if self.machines[machine].state() == MachineState::Gone {
+            self.held.lives[machine] += 1;
+        }
+        self.machines[machine].begin_anew(grace);
+    }
+
+    /// A machine that is down stays down.
+    fn leave_alone(&mut self, machine: usize) {
+        if self.machines[machine].is_at_rest() {
+            self.held.wants[machine] = Want::Down;
         }
     }
 }

@@ -16,27 +16,27 @@ use super::input::{MachineInput, PrepareFailure, RunInput, StepInput};
 use super::limits::TimeLimits;
 use super::options::RunDeps;
 use super::provide::{Network, ProvideError, ProvideHooks, Shares};
+use super::round_work::Current;
 use crate::engine::{DiskSocket, ShareSocket, Vm, VmEvent, VmExit, VmSpec};
-use crate::event::Timed;
 use crate::guest::{Dial, Session, SessionLimits, SetupRoot};
 use crate::net::Published;
-use crate::plan::{ImageDefaults, Plan, StepPlan};
+use crate::plan::{ImageDefaults, Plan};
 
 /// Kernel parameters of every machine. A panic reboots at once, which ends the VM.
 const CMDLINE: &str = "quiet panic=-1 reboot=a";
 
 /// Everything that workers share.
 pub(super) struct Workers {
-    current: RwLock<Current>,
+    pub(super) current: RwLock<Current>,
     pub(super) deps: RunDeps,
     pub(super) limits: TimeLimits,
     /// The inbox; a worker waits where it is full.
     pub(super) inbox: mpsc::Sender<RunInput>,
     /// For what must not wait behind output.
     pub(super) urgent: mpsc::UnboundedSender<RunInput>,
-    slots: RwLock<Vec<Arc<Slot>>>,
+    pub(super) slots: RwLock<Vec<Arc<Slot>>>,
     /// The ports of a round that is about to begin.
-    next_ports: Mutex<Option<Published>>,
+    pub(super) next_ports: Mutex<Option<Published>>,
     /// Tasks that were told to end; they may still hold something for a moment.
     ending: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -45,14 +45,6 @@ impl fmt::Debug for Workers {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Workers").field("deps", &self.deps).finish_non_exhaustive()
     }
-}
-
-/// What is another thing in each round.
-struct Current {
-    plan: Arc<Plan>,
-    /// Number of its first step.
-    step_base: usize,
-    published: Arc<Published>,
 }
 
 #[derive(Default)]
@@ -128,56 +120,9 @@ impl Workers {
         })
     }
 
-    /// The plan of the round that goes on. Places of machines are the same in each.
-    pub(super) fn plan(&self) -> Arc<Plan> {
-        Arc::clone(&self.current().plan)
-    }
-
-    /// The step of this number; none of an earlier round.
-    pub(super) fn step(&self, number: usize) -> Option<StepPlan> {
-        let current = self.current();
-        current.plan.steps.get(number.checked_sub(current.step_base)?).cloned()
-    }
-
-    /// The sockets of the published ports.
-    pub(super) fn published(&self) -> Arc<Published> {
-        Arc::clone(&self.current().published)
-    }
-
-    fn current(&self) -> std::sync::RwLockReadGuard<'_, Current> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What a machine holds.
     pub(super) fn slot(&self, machine: usize) -> Arc<Slot> {
         Arc::clone(&self.slots.read().unwrap_or_else(PoisonError::into_inner)[machine])
-    }
-
-    /// Gets a folder and ports for a round.
-    pub(super) fn begin_round(self: &Arc<Self>, id: u64, mut plan: Box<Plan>, listener: mpsc::Sender<Timed>) {
-        let workers = Arc::clone(self);
-        tokio::task::spawn_blocking(move || {
-            let begun = match &workers.deps.rounds {
-                Some(rounds) => rounds.begin(&mut plan, &workers.published(), listener),
-                None => Err("what runs takes no other steps".to_owned()),
-            };
-            let begun = begun.map(|(folder, published)| {
-                *workers.next_ports.lock().unwrap_or_else(PoisonError::into_inner) = Some(published);
-                (plan, folder)
-            });
-            // Where the loop is gone, so is the run.
-            let _ = workers.urgent.send(RunInput::RoundBegun(id, begun));
-        });
-    }
-
-    /// The round that was begun goes on from here.
-    pub(super) fn turn(&self, plan: Arc<Plan>, step_base: usize) {
-        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
-        slots.resize_with(plan.machines.len(), Arc::default);
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let ports = self.next_ports.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let published = ports.map_or_else(|| Arc::clone(&current.published), Arc::new);
-        *current = Current { plan, step_base, published };
     }
 
     async fn send(&self, machine: usize, input: MachineInput) {

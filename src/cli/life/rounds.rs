@@ -51,6 +51,8 @@ impl Rounds {
         // It has not been killed.
         let _ = folder.finish();
         let begun = self.opened.begin_another().map_err(|error| exit::chain(&error).collect::<Vec<_>>().join(": "))?;
+        // Without it the logs begin with this round.
+        let _ = begun.follows(&folder);
         folder.clone_from(&begun);
         let record = begun.create(&begun.events()).map_err(|error| format!("the record cannot be made: {error}"))?;
         Ok((begun, Record::new(record).0))

@@ -10,6 +10,7 @@ pub(crate) mod plans;
 mod random;
 mod retry;
 mod rounds;
+mod script;
 mod service_world;
 mod services;
 mod signals;

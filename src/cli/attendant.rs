@@ -59,11 +59,11 @@ pub(crate) struct StreamArgs {
 
 impl StreamArgs {
     /// A terminal where a person sits at both ends, as docker compose gives one; input where it is more than a person who
-    /// only looks on.
+    /// only looks on, or no terminal was asked for.
     pub(crate) fn wanted(&self) -> Wanted {
         let has_keys = io::stdin().is_terminal();
         let has_terminal = self.tty || (!self.no_tty && has_keys && io::stdout().is_terminal());
-        Wanted { has_terminal, has_input: self.interactive || !has_keys || has_terminal }
+        Wanted { has_terminal, has_input: self.interactive || self.no_tty || !has_keys || has_terminal }
     }
 }
 

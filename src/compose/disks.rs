@@ -66,16 +66,18 @@ pub(super) fn serve(
     for (mount, serial, disk) in disks(machine) {
         let MountPlanKind::Disk { size_mib, readonly, .. } = &mount.kind else { continue };
         let name = name_of(machine, disk);
-        let OpenDisk { file, length, remark } = storage
+        let OpenDisk { file, length, is_unclean, remark } = storage
             .open(&name, *size_mib, *readonly, &machine.name)
             .map_err(|error| world("a disk cannot be had", &error))?;
         if let Some(remark) = remark {
             warn(remark);
         }
         let segment = DiskSegment { file: file.into(), length };
-        let content = match readonly {
-            true => DiskContent::Fixed(vec![segment]),
-            false => DiskContent::Writable(segment),
+        let content = match (readonly, is_unclean) {
+            (false, _) => DiskContent::Writable(segment),
+            (true, false) => DiskContent::Fixed(vec![segment]),
+            // The guest's kernel plays the journal back, for itself alone: others may read the disk too.
+            (true, true) => DiskContent::Private(segment),
         };
         let spec = DiskSpec { serial: serial.to_owned(), content };
         let people = format!("{name} (`{}`)", mount.target.as_str());

@@ -328,9 +328,9 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// The run ends: where steps are still to come as by a signal, else in peace.
+    /// The run ends: where steps or machines are still to come as by a signal, else in peace.
     fn go_down(&mut self) {
-        if self.are_steps_over() && !self.is_turning() {
+        if self.are_steps_over() && (self.held.is_settled || self.is_settled()) {
             self.held.is_going_down = true;
         } else if self.interrupt.is_none() {
             self.signal(Signal::Terminate);
@@ -361,9 +361,27 @@ impl Dispatcher {
                     continue;
                 }
             }
+            if asked.goal == Goal::Up {
+                is_anew |= self.go_on_up(&mut asked);
+            }
             match self.answer(&asked) {
                 Some(answer) => self.actions.push(Action::Answer(asked.id, answer)),
                 None => self.held.asked.push(asked),
+            }
+        }
+        is_anew
+    }
+
+    /// Forgets machines that have come up: a command that ends at once may take its machine along before the others are
+    /// there. One that was still going down when it was asked for lives anew; tells whether one does.
+    fn go_on_up(&mut self, asked: &mut Asked) -> bool {
+        asked.machines.retain(|machine| self.machines[*machine].state() != MachineState::Ready);
+        let mut is_anew = false;
+        for machine in asked.machines.clone() {
+            let is_gone = self.machines[machine].state() == MachineState::Gone;
+            if is_gone && self.machines[machine].death().is_none() && !self.is_told_down(machine) && !self.is_ending() {
+                // One that cannot is told by the next answer.
+                is_anew |= self.begin_life(machine).is_ok();
             }
         }
         is_anew
@@ -391,8 +409,7 @@ impl Dispatcher {
                         return Some(Err(CommandError::Refused(text)));
                     }
                 }
-                let is_up = |machine: &usize| self.machines[*machine].state() == MachineState::Ready;
-                asked.machines.iter().all(is_up).then_some(Ok(()))
+                asked.machines.is_empty().then_some(Ok(()))
             }
         }
     }

@@ -38,6 +38,8 @@ pub struct OpenDisk {
     pub file: File,
     /// Its length in bytes.
     pub length: u64,
+    /// Whether its journal must be played back before it can be read.
+    pub is_unclean: bool,
     /// What the user should know of it, in words.
     pub remark: Option<String>,
 }
@@ -77,8 +79,8 @@ pub(super) fn open(path: &Path, wanted: &Wanted<'_>) -> Result<OpenDisk, Storage
     let mut length = file.metadata().map_err(failed("look at"))?.len();
     let is_finished = length > 0 && length.is_multiple_of(MIB);
     if wanted.is_read_only {
-        check_readable(&file, is_finished, wanted)?;
-        return Ok(OpenDisk { file, length, remark: None });
+        let is_unclean = is_unclean(&file, is_finished, wanted)?;
+        return Ok(OpenDisk { file, length, is_unclean, remark: None });
     }
     let mut remark;
     if is_finished {
@@ -98,7 +100,7 @@ pub(super) fn open(path: &Path, wanted: &Wanted<'_>) -> Result<OpenDisk, Storage
         Some(smaller) if smaller < length => remark = remark.or_else(|| Some(keeps_size(wanted, length))),
         _ => {}
     }
-    Ok(OpenDisk { file, length, remark })
+    Ok(OpenDisk { file, length, is_unclean: false, remark })
 }
 
 /// The file, locked, and still the one that has the name.
@@ -140,7 +142,7 @@ pub(super) fn open_scratch(folder: &Path, wanted: &Wanted<'_>) -> Result<OpenDis
     };
     let file = file.map_err(failed)?;
     let (length, remark) = make_wanted(&file, wanted).map_err(failed)?;
-    Ok(OpenDisk { file, length, remark })
+    Ok(OpenDisk { file, length, is_unclean: false, remark })
 }
 
 /// Makes an empty file system of the wanted size in a file. Where nobody has asked for a size, and files may not be as large
@@ -189,15 +191,12 @@ fn superblock(file: &File) -> io::Result<[u8; 1024]> {
     Ok(bytes)
 }
 
-fn check_readable(file: &File, is_finished: bool, wanted: &Wanted<'_>) -> Result<(), StorageError> {
-    let disk = || wanted.name.clone();
+/// Whether a disk that is to be read was not closed by the machine that had it last.
+fn is_unclean(file: &File, is_finished: bool, wanted: &Wanted<'_>) -> Result<bool, StorageError> {
     let Some(found) = is_finished.then(|| superblock(file).ok()).flatten().filter(|found| is_superblock(found)) else {
-        return Err(StorageError::Missing { disk: disk() });
+        return Err(StorageError::Missing { disk: wanted.name.clone() });
     };
-    match found[FEATURES] & NEEDS_RECOVERY {
-        0 => Ok(()),
-        _ => Err(StorageError::NotClosed { disk: disk() }),
-    }
+    Ok(found[FEATURES] & NEEDS_RECOVERY != 0)
 }
 
 fn has_errors(wanted: &Wanted<'_>, path: &Path) -> String {

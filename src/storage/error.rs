@@ -25,15 +25,6 @@ pub enum StorageError {
         /// Its file.
         path: PathBuf,
     },
-    /// The machine that had it was killed, and it has not been written since.
-    #[error(
-        "{disk} was not closed and must be written once before it can be read: start a machine that mounts it without \
-         `readonly`"
-    )]
-    NotClosed {
-        /// Which disk.
-        disk: DiskName,
-    },
     /// It is to be read, and was never written.
     #[error("{disk} is empty: nothing has written to it yet, and it is mounted read-only")]
     Missing {

@@ -78,15 +78,13 @@ impl Storage {
         let wanted = Wanted { name, size_mib, is_read_only, machine };
         self.act(|| {
             let folder = self.folder_of(name);
-            make_folder(&folder).map_err(|source| StorageError::Folder {
-                what: "make",
-                path: folder.clone(),
-                source,
-            })?;
-            match self.file_of(name) {
-                Some(path) => disk::open(&path, &wanted),
-                None => disk::open_scratch(&folder, &wanted),
+            let Some(path) = self.file_of(name) else { return disk::open_scratch(nearest(&folder), &wanted) };
+            // Who only reads makes nothing.
+            if !is_read_only {
+                let failed = |source| StorageError::Folder { what: "make", path: folder.clone(), source };
+                make_folder(&folder).map_err(failed)?;
             }
+            disk::open(&path, &wanted)
         })
     }
 
@@ -114,6 +112,11 @@ impl Storage {
         };
         Some(self.folder_of(name).join(format!("{file}.img")))
     }
+}
+
+/// The folder, or the nearest above it that is there: what has no name leaves nothing, not even its folder.
+fn nearest(folder: &Path) -> &Path {
+    folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(folder)
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {

@@ -77,6 +77,7 @@ mod store;
 mod support;
 mod terminal;
 mod tidy;
+mod unclean;
 mod unpacked;
 mod vanish;
 mod vmm;

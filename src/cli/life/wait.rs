@@ -2,12 +2,13 @@
 //! each exit code.
 
 use super::args::WaitArgs;
-use super::reach;
-use crate::cli::exit::{Class, ExitCode, Failure};
+use super::{order, reach};
+use crate::cli::exit::{ExitCode, Failure};
 use crate::cli::interrupts::Interrupts;
 use crate::cli::printer::Printer;
 use crate::cli::project::told;
 use crate::cli::settings::Settings;
+use crate::plan::nearest;
 use crate::run::{CommandError, MachineView, RunView, ServiceState};
 
 /// Waits; the exit code is that of the first of the machines, in their order, that did not end with 0.
@@ -51,9 +52,9 @@ fn names(view: &RunView, wanted: &[String]) -> Result<Vec<String>, Failure> {
     match wanted.iter().find(|name| view.machine(name).is_none()) {
         None => Ok(wanted.to_vec()),
         Some(name) => {
-            let error = CommandError::Unknown { name: name.clone(), near: None };
-            let all = known().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            Err(Failure::new(Class::Selection, error).help(format!("the run has {all}")))
+            let known: Vec<String> = known().collect();
+            let near = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+            Err(order::refused(&CommandError::Unknown { name: name.clone(), near }))
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::cli::printer::Printer;
 use crate::cli::run::{self, RunArgs};
 use crate::cli::settings::Settings;
 use crate::plan::{DiskPlan, GuestPath, MountPlan, MountPlanKind, Plan};
-use crate::storage::{DiskName, StorageError};
+use crate::storage::DiskName;
 
 /// Where the volume is in the machine.
 const TARGET: &str = "/volume";
@@ -34,13 +34,9 @@ pub(super) fn export(
         return Err(failure.help(format!("`smolvm volumes export {name} > {name}.tar` writes it to a file")));
     }
     let disk = DiskName::Volume(name.to_owned());
-    // A machine that was killed has left it so that only a writer can open it.
-    let is_read_only = match volumes.storage.open(&disk, None, true, "export") {
-        Ok(_) => true,
-        Err(StorageError::NotClosed { .. }) => false,
-        Err(error) => return Err(failure(error)),
-    };
-    in_machine(volumes, name, is_read_only, EXPORT, (settings, printer))
+    // What cannot be had is told without a machine.
+    drop(volumes.storage.open(&disk, None, true, "export").map_err(failure)?);
+    in_machine(volumes, name, true, EXPORT, (settings, printer))
 }
 
 /// Reads standard input into a volume.

@@ -189,8 +189,13 @@ impl Health {
         let was = std::mem::replace(&mut self.state, Is::Healthy);
         (self.is_testing, self.is_first, self.failures) = (false, false, 0);
         let told = (was != Is::Healthy).then(|| Do::Tell(self.news(since, ServicePhase::Healthy)));
-        // Without a test there is nothing more to ask.
-        let next = if self.plan.test.is_some() { self.plan_next(since) } else { Vec::new() };
+        let next = if self.plan.test.is_some() {
+            self.plan_next(since)
+        } else {
+            // There is nothing more to ask: what is still due comes too late.
+            self.test += 1;
+            Vec::new()
+        };
         told.into_iter().chain(next).collect()
     }
 

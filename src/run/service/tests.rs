@@ -205,6 +205,16 @@ fn a_line_makes_it_ready_wherever_its_bytes_are_cut_and_before_the_start_is_told
 }
 
 #[test]
+fn a_service_whose_line_has_come_is_asked_nothing_more() {
+    let mut service = running(Restart::No, Some(check(Some("ready"), false)));
+    let effects = service.on(seconds(1), In::Output(1, Stream::Stdout, b"ready\n".to_vec()));
+    assert_eq!(phases(&effects), [(ServicePhase::Healthy, None)]);
+    // What was due before the line came.
+    assert_eq!(service.on(seconds(1), In::Overdue(Time::Test(1))), []);
+    assert!(service.is_healthy());
+}
+
+#[test]
 fn a_line_that_does_not_come_makes_it_unhealthy() {
     let mut service = running(Restart::No, Some(check(Some("ready"), false)));
     assert_eq!(phases(&service.on(seconds(1), In::Overdue(Time::Test(1)))), [(ServicePhase::Testing, Some(0))]);

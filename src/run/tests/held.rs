@@ -1,8 +1,11 @@
 //! Machines that stay up when steps are over, and commands from outside.
 
 use super::plans::{machine, plan, step};
+use super::service_world::Life;
+use super::services::service;
 use super::sim::{Boot, Does, Played, Script, simulate};
 use crate::event::{Event, MachinePhase, RunStatus};
+use crate::plan::Plan;
 use crate::run::{CommandError, Hold, RunCommand, Signal};
 
 fn one() -> Vec<String> {
@@ -114,6 +117,27 @@ fn going_down_while_it_boots_gives_up_what_comes_up() {
     let played = simulate(&plan(vec![step("a@one", &[])]), &script);
     assert_eq!((played.summary.exit_code, &played.answers[..]), (143, &[(1, Ok(()))][..]));
     assert!(played.left.is_empty() && played.settled().is_none());
+}
+
+#[test]
+fn going_down_before_services_are_up_is_no_success() {
+    let script = Script::default().hold(Hold::AfterSuccess).command(3, RunCommand::Down);
+    let played = simulate(&Plan { machines: vec![service("db")], ..plan(Vec::new()) }, &script);
+    assert_eq!((played.summary.exit_code, &played.answers[..]), (143, &[(1, Ok(()))][..]));
+}
+
+#[test]
+fn machines_that_come_up_and_end_at_once_have_come_up() {
+    let machines = vec![service("job"), service("other"), machine("slow")];
+    let script = Script::default()
+        .hold(Hold::AfterAll)
+        .lives("job", &[Life::Exits(1, 0)])
+        .lives("other", &[Life::Exits(40, 4)])
+        .command(3000, RunCommand::Start { machines: Vec::new() })
+        .command(3001, RunCommand::Start { machines: vec!["job".to_owned(), "other".to_owned()] })
+        .command(9000, RunCommand::Down);
+    let played = simulate(&Plan { machines, ..plan(Vec::new()) }, &script);
+    assert_eq!(played.answers, [(1, Ok(())), (2, Ok(())), (3, Ok(()))]);
 }
 
 #[test]

@@ -31,16 +31,28 @@ const COMMON: u64 = 1 << VIRTIO_BLK_F_BLK_SIZE | 1 << VIRTIO_BLK_F_SEG_MAX;
 /// A driver that takes this one says when what it wrote must last; for any other each write must.
 pub(super) const FLUSH: u64 = 1 << VIRTIO_BLK_F_FLUSH;
 
+/// What a driver may ask of a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Reads.
+    Read,
+    /// Writes too.
+    Write,
+    /// Also to forget and to clear ranges.
+    Full,
+}
+
 /// The features of a disk.
-pub(super) const fn features(is_writable: bool) -> u64 {
-    match is_writable {
-        true => COMMON | FLUSH | 1 << VIRTIO_BLK_F_DISCARD | 1 << VIRTIO_BLK_F_WRITE_ZEROES,
-        false => COMMON | 1 << VIRTIO_BLK_F_RO,
+pub(super) const fn features(access: Access) -> u64 {
+    match access {
+        Access::Read => COMMON | 1 << VIRTIO_BLK_F_RO,
+        Access::Write => COMMON | FLUSH,
+        Access::Full => COMMON | FLUSH | 1 << VIRTIO_BLK_F_DISCARD | 1 << VIRTIO_BLK_F_WRITE_ZEROES,
     }
 }
 
 /// Part of the configuration of a disk of this length in bytes; what is behind its end is zero.
-pub(super) fn read(disk_bytes: u64, is_writable: bool, offset: u32, size: u32) -> Vec<u8> {
+pub(super) fn read(disk_bytes: u64, access: Access, offset: u32, size: u32) -> Vec<u8> {
     let mut config = [0; BYTES];
     let mut put = |at: usize, bytes: &[u8]| config[at..][..bytes.len()].copy_from_slice(bytes);
     put(0, &(disk_bytes / SECTOR_BYTES).to_le_bytes());
@@ -48,7 +60,7 @@ pub(super) fn read(disk_bytes: u64, is_writable: bool, offset: u32, size: u32) -
     put(20, &u32::try_from(BLOCK_BYTES).unwrap_or(u32::MAX).to_le_bytes());
     // One queue.
     put(34, &1_u16.to_le_bytes());
-    if is_writable {
+    if access == Access::Full {
         let block_sectors = u32::try_from(BLOCK_BYTES / SECTOR_BYTES).unwrap_or(u32::MAX);
         for (at, number) in [(36, RANGE_SECTORS_MAX), (40, RANGES_MAX), (44, block_sectors)] {
             put(at, &number.to_le_bytes());
@@ -69,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_driver_reads_capacity_buffers_block_size_and_queues() {
-        let config = read(3 << 20, false, 0, 60);
+        let config = read(3 << 20, Access::Read, 0, 60);
         assert_eq!(config.len(), 60);
         assert_eq!(config[..8], 6144_u64.to_le_bytes());
         assert_eq!(config[12..16], 254_u32.to_le_bytes());
@@ -80,16 +92,16 @@ mod tests {
 
     #[test]
     fn what_can_be_written_tells_how_it_is_discarded_and_cleared() {
-        let config = read(3 << 20, true, 0, 60);
+        let config = read(3 << 20, Access::Full, 0, 60);
         assert_eq!(config[40..44], 64_u32.to_le_bytes());
         assert_eq!(config[44..48], 8_u32.to_le_bytes());
         assert_eq!(config[52..60], [64, 0, 0, 0, 1, 0, 0, 0]);
-        assert_eq!(features(true) & features(false), COMMON);
+        assert_eq!(features(Access::Full) & features(Access::Read), COMMON);
     }
 
     #[test]
     fn what_is_asked_behind_the_end_is_zero_and_bounded() {
-        assert_eq!(read(512, false, 56, 8), [0; 8]);
-        assert_eq!(read(512, true, u32::MAX, u32::MAX), [0; 256]);
+        assert_eq!(read(512, Access::Write, 56, 8), [0; 8]);
+        assert_eq!(read(512, Access::Full, u32::MAX, u32::MAX), [0; 256]);
     }
 }

@@ -97,7 +97,7 @@ impl VhostUserBackend for Device {
         (1 << VIRTIO_F_VERSION_1)
             | (1 << VIRTIO_RING_F_EVENT_IDX)
             | (1 << VIRTIO_RING_F_INDIRECT_DESC)
-            | config::features(self.target.medium.writable().is_some())
+            | config::features(self.target.medium.access())
             | VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits()
     }
 
@@ -117,7 +117,7 @@ impl VhostUserBackend for Device {
 
     fn get_config(&self, offset: u32, size: u32) -> Vec<u8> {
         let medium = &self.target.medium;
-        config::read(medium.length(), medium.writable().is_some(), offset, size)
+        config::read(medium.length(), medium.access(), offset, size)
     }
 
     fn update_memory(&self, memory: Memory) -> io::Result<()> {

@@ -7,13 +7,14 @@
 //!    └── engine ◄────connected socket────► vhost-user ──────────────┘
 //! ```
 //!
-//! The child has the files and nothing else of the host. There are two kinds: files that are read ([`disk`]), and one
-//! file that is written too ([`writable`]). Not here: what is on a disk.
+//! The child has the files and nothing else of the host. There are three kinds: files that are read ([`disk`]), one file that
+//! is written too ([`writable`]), and one that only seems to be ([`private`]). Not here: what is on a disk.
 
 mod config;
 mod confine;
 mod device;
 mod disk;
+mod private;
 mod request;
 mod serve;
 mod spawn;

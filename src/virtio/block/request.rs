@@ -17,8 +17,9 @@ use virtio_queue::DescriptorChain;
 use virtiofsd::descriptor_utils::{Reader, Writer};
 use vm_memory::{GuestMemory, GuestMemoryMmap};
 
-use super::config::{RANGES_MAX, SECTOR_BYTES};
+use super::config::{Access, RANGES_MAX, SECTOR_BYTES};
 use super::disk::Disk;
+use super::private::PrivateDisk;
 use super::spec::SERIAL_MAX;
 use super::writable::WritableDisk;
 
@@ -29,6 +30,8 @@ pub(super) enum Medium {
     Fixed(Disk),
     /// A file that is also written.
     Writable(WritableDisk),
+    /// A file that is read, with what this guest writes kept apart.
+    Private(PrivateDisk),
 }
 
 impl Medium {
@@ -37,13 +40,23 @@ impl Medium {
         match self {
             Self::Fixed(disk) => disk.length(),
             Self::Writable(disk) => disk.length(),
+            Self::Private(disk) => disk.length(),
         }
     }
 
-    /// The disk, where it can be written.
+    /// What the driver may ask of it.
+    pub(super) fn access(&self) -> Access {
+        match self {
+            Self::Fixed(_) => Access::Read,
+            Self::Writable(_) => Access::Full,
+            Self::Private(_) => Access::Write,
+        }
+    }
+
+    /// The disk, where its file can be written.
     pub(super) fn writable(&self) -> Option<&WritableDisk> {
         match self {
-            Self::Fixed(_) => None,
+            Self::Fixed(_) | Self::Private(_) => None,
             Self::Writable(disk) => Some(disk),
         }
     }
@@ -113,16 +126,15 @@ impl Target {
         let done = match (kind, self.medium.writable()) {
             (VIRTIO_BLK_T_IN, _) => self.read(sector, data).map(|()| room),
             (VIRTIO_BLK_T_GET_ID, _) => self.tell_serial(data),
-            (VIRTIO_BLK_T_OUT, Some(disk)) => self.write(disk, sector, given).map(|()| 0),
+            (VIRTIO_BLK_T_OUT, _) => self.write(sector, given).map(|()| 0),
             (VIRTIO_BLK_T_FLUSH, Some(disk)) => disk.flush().map(|()| 0),
-            // Nothing is ever written that could be lost.
+            // Nothing is ever written that is to last.
             (VIRTIO_BLK_T_FLUSH, None) => Ok(0),
             (VIRTIO_BLK_T_DISCARD | VIRTIO_BLK_T_WRITE_ZEROES, Some(disk)) => match self.ranges(kind, given) {
                 Ok(Some(ranges)) => change_ranges(disk, kind, &ranges).map(|()| 0),
                 Ok(None) => return (Status::Unknown, 0),
                 Err(error) => Err(error),
             },
-            (VIRTIO_BLK_T_OUT, None) => return (Status::Failed, 0),
             _ => return (Status::Unknown, 0),
         };
         match done {
@@ -156,11 +168,17 @@ impl Target {
         match &self.medium {
             Medium::Fixed(disk) => disk.read(start, data),
             Medium::Writable(disk) => disk.read(start, data),
+            Medium::Private(disk) => disk.read(start, data),
         }
     }
 
-    fn write(&self, disk: &WritableDisk, sector: u64, given: Reader<'_>) -> io::Result<()> {
-        disk.write(self.start(sector, given.available_bytes() as u64)?, given)
+    fn write(&self, sector: u64, given: Reader<'_>) -> io::Result<()> {
+        let start = self.start(sector, given.available_bytes() as u64)?;
+        match &self.medium {
+            Medium::Fixed(_) => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+            Medium::Writable(disk) => disk.write(start, given),
+            Medium::Private(disk) => disk.write(start, given),
+        }
     }
 
     /// Offsets and lengths of a request that discards or clears; `None` where it has a flag that means nothing.

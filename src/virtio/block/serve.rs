@@ -16,8 +16,9 @@ use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 use super::confine::confine;
 use super::device::Device;
 use super::disk::Disk;
+use super::private::PrivateDisk;
 use super::request::{Medium, Target};
-use super::spec::{CONTROL_FD, FIRST_SEGMENT_FD, FULL, LISTENER_FD, READY, SPEC_FD, Told};
+use super::spec::{CONTROL_FD, FIRST_SEGMENT_FD, FULL, LISTENER_FD, READY, SPEC_FD, Told, ToldKind};
 use super::writable::WritableDisk;
 use crate::share::{say, speak_on_stderr};
 use crate::sys::exit::exit_now;
@@ -55,12 +56,11 @@ fn take_handed() -> io::Result<Handed> {
     for (number, length) in (FIRST_SEGMENT_FD..).zip(told.lengths) {
         files.push((File::from(handed::take(number)?), length));
     }
-    let medium = match told.is_writable {
-        false => Medium::Fixed(Disk::new(files)?),
-        true => {
-            let (file, length) = files.pop().ok_or(io::ErrorKind::InvalidInput)?;
-            Medium::Writable(WritableDisk::new(file, length))
-        }
+    let mut only = || files.pop().ok_or(io::ErrorKind::InvalidInput);
+    let medium = match told.kind {
+        ToldKind::Writable => only().map(|(file, length)| Medium::Writable(WritableDisk::new(file, length)))?,
+        ToldKind::Private => only().map(|(file, length)| Medium::Private(PrivateDisk::new(file, length)))?,
+        ToldKind::Fixed => Medium::Fixed(Disk::new(files)?),
     };
     let words = control.try_clone()?;
     let tell_full = Box::new(move || {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::spec::{
-    CONTROL_FD, DiskContent, DiskError, DiskSpec, FIRST_SEGMENT_FD, FULL, LISTENER_FD, READY, SPEC_FD, Told,
+    CONTROL_FD, DiskContent, DiskError, DiskSpec, FIRST_SEGMENT_FD, FULL, LISTENER_FD, READY, SPEC_FD, Told, ToldKind,
 };
 use crate::sys::child::{
     Child, ChildSpec, ChildStdio, LastWords, OnDeath, Watched, describe_death, server_program, spawn,
@@ -112,12 +112,13 @@ fn start(program: &Path, spec: DiskSpec) -> io::Result<Started> {
     let (their_told, told_writer) = io::pipe()?;
     let mut fds =
         vec![(their_told.into(), SPEC_FD), (listener.into(), LISTENER_FD), (their_control.into(), CONTROL_FD)];
-    let (segments, is_writable) = match spec.content {
-        DiskContent::Fixed(segments) => (segments, false),
-        DiskContent::Writable(segment) => (vec![segment], true),
+    let (segments, kind) = match spec.content {
+        DiskContent::Fixed(segments) => (segments, ToldKind::Fixed),
+        DiskContent::Writable(segment) => (vec![segment], ToldKind::Writable),
+        DiskContent::Private(segment) => (vec![segment], ToldKind::Private),
     };
     let lengths = segments.iter().map(|segment| segment.length).collect();
-    let told = Told { serial: spec.serial.clone(), lengths, is_writable };
+    let told = Told { serial: spec.serial.clone(), lengths, kind };
     fds.extend(segments.into_iter().map(|segment| segment.file).zip(FIRST_SEGMENT_FD..));
     let child = spawn(ChildSpec {
         args: vec!["__disk".into(), spec.serial.into()],

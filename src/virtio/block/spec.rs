@@ -38,6 +38,8 @@ pub enum DiskContent {
     Fixed(Vec<DiskSegment>),
     /// One file that is read and written; its length on the disk is a multiple of 4096.
     Writable(DiskSegment),
+    /// One file that is only read; what the guest writes, as when it plays a journal back, is its own and goes with it.
+    Private(DiskSegment),
 }
 
 /// A file of a disk.
@@ -55,7 +57,15 @@ pub(super) struct Told {
     pub(super) serial: String,
     /// Of each segment.
     pub(super) lengths: Vec<u64>,
-    pub(super) is_writable: bool,
+    pub(super) kind: ToldKind,
+}
+
+/// What its files are to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum ToldKind {
+    Fixed,
+    Writable,
+    Private,
 }
 
 /// Why a disk cannot be served.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use vhost_user_backend::VhostUserBackend;
 use vm_memory::{Bytes, GuestAddress};
 
+use super::private::{BLOCKS_MAX, PrivateDisk};
 use super::request::{Medium, Target};
 use super::tests::{
     DATA, DISCARD, Driver, FLUSH, GET_ID, HEADER, IN, IO_ERROR, OK, OUT, Piece, STATUS, UNSUPPORTED, WRITE,
@@ -17,20 +18,25 @@ use super::{config, tests};
 
 const CLEAR: u32 = 13;
 const LENGTH: u64 = 1 << 20;
+const FEATURES: u64 = config::features(config::Access::Full);
 
 /// A disk, the file behind it, and how often it was told that the host is full.
 fn started(file: &File) -> (Driver, Arc<AtomicUsize>) {
     let told = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&told);
-    let target = Target {
-        medium: Medium::Writable(WritableDisk::new(file.try_clone().unwrap(), LENGTH)),
+    let driver = driver(Medium::Writable(WritableDisk::new(file.try_clone().unwrap(), LENGTH)), count);
+    (driver, told)
+}
+
+fn driver(medium: Medium, count: Arc<AtomicUsize>) -> Driver {
+    Driver::of(Target {
+        medium,
         serial: "disk0".to_owned(),
         tell_full: Box::new(move || {
             count.fetch_add(1, Ordering::Relaxed);
         }),
         is_full_told: AtomicBool::new(false),
-    };
-    (Driver::of(target), told)
+    })
 }
 
 fn file() -> File {
@@ -71,7 +77,7 @@ fn ranges(driver: &mut Driver, kind: u32, ranges: &[(u64, u32, u32)]) -> u8 {
 fn what_is_written_is_in_the_file_and_is_read_back() {
     let file = file();
     let (mut driver, _) = started(&file);
-    assert_eq!(driver.device.features() & config::features(true), config::features(true));
+    assert_eq!(driver.device.features() & FEATURES, FEATURES);
     let bytes = tests::pattern(1, 5 * 512);
     assert_eq!(write(&mut driver, 9, &bytes), OK);
     let mut found = vec![0; bytes.len()];
@@ -144,4 +150,40 @@ fn after_a_flush_that_failed_nothing_is_taken_for_safe() {
     for again in [disk.flush(), disk.discard(0, 4096), disk.clear(0, 4096)] {
         assert_eq!(again.unwrap_err().to_string(), "an earlier write was lost");
     }
+}
+
+#[test]
+fn what_a_reader_writes_is_seen_by_itself_and_not_in_the_file() {
+    let file = file();
+    let kept = tests::pattern(3, 1 << 20);
+    file.write_all_at(&kept, 0).unwrap();
+    let medium = Medium::Private(PrivateDisk::new(file.try_clone().unwrap(), LENGTH));
+    let mut driver = driver(medium, Arc::default());
+    let bytes = tests::pattern(1, 20 * 512);
+    // It begins and ends within a block.
+    assert_eq!(write(&mut driver, 5, &bytes), OK);
+    let mut seen = kept.clone();
+    seen[5 * 512..25 * 512].copy_from_slice(&bytes);
+    assert_eq!(driver.request(IN, 0, 64 * 512), (OK, seen[..64 * 512].to_vec()));
+    assert_eq!(driver.request(IN, 7, 9 * 512), (OK, seen[7 * 512..16 * 512].to_vec()));
+    assert_eq!(driver.request(FLUSH, 0, 0).0, OK);
+    assert_eq!(ranges(&mut driver, DISCARD, &[(0, 8, 0)]), UNSUPPORTED);
+    assert_eq!(write(&mut driver, LENGTH / 512, &[1; 512]), IO_ERROR);
+    let mut found = vec![0; kept.len()];
+    file.read_exact_at(&mut found, 0).unwrap();
+    assert!(found == kept);
+}
+
+#[test]
+fn a_reader_cannot_make_us_keep_what_it_likes() {
+    let length = (BLOCKS_MAX as u64 + 2) * 4096;
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(length).unwrap();
+    let mut driver = driver(Medium::Private(PrivateDisk::new(file, length)), Arc::default());
+    let last = BLOCKS_MAX as u64;
+    for block in 0..last {
+        assert_eq!(write(&mut driver, block * 8, &[1; 512]), OK);
+    }
+    assert_eq!(write(&mut driver, last * 8, &[1; 512]), IO_ERROR);
+    assert_eq!(write(&mut driver, 8, &[2; 4096]), OK, "what is kept already may change");
 }

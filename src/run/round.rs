@@ -285,6 +285,34 @@ impl Dispatcher {
         self.round.step_base += self.steps.len();
         let (steps, machine_of) = steps_of(&plan, self.round.step_base, limits);
         let mut services = Services::new(&plan, limits);
+        let to_restart = self.carry_over(&plan, &fates, &mut services);
+        for place in &machine_of {
+            self.round.had_steps[*place] = true;
+        }
+        self.services = services;
+        self.needs = needs(&plan);
+        self.lost = vec![None; steps.len()];
+        self.blamed = vec![false; steps.len()];
+        self.started_at = vec![Duration::ZERO; steps.len()];
+        self.step_chunks = steps.iter().map(|_| Default::default()).collect();
+        (self.steps, self.machine_of) = (steps, machine_of);
+        (self.halted_by, self.is_finally_over, self.is_finally_timed) = (None, false, false);
+        let anew = fates.iter().map(|fate| *fate == Fate::Anew).collect();
+        let removed = fates.iter().map(|fate| *fate == Fate::Removed).collect();
+        self.round.fates = fates;
+        self.facts.plan = Arc::clone(&plan);
+        self.actions.push(Action::NextRound { plan, step_base: self.round.step_base, anew, removed });
+        self.pass_over();
+        for place in to_restart {
+            if self.service(place).is_some_and(Service::is_over) {
+                self.service_input(place, ServiceInput::MachineReady);
+            }
+        }
+    }
+
+    /// Has each machine be what the round says of it, and its service with it; tells which are up and go on as they are.
+    fn carry_over(&mut self, plan: &Plan, fates: &[Fate], services: &mut Services) -> Vec<usize> {
+        let limits = TimeLimits::new(self.facts.options.time_factor);
         let mut to_restart = Vec::new();
         for (place, machine) in plan.machines.iter().enumerate() {
             let grace = machine.stop_grace.unwrap_or(GRACE);
@@ -313,28 +341,7 @@ impl Dispatcher {
                 }
             }
         }
-        for place in &machine_of {
-            self.round.had_steps[*place] = true;
-        }
-        self.services = services;
-        self.needs = needs(&plan);
-        self.lost = vec![None; steps.len()];
-        self.blamed = vec![false; steps.len()];
-        self.started_at = vec![Duration::ZERO; steps.len()];
-        self.step_chunks = steps.iter().map(|_| Default::default()).collect();
-        (self.steps, self.machine_of) = (steps, machine_of);
-        (self.halted_by, self.is_finally_over, self.is_finally_timed) = (None, false, false);
-        let anew = fates.iter().map(|fate| *fate == Fate::Anew).collect();
-        let removed = fates.iter().map(|fate| *fate == Fate::Removed).collect();
-        self.round.fates = fates;
-        self.facts.plan = Arc::clone(&plan);
-        self.actions.push(Action::NextRound { plan, step_base: self.round.step_base, anew, removed });
-        self.pass_over();
-        for place in to_restart {
-            if self.service(place).is_some_and(Service::is_over) {
-                self.service_input(place, ServiceInput::MachineReady);
-            }
-        }
+        to_restart
     }
 
     /// What comes now counts again, until everything has come.

@@ -123,7 +123,7 @@ fn a_canceled_round_ends_its_steps_and_no_machine() {
     let played = simulate(&one, &script);
     let told = story(&played);
     let expected =
-        ["long canceled", "after skipped", "last passed", "held 130", "hard canceled", "held 130", "a passed"];
+        ["after skipped", "long canceled", "last passed", "held 130", "hard canceled", "held 130", "a passed"];
     assert_eq!(told[3..10], expected, "{told:?}");
     let of_hard = |event: &Event| matches!(event, Event::StepFinished { step, .. } if step == "hard");
     let end = played.events.iter().find(|(_, event)| of_hard(event)).unwrap().0;

@@ -123,13 +123,15 @@ pub fn pack(source: &Path, is_followed: bool, out: &mut dyn Write) -> io::Result
 /// As [`pack`].
 pub fn pack_files(name: &str, files: &[(String, PathBuf)], out: &mut dyn Write) -> io::Result<()> {
     let name = Bytes(name.as_bytes().to_vec());
-    send(&Part::Folder(Head { name, mode: 0o755, seconds: 0, nanoseconds: 0 }), out)?;
+    let head = Head { name, mode: 0o755, uid: 0, gid: 0, size: 0, seconds: 0, nanoseconds: 0 };
+    Part::Folder(head).send(out)?;
     for (name, path) in files {
         let real = fs::canonicalize(path).map_err(|error| at(path, error))?;
-        send_entry(&real, OsStr::new(name), 1, out)?;
+        let found = fs::metadata(&real).map_err(|error| at(&real, error))?;
+        send_entry(&real, &found, OsStr::new(name), 1, out)?;
     }
-    send(&Part::Leave, out)?;
-    send(&Part::End, out)?;
+    Part::Leave.send(out)?;
+    Part::End.send(out)?;
     out.flush()
 }
 

@@ -56,7 +56,7 @@ fn machines_stay_when_the_steps_are_over_go_down_and_come_up_again() {
         passes(&world, &["start"]);
         passes(&world, &["restart", "-t", "1"]);
         let unknown = run(&world, &["stop", "nobody"]);
-        assert_eq!(unknown.status.code(), Some(125));
+        assert_eq!(unknown.status.code(), Some(4));
         assert!(String::from_utf8_lossy(&unknown.stderr).contains("there is no machine `nobody`"));
         assert_eq!(supervisor(&world), holder);
         passes(&world, &["kill"]);

@@ -11,6 +11,7 @@ pub mod landlock;
 pub mod left;
 pub mod mount;
 pub mod namespace;
+pub mod news;
 pub mod signal;
 pub mod socket;
 pub mod statvfs;

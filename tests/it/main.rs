@@ -61,6 +61,7 @@ mod retry;
 mod rounds;
 mod rules;
 mod run;
+mod run_services;
 mod running;
 mod sarif;
 mod scale;

@@ -126,7 +126,7 @@ pub fn publish_after(earlier: &Published, machines: &mut [MachinePlan]) -> Resul
                     port.host = host;
                     let own = published.by_machine.entry(machine.name.clone()).or_default();
                     own.push((Arc::clone(&listener), port.guest));
-                    published.taken.push((machine.name.clone(), port.clone(), listener));
+                    published.taken.push((machine.name.clone(), *port, listener));
                 }
                 Err(source) => {
                     failed.push(Unpublished { machine: machine.name.clone(), port: port.guest, address, source });

@@ -12,6 +12,7 @@ use crate::cli::interrupts::Interrupts;
 use crate::cli::printer::Printer;
 use crate::cli::project::told;
 use crate::control::{About, Client, Role};
+use crate::event::StepStatus;
 use crate::plan::{MachinePlan, Plan, StepPlan};
 use crate::run::{CommandError, RoundWish, RunCommand, RunView, shape, step_shape};
 
@@ -31,7 +32,7 @@ struct News {
     new: Vec<String>,
     /// Machines that are not in the file.
     removed: Vec<String>,
-    /// Whether there are steps that have never run, or are another by now.
+    /// Whether there are steps that have not run, or are another by now.
     has_steps: bool,
 }
 
@@ -44,7 +45,8 @@ impl News {
         let held = view.machines.iter().map(|machine| machine.name.clone());
         let ran = |step: &StepPlan| {
             let mut all = view.steps.iter().chain(&view.earlier);
-            all.any(|known| known.id == step.id && known.shape == step_shape(step))
+            let has_run = |status| !matches!(status, Some(StepStatus::Canceled | StepStatus::Skipped));
+            all.any(|known| known.id == step.id && known.shape == step_shape(step) && has_run(known.status))
         };
         Self {
             changed: names(plan.machines.iter().filter(differs).collect()),

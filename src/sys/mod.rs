@@ -10,6 +10,7 @@ pub mod kvm_probe;
 pub mod landlock;
 pub mod mount;
 pub mod namespace;
+pub mod news;
 pub mod signal;
 pub mod socket;
 pub mod statvfs;

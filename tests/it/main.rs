@@ -32,6 +32,7 @@ mod image_guest;
 mod images;
 mod init;
 mod inside;
+mod internet;
 mod invoker;
 mod isolation;
 mod kernel_image;

@@ -16,7 +16,10 @@ pub(crate) fn publish(plan: &mut Plan, printer: &Printer) -> Result<Arc<Publishe
         raise_open_files();
     }
     let published = net::publish(&mut plan.machines).map_err(|error| {
-        let help = help(&error);
+        let help = error.help(|address| {
+            let holder = crate::host::holder(address)?;
+            Some(format!("`{}` (process {})", holder.name, holder.pid))
+        });
         Failure::new(Class::World, error).help(help)
     })?;
     for machine in &plan.machines {
@@ -26,20 +29,6 @@ pub(crate) fn publish(plan: &mut Plan, printer: &Printer) -> Result<Arc<Publishe
         }
     }
     Ok(Arc::new(published))
-}
-
-/// What to do about each port that cannot be had, each thing once.
-fn help(error: &net::PublishError) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    for failed in &error.failed {
-        let holder = crate::host::holder(failed.address);
-        let holder = holder.map(|holder| format!("`{}` (process {})", holder.name, holder.pid));
-        let line = failed.help(holder.as_deref());
-        if !lines.contains(&line) {
-            lines.push(line);
-        }
-    }
-    lines.join("\n")
 }
 
 /// Each connection has a descriptor; the usual limit of 1024 is for programs that use select(2).

@@ -8,6 +8,7 @@ pub mod handed;
 pub mod identity;
 pub mod kvm_probe;
 pub mod landlock;
+pub mod left;
 pub mod mount;
 pub mod namespace;
 pub mod news;

@@ -60,6 +60,7 @@ mod registry;
 mod retry;
 mod rules;
 mod run;
+mod run_services;
 mod running;
 mod sarif;
 mod scale;

@@ -26,18 +26,12 @@ pub(crate) fn publish(plan: &mut Plan, printer: &Printer) -> Result<Arc<Publishe
     Ok(Arc::new(published))
 }
 
-/// What to do about each port that cannot be had, each thing once.
+/// What to do about each port that cannot be had, and who has it.
 pub(crate) fn help(error: &net::PublishError) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    for failed in &error.failed {
-        let holder = crate::host::holder(failed.address);
-        let holder = holder.map(|holder| format!("`{}` (process {})", holder.name, holder.pid));
-        let line = failed.help(holder.as_deref());
-        if !lines.contains(&line) {
-            lines.push(line);
-        }
-    }
-    lines.join("\n")
+    error.help(|address| {
+        let holder = crate::host::holder(address)?;
+        Some(format!("`{}` (process {})", holder.name, holder.pid))
+    })
 }
 
 /// Raises the limit of open files where a plan has ports or links.

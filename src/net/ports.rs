@@ -27,6 +27,20 @@ pub struct PublishError {
     pub failed: Vec<Unpublished>,
 }
 
+impl PublishError {
+    /// What to do about it, each thing once and on its own line; `holder` tells who listens at an address, where that is known.
+    pub fn help(&self, holder: impl Fn(SocketAddr) -> Option<String>) -> String {
+        let mut lines: Vec<String> = Vec::new();
+        for failed in &self.failed {
+            let line = failed.help(holder(failed.address).as_deref());
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        lines.join("\n")
+    }
+}
+
 /// Somebody has a port, or it may not be had.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot publish port {port} of machine `{machine}` on {address}")]

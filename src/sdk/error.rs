@@ -72,7 +72,7 @@ pub enum MachineError {
         limit: usize,
     },
     /// A port cannot be published.
-    #[error("the machine's ports cannot be published; {}", .0.help())]
+    #[error("the machine's ports cannot be published; {}", .0.help(|_| None))]
     Port(#[source] PublishError),
     /// No command was given.
     #[error("no command was given")]

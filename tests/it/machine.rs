@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime};
 use smolvm::engine::qemu::{QemuEngine, QemuFacts};
 use smolvm::engine::{Accel, DiskSocket, Engine, ShareSocket, Vm, VmEvent, VmExit, VmSpec};
 use smolvm::guest::{
-    AGENT, Bytes, Command, Dial, Exec, ExitStatus, Session, SessionEvent, SessionLimits, Setup, SetupError, SetupMount,
-    SetupMountKind, SetupRoot, Stream,
+    AGENT, Bytes, Claim, Command, Dial, Exec, ExitStatus, Session, SessionEvent, SessionLimits, Setup, SetupError,
+    SetupMount, SetupMountKind, SetupRoot, Stream,
 };
 use smolvm::image::initramfs;
 use smolvm::image::kernel::{self, KernelRequest};

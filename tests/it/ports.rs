@@ -189,7 +189,7 @@ fn unheard(streams: &mut [TcpStream], places: impl IntoIterator<Item = usize>, l
 fn assert_served(streams: &mut [TcpStream]) {
     say(streams);
     let count = streams.len();
-    assert_eq!(unheard(streams, 0..count, EVENT_LIMIT), []);
+    assert_eq!(unheard(streams, 0..count, EVENT_LIMIT), Vec::<usize>::new());
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn more_connections_than_a_machine_may_have_wait_and_harm_nobody() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "alive\n", "{}", String::from_utf8_lossy(&output.stderr));
     // Those that wait are served when others have gone.
     drop(burst);
-    assert_eq!(unheard(&mut more, waiting, EVENT_LIMIT), []);
+    assert_eq!(unheard(&mut more, waiting, EVENT_LIMIT), Vec::<usize>::new());
     drop(more);
     stop(&world, live);
 }

@@ -9,7 +9,6 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
@@ -23,9 +22,9 @@ use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryLoadGuard, Gues
 use vmm_sys_util::epoll::EventSet;
 use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier};
 
-use super::claims::Claim;
 use super::connection::FROM_HOST_MAX_BYTES;
 use super::handle::{Shared, Wanted};
+use super::host_end::HostEnd;
 use super::muxer::Muxer;
 use super::packet::{HEADER_BYTES, Header, PAYLOAD_MAX_BYTES};
 use crate::sys::left::Left;
@@ -45,24 +44,6 @@ pub(super) const HOST_EVENT: u16 = 4;
 
 /// Name of the wish to dial among the events of our epoll descriptor; the others are ports, which have 32 bits.
 const DIAL_EVENT: u64 = u64::MAX;
-
-/// The host's end of one connection.
-#[derive(Debug)]
-struct HostEnd {
-    stream: OwnedFd,
-    claim: Option<Claim>,
-    /// What epoll watches, while it watches.
-    watched: Option<EventFlags>,
-    has_hung_up: bool,
-    is_write_shut: bool,
-    is_read_shut: bool,
-}
-
-impl HostEnd {
-    fn new(stream: OwnedFd, claim: Option<Claim>) -> Self {
-        Self { stream, claim, watched: None, has_hung_up: false, is_write_shut: false, is_read_shut: false }
-    }
-}
 
 /// The device.
 #[derive(Debug)]
@@ -221,7 +202,7 @@ impl Backend {
         wanted.set(EventFlags::OUT, !connection.to_host().0.is_empty());
         // A hang-up is always reported: an end that has told so is watched only while something is wanted of it.
         let wanted = Some(wanted).filter(|wanted| !wanted.is_empty() || !host.has_hung_up);
-        if watch(&self.epoll, port, host, wanted).is_err() {
+        if host.watch(&self.epoll, port, wanted).is_err() {
             // Without a watch it would hang for ever.
             return self.forget(port);
         }
@@ -231,7 +212,7 @@ impl Backend {
     fn forget(&mut self, port: u32) {
         let Some(host) = self.hosts.remove(&port) else { return };
         if self.muxer.connection(port).is_none_or(|connection| !connection.has_said_all()) {
-            reset_when_closed(&host.stream);
+            host.reset_when_closed();
         }
         self.muxer.remove(port);
         self.shared.give_back(host.claim);
@@ -347,30 +328,10 @@ fn add(counter: &AtomicU64, count: usize, is_joined: bool) {
     }
 }
 
-fn watch(epoll: &OwnedFd, port: u32, host: &mut HostEnd, wanted: Option<EventFlags>) -> io::Result<()> {
-    if host.watched == wanted {
-        return Ok(());
-    }
-    let name = EventData::new_u64(u64::from(port));
-    match (host.watched, wanted) {
-        (None, Some(flags)) => epoll::add(epoll, &host.stream, name, flags)?,
-        (Some(_), Some(flags)) => epoll::modify(epoll, &host.stream, name, flags)?,
-        (_, None) => epoll::delete(epoll, &host.stream)?,
-    }
-    host.watched = wanted;
-    Ok(())
-}
-
 impl Drop for Backend {
     fn drop(&mut self) {
         self.drop_connections();
     }
-}
-
-/// Lets the other side of a TCP stream see a reset instead of an end, which would look like all that there was to read.
-fn reset_when_closed(stream: &OwnedFd) {
-    // Streams of other families have no resets.
-    let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
 }
 
 /// A descriptor that wakes an epoll.

@@ -17,6 +17,7 @@ mod claims;
 mod confine;
 mod connection;
 mod handle;
+mod host_end;
 mod muxer;
 mod packet;
 #[cfg(test)]

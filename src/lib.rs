@@ -34,4 +34,7 @@ pub mod storage;
 pub mod sys;
 pub mod virtio;
 
-pub use sdk::{ExecResult, Machine, MachineConfig, MachineError, MountSpec, serve_child, use_program};
+pub use sdk::{
+    ExecInput, ExecResult, ExecSpec, Execution, Machine, MachineConfig, MachineError, MountSpec, Network, Output,
+    PortSpec, Stream, serve_child, use_program,
+};

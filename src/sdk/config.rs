@@ -2,6 +2,7 @@
 //! of a file holds for a program too.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
@@ -36,6 +37,34 @@ pub struct MachineConfig {
     pub working_dir: Option<String>,
     /// User of every command: `name`, `uid`, `uid:gid`; the image's by default.
     pub user: Option<String>,
+    /// Ports of the machine that this computer reaches.
+    pub ports: Vec<PortSpec>,
+    /// What the machine reaches; nothing by default.
+    pub network: Network,
+}
+
+/// A TCP port of the machine that an address of this computer leads to. The program in the machine listens on
+/// `127.0.0.1`, `0.0.0.0` or `::`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortSpec {
+    /// Address of this computer; 127.0.0.1, which only this computer reaches, in [`PortSpec::new`].
+    pub address: IpAddr,
+    /// Port of this computer; 0 is any free one, which [`Machine::address_of`](super::Machine::address_of) tells.
+    pub host: u16,
+    /// Port of the machine.
+    pub guest: u16,
+}
+
+/// What a machine reaches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Network {
+    /// Nothing.
+    #[default]
+    None,
+    /// What this computer reaches, by its addresses.
+    Nat,
+    /// Of that only these: host names, addresses, and networks as `10.0.0.0/8`.
+    Allow(Vec<String>),
 }
 
 /// A host folder or file in the machine.
@@ -62,6 +91,34 @@ impl MountSpec {
     }
 }
 
+impl PortSpec {
+    /// A port of 127.0.0.1.
+    pub fn new(host: u16, guest: u16) -> Self {
+        Self { address: Ipv4Addr::LOCALHOST.into(), host, guest }
+    }
+
+    fn value(&self) -> Value {
+        let Self { address, host, guest } = self;
+        match address {
+            IpAddr::V4(address) => json!(format!("{address}:{host}:{guest}")),
+            IpAddr::V6(address) => json!(format!("[{address}]:{host}:{guest}")),
+        }
+    }
+}
+
+impl Network {
+    fn value(&self) -> Option<Value> {
+        match self {
+            Self::None => None,
+            Self::Nat => Some(json!("nat")),
+            Self::Allow(names) => {
+                let names: Vec<Value> = names.iter().map(|name| literal(name)).collect();
+                Some(json!({ "mode": "nat", "allow": names }))
+            }
+        }
+    }
+}
+
 impl MachineConfig {
     /// A machine of this name, and the defaults.
     pub fn new(name: impl Into<String>) -> Self {
@@ -81,6 +138,9 @@ impl MachineConfig {
         say("env", (!env.is_empty()).then_some(Value::Object(env)));
         let mounts: Vec<Value> = self.mounts.iter().map(MountSpec::value).collect();
         say("mounts", (!mounts.is_empty()).then_some(Value::Array(mounts)));
+        let ports: Vec<Value> = self.ports.iter().map(PortSpec::value).collect();
+        say("ports", (!ports.is_empty()).then_some(Value::Array(ports)));
+        say("network", self.network.value());
         let machines = Map::from_iter([(self.name.clone(), Value::Object(machine))]);
         format!("{:#}\n", json!({ "machines": machines }))
     }
@@ -112,6 +172,11 @@ mod tests {
             mounts: vec![MountSpec::new("./my $data", "/data").read_only()],
             memory_mib: Some(256),
             env: BTreeMap::from([("PRICE".to_owned(), "5$".to_owned())]),
+            ports: vec![
+                PortSpec::new(0, 80),
+                PortSpec { address: std::net::Ipv6Addr::LOCALHOST.into(), ..PortSpec::new(8080, 80) },
+            ],
+            network: Network::Allow(vec!["crates.example".to_owned()]),
             ..MachineConfig::new("box")
         };
         let expected = json!({ "machines": { "box": {
@@ -119,6 +184,8 @@ mod tests {
             "memory": "256MiB",
             "env": { "PRICE": "5$$" },
             "mounts": [{ "source": "./my $$data", "target": "/data", "readonly": true }],
+            "ports": ["127.0.0.1:0:80", "[::1]:8080:80"],
+            "network": { "mode": "nat", "allow": ["crates.example"] },
         } } });
         assert_eq!(serde_json::from_str::<Value>(&config.text()).unwrap(), expected);
     }

@@ -1,10 +1,12 @@
 //! Why a machine cannot be used.
 
 use std::io;
+use std::time::Duration;
 
 use crate::compose::{ChooseError, PlacesError};
 use crate::diag::{Diagnostics, Sources, render_concise};
-use crate::run::{CommandError, GuestError, LockError};
+use crate::net::PublishError;
+use crate::run::{CommandError, LockError};
 
 /// Why a machine cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -53,12 +55,25 @@ pub enum MachineError {
         /// Why.
         cause: String,
     },
+    /// The command ran out of time, and was ended.
+    #[error("the command took more than {timeout:?}, and was ended")]
+    TimedOut {
+        /// The time that it was given.
+        timeout: Duration,
+        /// What it had written on standard output, where that was collected.
+        stdout: Vec<u8>,
+        /// What it had written on standard error, where that was collected.
+        stderr: Vec<u8>,
+    },
     /// The command wrote more than is kept.
     #[error("the command wrote more than {limit} bytes, and was ended")]
     TooMuchOutput {
         /// Of each stream.
         limit: usize,
     },
+    /// A port cannot be published.
+    #[error("the machine's ports cannot be published; {}", .0.help())]
+    Port(#[source] PublishError),
     /// No command was given.
     #[error("no command was given")]
     NoCommand,
@@ -104,11 +119,5 @@ impl From<CommandError> for MachineError {
             CommandError::Over => Self::NotStarted,
             other => Self::Failed { cause: other.to_string() },
         }
-    }
-}
-
-impl From<GuestError> for MachineError {
-    fn from(_: GuestError) -> Self {
-        Self::NotStarted
     }
 }

@@ -1,12 +1,16 @@
 //! A machine and its life. All methods take time in a tokio runtime, of either kind, with time and I/O enabled.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
 use super::children;
+use super::command::ExecSpec;
 use super::config::MachineConfig;
 use super::error::MachineError;
+use super::execution::Execution;
+use super::lives;
 use super::once::run_once;
 use super::result::ExecResult;
 use super::running::Running;
@@ -14,6 +18,7 @@ use crate::compose::{AccelWish, Chosen, EngineWish, Places, Provider, RootWish, 
 use crate::config::{self, FileRequest, LoadRequest, Mode, Project};
 use crate::host::{self, HostFiles};
 use crate::image::registry::RegistrySettings;
+use crate::net;
 use crate::plan::{self, Selection, SingleCommand};
 use crate::run::{Hold, Options, ProjectState, RunDeps};
 use crate::storage::Storage;
@@ -66,17 +71,26 @@ impl Machine {
     /// Why it did not come up; it is then ended, and may be started again.
     pub async fn start(&self) -> Result<(), MachineError> {
         let mut slot = self.running.lock().await;
-        if slot.is_some() {
-            return Err(MachineError::Started);
+        if let Some(running) = slot.as_mut() {
+            if !running.has_failed() {
+                return Err(MachineError::Started);
+            }
+            // What is left of it goes first. That it failed is known.
+            let _ = running.stop().await;
+            *slot = None;
         }
         children::check()?;
         let plan = plan::build(&self.project, &host::facts(), &Selection::of([&self.config.name]).held());
-        let plan = plan.map_err(|error| MachineError::Failed { cause: error.to_string() })?;
+        let mut plan = plan.map_err(|error| MachineError::Failed { cause: error.to_string() })?;
         let chosen = choose(EngineWish::Auto, AccelWish::Auto)?;
         let options = Options { hold: Hold::AfterAll, ..Options::for_accel(chosen.accel) };
         let (deps, state) = world(chosen, &plan)?;
+        lives::until_gone(state.folder()).await;
         let lock = state.lock("a program that uses the library", false).map_err(MachineError::InUse)?;
-        let mut running = Running::start(plan, deps, options, lock);
+        let life = lives::begin(state.folder(), lock);
+        let published = net::publish(&mut plan.machines).map_err(MachineError::Port)?;
+        let deps = RunDeps { published: Arc::new(published), ..deps };
+        let mut running = Running::start(plan, deps, options, life);
         match running.ready().await {
             Ok(()) => *slot = Some(running),
             Err(error) => {
@@ -88,45 +102,63 @@ impl Machine {
         Ok(())
     }
 
-    /// Runs a program in the machine to its end; the first word is the program, and no shell is between. Its standard
-    /// input is empty.
+    /// Runs a program in the machine to its end: its words, or an [`ExecSpec`] that says more. The first word is the
+    /// program, and no shell is between. It ends with the program; what that has left in the background ends with it.
     ///
     /// # Errors
     /// Where it could not be run. One that ends with another code than 0 is no error: see [`ExecResult::exit_code`].
-    pub async fn exec<W: Into<String>>(
-        &self,
-        command: impl IntoIterator<Item = W>,
-    ) -> Result<ExecResult, MachineError> {
-        let command: Vec<String> = command.into_iter().map(Into::into).collect();
-        if command.is_empty() {
+    pub async fn exec(&self, command: impl Into<ExecSpec>) -> Result<ExecResult, MachineError> {
+        let mut command = command.into();
+        command.stdin.get_or_insert_default();
+        self.spawn(command).await?.collect().await
+    }
+
+    /// Starts a program in the machine, and gives its streams as they come.
+    ///
+    /// # Errors
+    /// Where it could not be started.
+    pub async fn spawn(&self, command: impl Into<ExecSpec>) -> Result<Execution, MachineError> {
+        let command = command.into();
+        if command.command.is_empty() {
             return Err(MachineError::NoCommand);
         }
         // Not held while the command runs: others may run beside it.
         let commands = self.running.lock().await.as_ref().map(Running::commands);
-        commands.ok_or(MachineError::NotStarted)?.exec(command).await
+        commands.ok_or(MachineError::NotStarted)?.spawn(command).await
     }
 
-    /// Runs one command in a fresh machine of another image, with the mounts of this one; the machine itself need not be
-    /// started. The words go behind the image's entrypoint; without any its own command runs.
+    /// The address of this computer that reaches a port of the machine; `None` where it is not published, or the machine
+    /// is not started.
+    pub async fn address_of(&self, guest_port: u16) -> Option<SocketAddr> {
+        self.running.lock().await.as_ref()?.address_of(guest_port)
+    }
+
+    /// Runs one command in a fresh machine of another image, with the mounts of this one and all else that its config
+    /// says but the ports; the machine itself need not be started. The words go behind the image's entrypoint; without any
+    /// its own command runs.
     ///
     /// # Errors
     /// Where it could not be run; its own exit code is in the result.
-    pub async fn run<W: Into<String>>(
-        &self,
-        image: &str,
-        command: impl IntoIterator<Item = W>,
-    ) -> Result<ExecResult, MachineError> {
+    pub async fn run(&self, image: &str, command: impl Into<ExecSpec>) -> Result<ExecResult, MachineError> {
         children::check()?;
-        let config = MachineConfig { image: Some(image.to_owned()), ..self.config.clone() };
-        let words: Vec<String> = command.into_iter().map(Into::into).collect();
+        let command = command.into();
+        let folder = command.folder()?;
+        let config = MachineConfig { image: Some(image.to_owned()), ports: Vec::new(), ..self.config.clone() };
         let project = checked(config).await?;
-        let command = SingleCommand { words, entrypoint: None };
-        let plan = plan::build_single(&project, &host::facts(), &self.config.name, &command)
-            .ok_or(MachineError::NotStarted)?;
+        let ExecSpec { command: words, env, user, stdin, timeout, .. } = command;
+        let single = SingleCommand { words, ..SingleCommand::default() };
+        let mut plan =
+            plan::build_single(&project, &host::facts(), &self.config.name, &single).ok_or(MachineError::NotStarted)?;
+        for step in &mut plan.steps {
+            step.env.extend(env.clone());
+            step.working_dir = folder.clone().or(step.working_dir.take());
+            step.user = user.clone().or(step.user.take());
+            step.timeout = timeout;
+        }
         let chosen = choose(EngineWish::Auto, AccelWish::Auto)?;
         let options = Options::for_accel(chosen.accel);
         let (deps, _) = world(chosen, &plan)?;
-        run_once(plan, deps, options).await
+        run_once(plan, deps, options, stdin).await
     }
 
     /// Powers it off in order, and returns when nothing of it is left. What is in `/workspace` stays. One that is not

@@ -9,15 +9,22 @@
 //! each other, steps, services; those are a `smolvm.yaml`.
 
 mod children;
+mod command;
 mod config;
 mod error;
+mod execution;
+mod lives;
 mod machine;
 mod once;
 mod result;
 mod running;
 
 pub use children::{serve_child, use_program};
-pub use config::{MachineConfig, MountSpec};
+pub use command::ExecSpec;
+pub use config::{MachineConfig, MountSpec, Network, PortSpec};
 pub use error::MachineError;
+pub use execution::{ExecInput, Execution};
 pub use machine::Machine;
 pub use result::ExecResult;
+
+pub use crate::guest::{Output, Stream};

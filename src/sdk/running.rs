@@ -1,41 +1,39 @@
 //! A machine that is up: its run goes on in a task, and ends with this value.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::command::ExecSpec;
 use super::error::MachineError;
-use super::result::ExecResult;
+use super::execution::Execution;
+use super::lives::{Held, Owner};
 use crate::event::{MachinePhase, Timed};
-use crate::guest::{Stream, Streams};
 use crate::plan::Plan;
-use crate::run::{
-    ExecControl, ExecRequest, GuestExec, Options, ProjectLock, RunCommand, RunDeps, RunHandle, Signal, door, run,
-};
-
-/// Most that a command may write on each stream, in bytes.
-pub(super) const OUTPUT_MAX: usize = 64 << 20;
+use crate::run::{Guest, GuestError, MachineView, Options, RunCommand, RunDeps, RunHandle, Signal, door, run};
 
 /// Events of a run that wait until they are thrown away.
 const EVENTS_WAITING: usize = 64;
 
-/// Between TERM and KILL of a command that nobody waits for any more.
-const LAST_GRACE: Duration = Duration::from_secs(1);
+/// How long the end of a machine may be told after that of a command in it.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// A machine that is up, or on its way.
 #[derive(Debug)]
 pub(super) struct Running {
-    name: String,
-    handle: RunHandle,
+    commands: Commands,
     task: Option<JoinHandle<()>>,
+    // Who hears that the run ends at once must find it going.
+    _owner: Owner,
     _ending: Ending,
 }
 
 impl Running {
-    /// Starts the run; the lock is held until all of it has ended.
-    pub(super) fn start(plan: Plan, deps: RunDeps, options: Options, lock: ProjectLock) -> Self {
+    /// Starts the run; its name is held until all of it has ended.
+    pub(super) fn start(plan: Plan, deps: RunDeps, options: Options, (owner, held): (Owner, Held)) -> Self {
         let name = plan.machines.first().map(|machine| machine.name.clone()).unwrap_or_default();
         let (handle, door) = door();
         let deps = RunDeps { door: Some(door), ..deps };
@@ -43,35 +41,37 @@ impl Running {
         let (events, mut told) = mpsc::channel::<Timed>(EVENTS_WAITING);
         tokio::spawn(async move { while told.recv().await.is_some() {} });
         let task = tokio::spawn(async move {
+            // Before the run in the order of drops: a task that is dropped unfinished lets go of the name last.
+            let _held = held;
             let _ = run(Arc::new(plan), deps, options, &mut heard, events).await;
-            drop(lock);
         });
-        Self { name, handle, task: Some(task), _ending: ending }
+        Self { commands: Commands { name, handle }, task: Some(task), _owner: owner, _ending: ending }
     }
 
     /// Waits until the machine is up.
     pub(super) async fn ready(&mut self) -> Result<(), MachineError> {
         loop {
-            let view = self.handle.view();
-            let machine = view.machines.iter().find(|machine| machine.name == self.name);
-            let phase = machine.and_then(|machine| machine.phase);
-            match phase {
+            let machine = self.commands.machine();
+            match machine.as_ref().and_then(|machine| machine.phase) {
                 Some(MachinePhase::Ready) => return Ok(()),
-                Some(MachinePhase::Failed) => {
-                    let cause = machine.and_then(|machine| machine.cause.clone()).unwrap_or_default();
-                    return Err(MachineError::Failed { cause });
-                }
+                Some(MachinePhase::Failed) => return Err(failed(machine)),
                 _ => {}
             }
-            if !self.handle.changed().await {
+            if !self.commands.handle.changed().await {
                 return Err(MachineError::Failed { cause: "its run ended".to_owned() });
             }
         }
     }
 
+    /// Whether it has failed since it was up.
+    pub(super) fn has_failed(&self) -> bool {
+        let machine = self.commands.machine();
+        self.commands.handle.is_over() || machine.is_some_and(|machine| machine.phase == Some(MachinePhase::Failed))
+    }
+
     /// Powers the machine off in order, and waits until nothing of it is left.
     pub(super) async fn stop(&mut self) -> Result<(), MachineError> {
-        let asked = self.handle.ask(RunCommand::Down).await;
+        let asked = self.commands.handle.ask(RunCommand::Down).await;
         if let Some(task) = &mut self.task {
             // A run that panicked has told so by the panic.
             let _ = task.await;
@@ -80,10 +80,22 @@ impl Running {
         asked.map_err(MachineError::from)
     }
 
+    /// The address of this computer that reaches a port of the guest.
+    pub(super) fn address_of(&self, guest: u16) -> Option<SocketAddr> {
+        let machine = self.commands.machine()?;
+        let port = machine.ports.iter().find(|port| port.guest == guest)?;
+        Some(SocketAddr::from((port.address, port.host)))
+    }
+
     /// Who runs commands in it; keeps it neither up nor alive.
     pub(super) fn commands(&self) -> Commands {
-        Commands { name: self.name.clone(), handle: self.handle.clone() }
+        self.commands.clone()
     }
+}
+
+fn failed(machine: Option<MachineView>) -> MachineError {
+    let cause = machine.and_then(|machine| machine.cause).unwrap_or_else(|| "nobody knows why".to_owned());
+    MachineError::Failed { cause }
 }
 
 /// Ends a run at once when it is dropped: as after a second signal.
@@ -108,60 +120,66 @@ impl Drop for Ending {
 }
 
 /// Runs commands in a machine that is up.
+#[derive(Debug, Clone)]
 pub(super) struct Commands {
     name: String,
     handle: RunHandle,
 }
 
 impl Commands {
-    /// Runs a command to its end.
-    pub(super) async fn exec(&self, command: Vec<String>) -> Result<ExecResult, MachineError> {
-        let request = ExecRequest {
-            command,
-            env: std::collections::BTreeMap::new(),
-            working_dir: None,
-            user: None,
-            streams: Streams::Pipes,
-        };
-        let guest = self.handle.guest(&self.name)?;
-        let started = guest.exec(request).await;
-        let GuestExec { input, mut output, end, control } =
-            started.map_err(|failure| MachineError::Command { exit_code: failure.exit_code, cause: failure.cause })?;
-        drop(input);
-        let mut ending = EndOnDrop(Some(control));
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        while let Some(written) = output.next().await {
-            let to = if written.stream == Stream::Stdout { &mut stdout } else { &mut stderr };
-            if to.len() + written.bytes.len() > OUTPUT_MAX {
-                return Err(MachineError::TooMuchOutput { limit: OUTPUT_MAX });
+    /// Starts a command. Dropped on the way, it is ended, if it came to start.
+    pub(super) async fn spawn(&self, spec: ExecSpec) -> Result<Execution, MachineError> {
+        let (request, stdin, timeout) = spec.request()?;
+        let guest = self.guest()?;
+        let commands = self.clone();
+        // In a task of its own: a start that nobody waits for any more would leave a command that nobody knows.
+        let (to_caller, started) = oneshot::channel();
+        tokio::spawn(async move {
+            let started = guest.exec(request).await;
+            let started = started.map(|exec| Execution::new(exec, stdin, timeout, commands));
+            // What nobody takes ends its command.
+            drop(to_caller.send(started));
+        });
+        match started.await {
+            Ok(Ok(execution)) => Ok(execution),
+            // The machine is gone, or cannot do its part.
+            Ok(Err(failure)) if failure.exit_code == 125 && !self.is_up() => {
+                Err(MachineError::Failed { cause: self.cause().await })
             }
-            to.extend(written.bytes);
+            Ok(Err(failure)) => Err(MachineError::Command { exit_code: failure.exit_code, cause: failure.cause }),
+            Err(_) => Err(MachineError::NotStarted),
         }
-        let Some((status, _)) = end.wait().await else {
-            return Err(MachineError::Failed { cause: self.cause() });
+    }
+
+    fn guest(&self) -> Result<Guest, MachineError> {
+        self.handle.guest(&self.name).map_err(|error| match error {
+            GuestError::NotUp { phase: Some(MachinePhase::Failed), .. } => failed(self.machine()),
+            _ => MachineError::NotStarted,
+        })
+    }
+
+    fn machine(&self) -> Option<MachineView> {
+        self.handle.view().machine(&self.name).cloned()
+    }
+
+    fn is_up(&self) -> bool {
+        self.machine().is_some_and(|machine| machine.is_up())
+    }
+
+    /// Why a command ended before its time: what becomes of the machine is told a moment later.
+    pub(super) async fn cause(&self) -> String {
+        let mut commands = self.clone();
+        let told = async move {
+            loop {
+                if let Some(cause) = commands.machine().and_then(|machine| machine.cause) {
+                    return Some(cause);
+                }
+                if !commands.handle.changed().await {
+                    return None;
+                }
+            }
         };
-        ending.0 = None;
-        Ok(ExecResult { stdout, stderr, exit_code: status.shell_code() })
-    }
-
-    fn cause(&self) -> String {
-        let view = self.handle.view();
-        let machine = view.machines.iter().find(|machine| machine.name == self.name);
-        machine
-            .and_then(|machine| machine.cause.clone())
-            .unwrap_or_else(|| "it ended before the command did".to_owned())
-    }
-}
-
-/// A command whose caller goes away is ended.
-struct EndOnDrop(Option<ExecControl>);
-
-impl Drop for EndOnDrop {
-    fn drop(&mut self) {
-        let Some(control) = self.0.take() else { return };
-        // Without a runtime the machine goes as well.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { control.terminate(LAST_GRACE).await });
-        }
+        let told = tokio::time::timeout(LAST_WORDS, told).await.ok().flatten();
+        told.unwrap_or_else(|| "it was stopped before the command ended".to_owned())
     }
 }

@@ -251,6 +251,19 @@ fn use_the_folder() -> Result<(), String> {
     if tries.iter().any(Result::is_ok) { Ok(()) } else { Err("every one".to_owned()) }
 }
 
+/// Packets of one's own making.
+fn make_raw_sockets() -> Result<(), String> {
+    for (family, protocol) in
+        [(libc::AF_INET, libc::IPPROTO_RAW), (libc::AF_INET, libc::IPPROTO_TCP), (libc::AF_INET6, libc::IPPROTO_ICMPV6)]
+    {
+        let [family, kind, protocol] = [family, libc::SOCK_RAW, protocol].map(|number| number as usize);
+        if call(libc::SYS_socket, [family, kind, protocol, 0, 0, 0]).is_ok() {
+            return Ok(());
+        }
+    }
+    Err("every one".to_owned())
+}
+
 /// What `image: host` hides, and what only root may read.
 fn read_secrets() -> Result<(), String> {
     for path in [c"/etc/shadow", c"/etc/gshadow", c"/proc/1/environ", c"/dev/mem", c"/sys/kernel", c"/root/.ssh"] {
@@ -271,8 +284,8 @@ fn call_as_32_bit() -> Result<(), String> {
 }
 
 macro_rules! killed {
-    // The filter is the same for all shares but the last.
-    (@from) => { &["folder", "host", "folder with the guest's ids", "image"] };
+    // The filter is the same for all other shares.
+    (@from) => { &["folder", "host", "folder with the guest's ids", "image", "writable disk", "network"] };
     (@from $($from:literal)+) => { &[$($from),+] };
     ($name:literal, $number:expr $(, $arg:expr)* $(; from $($from:literal)+)?) => {
         Attempt {
@@ -303,6 +316,7 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         "folder with the guest's ids"),
     refused!("open anything", open_anything, from "image"),
     refused!("write to packs", write_to_packs, from "image"),
+    refused!("write to a disk", || call(libc::SYS_write, [6, at(c"x"), 1, 0, 0, 0]), from "disk"),
     refused!("walk from a moved folder", walk_from_moved_folder, from "folder" "folder with the guest's ids"),
     refused!("links of its own", plant_links, from "folder" "folder with the guest's ids"),
     refused!("devices", make_devices, from "folder" "folder with the guest's ids" "read-only folder"),
@@ -320,6 +334,18 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     killed!("unlink of an image", libc::SYS_unlinkat, AT, at(c"/file"), 0; from "image"),
     killed!("mode of a pack", libc::SYS_fchmod, 0, 0o666; from "image"),
     killed!("length of a pack", libc::SYS_ftruncate, 0, 0; from "image"),
+    // Files of a disk are open, and no other is reached.
+    killed!("open of a disk", libc::SYS_openat, AT, at(c"/"), 0, 0; from "disk" "writable disk" "network"),
+    killed!("openat2 of a disk", libc::SYS_openat2, AT, at(c"/"), 0, 0; from "disk" "writable disk" "network"),
+    killed!("status of a path", libc::SYS_newfstatat, AT, at(c"/"), 0, 0; from "disk" "writable disk" "network"),
+    killed!("link of a descriptor", libc::SYS_linkat, 6, at(c""), AT, at(c"/x"), 0x1000; from "disk" "writable disk"),
+    killed!("length of a disk", libc::SYS_ftruncate, 6, 0; from "disk" "writable disk"),
+    killed!("mode of a disk", libc::SYS_fchmod, 6, 0o777; from "disk" "writable disk"),
+    killed!("owner of a disk", libc::SYS_fchown, 6, 1, 1; from "disk" "writable disk"),
+    killed!("attributes of a disk", libc::SYS_fsetxattr, 6, at(c"user.x"), at(c"x"), 1, 0; from "disk" "writable disk"),
+    killed!("pwrite of a disk", libc::SYS_pwrite64, 6, at(c"x"), 1, 0; from "disk"),
+    killed!("pwritev of a disk", libc::SYS_pwritev, 6, 0, 0, 0; from "disk"),
+    killed!("hole in a disk", libc::SYS_fallocate, 6, 3, 0, 4096; from "disk"),
     killed!("pwrite of an image", libc::SYS_pwrite64, 0, at(c"x"), 1, 0; from "image"),
     // Other processes.
     killed!("ptrace attach", libc::SYS_ptrace, libc::PTRACE_ATTACH, 1, 0, 0),
@@ -360,13 +386,19 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     killed!("fsmount", libc::SYS_fsmount, 0, 0, 0),
     killed!("mount_setattr", libc::SYS_mount_setattr, AT, at(c"/"), 0, 0, 0),
     // The network, and ways to other programs.
-    killed!("socket inet", libc::SYS_socket, libc::AF_INET, libc::SOCK_STREAM, 0),
+    killed!("socket inet", libc::SYS_socket, libc::AF_INET, libc::SOCK_STREAM, 0; from "folder" "host"
+        "folder with the guest's ids" "image" "writable disk"),
     killed!("socket unix", libc::SYS_socket, libc::AF_UNIX, libc::SOCK_STREAM, 0),
     killed!("socket vsock", libc::SYS_socket, libc::AF_VSOCK, libc::SOCK_STREAM, 0),
     killed!("socket netlink", libc::SYS_socket, libc::AF_NETLINK, libc::SOCK_RAW, 0),
     killed!("socket packet", libc::SYS_socket, libc::AF_PACKET, libc::SOCK_RAW, 0),
     killed!("socketpair", libc::SYS_socketpair, libc::AF_UNIX, libc::SOCK_STREAM, 0, 0),
-    killed!("connect", libc::SYS_connect, 0, 0, 0),
+    killed!("connect", libc::SYS_connect, 0, 0, 0; from "folder" "host" "folder with the guest's ids" "image" "disk"
+        "writable disk"),
+    killed!("listen", libc::SYS_listen, 0, 1; from "disk" "writable disk" "network"),
+    killed!("accept", libc::SYS_accept, 0, 0, 0; from "disk" "writable disk" "network"),
+    killed!("accept4", libc::SYS_accept4, 0, 0, 0, 0; from "network"),
+    refused!("raw sockets", make_raw_sockets, from "network"),
     killed!("bind", libc::SYS_bind, 0, 0, 0),
     killed!("shmget", libc::SYS_shmget, 0, 4096, 0o1600),
     killed!("msgget", libc::SYS_msgget, 0, 0o1600),

@@ -1,178 +1,36 @@
-//! `network: nat` of real machines: a world of its own, made of a network namespace whose loopback has every address of
-//! two networks, with servers in it; what is reached, what is not, and what is said of it.
+//! `network: nat` of real machines on a host of a small internet: what is reached, what is not, and what is said of it.
 //!
-//! Only root can make the namespace; where there is none, the tests say so. Not here: the parts (`net::nat`).
+//! Only root can make one; where there is none, the tests say so. Not here: the parts (`net::nat`).
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, Command, Stdio};
-use std::thread;
+use std::io::Write as _;
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-
+use crate::internet::{Internet, NAMES};
 use crate::running::Live;
 use crate::support::machines;
 use crate::world::{Who, World, as_everyone};
 
-/// The host has 198.18.0.1 and fd12::1; 203.0.113.0/24 and 2001:db8::/64 are the world's, and are answered here.
-const NAMESPACE: &str = "ip link set lo up && ip addr add 198.18.0.1/32 dev lo && ip -6 addr add fd12::1/128 dev lo \
-    && ip route add local 203.0.113.0/24 dev lo src 198.18.0.1 && ip -6 route add local 2001:db8::/64 dev lo \
-    && sysctl -qw net.ipv4.ping_group_range='0 2147483647' && echo ready && exec cat";
-
-/// A namespace; it goes with the value.
-struct Namespace {
-    holder: Child,
-}
-
-impl Namespace {
-    fn new() -> Result<Self, String> {
-        let mut command = Command::new("unshare");
-        command.args(["--net", "sh", "-c", NAMESPACE]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut holder = command.stderr(Stdio::null()).spawn().map_err(|error| error.to_string())?;
-        let mut line = String::new();
-        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).map_err(|error| error.to_string())?;
-        let namespace = Self { holder };
-        if line == "ready\n" { Ok(namespace) } else { Err("no network namespace can be made here".to_owned()) }
-    }
-
-    /// Does something in it, on a thread of its own. What that starts is in it too.
-    fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let place = File::open(format!("/proc/{}/ns/net", self.holder.id())).unwrap();
-        thread::scope(|scope| {
-            let work = scope.spawn(move || {
-                move_into_link_name_space(std::os::fd::AsFd::as_fd(&place), Some(LinkNameSpaceType::Network)).unwrap();
-                work()
-            });
-            work.join().unwrap()
-        })
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        // It ends with its input; a second end is none.
-        let _ = self.holder.kill();
-        let _ = self.holder.wait();
-    }
-}
-
-/// Serves lines: `get N` is answered with N bytes, `put` with how many came until the end.
-fn serve_stream(mut stream: TcpStream) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut line = String::new();
-    if reader.read_line(&mut line).is_err() {
-        return;
-    }
-    if let Some(count) = line.strip_prefix("get ") {
-        let count: usize = count.trim().parse().unwrap();
-        // A guest may leave before the end.
-        let _ = stream.write_all(&pattern(count));
-    } else {
-        let mut all = Vec::new();
-        if reader.read_to_end(&mut all).is_ok() {
-            let is_right = all == pattern(all.len());
-            let _ = writeln!(stream, "{} {is_right}", all.len());
-        }
-    }
-}
-
-/// Bytes that a shell can make: the numbers from 1, each on a line.
-fn pattern(count: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(count + 16);
-    let mut number = 1_u64;
-    while bytes.len() < count {
-        writeln!(bytes, "{number}").unwrap();
-        number += 1;
-    }
-    bytes.truncate(count);
-    bytes
-}
-
-/// Answers questions for names: those that begin with `world` have an address of each family.
-fn serve_names(socket: &UdpSocket) {
-    let mut buffer = [0; 1500];
-    while let Ok((count, from)) = socket.recv_from(&mut buffer) {
-        let question = &buffer[..count];
-        let Some(length) = question.get(12..).and_then(|name| name.iter().position(|byte| *byte == 0)) else {
-            continue;
-        };
-        let end = 12 + length + 5;
-        let is_known = question[13..].starts_with(b"world");
-        let mut answer = question[..end].to_vec();
-        answer[2] = 0x81;
-        answer[3] = if is_known { 0x80 } else { 0x83 };
-        answer[6..12].fill(0);
-        let address: Option<IpAddr> = match question[end - 3] {
-            1 => "203.0.113.7".parse().ok(),
-            28 => "2001:db8::7".parse().ok(),
-            _ => None,
-        };
-        if let Some(address) = address.filter(|_| is_known) {
-            let octets = match address {
-                IpAddr::V4(address) => address.octets().to_vec(),
-                IpAddr::V6(address) => address.octets().to_vec(),
-            };
-            answer[7] = 1;
-            answer.extend([0xc0, 12, 0, question[end - 3], 0, 1, 0, 0, 0, 60, 0, u8::try_from(octets.len()).unwrap()]);
-            answer.extend(octets);
-        }
-        let _ = socket.send_to(&answer, from);
-    }
-}
-
-/// The servers of a namespace, which live as long as the tests.
-struct Servers {
-    stream: u16,
-    echo: u16,
-    names: SocketAddr,
-}
-
-fn serve() -> Servers {
-    let listener = TcpListener::bind("[::]:0").unwrap();
-    let stream = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            thread::spawn(move || serve_stream(stream));
-        }
-    });
-    let names = UdpSocket::bind("198.18.0.1:0").unwrap();
-    let names_at = names.local_addr().unwrap();
-    thread::spawn(move || serve_names(&names));
-    let echo = UdpSocket::bind("203.0.113.7:0").unwrap();
-    let echo_at = echo.local_addr().unwrap().port();
-    thread::spawn(move || {
-        let mut buffer = [0; 65_535];
-        while let Ok((count, from)) = echo.recv_from(&mut buffer) {
-            let _ = echo.send_to(&buffer[..count], from);
-        }
-    });
-    Servers { stream, echo: echo_at, names: names_at }
-}
-
-/// Runs a script in a machine with this network, in a namespace with servers. What is `$PORT` and `$ECHO` are theirs.
+/// Runs a script in a machine with this network, on a host of the small internet. `$PORT` and `$ECHO` are its servers'.
 fn run(who: Who, network: &str, script: &str) -> Option<String> {
-    let namespace = match Namespace::new() {
-        Ok(namespace) => namespace,
+    let (internet, servers) = match Internet::new() {
+        Ok(made) => made,
         Err(why) => {
             let _ = writeln!(std::io::stderr(), "skipped: {why}");
             return None;
         }
     };
     let world = World::new(who);
-    Some(namespace.inside(|| {
-        let servers = serve();
-        let keys = format!(", network: {network}, env: {{ PORT: \"{}\", ECHO: \"{}\" }}", servers.stream, servers.echo);
-        let script: String = script.lines().map(|line| format!("      {line}\n")).collect();
-        world.project(&keys, &format!("steps:\n  - shell: bash\n    run: |\n{script}"));
-        let mut command = world.command(&["up", "--accel", "tcg", "--progress", "plain"]);
-        command.env("SMOLVM_RESOLVERS", servers.names.to_string());
-        let output = command.output().unwrap();
-        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-        assert!(output.status.success(), "{text}");
-        world.assert_nothing_stays();
-        text
-    }))
+    let keys = format!(", network: {network}, env: {{ PORT: \"{}\", ECHO: \"{}\" }}", servers.stream, servers.echo);
+    let script: String = script.lines().map(|line| format!("      {line}\n")).collect();
+    let keys = format!("{keys}, mounts: [\"./:/code:ro\"]");
+    world.write("project/guest.py", include_str!("nat_guest.py"));
+    world.project(&keys, &format!("steps:\n  - shell: bash\n    run: |\n{script}"));
+    let mut command = world.command(&["up", "--accel", "tcg", "--progress", "plain"]);
+    command.env("SMOLVM_RESOLVERS", NAMES);
+    let output = internet.on_host(|| command.output().unwrap());
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    assert!(output.status.success(), "{text}");
+    world.assert_nothing_stays();
+    Some(text)
 }
 
 #[track_caller]
@@ -204,6 +62,7 @@ exec 5<>"/dev/udp/203.0.113.7/$ECHO"; echo hello >&5; echo "echoed $(timeout 20 
 getent hosts other.example || echo other unknown
 tried 203.0.113.7 1
 tried 198.18.0.1 "$PORT"
+tried 198.18.0.2 "$PORT"
 tried fd12::1 "$PORT"
 tried host.smolvm.internal "$PORT"
 "#
@@ -219,6 +78,7 @@ tried host.smolvm.internal "$PORT"
             assert!(one.ends_with(other), "{line}");
         }
         says(&output, &["203.0.113.7 not: Connection refused", "198.18.0.1 not: Connection refused"]);
+        says(&output, &["198.18.0.2 not: Connection refused"]);
         says(&output, &["fd12::1 not: Connection refused", "host.smolvm.internal not: Connection refused"]);
         says(&output, &[": 198.18.0.1:", "is blocked: it is this computer itself", "have `198.18.0.1` in `allow`"]);
     });
@@ -251,6 +111,30 @@ tried host.smolvm.internal "$PORT"
 }
 
 #[test]
+fn echoes_names_and_datagrams_are_as_on_the_host() {
+    let Some(_machines) = machines() else { return };
+    let pings = "ping=203.0.113.7 ping=2001:db8::9 ping=10.255.254.1 ping=192.0.2.1 ping=3fff::1 ping=198.18.0.77 \
+                 ping=198.18.0.2";
+    let script = format!("python3 /code/guest.py mtu names datagrams datagrams6 flows {pings}\n");
+    let Some(output) = run(Who::Ordinary, "nat", &script) else { return };
+    says(&output, &["mtu -> 65535", "names -> 203.0.113.7; 2001:db8::7; 200; none; cut True, 30 bytes"]);
+    says(&output, &["datagrams -> whole", "datagrams6 -> whole", "flows -> 400 of 400, 0 mixed up"]);
+    says(&output, &["ping=203.0.113.7 -> answered", "ping=2001:db8::9 -> answered", "ping=10.255.254.1 -> answered"]);
+    says(&output, &["ping=192.0.2.1 -> ENETUNREACH", "ping=3fff::1 -> ENETUNREACH"]);
+    says(&output, &["ping=198.18.0.77 -> EHOSTUNREACH", "ping=198.18.0.2 -> EHOSTUNREACH"]);
+    says(&output, &["198.18.0.2 is blocked: it is this computer itself"]);
+}
+
+#[test]
+fn thousands_of_connections_and_large_uploads_go_through_a_network() {
+    let Some(_machines) = machines() else { return };
+    let script = "python3 /code/guest.py upload upload6 connections turns\n";
+    let Some(output) = run(Who::Ourselves, "nat", script) else { return };
+    says(&output, &["upload -> 32000000 true", "upload6 -> 8000000 true"]);
+    says(&output, &["connections -> 1500 of 1500", "turns -> 500 of 500"]);
+}
+
+#[test]
 fn without_a_network_even_root_has_no_way_out() {
     let Some(_machines) = machines() else { return };
     let script = format!(
@@ -264,9 +148,11 @@ tried 198.18.0.1 "$PORT"
 tried 203.0.113.7 "$PORT"
 cat /etc/resolv.conf
 getent hosts world.example || echo no names
+python3 /code/guest.py raw ways
 "#
     );
     let Some(output) = run(Who::Ourselves, "none", &script) else { return };
+    says(&output, &["raw -> interfaces []", "125 ways tried, 0 lead on"]);
     says(&output, &["interfaces: lo \n", "no tun", "no names"]);
     assert!(!output.contains("reached"), "{output}");
 }

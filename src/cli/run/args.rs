@@ -21,6 +21,15 @@ pub(crate) struct RunArgs {
     /// A mount, as in the file: `SOURCE:TARGET[:ro]`, relative to the current folder; repeat for more
     #[arg(short = 'v', long = "volume", value_name = "SOURCE:TARGET[:ro]")]
     pub(crate) volumes: Vec<String>,
+    /// A port of the machine that this computer reaches, as in the file: `[HOST_IP:]HOST:GUEST`; repeat for more
+    #[arg(long, value_name = "[IP:]HOST:GUEST")]
+    pub(crate) publish: Vec<String>,
+    /// Publish the ports that the file says of the machine
+    #[arg(long, conflicts_with = "image")]
+    pub(crate) service_ports: bool,
+    /// Leave the services down that the machine depends on or is linked to
+    #[arg(long, conflicts_with = "image")]
+    pub(crate) no_deps: bool,
     /// A variable for the command; without a value it is passed on; repeat for more
     #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]", value_parser = variable)]
     pub(crate) env: Vec<String>,
@@ -96,6 +105,9 @@ impl RunArgs {
         Self {
             image: Some("host".to_owned()),
             volumes: Vec::new(),
+            publish: Vec::new(),
+            service_ports: false,
+            no_deps: false,
             env: Vec::new(),
             env_from_files: Vec::new(),
             workdir: None,

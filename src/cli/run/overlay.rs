@@ -5,12 +5,13 @@
 //! -v ./out:/output ─► machines: { run: { mounts: ["./out:/output"] } } ─► remarks on bytes of it ─► remarks on `-v`
 //! ```
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::Path;
 
 use super::args::RunArgs;
-use crate::config::{FileRequest, Loaded};
+use crate::config::{FileRequest, Loaded, is_name};
 use crate::diag::{Diagnostic, Diagnostics, FileId, Label, Severity, Source, Span};
 
 /// Name of the text, where a remark is on no option.
@@ -47,6 +48,7 @@ impl Overlay {
         overlay.text_of("--image", image);
         overlay.raw("\n");
         overlay.machine(args);
+        overlay.volumes(args);
         // Something must use the machine; what really runs is planned apart.
         overlay.raw("steps: [{ run: [\"true\"] }]\n");
         overlay
@@ -99,6 +101,22 @@ impl Overlay {
         }
         self.environment(args);
         self.list("mounts", "-v", args.volumes.iter().map(String::as_str));
+        self.list("ports", "--publish", args.publish.iter().map(String::as_str));
+    }
+
+    /// Declares the volumes that the options mount: no file does.
+    fn volumes(&mut self, args: &RunArgs) {
+        let names = args.volumes.iter().filter_map(|volume| volume.split_once(':')).map(|(name, _)| name);
+        let names: BTreeSet<&str> = names.filter(|name| is_name(name)).collect();
+        if names.is_empty() {
+            return;
+        }
+        self.raw("volumes:\n");
+        for name in names {
+            self.raw("  ");
+            self.scalar("-v", name);
+            self.raw(": {}\n");
+        }
     }
 
     fn environment(&mut self, args: &RunArgs) {

@@ -19,7 +19,7 @@ use crate::cli::interrupts::Interrupts;
 use crate::cli::printer::Printer;
 use crate::cli::settings::Settings;
 use crate::cli::terminal::{Terminal, TerminalSignals, follow};
-use crate::cli::{engines, load, opened, remarks};
+use crate::cli::{engines, load, opened, ports, remarks};
 use crate::compose::Chosen;
 use crate::compose::Places;
 use crate::config::{self, Loaded, Mode, Project, nearest};
@@ -49,6 +49,8 @@ enum RunError {
     Matrix { name: String },
     #[error("there is no command to run: `--image {image}` has none of its own")]
     NoCommand { image: String },
+    #[error("machine `{machine}` needs `{service}`, and the project is held by {holder}")]
+    ServicesHeld { machine: String, service: String, holder: String },
     #[error("the streams of the command cannot be used")]
     Streams(#[source] io::Error),
     #[error("the reporter's thread cannot be started")]
@@ -95,7 +97,11 @@ enum Ready {
 
 fn prepare(args: &RunArgs, settings: &Settings, printer: &Printer) -> Result<Ready, Failure> {
     let (machine, words) = args.machine_and_words();
-    let command = SingleCommand { words: words.to_vec(), entrypoint: args.entrypoint.clone() };
+    let command = SingleCommand {
+        words: words.to_vec(),
+        entrypoint: args.entrypoint.clone(),
+        brings_services: !args.no_deps && args.image.is_none(),
+    };
     let (loaded, name, code) = match (&args.image, machine) {
         (Some(image), _) => {
             let is_bare = image == "host" || image.starts_with("dir:");
@@ -120,10 +126,33 @@ fn prepare(args: &RunArgs, settings: &Settings, printer: &Printer) -> Result<Rea
         Some(project) if !loaded.diagnostics.has_errors() => project,
         _ => return Ok(Ready::Invalid(code)),
     };
-    let plan = build_single(&project, &host::facts(), &name, &command).ok_or_else(|| no_machine(&project, &name))?;
+    let plan = build_single(&project, &host::facts(), &name, &command);
+    let mut plan = plan.ok_or_else(|| no_machine(&project, &name))?;
+    keep_ports(&mut plan, args, &name);
     let engine = args.engine.unwrap_or(settings.engine);
     let accel = args.accel.unwrap_or(settings.accel);
     Ok(Ready::Run(Box::new(plan), engines::choose(engine, accel)?))
+}
+
+/// As with docker compose, one command publishes what its options say: of the file's ports, which come first, nothing
+/// unless it is asked for. The services that it brings publish theirs.
+fn keep_ports(plan: &mut Plan, args: &RunArgs, name: &str) {
+    let own = plan.machines.iter_mut().find(|machine| machine.name == name).map(|machine| &mut machine.ports);
+    if let Some(ports) = own.filter(|_| !args.service_ports) {
+        ports.drain(..ports.len().saturating_sub(args.publish.len()));
+    }
+}
+
+/// Services that are up already are not brought up a second time: they have their ports and disks.
+fn services_are_free(plan: &Plan, state: &ProjectState, name: &str) -> Result<(), Failure> {
+    let Some(service) = plan.machines.iter().find(|machine| machine.name != name) else { return Ok(()) };
+    let Some(holder) = state.holder() else { return Ok(()) };
+    let service = service.name.clone();
+    let error = RunError::ServicesHeld { machine: name.to_owned(), service, holder: holder.to_string() };
+    let failure = Failure::new(Class::World, error);
+    Err(failure
+        .help(format!("`smolvm exec {name} COMMAND` runs it in the machine that is up"))
+        .help("`--no-deps` runs it without the services"))
 }
 
 /// Reads a machine that the options alone describe; a file of a project plays no part in it.
@@ -189,11 +218,18 @@ fn go(
     args: &RunArgs,
     settings: &Settings,
     printer: &Printer,
-    (plan, chosen): (Plan, Chosen),
+    (mut plan, chosen): (Plan, Chosen),
     interrupts: Interrupts,
 ) -> Result<ExitCode, Failure> {
     let Interrupts { runtime, mut signals } = interrupts;
     let world = |error| Failure::new(Class::World, error);
+    let places = Places::find()?;
+    let state = ProjectState::locate(&places.state_home, places.state_actor.clone(), &plan.project, &plan.folder);
+    if let Some(step) = plan.steps.first() {
+        services_are_free(&plan, &state, &step.machine)?;
+    }
+    // Before anything boots: a port that is taken would be known only after minutes.
+    let published = ports::publish(&mut plan, printer)?;
     let entered = runtime.enter();
     let (clear, is_clear) = std_mpsc::channel();
     let (attendant, written) =
@@ -204,8 +240,6 @@ fn go(
     let options = Options { passes_signals: true, ..Options::for_accel(chosen.accel) };
     // `--pull never` asks nobody.
     let is_offline = settings.is_offline || args.pull == Pull::Never;
-    let places = Places::find()?;
-    let state = ProjectState::locate(&places.state_home, places.state_actor.clone(), &plan.project, &plan.folder);
     let provider = opened::provider(settings, &places, &state, is_offline);
     let deps = RunDeps {
         engine: chosen.engine,
@@ -213,8 +247,7 @@ fn go(
         provider: Arc::new(if args.pull == Pull::Always { provider.asked_anew() } else { provider }),
         folder: None,
         attendant: Some(Arc::clone(&attendant) as Arc<dyn run::Attend>),
-        // As with docker compose: one command publishes nothing.
-        published: Arc::default(),
+        published,
         door: None,
     };
     let (summary, output) = runtime.block_on(async {

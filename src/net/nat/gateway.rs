@@ -98,6 +98,12 @@ impl Gateway {
         std::mem::take(&mut self.is_asked)
     }
 
+    /// How many connections of TCP there are, for tests.
+    #[cfg(test)]
+    pub(super) fn open_connections(&self) -> usize {
+        self.tcp.open_connections()
+    }
+
     /// Waits, and does all that is ready. Says whether the parent has something to say.
     pub(super) fn turn(&mut self) -> io::Result<bool> {
         let ready = self.gate.poller.wait(self.patience())?;

@@ -14,7 +14,7 @@
 //! network. It has no files, listens to nobody and knows its machine by a stream alone, so that all engines have the same
 //! network and no privilege is needed for it. Everything that a guest can make it keep is bounded.
 //!
-//! Pure: `frame`, `packet`, `policy`, `news`, `dns::message`, `tcp::{flow, names, budget}`. Not here: the guest's side,
+//! Pure: `frame`, `packet`, `policy`, `news`, `dns::{message, reply}`, `tcp::{flow, names, budget}`. Not here: the guest's side,
 //! which is the agent's.
 
 mod addresses;
@@ -24,6 +24,8 @@ mod echo;
 mod frame;
 mod gate;
 mod gateway;
+#[cfg(test)]
+mod gateway_tests;
 mod host;
 mod news;
 mod packet;
@@ -32,6 +34,8 @@ mod poller;
 mod serve;
 mod sockets;
 mod spawn;
+#[cfg(test)]
+mod stage;
 mod tcp;
 mod udp;
 mod wire;
@@ -41,5 +45,5 @@ pub use frame::MTU;
 pub use host::Resolvers;
 pub use news::NatNews;
 pub use policy::{Allowed, Denial};
-pub use serve::serve_main;
+pub use serve::{confined_main, serve_main};
 pub use spawn::{NatError, NatHandle, NatSpec, OnNews, spawn_nat, spawn_nat_from};

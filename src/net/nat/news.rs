@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,29 +41,11 @@ impl fmt::Display for NatNews {
                     name.chars().take(NAME_MAX).map(|letter| if is_plain(letter) { letter } else { '?' }).collect();
                 write!(out, "the name `{name}` is blocked: it is not in `allow` of its `network`")
             }
-            Self::Address(address, Denial::Host) => {
-                let to = address.ip();
-                write!(
-                    out,
-                    "{address} is blocked: it is this computer itself; where that is meant, have `{to}` in `allow`"
-                )?;
-                if to.is_loopback() { write!(out, " and use the name `{GATEWAY_NAME}`") } else { Ok(()) }
+            // Echoes have no port.
+            Self::Address(address, denial) if address.port() == 0 => {
+                write_denial(out, &address.ip(), address.ip(), *denial)
             }
-            Self::Address(address, Denial::LinkLocal) => {
-                write!(
-                    out,
-                    "{address} is blocked: it is of this computer's link, where clouds give out credentials; where that \
-                     is meant, have `{}` in `allow`",
-                    address.ip()
-                )
-            }
-            Self::Address(address, _) => {
-                write!(
-                    out,
-                    "{address} is blocked: neither this address nor a name that was answered with it is in `allow` of \
-                     its `network`"
-                )
-            }
+            Self::Address(address, denial) => write_denial(out, address, address.ip(), *denial),
             Self::NoResolver => out.write_str("no name is found: `/etc/resolv.conf` of this computer names no server"),
             Self::NoEcho => out.write_str(
                 "`ping` has no answers: this computer does not let its users send echo requests (`sysctl \
@@ -71,6 +53,24 @@ impl fmt::Display for NatNews {
             ),
             Self::Full => out.write_str("it has as many connections as it may have, and further ones are refused"),
             Self::More => out.write_str("more was blocked, and is not told"),
+        }
+    }
+}
+
+/// Says that `what`, which is at this address, is blocked, and what to do where it should not be.
+fn write_denial(out: &mut fmt::Formatter<'_>, what: &impl fmt::Display, at: IpAddr, denial: Denial) -> fmt::Result {
+    write!(out, "{what} is blocked: ")?;
+    match denial {
+        Denial::Host => {
+            write!(out, "it is this computer itself; where that is meant, have `{at}` in `allow`")?;
+            if at.is_loopback() { write!(out, " and use the name `{GATEWAY_NAME}`") } else { Ok(()) }
+        }
+        Denial::LinkLocal => write!(
+            out,
+            "it is of this computer's link, where clouds give out credentials; where that is meant, have `{at}` in `allow`"
+        ),
+        Denial::Nobody | Denial::NotAllowed => {
+            out.write_str("neither this address nor a name that was answered with it is in `allow` of its `network`")
         }
     }
 }
@@ -136,6 +136,7 @@ mod tests {
         let told = |address: &str, denial| NatNews::Address(address.parse().unwrap(), denial).to_string();
         assert!(told("10.0.0.1:22", Denial::Host).ends_with("have `10.0.0.1` in `allow`"));
         assert!(told("127.0.0.1:80", Denial::Host).ends_with("in `allow` and use the name `host.smolvm.internal`"));
+        assert!(told("10.0.0.1:0", Denial::Host).starts_with("10.0.0.1 is blocked"));
         assert!(told("169.254.169.254:80", Denial::LinkLocal).contains("credentials"));
     }
 }

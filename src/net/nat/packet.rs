@@ -250,6 +250,13 @@ pub(super) mod tests {
         of_guest(ends, |out, ends| push_datagram(out, ends, payload))
     }
 
+    pub(in crate::net::nat) fn request(ends: &Ends, ident: u16, sequence: u16, data: &[u8]) -> Vec<u8> {
+        let mut bytes = of_guest(ends, |out, ends| push_echo(out, ends, ident, sequence, data));
+        let start = bytes.len() - ICMP_HEADER - data.len();
+        bytes[start] = if ends.guest.is_ipv4() { 8 } else { 128 };
+        bytes
+    }
+
     pub(in crate::net::nat) fn segment(ends: &Ends, control: TcpControl, seq: i32, ack: Option<i32>) -> Vec<u8> {
         let repr = TcpRepr {
             src_port: ends.guest.port(),
@@ -320,9 +327,7 @@ pub(super) mod tests {
     fn echoes_of_both_families_are_asked_for_and_answered() {
         for (guest, world) in [("10.255.254.2:0", "1.2.3.4:0"), ("[fd00::2]:0", "[2001:db8::1]:0")] {
             let ends = ends(guest, world);
-            let mut bytes = of_guest(&ends, |out, ends| push_echo(out, ends, 7, 9, b"data"));
-            let start = bytes.len() - 12;
-            bytes[start] = if ends.guest.is_ipv4() { 8 } else { 128 };
+            let bytes = request(&ends, 7, 9, b"data");
             let packet = parse(&bytes).unwrap();
             assert_eq!((packet.ends, packet.body), (ends, Body::Echo { ident: 7, sequence: 9, data: b"data" }));
         }

@@ -26,6 +26,17 @@ const CONNECTIONS_MAX: u64 = 8192;
 
 /// Runs `smolvm __net`: the hidden command that [`super::spawn_nat`] starts, useless to anybody else.
 pub fn serve_main() -> ExitCode {
+    main_then(None)
+}
+
+/// As [`serve_main`], but once it is confined the process does something else than to serve, and ends: for tests of
+/// the confinement.
+#[doc(hidden)]
+pub fn confined_main(attempt: fn()) -> ExitCode {
+    main_then(Some(attempt))
+}
+
+fn main_then(attempt: Option<fn()>) -> ExitCode {
     speak_on_stderr();
     let started = handed::take(CONTROL_FD).and_then(|control| match receive(&control)? {
         Some((ToChild::Start { allow }, _)) => Ok((control, Policy::new(allow))),
@@ -38,7 +49,7 @@ pub fn serve_main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match serve(&control, policy) {
+    match serve(&control, policy, attempt) {
         // Without a parent there is nobody to serve.
         Ok(()) => exit_now(0),
         Err(error) => {
@@ -49,11 +60,15 @@ pub fn serve_main() -> ExitCode {
 }
 
 /// Confines this process and serves until the parent goes.
-fn serve(control: &OwnedFd, policy: Policy) -> io::Result<()> {
+fn serve(control: &OwnedFd, policy: Policy, attempt: Option<fn()>) -> io::Result<()> {
     // What is made before the confinement needs no call after it.
     let mut gateway = Gateway::new(policy)?;
     let descriptors =
         confine(control).map_err(|error| io::Error::other(format!("this host denies its confinement: {error}")))?;
+    if let Some(attempt) = attempt {
+        attempt();
+        return Ok(());
+    }
     let sockets = descriptors.saturating_sub(OTHERS).clamp(16, CONNECTIONS_MAX);
     gateway.set_sockets_max(usize::try_from(sockets).unwrap_or_default());
     never_wait(control)?;

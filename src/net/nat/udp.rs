@@ -10,7 +10,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use super::gate::{Gate, Refused};
 use super::packet::{Body, Ends, Packet, Undelivered, push_datagram, push_undelivered};
 use super::poller::Token;
-use super::sockets;
+use super::sockets::{self, undelivered};
 
 /// Pairs of ends that are kept; past that the one goes that was quiet for longest.
 const PAIRS_MAX: usize = 1024;
@@ -158,14 +158,5 @@ fn refuse(packet: &Packet<'_>, refused: Refused, gate: &mut Gate) {
     // Who speaks to many, as programs do without anybody's wish, expects no news.
     if !packet.ends.world.ip().is_multicast() {
         push_undelivered(&mut gate.out, &packet.ends, packet.whole, why);
-    }
-}
-
-fn undelivered(error: Errno) -> Undelivered {
-    match error {
-        Errno::NETUNREACH | Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT => Undelivered::NoRoute,
-        Errno::CONNREFUSED => Undelivered::NoPort,
-        Errno::ACCESS | Errno::PERM => Undelivered::Prohibited,
-        _ => Undelivered::NoHost,
     }
 }

@@ -25,6 +25,6 @@ mod writable;
 #[cfg(test)]
 mod writable_tests;
 
-pub use serve::serve_main;
+pub use serve::{confined_main, serve_main};
 pub use spawn::{DiskHandle, OnFull, spawn_disk, spawn_disk_from};
 pub use spec::{DiskContent, DiskError, DiskSegment, DiskSpec, SERIAL_MAX};

@@ -26,6 +26,17 @@ use crate::sys::handed;
 
 /// Runs `smolvm __disk`: the hidden command that [`super::spawn_disk`] starts, useless to anybody else.
 pub fn serve_main() -> ExitCode {
+    main_then(None)
+}
+
+/// As [`serve_main`], but once it is confined the process does something else than to serve, and ends: for tests of
+/// the confinement.
+#[doc(hidden)]
+pub fn confined_main(attempt: fn()) -> ExitCode {
+    main_then(Some(attempt))
+}
+
+fn main_then(attempt: Option<fn()>) -> ExitCode {
     speak_on_stderr();
     let handed = match take_handed() {
         Ok(handed) => handed,
@@ -34,7 +45,7 @@ pub fn serve_main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let Err(error) = serve(handed);
+    let Err(error) = serve(handed, attempt);
     say(&error.to_string());
     ExitCode::FAILURE
 }
@@ -72,12 +83,16 @@ fn take_handed() -> io::Result<Handed> {
 }
 
 /// Confines this process and serves until the front end goes.
-fn serve(handed: Handed) -> io::Result<Infallible> {
+fn serve(handed: Handed, attempt: Option<fn()>) -> io::Result<Infallible> {
     let Handed { target, listener, control } = handed;
     let is_writable = target.medium.writable().is_some();
     confine(&control, is_writable)
         .map_err(|error| io::Error::other(format!("this host denies its confinement: {error}")))?;
     // From here on every thread is confined.
+    if let Some(attempt) = attempt {
+        attempt();
+        exit_now(0);
+    }
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
     let daemon = VhostUserDaemon::new("disk".to_owned(), Arc::new(Device::new(target)), memory);
     let mut daemon = daemon.map_err(|error| io::Error::other(error.to_string()))?;

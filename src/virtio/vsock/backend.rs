@@ -25,6 +25,7 @@ use super::connection::FROM_HOST_MAX_BYTES;
 use super::handle::{Shared, Wanted};
 use super::muxer::Muxer;
 use super::packet::{HEADER_BYTES, Header, PAYLOAD_MAX_BYTES};
+use crate::sys::left::Left;
 
 type Memory = GuestMemoryLoadGuard<GuestMemoryMmap>;
 type Vring = VringMutex<GuestMemoryAtomic<GuestMemoryMmap>>;
@@ -61,6 +62,8 @@ pub(super) struct Backend {
     hosts: BTreeMap<u32, HostEnd>,
     epoll: OwnedFd,
     shared: Arc<Shared>,
+    /// The event by which its threads are ended.
+    exit: Arc<Left>,
     memory: Option<GuestMemoryAtomic<GuestMemoryMmap>>,
     /// Room for what is read from a host's end.
     scratch: Vec<u8>,
@@ -69,7 +72,8 @@ pub(super) struct Backend {
 }
 
 impl Backend {
-    pub(super) fn new(guest_cid: u64, shared: Arc<Shared>) -> io::Result<Self> {
+    /// The device; `exit` outlives its threads.
+    pub(super) fn new(guest_cid: u64, shared: Arc<Shared>, exit: Arc<Left>) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, shared.wake(), EventData::new_u64(DIAL_EVENT), EventFlags::IN)?;
         Ok(Self {
@@ -78,6 +82,7 @@ impl Backend {
             hosts: BTreeMap::new(),
             epoll,
             shared,
+            exit,
             memory: None,
             scratch: vec![0; FROM_HOST_MAX_BYTES],
             payload: Vec::with_capacity(PAYLOAD_MAX_BYTES),
@@ -378,7 +383,10 @@ impl VhostUserBackendMut for Backend {
     }
 
     fn exit_event(&self, _thread_index: usize) -> Option<(EventConsumer, EventNotifier)> {
-        new_event_consumer_and_notifier(EventFlag::NONBLOCK | EventFlag::CLOEXEC).ok()
+        let event = new_event_consumer_and_notifier(EventFlag::NONBLOCK | EventFlag::CLOEXEC).ok()?;
+        // `vhost-user-backend` takes the number of this end, and never closes it.
+        self.exit.note(&event.0);
+        Some(event)
     }
 
     fn handle_event(&mut self, _event: u16, _set: EventSet, vrings: &[Vring], _thread: usize) -> io::Result<()> {

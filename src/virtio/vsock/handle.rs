@@ -16,6 +16,7 @@ use vmm_sys_util::epoll::EventSet;
 use super::backend::{Backend, HOST_EVENT, new_wake};
 use super::confine::confine_thread;
 use super::muxer::CONNECTIONS_MAX;
+use crate::sys::left::Left;
 use crate::sys::socket::connected_listener;
 
 /// Dials that the worker has not taken yet, and the descriptor that wakes it.
@@ -151,7 +152,8 @@ impl VsockBackend {
         let (tell, told) = mpsc::sync_channel(1);
         thread::Builder::new().name("vsock".into()).spawn(move || {
             // Every thread of the device is started by this one.
-            let started = confine_thread().and_then(|()| start(guest_cid, &ours, listener));
+            let exit = Arc::new(Left::default());
+            let started = confine_thread().and_then(|()| start(guest_cid, &ours, &exit, listener));
             let (daemon, news) = match started {
                 Ok(daemon) => (Some(daemon), Ok(())),
                 Err(error) => (None, Err(error)),
@@ -162,6 +164,8 @@ impl VsockBackend {
                 // However the engine's end ended, nothing more comes from it.
                 drop(daemon.wait());
             }
+            // The last of it: the device's threads have ended.
+            drop(exit);
             ours.close();
         })?;
         told.recv().map_err(io::Error::other)??;
@@ -171,8 +175,8 @@ impl VsockBackend {
 
 type Daemon = VhostUserDaemon<Arc<Mutex<Backend>>>;
 
-fn start(guest_cid: u64, shared: &Arc<Shared>, listener: UnixListener) -> io::Result<Daemon> {
-    let backend = Backend::new(guest_cid, Arc::clone(shared))?;
+fn start(guest_cid: u64, shared: &Arc<Shared>, exit: &Arc<Left>, listener: UnixListener) -> io::Result<Daemon> {
+    let backend = Backend::new(guest_cid, Arc::clone(shared), Arc::clone(exit))?;
     let host_events = backend.host_events();
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
     let mut daemon = VhostUserDaemon::new("vsock".to_owned(), Arc::new(Mutex::new(backend)), memory).map_err(other)?;

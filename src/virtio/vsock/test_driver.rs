@@ -101,7 +101,7 @@ impl Guest {
             to_guest: Ring::new(0),
             from_guest: Ring::new(0x10_0000),
             vrings,
-            backend: Backend::new(CID, Arc::clone(&shared)).unwrap(),
+            backend: Backend::new(CID, Arc::clone(&shared), Arc::default()).unwrap(),
             handle: VsockHandle::new(shared),
         }
     }

@@ -1,12 +1,9 @@
-//! Messages of DNS (RFC 1035): what a machine asks, what is said back, and which addresses an answer has. Pure.
+//! Messages of DNS (RFC 1035): what a machine asks, and what is said back. Pure; a server's answers are read by `reply`.
 //!
 //! A question is written anew before it goes to a server of the host's, so that no byte of a guest reaches that but a
 //! name, a type and three flags.
 
-use std::net::IpAddr;
-use std::time::Duration;
-
-use smoltcp::wire::{DnsFlags, DnsOpcode, DnsPacket, DnsQuestion, DnsRecord, DnsRecordData};
+use smoltcp::wire::{DnsFlags, DnsOpcode, DnsPacket, DnsQuestion};
 
 /// Bytes before the question.
 const HEADER: usize = 12;
@@ -16,9 +13,6 @@ const PLAIN_MAX: usize = 512;
 
 /// What we say that a datagram to us may have: what is not cut on its way (RFC 9715).
 const OUR_MAX: u16 = 1232;
-
-/// Records of an answer that are looked at.
-const RECORDS_MAX: u16 = 256;
 
 /// Longest name (RFC 1035, 2.3.4).
 const NAME_MAX: usize = 255;
@@ -50,7 +44,7 @@ pub(super) struct Query {
     /// In lower case, without the dot at the end; what no host name has is a `?`.
     pub(super) name: String,
     /// Name, type and class as they were written, without pointers.
-    question: Vec<u8>,
+    pub(super) question: Vec<u8>,
     /// Of the flags those that go on: recursion desired, authentic data, checking disabled.
     flags: u16,
     /// What its asker can do beyond the first form: length of a datagram, and whether it wants signatures.
@@ -91,7 +85,8 @@ pub(super) fn read_query(bytes: &[u8]) -> Result<Query, Option<Vec<u8>>> {
 
 const KEPT_FLAGS: u16 = 0x0130;
 
-fn show(labels: &[&[u8]]) -> String {
+/// A name as it is compared and told.
+pub(super) fn show(labels: &[&[u8]]) -> String {
     let letter = |byte: &u8| match byte {
         b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => char::from(*byte),
         b'A'..=b'Z' => char::from(byte.to_ascii_lowercase()),
@@ -154,6 +149,15 @@ impl Query {
         message
     }
 
+    /// The name without the labels of a service before it (RFC 2782).
+    pub(super) fn host(&self) -> &str {
+        let mut name = self.name.as_str();
+        while let Some((_, rest)) = name.split_once('.').filter(|_| name.starts_with('_')) {
+            name = rest;
+        }
+        name
+    }
+
     /// Whether it asks who has an address.
     pub(super) fn is_backwards(&self) -> bool {
         self.name == "arpa" || self.name.ends_with(".arpa")
@@ -184,58 +188,14 @@ fn extended(wants_signatures: bool, options: &[u8]) -> Vec<u8> {
     record
 }
 
-/// A server's answer.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Reply {
-    /// It did not fit into a datagram.
-    pub(super) is_cut: bool,
-    /// Addresses of the name that was asked for, also behind other names for it, and how long they hold.
-    pub(super) addresses: Vec<(IpAddr, Duration)>,
-    /// All of it, for the asker.
-    pub(super) message: Vec<u8>,
-}
-
-/// Reads the answer to a question that was sent on with `id`; `None` for what is none.
-pub(super) fn read_reply(query: &Query, id: u16, bytes: &[u8]) -> Option<Reply> {
-    let packet = DnsPacket::new_checked(bytes).ok()?;
-    let is_answer = packet.flags().contains(DnsFlags::RESPONSE) && packet.transaction_id() == id;
-    if !is_answer || packet.question_count() != 1 {
-        return None;
-    }
-    let (mut rest, question) = DnsQuestion::parse(packet.payload()).ok()?;
-    let name = |part: &[u8]| -> Option<String> {
-        let labels: Result<Vec<&[u8]>, _> = packet.parse_name(part).collect();
-        labels.ok().map(|labels| show(&labels))
-    };
-    let kind = u16::from(question.type_).to_be_bytes();
-    if name(question.name)? != query.name || !query.question.ends_with(&[kind[0], kind[1], 0, 1]) {
-        return None;
-    }
-    let mut names = vec![query.name.clone()];
-    let mut addresses = Vec::new();
-    for _ in 0..packet.answer_record_count().min(RECORDS_MAX) {
-        let Ok((after, record)) = DnsRecord::parse(rest) else { break };
-        rest = after;
-        if !name(record.name).is_some_and(|owner| names.contains(&owner)) {
-            continue;
-        }
-        let ttl = Duration::from_secs(record.ttl.into());
-        match record.data {
-            DnsRecordData::A(address) => addresses.push((IpAddr::V4(address), ttl)),
-            DnsRecordData::Aaaa(address) => addresses.push((IpAddr::V6(address), ttl)),
-            DnsRecordData::Cname(other) => names.extend(name(other)),
-            DnsRecordData::Other(..) => {}
-        }
-    }
-    let mut message = bytes.to_vec();
-    message[..2].copy_from_slice(&query.id.to_be_bytes());
-    Some(Reply { is_cut: packet.flags().contains(DnsFlags::TRUNCATED), addresses, message })
-}
-
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::net::nat) mod tests {
+    use std::net::IpAddr;
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
+    use super::super::reply::read_reply;
     use super::*;
 
     const A: u16 = 1;

@@ -2,6 +2,10 @@
 
 mod message;
 mod relay;
+mod reply;
 mod way;
 
 pub(super) use relay::{Answer, Asker, Relay};
+
+#[cfg(test)]
+pub(super) use message::tests;

@@ -12,7 +12,8 @@ use super::super::news::{NatNews, Teller};
 use super::super::packet::Ends;
 use super::super::policy::Policy;
 use super::super::poller::{Poller, Token};
-use super::message::{Code, Query, Reply, read_query};
+use super::message::{Code, Query, read_query};
+use super::reply::Reply;
 use super::way::{Look, Way};
 
 /// Questions that may be on their way.
@@ -78,8 +79,8 @@ impl Relay {
             Err(refusal) => return refusal.map(|refusal| Some((asker, refusal))).ok_or(Unreadable),
         };
         if !policy.has_name(&query.name) {
-            // Programs ask for the names of addresses without anybody's wish.
-            if !query.is_backwards() {
+            // Programs ask for the names of addresses, and for services of a name, without anybody's wish.
+            if !query.is_backwards() && !policy.has_name(query.host()) {
                 teller.tell(NatNews::Name(query.name.clone()));
             }
             return Ok(Some((asker, query.block())));
@@ -120,6 +121,11 @@ impl Relay {
         let pending = self.pending.get_mut(&number)?;
         match pending.way.look(&pending.query) {
             Look::Waits => None,
+            // In the first round, so that what no server answers is said soon.
+            Look::Answered(reply) if reply.is_refusal && pending.tries + 1 < self.servers.len() => {
+                let Pending { asker, query, tries, .. } = self.pending.remove(&number)?;
+                self.send(asker, query, tries + 1, poller)
+            }
             Look::Answered(reply) => {
                 let Pending { asker, query, .. } = self.pending.remove(&number)?;
                 Some(answer(asker, &query, reply, policy))
@@ -268,7 +274,7 @@ mod tests {
     fn a_name_that_is_not_allowed_is_asked_of_nobody_and_told() {
         let (socket, address) = server();
         let mut stage = stage(vec![address], Some(vec![Allowed::Name("a.example".to_owned())]));
-        for name in ["b.a.example", "secret.thief.example", "1.2.0.192.in-addr.arpa"] {
+        for name in ["b.a.example", "secret.thief.example", "1.2.0.192.in-addr.arpa", "_http._tcp.a.example"] {
             let (_, answer) = stage.ask(&ask(7, name, 1, true)).unwrap();
             assert_eq!(answer[3] & 0x0f, 3);
         }
@@ -292,6 +298,28 @@ mod tests {
         assert!(stage.ask(&ask(7, "a.example", 1, false)).is_none());
         assert_eq!(stage.answer()[7], 1);
         served.join().unwrap();
+    }
+
+    #[test]
+    fn a_server_that_will_not_answer_is_passed_over_and_the_last_one_is_believed() {
+        let servers = [server(), server()];
+        let addresses: Vec<SocketAddr> = servers.iter().map(|(_, address)| *address).collect();
+        let mut stage = stage(addresses, None);
+        for code in [2, 5] {
+            assert!(stage.ask(&ask(7, "a.example", 1, false)).is_none());
+            let answered = servers.each_ref().map(|(socket, _)| socket.try_clone().unwrap());
+            let served = thread::spawn(move || {
+                for (socket, is_last) in answered.iter().zip([false, true]) {
+                    let mut buffer = [0; 512];
+                    let (count, from) = socket.recv_from(&mut buffer).unwrap();
+                    buffer[2] |= 0x80;
+                    buffer[3] = if is_last { 3 } else { code };
+                    socket.send_to(&buffer[..count], from).unwrap();
+                }
+            });
+            assert_eq!(stage.answer()[3] & 0x0f, 3);
+            served.join().unwrap();
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::super::sockets;
-use super::message::{Query, Reply, read_reply};
+use super::message::Query;
+use super::reply::{Reply, read_reply};
 
 /// Longest message (RFC 1035, 4.2.2).
 const MESSAGE_MAX: usize = 65_535;

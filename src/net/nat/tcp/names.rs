@@ -39,11 +39,16 @@ impl Names {
         if !self.may_ask() {
             return None;
         }
-        let (length, rest) = self.input.split_first_chunk::<2>()?;
-        let question = rest.get(..usize::from(u16::from_be_bytes(*length)))?.to_vec();
+        let question = self.whole()?.to_vec();
         self.input.drain(..2 + question.len());
         self.owed += 1;
         Some(question)
+    }
+
+    /// The question at the beginning of what came, where all of it did.
+    fn whole(&self) -> Option<&[u8]> {
+        let (length, rest) = self.input.split_first_chunk::<2>()?;
+        rest.get(..usize::from(u16::from_be_bytes(*length)))
     }
 
     /// Takes an answer; `None` for what is not answered.
@@ -62,15 +67,27 @@ impl Names {
         &mut self.output
     }
 
-    /// Whether every answer was given and taken.
+    /// Whether every question was answered and every answer taken.
     pub(super) fn is_done(&self) -> bool {
-        self.owed == 0 && self.output.is_empty()
+        self.owed == 0 && self.output.is_empty() && self.whole().is_none()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_asked_is_not_done_before_it_is_taken() {
+        let mut names = Names::default();
+        assert!(names.is_done());
+        names.take(&[0, 1, 7, 0, 2]);
+        assert!(!names.is_done());
+        assert_eq!(names.question(), Some(vec![7]));
+        names.answer(None);
+        // The rest of a question does not come.
+        assert!(names.is_done());
+    }
 
     #[test]
     fn questions_come_whole_and_no_more_of_them_than_may_be_owed() {

@@ -56,6 +56,12 @@ impl TcpTable {
         }
     }
 
+    /// How many there are, for tests: all that is kept is kept of these.
+    #[cfg(test)]
+    pub(in super::super) fn open_connections(&self) -> usize {
+        self.connections.len().max(self.by_ends.len())
+    }
+
     /// Whether some wait for room on the way to the machine.
     pub(in super::super) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()

@@ -14,4 +14,4 @@ pub mod nat;
 mod ports;
 
 pub use links::{join_link, refuse_link, setup_links};
-pub use ports::{PublishError, Published, publish, serve_port};
+pub use ports::{PublishError, Published, publish, publish_after, serve_port};

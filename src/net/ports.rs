@@ -9,7 +9,7 @@ use std::time::Duration;
 use smolvm_agent::{FORWARD_PORT, Forward};
 
 use crate::guest::Dial;
-use crate::plan::MachinePlan;
+use crate::plan::{MachinePlan, PortPlan};
 
 /// Connections that the host's kernel keeps before they are accepted.
 const BACKLOG: i32 = 1024;
@@ -56,12 +56,25 @@ impl PublishError {
 #[derive(Debug, Default)]
 pub struct Published {
     by_machine: HashMap<String, Vec<(Arc<TcpListener>, u16)>>,
+    /// Whose they are, as they were taken.
+    taken: Vec<(String, PortPlan, Arc<TcpListener>)>,
 }
 
 impl Published {
     /// The sockets of a machine, each with the guest's port.
     pub fn of(&self, machine: &str) -> &[(Arc<TcpListener>, u16)] {
         self.by_machine.get(machine).map_or(&[], Vec::as_slice)
+    }
+
+    /// The socket that a port of a machine has by now, with its port of the host: the same address, or any other of the
+    /// same machine where any will do.
+    fn had(&self, machine: &str, port: &PortPlan) -> Option<(Arc<TcpListener>, u16)> {
+        let is_it = |(name, had, _): &&(String, PortPlan, Arc<TcpListener>)| {
+            let is_any = port.is_any && port.host == 0;
+            let is_own = name == machine && had.guest == port.guest && had.is_any;
+            had.address == port.address && if is_any { is_own } else { had.host == port.host }
+        };
+        self.taken.iter().find(is_it).map(|(_, had, listener)| (Arc::clone(listener), had.host))
     }
 }
 
@@ -70,15 +83,33 @@ impl Published {
 /// # Errors
 /// The first one that cannot be had; then none is held.
 pub fn publish(machines: &mut [MachinePlan]) -> Result<Published, PublishError> {
+    publish_after(&Published::default(), machines)
+}
+
+/// The same, where some may be held already: those stay what they are.
+///
+/// # Errors
+/// The first one that cannot be had; then no other than before is held.
+pub fn publish_after(earlier: &Published, machines: &mut [MachinePlan]) -> Result<Published, PublishError> {
     let mut published = Published::default();
     for machine in machines {
         let name = machine.name.clone();
         for port in &mut machine.ports {
             let address = SocketAddr::from((port.address, port.host));
             let failed = |source| PublishError::Bind { machine: name.clone(), port: port.guest, address, source };
-            let listener = listen(address).map_err(failed)?;
-            port.host = listener.local_addr().map_err(failed)?.port();
-            published.by_machine.entry(name.clone()).or_default().push((Arc::new(listener), port.guest));
+            let listener = match earlier.had(&name, port) {
+                Some((listener, host)) => {
+                    port.host = host;
+                    listener
+                }
+                None => {
+                    let listener = listen(address).map_err(failed)?;
+                    port.host = listener.local_addr().map_err(failed)?.port();
+                    Arc::new(listener)
+                }
+            };
+            published.by_machine.entry(name.clone()).or_default().push((Arc::clone(&listener), port.guest));
+            published.taken.push((name.clone(), port.clone(), listener));
         }
     }
     Ok(published)
@@ -140,5 +171,22 @@ mod tests {
         let error = PublishError::Bind { machine: "web".to_owned(), port: 80, address, source: error };
         assert_eq!(error.to_string(), format!("cannot publish port 80 of machine `web` on {address}"));
         assert!(error.help().contains("0 is any free one"));
+    }
+
+    #[test]
+    fn what_is_held_stays_for_the_next_round_whoever_has_it_then() {
+        let port = |host, is_any, guest| PortPlan { address: Ipv4Addr::LOCALHOST.into(), host, is_any, guest };
+        let with = |name: &str, ports: Vec<PortPlan>| MachinePlan { ports, ..MachinePlan::bare(name, 256) };
+        let mut first = [with("web", vec![port(0, true, 80)]), with("db", vec![port(0, true, 5432)])];
+        let held = publish(&mut first).unwrap();
+        let (web, db) = (first[0].ports[0].host, first[1].ports[0].host);
+        // One is made anew, the port of the other is another machine's, and there is a new one.
+        let mut next = [with("web", vec![port(0, true, 80)]), with("new", vec![port(db, false, 1), port(0, true, 2)])];
+        let after = publish_after(&held, &mut next).unwrap();
+        assert_eq!((next[0].ports[0].host, next[1].ports[0].host), (web, db));
+        drop(held);
+        assert_eq!((after.of("web").len(), after.of("new").len(), after.of("db").len()), (1, 2, 0));
+        let taken = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, web))).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
     }
 }

@@ -11,8 +11,8 @@ use crate::net;
 impl Workers {
     /// Lets the machine be reached, and its links reach.
     pub(super) fn connect(self: &Arc<Self>, machine: usize, session: &Session) {
-        let Some(dial) = self.slots[machine].lock().dial.clone() else { return };
-        for (listener, port) in self.deps.published.of(&self.plan.machines[machine].name) {
+        let Some(dial) = self.slot(machine).lock().dial.clone() else { return };
+        for (listener, port) in self.published().of(&self.plan().machines[machine].name) {
             self.spawn(machine, net::serve_port(Arc::clone(listener), *port, Arc::clone(&dial)));
         }
         if let Some(linked) = session.linked() {
@@ -23,12 +23,14 @@ impl Workers {
 
     /// What the guest says is only which of its own links is wanted: with whom it is joined the plan says.
     fn join_link(&self, machine: usize, linked: Linked) {
-        let Some(from) = self.slots[machine].lock().dial.clone() else { return };
-        let links = &self.plan.machines[machine].links;
+        let Some(from) = self.slot(machine).lock().dial.clone() else { return };
+        let plan = self.plan();
+        let links = &plan.machines[machine].links;
         let link = usize::try_from(linked.link).ok().and_then(|place| links.get(place));
         let to = link.and_then(|link| {
-            let place = self.plan.machines.iter().position(|other| other.name == link.machine)?;
-            let held = self.slots[place].lock();
+            let place = plan.machines.iter().position(|other| other.name == link.machine)?;
+            let slot = self.slot(place);
+            let held = slot.lock();
             // Only who has answered can be reached.
             held.is_up().then(|| held.dial.clone()).flatten().map(|dial| (dial, link.port))
         });

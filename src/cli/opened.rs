@@ -104,7 +104,7 @@ impl Opened {
         for remark in remarks {
             printer.note(&format!("note: {remark}\n"));
         }
-        Ok(Self { places, state, folder, lock: lock })
+        Ok(Self { places, state, folder, lock })
     }
 
     /// Makes the folder of another run, while the lock is held.

@@ -109,7 +109,7 @@ pub fn publish_after(earlier: &Published, machines: &mut [MachinePlan]) -> Resul
                 }
             };
             published.by_machine.entry(name.clone()).or_default().push((Arc::clone(&listener), port.guest));
-            published.taken.push((name.clone(), port.clone(), listener));
+            published.taken.push((name.clone(), *port, listener));
         }
     }
     Ok(published)

@@ -36,6 +36,8 @@ pub(super) fn follow(
         settings: asked.settings,
         printer: asked.printer,
         again: up::again(asked.settings),
+        // The machines stay: `smolvm shell` opens one.
+        offers_shell: false,
         record: None,
         rule: asked.args.exit_code,
         plan: Arc::clone(plan),

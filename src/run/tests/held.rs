@@ -190,13 +190,15 @@ fn a_signal_for_all_goes_to_the_commands_that_run_and_one_by_name_is_refused_whe
     with_service.machines.push(service("two"));
     let script = Script::default()
         .hold(Hold::AfterSuccess)
-        .command(1000, kill(&[]))
-        .command(2000, kill(&["two"]))
-        .command(3000, kill(&["two", "one"]))
+        .command(1000, kill(&["two", "one"]))
+        .command(2000, kill(&[]))
+        // Here a command ends by any signal, and its machine with it.
+        .command(3000, kill(&["two"]))
         .command(60_000, RunCommand::Down);
     let played = simulate(&with_service, &script);
-    let refused = "machine `one` has no command to send the signal to".to_owned();
-    let expected = [(1, Ok(())), (2, Ok(())), (3, Err(CommandError::Refused(refused))), (4, Ok(()))];
+    let refused = |words: &str| Err(CommandError::Refused(words.to_owned()));
+    let deaf = refused("machine `one` has no command to send the signal to");
+    let expected = [(1, deaf), (2, Ok(())), (3, refused("machine `two` is not up")), (4, Ok(()))];
     assert_eq!(played.answers, expected);
     let none = Script::default().hold(Hold::AfterSuccess).command(1000, kill(&[])).command(2000, RunCommand::Down);
     let played = simulate(&plan(vec![step("a@one", &[])]), &none);

@@ -60,7 +60,7 @@ fn fetch() -> Result<bool, String> {
         return Ok(true);
     }
     let Ok(device) = find_disk_within(CHECKER_SERIAL, LIMIT) else { return Ok(false) };
-    let to = Destination { path: folder, is_contents: false, mode_mask: 0o755 };
+    let to = Destination { path: folder, is_contents: false, mode_mask: 0o755, has_owners: false, is_trusted: false };
     let unpacked = File::open(device).and_then(|mut disk| unpack(&to, &mut disk));
     unpacked.map_err(|error| format!("the program that checks disks cannot be had: {error}")).map(|()| true)
 }

@@ -225,8 +225,9 @@ fn archives_go_into_a_machine_and_come_out_of_it_with_their_owners() {
         assert_eq!(tar(&["-xO", "in/one"], &out, &output.stdout), "text\n".repeat(100_000).as_bytes());
 
         // A link is copied as one, and with -L what it leads to.
+        let link = inside("/root/0-0/link");
         for (options, is_link) in [(&["cp"][..], true), (&["cp", "-L"], false)] {
-            let words = [options, &[&inside("/root/0-0/link"), "out"]].concat();
+            let words = [options, &[&link[..], "out"]].concat();
             assert_eq!(run(&world, &words, b"").status.code(), Some(0));
             assert_eq!(fs::symlink_metadata(world.place("project/out")).unwrap().is_symlink(), is_link);
         }

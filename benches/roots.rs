@@ -25,14 +25,14 @@ use std::time::{Duration, Instant, SystemTime};
 use smolvm::engine::qemu::{QemuEngine, QemuFacts};
 use smolvm::engine::{Accel, DiskSocket, Engine, ShareSocket, VmSpec};
 use smolvm::guest::{
-    AGENT, Bytes, Command, Dial, Exec, ExitStatus, Session, SessionEvent, SessionLimits, Setup, SetupRoot,
+    AGENT, Bytes, Claim, Command, Dial, Exec, ExitStatus, Session, SessionEvent, SessionLimits, Setup, SetupRoot,
 };
 use smolvm::image::kernel::{self, Kernel, KernelRequest};
 use smolvm::image::{disk_metadata, initramfs};
 use smolvm::rootfs::{Attributes, Extent, Inode, InodeKind, RootTree};
 use smolvm::share::{Makers, Rights, ShareHandle, ShareSpec, ShareTree, spawn_share_from};
 use smolvm::virtio::block::{DiskContent, DiskHandle, DiskSegment, DiskSpec, spawn_disk_from};
-use smolvm::virtio::vsock::{VsockBackend, VsockHandle};
+use smolvm::virtio::vsock::{self, VsockBackend, VsockHandle};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -60,8 +60,8 @@ impl Dial for Dialer {
         self.0.dial(port)
     }
 
-    fn join(&self, port: u32, opening: &[u8], stream: std::os::fd::OwnedFd) -> io::Result<()> {
-        self.0.join(port, opening.to_vec(), stream)
+    fn join(&self, port: u32, opening: &[u8], stream: std::os::fd::OwnedFd, claim: Claim) -> io::Result<()> {
+        self.0.join(port, opening.to_vec(), stream, vsock::Claim { by: claim.by, among: claim.among })
     }
 }
 

@@ -154,7 +154,9 @@ impl Guest {
 
     /// What went through its published ports and links; `None` where it is gone.
     pub(super) fn traffic(&self) -> Option<Traffic> {
-        Some(self.workers.slots[self.machine].lock().dial.as_ref()?.traffic())
+        let slot = self.workers.slot(self.machine);
+        let dial = slot.lock().dial.clone()?;
+        Some(dial.traffic())
     }
 
     fn gone(&self) -> GuestError {

@@ -61,14 +61,14 @@ impl ExecSpec {
         GuestPath::parse(text).map(Some).ok_or_else(failed)
     }
 
-    /// What a machine that is up is asked, the input that is known, and the time.
-    pub(super) fn request(self) -> Result<(ExecRequest, Option<Vec<u8>>, Option<Duration>), MachineError> {
+    /// What a machine that is up is asked; input and time are not its matter.
+    pub(super) fn request(self) -> Result<ExecRequest, MachineError> {
         if self.command.is_empty() {
             return Err(MachineError::NoCommand);
         }
         let working_dir = self.folder()?;
-        let Self { command, env, user, stdin, timeout, .. } = self;
-        Ok((ExecRequest { command, env, working_dir, user, streams: Streams::Pipes }, stdin, timeout))
+        let Self { command, env, user, .. } = self;
+        Ok(ExecRequest { command, env, working_dir, user, streams: Streams::Pipes })
     }
 }
 

@@ -79,9 +79,12 @@ async fn cause_of_step(mut told: mpsc::Receiver<Timed>) -> Option<String> {
     found
 }
 
+/// The streams of the command, once.
+type Ends = (mpsc::Receiver<Vec<u8>>, mpsc::Sender<Output>);
+
 /// Who sits at the command: bytes that are there, and a row of what it writes.
 struct Attendant {
-    once: Mutex<Option<(mpsc::Receiver<Vec<u8>>, mpsc::Sender<Output>)>>,
+    once: Mutex<Option<Ends>>,
     size: watch::Receiver<TerminalSize>,
 }
 
@@ -98,7 +101,7 @@ impl Attendant {
         (Self { once: Mutex::new(Some((input, output))), size }, from_command)
     }
 
-    fn take(&self) -> Option<(mpsc::Receiver<Vec<u8>>, mpsc::Sender<Output>)> {
+    fn take(&self) -> Option<Ends> {
         self.once.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 

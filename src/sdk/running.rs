@@ -128,8 +128,9 @@ pub(super) struct Commands {
 
 impl Commands {
     /// Starts a command. Dropped on the way, it is ended, if it came to start.
-    pub(super) async fn spawn(&self, spec: ExecSpec) -> Result<Execution, MachineError> {
-        let (request, stdin, timeout) = spec.request()?;
+    pub(super) async fn spawn(&self, mut spec: ExecSpec) -> Result<Execution, MachineError> {
+        let (stdin, timeout) = (spec.stdin.take(), spec.timeout);
+        let request = spec.request()?;
         let guest = self.guest()?;
         let commands = self.clone();
         // In a task of its own: a start that nobody waits for any more would leave a command that nobody knows.

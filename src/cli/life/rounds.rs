@@ -67,8 +67,8 @@ impl run::Rounds for Rounds {
         listener: Sender<Timed>,
     ) -> Result<(Option<RunFolder>, Published), String> {
         ports::raise_for(plan);
-        let published =
-            net::publish_after(earlier, &mut plan.machines).map_err(|error| format!("{error}: {}", error.help()))?;
+        let published = net::publish_after(earlier, &mut plan.machines)
+            .map_err(|error| format!("{error}: {}", ports::help(&error)))?;
         let (folder, record) = self.begin_folder()?;
         *held(&self.next) = Some(NextRound { record, listener });
         Ok((Some(folder), published))

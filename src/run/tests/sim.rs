@@ -191,7 +191,7 @@ impl World<'_> {
                 self.later(1, RunInput::Step(self.base + step, StepInput::Outputs(Ok(missing))));
             }
             Action::GiveFiles(step) => {
-                self.later(1, RunInput::Step(self.base + step, StepInput::Given(Ok(GivenFiles::default()))))
+                self.later(1, RunInput::Step(self.base + step, StepInput::Given(Ok(GivenFiles::default()))));
             }
             Action::Service(machine, action) => self.service(machine, action),
             Action::Shutdown(machine, _) if self.boot(machine) == Boot::StopHangs => {}

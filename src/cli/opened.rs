@@ -16,7 +16,7 @@ use crate::compose::{Chosen, Provider};
 use crate::engine::Accel;
 use crate::host;
 use crate::plan::Plan;
-use crate::run::{LockError, Options, ProjectLock, ProjectState, RunDeps, RunDoor, RunFolder};
+use crate::run::{LockError, Options, ProjectLock, ProjectState, RunDeps, RunDoor, RunFolder, StateError};
 use crate::storage::Storage;
 use crate::sys::identity::Actor;
 
@@ -29,7 +29,7 @@ pub(crate) struct Opened {
     pub(crate) state: ProjectState,
     /// The folder of the run.
     pub(crate) folder: RunFolder,
-    _lock: ProjectLock,
+    lock: ProjectLock,
 }
 
 /// Why a run cannot be recorded.
@@ -104,7 +104,12 @@ impl Opened {
         for remark in remarks {
             printer.note(&format!("note: {remark}\n"));
         }
-        Ok(Self { places, state, folder, _lock: lock })
+        Ok(Self { places, state, folder, lock })
+    }
+
+    /// Makes the folder of another run, while the lock is held.
+    pub(crate) fn begin_another(&self) -> Result<RunFolder, StateError> {
+        self.state.begin_run(&self.lock).map(|(folder, _)| folder)
     }
 
     /// The parts of the world that the run uses.
@@ -117,6 +122,7 @@ impl Opened {
             attendant: None,
             published: Arc::default(),
             door: Some(door),
+            rounds: None,
         }
     }
 

@@ -12,9 +12,7 @@ use crate::plan::Plan;
 
 /// Listens on the ports of all machines of the plan, and writes into it which were taken where any would do.
 pub(crate) fn publish(plan: &mut Plan, printer: &Printer) -> Result<Arc<Published>, Failure> {
-    if plan.machines.iter().any(|machine| !machine.ports.is_empty() || !machine.links.is_empty()) {
-        raise_open_files();
-    }
+    raise_for(plan);
     let published = net::publish(&mut plan.machines).map_err(|error| {
         let help = error.help(|address| {
             let holder = crate::host::holder(address)?;
@@ -29,6 +27,13 @@ pub(crate) fn publish(plan: &mut Plan, printer: &Printer) -> Result<Arc<Publishe
         }
     }
     Ok(Arc::new(published))
+}
+
+/// Raises the limit of open files where a plan has ports or links.
+pub(crate) fn raise_for(plan: &Plan) {
+    if plan.machines.iter().any(|machine| !machine.ports.is_empty() || !machine.links.is_empty()) {
+        raise_open_files();
+    }
 }
 
 /// Each connection has a descriptor; the usual limit of 1024 is for programs that use select(2).

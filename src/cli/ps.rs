@@ -74,6 +74,7 @@ impl Listed {
             is_settled: true,
             machines: Vec::new(),
             steps: Vec::new(),
+            earlier: Vec::new(),
         };
         let (about, view) = match known.client()? {
             Some(client) => asking(async move {
@@ -311,7 +312,14 @@ mod tests {
     }
 
     fn listed(machines: Vec<MachineView>, steps: Vec<StepView>) -> Listed {
-        let view = RunView { run: "1".to_owned(), project: "acme".to_owned(), is_settled: true, machines, steps };
+        let view = RunView {
+            run: "1".to_owned(),
+            project: "acme".to_owned(),
+            is_settled: true,
+            machines,
+            steps,
+            earlier: Vec::new(),
+        };
         Listed { about: None, view, shapes: HashMap::from([("db".to_owned(), "other".to_owned())]) }
     }
 
@@ -326,6 +334,7 @@ mod tests {
             attempt: Some(1),
             status: None,
             exit_code: None,
+            shape: String::new(),
         };
         let machines = vec![
             machine("db", ready, service(ServiceState::Running, Some(Health::Healthy), 0)),

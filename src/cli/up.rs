@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: everything that this list names; each has its own room.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -35,11 +36,17 @@ pub(crate) fn run(args: &UpArgs, settings: &Settings, printer: &Printer) -> Resu
         };
         match ready {
             Ready::Done(code) => Ok(code),
-            Ready::Run(plan, chosen) if args.detach || args.keep => {
-                printer.note(&format!("engine: {}\n", chosen.why));
-                life::up(args, settings, printer, mode, *plan, interrupts)
+            Ready::Run(plan, chosen, known) => {
+                let asked = life::Asked { args, settings, printer, mode, known };
+                if args.detach || args.keep {
+                    printer.note(&format!("engine: {}\n", chosen.why));
+                    return life::up(&asked, *plan, interrupts);
+                }
+                match life::beside(&asked, &plan, &mut interrupts)? {
+                    Some(code) => Ok(code),
+                    None => go(args, settings, printer, mode, (*plan, chosen), interrupts),
+                }
             }
-            Ready::Run(plan, chosen) => go(args, settings, printer, mode, (*plan, chosen), interrupts),
         }
     });
     if let (Err(failure), Mode::Json) = (&outcome, mode) {
@@ -53,8 +60,8 @@ pub(crate) fn run(args: &UpArgs, settings: &Settings, printer: &Printer) -> Resu
 enum Ready {
     /// There is nothing to run.
     Done(ExitCode),
-    /// This is to be run, with this engine.
-    Run(Box<Plan>, Chosen),
+    /// This is to be run, with this engine; the file has machines of these names.
+    Run(Box<Plan>, Chosen, BTreeSet<String>),
 }
 
 fn prepare(args: &UpArgs, settings: &Settings, printer: &Printer, mode: Mode) -> Result<Ready, Failure> {
@@ -83,7 +90,8 @@ fn prepare(args: &UpArgs, settings: &Settings, printer: &Printer, mode: Mode) ->
     let engine = args.engine.unwrap_or(settings.engine);
     let accel = args.accel.unwrap_or(settings.accel);
     let chosen = engines::choose(engine, accel)?;
-    Ok(Ready::Run(Box::new(plan), chosen))
+    let known = project.machines.iter().map(|machine| machine.name.value.clone()).collect();
+    Ok(Ready::Run(Box::new(plan), chosen, known))
 }
 
 fn tell_remarks(loaded: &Loaded, args: &UpArgs, printer: &Printer, mode: Mode) -> Result<(), Failure> {

@@ -13,7 +13,7 @@ use super::message::{About, Answer, Ask, ExecAsk, PROGRAM, Tell, greeting};
 use super::place::{Note, check_private, uid_of};
 use crate::event::Timed;
 use crate::guest::{CommandInput, CommandOutput, ExitStatus, take_over};
-use crate::run::{CommandError, ProjectState, RunCommand, RunView};
+use crate::run::{CommandError, ProjectState, RoundWish, RunCommand, RunView};
 
 /// What was found where the machines of a project may be held.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub struct Remote {
     pub teller: Teller,
 }
 
-/// Tells a command of signals and sizes; used by one task.
+/// Tells a command of signals and sizes, or a round of signals; used by one task.
 #[derive(Debug)]
 pub struct Teller(Sender);
 
@@ -153,6 +153,19 @@ impl Client {
     pub async fn command(&self, command: RunCommand) -> Result<Result<(), CommandError>, ControlError> {
         match self.ask_once(&Ask::Command(command)).await? {
             Answer::Command(answer) => Ok(answer),
+            _ => Err(ControlError::WrongAnswer),
+        }
+    }
+
+    /// Has the run do other steps in its machines: their events, and who tells it of signals. Dropping both ends the steps.
+    ///
+    /// # Errors
+    /// Where it cannot be asked; whether the steps began is the inner result.
+    pub async fn round(&self, wish: RoundWish) -> Result<Result<(Rows, Teller), CommandError>, ControlError> {
+        let (sender, mut receiver) = self.open(&Ask::Round(Box::new(wish))).await?;
+        match receiver.next().await? {
+            Answer::Command(Ok(())) => Ok(Ok((Rows { receiver, _sender: sender.clone() }, Teller(sender)))),
+            Answer::Command(Err(error)) => Ok(Err(error)),
             _ => Err(ControlError::WrongAnswer),
         }
     }

@@ -8,10 +8,10 @@ use sha2::{Digest, Sha256};
 
 use crate::event::Timed;
 use crate::guest::{ExitStatus, Streams, TerminalSize};
-use crate::run::{CommandError, RunCommand, RunView};
+use crate::run::{CommandError, RoundWish, RunCommand, RunView};
 
 /// Version of the messages.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// The version of the program that both ends must be of.
 pub(super) const PROGRAM: &str = env!("CARGO_PKG_VERSION");
@@ -37,6 +37,9 @@ pub enum Ask {
     Follow,
     /// Something for the run to do: one [`Answer::Command`].
     Command(RunCommand),
+    /// Other steps in its machines: one [`Answer::Command`], then a row of [`Answer::Event`]; [`Tell::Signal`] ends them,
+    /// and so does the end of the connection.
+    Round(Box<RoundWish>),
     /// A command in a machine: [`Answer::Started`] with its stream, then [`Answer::Exited`]; [`Tell`]s may be sent
     /// meanwhile.
     Exec(ExecAsk),

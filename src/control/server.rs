@@ -17,7 +17,9 @@ use super::message::{About, Answer, Ask, ExecAsk, Refusal, Tell, greeting};
 use super::place::Bound;
 use crate::guest::{CommandEnd, SessionError, hand_over};
 use crate::plan::GuestPath;
-use crate::run::{ExecControl, ExecRequest, Guest, GuestError, RunHandle, StartFailure};
+use crate::run::{
+    ExecControl, ExecRequest, GoingRound, Guest, GuestError, RoundWish, RunCommand, RunHandle, StartFailure,
+};
 
 /// Connections that are served at the same time.
 const CONNECTIONS_MAX: usize = 256;
@@ -140,6 +142,7 @@ async fn answer(ask: Ask, sender: &Sender, receiver: &mut Receiver, served: Serv
             // Who goes away has asked all the same.
             sender.send(&Answer::Command(asking.await), None).await
         }
+        Ask::Round(wish) => round(*wish, sender, receiver, &handle).await,
         Ask::Exec(ask) => exec(ask, sender, receiver, &handle).await,
     }
 }
@@ -153,6 +156,51 @@ async fn unless_left(
         result = work => result,
         result = receiver.next::<Tell>() => result.and(Err(ControlError::WrongAnswer)),
     }
+}
+
+/// The signal of one who has gone away.
+const SIGHUP: i32 = 1;
+
+/// Begins a round and tells its events; its end is the end of the row. Who goes away ends its steps.
+async fn round(
+    wish: RoundWish,
+    sender: &Sender,
+    receiver: &mut Receiver,
+    handle: &RunHandle,
+) -> Result<(), ControlError> {
+    let GoingRound { number, mut events } = match handle.round(wish).await {
+        Ok(going) => going,
+        Err(error) => return sender.send(&Answer::Command(Err(error)), None).await,
+    };
+    let telling = async {
+        sender.send(&Answer::Command(Ok(())), None).await?;
+        while let Some(event) = events.recv().await {
+            sender.send(&Answer::Event(event), None).await?;
+        }
+        Ok(())
+    };
+    let heeding = async {
+        loop {
+            match receiver.next::<Tell>().await {
+                Ok(Tell::Signal(signal)) => cancel(handle, number, signal).await,
+                Ok(_) => return ControlError::WrongAnswer,
+                Err(gone) => return gone,
+            }
+        }
+    };
+    let ended = tokio::select! {
+        result = telling => result,
+        gone = heeding => Err(gone),
+    };
+    if ended.is_err() {
+        cancel(handle, number, SIGHUP).await;
+    }
+    ended
+}
+
+async fn cancel(handle: &RunHandle, round: u64, signal: i32) {
+    // A run that is over has no steps.
+    let _ = handle.ask(RunCommand::Cancel { round, signal }).await;
 }
 
 async fn exec(ask: ExecAsk, sender: &Sender, receiver: &mut Receiver, handle: &RunHandle) -> Result<(), ControlError> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use smolvm_agent::{FORWARD_PORT, Forward};
 
 use crate::guest::{Claim, Dial};
-use crate::plan::MachinePlan;
+use crate::plan::{MachinePlan, PortPlan};
 
 /// Connections that the host's kernel keeps before they are accepted; as many as it lets by default. Who comes past it waits
 /// longer each time that it tries again.
@@ -91,12 +91,25 @@ impl Unpublished {
 #[derive(Debug, Default)]
 pub struct Published {
     by_machine: HashMap<String, Vec<(Arc<TcpListener>, u16)>>,
+    /// Whose they are, as they were taken.
+    taken: Vec<(String, PortPlan, Arc<TcpListener>)>,
 }
 
 impl Published {
     /// The sockets of a machine, each with the guest's port.
     pub fn of(&self, machine: &str) -> &[(Arc<TcpListener>, u16)] {
         self.by_machine.get(machine).map_or(&[], Vec::as_slice)
+    }
+
+    /// The socket that a port of a machine has by now, with its port of the host: the same address, or any other of the
+    /// same machine where any will do.
+    fn had(&self, machine: &str, port: &PortPlan) -> Option<(Arc<TcpListener>, u16)> {
+        let is_it = |(name, had, _): &&(String, PortPlan, Arc<TcpListener>)| {
+            let is_any = port.is_any && port.host == 0;
+            let is_own = name == machine && had.guest == port.guest && had.is_any;
+            had.address == port.address && if is_any { is_own } else { had.host == port.host }
+        };
+        self.taken.iter().find(is_it).map(|(_, had, listener)| (Arc::clone(listener), had.host))
     }
 }
 
@@ -105,17 +118,26 @@ impl Published {
 /// # Errors
 /// All that cannot be had; then none is held.
 pub fn publish(machines: &mut [MachinePlan]) -> Result<Published, PublishError> {
+    publish_after(&Published::default(), machines)
+}
+
+/// The same, where some may be held already: those stay what they are.
+///
+/// # Errors
+/// All that cannot be had; then no other than before is held.
+pub fn publish_after(earlier: &Published, machines: &mut [MachinePlan]) -> Result<Published, PublishError> {
     let mut published = Published::default();
     let mut failed = Vec::new();
     for machine in machines {
         for port in &mut machine.ports {
             let address = SocketAddr::from((port.address, port.host));
-            let listened = listen(address).and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
-            match listened {
-                Ok((host, listener)) => {
+            let held = earlier.had(&machine.name, port).map_or_else(|| listen_anew(address), Ok);
+            match held {
+                Ok((listener, host)) => {
                     port.host = host;
                     let own = published.by_machine.entry(machine.name.clone()).or_default();
-                    own.push((Arc::new(listener), port.guest));
+                    own.push((Arc::clone(&listener), port.guest));
+                    published.taken.push((machine.name.clone(), *port, listener));
                 }
                 Err(source) => {
                     failed.push(Unpublished { machine: machine.name.clone(), port: port.guest, address, source });
@@ -124,6 +146,13 @@ pub fn publish(machines: &mut [MachinePlan]) -> Result<Published, PublishError> 
         }
     }
     if failed.is_empty() { Ok(published) } else { Err(PublishError { failed }) }
+}
+
+/// A new socket, and its port.
+fn listen_anew(address: SocketAddr) -> io::Result<(Arc<TcpListener>, u16)> {
+    let listener = listen(address)?;
+    let port = listener.local_addr()?.port();
+    Ok((Arc::new(listener), port))
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -182,5 +211,22 @@ mod tests {
         assert_eq!(failed.to_string(), format!("cannot publish port 80 of machine `web` on {address}"));
         assert!(failed.help(None).contains("`ss -ltnp") && failed.help(None).contains("0 is any free one"));
         assert!(failed.help(Some("`nginx` (process 7)")).starts_with("`nginx` (process 7) has port "));
+    }
+
+    #[test]
+    fn what_is_held_stays_for_the_next_round_whoever_has_it_then() {
+        let port = |host, is_any, guest| PortPlan { address: Ipv4Addr::LOCALHOST.into(), host, is_any, guest };
+        let with = |name: &str, ports: Vec<PortPlan>| MachinePlan { ports, ..MachinePlan::bare(name, 256) };
+        let mut first = [with("web", vec![port(0, true, 80)]), with("db", vec![port(0, true, 5432)])];
+        let held = publish(&mut first).unwrap();
+        let (web, db) = (first[0].ports[0].host, first[1].ports[0].host);
+        // One is made anew, the port of the other is another machine's, and there is a new one.
+        let mut next = [with("web", vec![port(0, true, 80)]), with("new", vec![port(db, false, 1), port(0, true, 2)])];
+        let after = publish_after(&held, &mut next).unwrap();
+        assert_eq!((next[0].ports[0].host, next[1].ports[0].host), (web, db));
+        drop(held);
+        assert_eq!((after.of("web").len(), after.of("new").len(), after.of("db").len()), (1, 2, 0));
+        let taken = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, web))).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
     }
 }

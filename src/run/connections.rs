@@ -14,9 +14,10 @@ const REFUSALS_MAX: usize = 32;
 impl Workers {
     /// Lets the machine be reached, and its links reach.
     pub(super) fn connect(self: &Arc<Self>, machine: usize, session: &Session) {
-        let Some(dial) = self.slots[machine].lock().dial.clone() else { return };
-        let claim = net::ports_claim(&self.plan.machines, machine);
-        for (listener, port) in self.deps.published.of(&self.plan.machines[machine].name) {
+        let Some(dial) = self.slot(machine).lock().dial.clone() else { return };
+        let plan = self.plan();
+        let claim = net::ports_claim(&plan.machines, machine);
+        for (listener, port) in self.published().of(&plan.machines[machine].name) {
             self.spawn(machine, net::serve_port(Arc::clone(listener), *port, Arc::clone(&dial), claim));
         }
         if let Some(linked) = session.linked() {
@@ -28,12 +29,14 @@ impl Workers {
     /// What the guest says is only which of its own links is wanted: with whom it is joined the plan says. Gives back the
     /// machine where the program must be told that there is nobody.
     fn join_link(&self, machine: usize, linked: Linked) -> Option<Arc<dyn Dial>> {
-        let from = self.slots[machine].lock().dial.clone()?;
-        let machines = &self.plan.machines;
+        let from = self.slot(machine).lock().dial.clone()?;
+        let plan = self.plan();
+        let machines = &plan.machines;
         let link = usize::try_from(linked.link).ok().and_then(|place| machines[machine].links.get(place));
         let to = link.and_then(|link| {
             let place = machines.iter().position(|other| other.name == link.machine)?;
-            let held = self.slots[place].lock();
+            let slot = self.slot(place);
+            let held = slot.lock();
             // Only who has answered can be reached.
             held.is_up().then(|| held.dial.clone()).flatten().map(|dial| (place, dial, link.port))
         });

@@ -13,6 +13,7 @@ use super::limits::{FINALLY_AFTER_INTERRUPT, GRACE, TimeLimits};
 use super::machine::{Machine, MachineEffect};
 use super::options::Options;
 use super::provide::Pulled;
+use super::round::Round;
 use super::schedule::needs;
 use super::service::ServiceInput;
 use super::services::Services;
@@ -61,33 +62,40 @@ pub(super) struct Dispatcher {
     /// Why steps were passed over for want of what they need beside steps.
     pub(super) lost: Vec<Option<String>>,
     pub(super) services: Services,
-    started_at: Vec<Duration>,
+    pub(super) round: Round,
+    pub(super) started_at: Vec<Duration>,
     pub(super) phase_at: Vec<Duration>,
-    step_chunks: Vec<[Utf8Chunks; 2]>,
+    pub(super) step_chunks: Vec<[Utf8Chunks; 2]>,
     pub(super) machine_chunks: Vec<[LineChunks; 2]>,
+}
+
+/// The steps of a plan, numbered from `base` on, and the place of each one's machine.
+pub(super) fn steps_of(plan: &Plan, base: usize, limits: TimeLimits) -> (Vec<Step>, Vec<usize>) {
+    let place = |name: &str| plan.machines.iter().position(|machine| machine.name == name);
+    let machine_of: Vec<usize> = plan
+        .steps
+        .iter()
+        .map(|step| place(&step.machine).expect("a plan holds the machine of each of its steps"))
+        .collect();
+    let step = |(index, step): (usize, &crate::plan::StepPlan)| StepFacts {
+        index: base + index,
+        id: step.id.clone(),
+        timeout: step.timeout,
+        retry: step.retry,
+        grace: plan.machines[machine_of[index]].stop_grace.unwrap_or(GRACE),
+        has_outputs: !step.outputs.is_empty(),
+        gives_files: step.chown.is_some(),
+        memory: render_size(plan.machines[machine_of[index]].memory_mib),
+    };
+    let steps = plan.steps.iter().enumerate().map(step).map(|facts| Step::new(facts, limits)).collect();
+    (steps, machine_of)
 }
 
 impl Dispatcher {
     pub(super) fn new(facts: DispatcherFacts) -> Self {
         let limits = TimeLimits::new(facts.options.time_factor);
         let plan = Arc::clone(&facts.plan);
-        let place = |name: &str| plan.machines.iter().position(|machine| machine.name == name);
-        let machine_of: Vec<usize> = plan
-            .steps
-            .iter()
-            .map(|step| place(&step.machine).expect("a plan holds the machine of each of its steps"))
-            .collect();
-        let step = |(index, step): (usize, &crate::plan::StepPlan)| StepFacts {
-            index,
-            id: step.id.clone(),
-            timeout: step.timeout,
-            retry: step.retry,
-            grace: plan.machines[machine_of[index]].stop_grace.unwrap_or(GRACE),
-            has_outputs: !step.outputs.is_empty(),
-            gives_files: step.chown.is_some(),
-            memory: render_size(plan.machines[machine_of[index]].memory_mib),
-        };
-        let steps = plan.steps.iter().enumerate().map(step).map(|facts| Step::new(facts, limits)).collect();
+        let (steps, machine_of) = steps_of(&plan, 0, limits);
         Self {
             machines: plan
                 .machines
@@ -107,6 +115,7 @@ impl Dispatcher {
             actions: Vec::new(),
             blamed: vec![false; plan.steps.len()],
             held: Held::new(plan.machines.len()),
+            round: Round::first(&plan),
             started_at: vec![Duration::ZERO; plan.steps.len()],
             phase_at: vec![Duration::ZERO; plan.machines.len()],
             step_chunks: plan.steps.iter().map(|_| Default::default()).collect(),
@@ -137,7 +146,14 @@ impl Dispatcher {
             RunInput::Timer(timer) => self.timer(timer),
             RunInput::Command(id, command) => self.command(id, command),
             RunInput::Machine(machine, input) => self.machine_input(machine, input),
-            RunInput::Step(step, input) => self.step_input(step, input),
+            RunInput::Step(number, input) => {
+                // What is late of an earlier round says nothing.
+                if let Some(step) = self.place_of(number) {
+                    self.step_input(step, input);
+                }
+            }
+            RunInput::Round(id, wish) => self.want_round(id, *wish),
+            RunInput::RoundBegun(id, begun) => self.round_begun(id, begun),
             RunInput::Service(machine, input) => self.service_input(machine, input),
         }
         self.advance();
@@ -170,8 +186,10 @@ impl Dispatcher {
             Timer::StepRest(attempt) => self.attempt_input(attempt, StepInput::Rested),
             Timer::Machine(machine, life, _) if life != self.life(machine) => {}
             Timer::Machine(machine, _, timer) => self.machine_input(machine, MachineInput::Overdue(timer)),
-            Timer::Service(machine, timer) => self.service_input(machine, ServiceInput::Overdue(timer)),
-            Timer::Finally => {
+            Timer::Service(machine, life, _) if life != self.life(machine) => {}
+            Timer::Service(machine, _, timer) => self.service_input(machine, ServiceInput::Overdue(timer)),
+            Timer::Finally(round) if round != self.round_id() => {}
+            Timer::Finally(_) => {
                 self.is_finally_over = true;
                 self.cancel_all(&CancelReason::FinallyTimeUp, true);
             }
@@ -180,16 +198,16 @@ impl Dispatcher {
 
     /// A deadline of an attempt that is over says nothing about the next.
     fn attempt_input(&mut self, attempt: Attempt, input: StepInput) {
-        if self.steps[attempt.step].attempt() == attempt.number {
-            self.step_input(attempt.step, input);
+        if let Some(step) = self.place_of(attempt.step).filter(|step| self.steps[*step].attempt() == attempt.number) {
+            self.step_input(step, input);
         }
     }
 
     /// Starts the clock of `finally` once an interrupt has come and everything else is over.
     pub(super) fn time_finally(&mut self) {
-        if self.interrupt.is_some() && !self.is_finally_timed {
+        if self.ended_by().is_some() && !self.is_finally_timed {
             self.is_finally_timed = true;
-            self.actions.push(Action::Arm(Timer::Finally, FINALLY_AFTER_INTERRUPT));
+            self.actions.push(Action::Arm(Timer::Finally(self.round_id()), FINALLY_AFTER_INTERRUPT));
         }
     }
 
@@ -276,7 +294,7 @@ impl Dispatcher {
 
     /// The attempt of a step that runs, or ran last.
     pub(super) fn attempt(&self, step: usize) -> Attempt {
-        Attempt { step, number: self.steps[step].attempt() }
+        Attempt { step: self.number_of(step), number: self.steps[step].attempt() }
     }
 
     pub(super) fn is_failed(&self, step: usize) -> bool {

@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::dispatcher::{Dispatcher, DispatcherFacts};
-use super::handle::{Asked, CommandError, Inside};
+use super::handle::{Asked, Inside, ToAnswer};
 use super::input::{Action, RunInput, Timer};
 use super::limits::{KILLED, TimeLimits};
 use super::logs::Logs;
@@ -58,13 +58,18 @@ struct Driver {
     summary: Option<Summary>,
     lookout: Lookout,
     inside: Option<Inside>,
-    answers: BTreeMap<u64, oneshot::Sender<Result<(), CommandError>>>,
+    answers: BTreeMap<u64, ToAnswer>,
     commands_taken: u64,
+    /// Who wants to look on at rounds that have not begun.
+    waiting: BTreeMap<u64, mpsc::Sender<Timed>>,
+    /// When the round began, after the start.
+    round_at: Duration,
 }
 
 /// What the loop was woken by.
 enum Wake {
     Input(RunInput),
+    Asked(Asked),
     Sent,
     Deaf,
 }
@@ -95,6 +100,8 @@ impl Driver {
             inside: door.and_then(|door| door.open(&workers)),
             answers: BTreeMap::new(),
             commands_taken: 0,
+            waiting: BTreeMap::new(),
+            round_at: Duration::ZERO,
             workers,
             start: Instant::now(),
             timers: BTreeMap::new(),
@@ -118,6 +125,11 @@ impl Driver {
             }
             match self.wait(signals, &mut has_signals).await {
                 Wake::Input(input) => {
+                    let actions = self.dispatcher.on(self.start.elapsed(), input);
+                    self.carry_out(actions);
+                }
+                Wake::Asked(asked) => {
+                    let input = self.take(asked);
                     let actions = self.dispatcher.on(self.start.elapsed(), input);
                     self.carry_out(actions);
                 }
@@ -149,11 +161,7 @@ impl Driver {
                     }
                 }
                 Some(input) = self.urgent.recv() => return Wake::Input(input),
-                Some((command, answer)) = next_command(&mut self.inside) => {
-                    self.commands_taken += 1;
-                    self.answers.insert(self.commands_taken, answer);
-                    return Wake::Input(RunInput::Command(self.commands_taken, command));
-                }
+                Some(asked) = next_command(&mut self.inside) => return Wake::Asked(asked),
                 permit = self.events.reserve(), if !self.outbox.is_empty() => {
                     let Ok(permit) = permit else { return Wake::Deaf };
                     if let Some(event) = self.outbox.pop_front() {
@@ -163,6 +171,22 @@ impl Driver {
                     return Wake::Sent;
                 }
                 Some(input) = self.inbox.recv(), if is_open => return Wake::Input(input),
+            }
+        }
+    }
+
+    /// What is asked as an input, with a number for its answer.
+    fn take(&mut self, asked: Asked) -> RunInput {
+        match asked {
+            Asked::Command(command, answer) => {
+                self.commands_taken += 1;
+                self.answers.insert(self.commands_taken, answer);
+                RunInput::Command(self.commands_taken, command)
+            }
+            Asked::Round(number, wish, listener, answer) => {
+                self.answers.insert(number, answer);
+                self.waiting.insert(number, listener);
+                RunInput::Round(number, wish)
             }
         }
     }
@@ -185,8 +209,12 @@ impl Driver {
                 Action::Terminate(step, grace) => {
                     self.workers.terminate(self.dispatcher.machine_of[step], self.dispatcher.attempt(step), grace);
                 }
-                Action::CheckOutputs(step) => self.workers.check_outputs(self.dispatcher.machine_of[step], step),
-                Action::GiveFiles(step) => self.workers.give_files(self.dispatcher.machine_of[step], step),
+                Action::CheckOutputs(step) => {
+                    self.workers.check_outputs(self.dispatcher.machine_of[step], self.dispatcher.number_of(step));
+                }
+                Action::GiveFiles(step) => {
+                    self.workers.give_files(self.dispatcher.machine_of[step], self.dispatcher.number_of(step));
+                }
                 Action::Service(machine, action) => self.workers.service(machine, action),
                 Action::Shutdown(machine, grace) => self.workers.shut_down(machine, grace),
                 Action::Kill(machine) => self.workers.kill(machine),
@@ -198,8 +226,22 @@ impl Driver {
                 Action::Answer(id, answer) => {
                     // Who is answered sees what has come.
                     self.show();
+                    self.waiting.remove(&id);
                     // Who asked may have gone.
                     let _ = self.answers.remove(&id).map(|waiting| waiting.send(answer));
+                }
+                Action::BeginRound(id, plan) => {
+                    if let Some(listener) = self.waiting.remove(&id) {
+                        self.workers.begin_round(id, plan, listener);
+                    }
+                }
+                Action::Record(folder) => {
+                    self.round_at = self.start.elapsed();
+                    self.logs = Logs::new(folder);
+                }
+                Action::NextRound { plan, step_base, anew, removed } => {
+                    self.lookout.turn(&plan, &anew, &removed);
+                    self.workers.turn(plan, step_base);
                 }
                 Action::Finish(summary) => self.summary = Some(summary),
             }
@@ -208,7 +250,8 @@ impl Driver {
     }
 
     fn emit(&mut self, event: Event) {
-        let at = self.start.elapsed();
+        let now = self.start.elapsed();
+        let at = now.saturating_sub(self.round_at);
         if let Some(text) = self.logs.record(at, &event) {
             self.outbox.push_back(Timed { at, event: Event::Warning { text } });
         }
@@ -218,7 +261,7 @@ impl Driver {
         }
         self.outbox_bytes += weight(&event);
         let timed = Timed { at, event };
-        self.lookout.note(at, &timed.event);
+        self.lookout.note(now, &timed.event);
         if let Some(inside) = &self.inside {
             inside.tell(&timed);
         }

@@ -11,6 +11,7 @@
 //! command does (`held`), commands inside a machine (`outside`).
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::outside::{Guest, GuestError};
+use super::round::RoundWish;
 use super::view::RunView;
 use super::worker::Workers;
 use crate::event::Timed;
@@ -57,6 +59,13 @@ pub enum RunCommand {
         /// Number of the signal.
         signal: i32,
     },
+    /// The steps of a round end as by this signal, the second time at once; no machine does. Without effect on another.
+    Cancel {
+        /// The number of the round.
+        round: u64,
+        /// Number of the signal.
+        signal: i32,
+    },
     /// All machines power off in order, and the run ends.
     Down,
 }
@@ -83,13 +92,39 @@ pub enum CommandError {
     /// Something else is happening with the machine, or with the run, that keeps it from coming.
     #[error("{0}")]
     Refused(String),
+    /// Steps are not over yet, or machines still come up; it can be asked for again.
+    #[error("the machines are busy: {0}")]
+    Busy(String),
     /// The run is over, or ended before.
     #[error("the run is over")]
     Over,
 }
 
-/// A command and who waits for its answer.
-pub(super) type Asked = (RunCommand, oneshot::Sender<Result<(), CommandError>>);
+/// Where an answer is waited for.
+pub(super) type ToAnswer = oneshot::Sender<Result<(), CommandError>>;
+
+/// What is asked, and who waits for its answer.
+pub(super) enum Asked {
+    Command(RunCommand, ToAnswer),
+    /// A round of this number, and who looks on.
+    Round(u64, Box<RoundWish>, mpsc::Sender<Timed>, ToAnswer),
+}
+
+/// The numbers of rounds begin here; those of commands do not come so far.
+const FIRST_ROUND: u64 = 1 << 63;
+
+/// Events that wait for who has asked for a round; the guests are held back where there are more.
+const ROUND_WAITING: usize = 64;
+
+/// A round that goes on.
+#[derive(Debug)]
+pub struct GoingRound {
+    /// Its number, for [`RunCommand::Cancel`].
+    pub number: u64,
+    /// Its events, from [`Event::RunStarted`](crate::event::Event::RunStarted) to its end. They are to be taken: the guests
+    /// are held back meanwhile.
+    pub events: mpsc::Receiver<Timed>,
+}
 
 /// A run, from outside. Cheap to clone.
 #[derive(Clone)]
@@ -151,8 +186,23 @@ impl RunHandle {
             RunCommand::Down => Ok(()),
             _ => Err(CommandError::Over),
         };
-        self.shared.commands.send((command, sender)).await.map_err(|_| CommandError::Over)?;
+        self.shared.commands.send(Asked::Command(command, sender)).await.map_err(|_| CommandError::Over)?;
         answer.await.unwrap_or(over)
+    }
+
+    /// Has other steps run in the machines that the run holds, and has these be what the plan says.
+    ///
+    /// # Errors
+    /// [`CommandError::Busy`] while other steps run; where the run does not hold its machines, or has no ports for them.
+    pub async fn round(&self, wish: RoundWish) -> Result<GoingRound, CommandError> {
+        static NEXT: AtomicU64 = AtomicU64::new(FIRST_ROUND);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let (sender, answer) = oneshot::channel();
+        let (listener, events) = mpsc::channel(ROUND_WAITING);
+        let asked = Asked::Round(number, Box::new(wish), listener, sender);
+        self.shared.commands.send(asked).await.map_err(|_| CommandError::Over)?;
+        answer.await.unwrap_or(Err(CommandError::Over))?;
+        Ok(GoingRound { number, events })
     }
 
     /// What is now; when the run is over, what was at its end.

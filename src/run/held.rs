@@ -28,19 +28,19 @@ const SIGKILL: i32 = 9;
 #[derive(Debug)]
 pub(super) struct Held {
     /// What somebody has asked of each machine.
-    wants: Vec<Want>,
+    pub(super) wants: Vec<Want>,
     /// How long each machine has to go down, where somebody has said so.
-    graces: Vec<Option<Duration>>,
+    pub(super) graces: Vec<Option<Duration>>,
     /// How often each machine began to live, from 0.
-    lives: Vec<u32>,
+    pub(super) lives: Vec<u32>,
     asked: Vec<Asked>,
     /// Whether everything was settled once.
-    is_settled: bool,
+    pub(super) is_settled: bool,
     is_going_down: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Want {
+pub(super) enum Want {
     /// Nobody has said anything.
     Anything,
     Up,
@@ -117,7 +117,7 @@ impl Dispatcher {
         self.held.is_settled
     }
 
-    fn are_steps_over(&self) -> bool {
+    pub(super) fn are_steps_over(&self) -> bool {
         self.steps.iter().all(super::step::Step::is_done)
     }
 
@@ -153,19 +153,21 @@ impl Dispatcher {
             let has_failed = self.machines[machine].death().is_some() || self.never_boots(machine).is_some();
             is_up || if is_wanted { has_failed } else { self.machines[machine].is_at_rest() }
         };
-        self.are_steps_over() && (0..self.machines.len()).all(is_there)
+        self.are_steps_over() && !self.is_turning() && (0..self.machines.len()).all(is_there)
     }
 
     /// Notes that everything has come, the first time that it has while the run goes on, and what came of it.
     fn note_settled(&mut self) {
-        if !self.held.is_settled && self.is_holding() && self.is_settled() {
+        // Who has canceled a round need not wait for what comes up all the same.
+        let has_come = self.is_settled() || (self.is_canceled() && self.are_steps_over());
+        if !self.held.is_settled && self.is_holding() && has_come {
             self.held.is_settled = true;
             let summary = self.summary();
             self.emit(Event::RunHeld {
                 status: summary.status,
                 exit_code: summary.exit_code,
                 cause: summary.cause,
-                seconds: self.now.as_secs_f64(),
+                seconds: self.round_time().as_secs_f64(),
                 passed: summary.passed,
                 failed: summary.failed,
                 skipped: summary.skipped,
@@ -176,7 +178,8 @@ impl Dispatcher {
     /// Why the run failed by a machine that no step is blamed for, where its machines were to stay.
     pub(super) fn lost_machine(&self) -> Option<usize> {
         let is_meant = self.facts.options.hold != Hold::No && !self.held.is_settled;
-        (0..self.machines.len()).find(|machine| is_meant && self.machines[*machine].death().is_some())
+        let is_lost = |machine: &usize| self.is_concerned(*machine) && self.machines[*machine].death().is_some();
+        (0..self.machines.len()).find(|machine| is_meant && is_lost(machine))
     }
 
     /// Takes what somebody asks for.
@@ -226,6 +229,10 @@ impl Dispatcher {
                 self.signal_services(&machines, signal)?;
                 return Ok(None);
             }
+            RunCommand::Cancel { round, signal } => {
+                self.cancel_round(round, Signal::of_number(signal).unwrap_or(Signal::Hangup));
+                return Ok(None);
+            }
             RunCommand::Down => {
                 self.go_down();
                 (Vec::new(), Goal::End)
@@ -236,14 +243,15 @@ impl Dispatcher {
 
     /// The machines of these names, all where there are none.
     fn named(&self, names: &[String]) -> Result<Vec<usize>, CommandError> {
-        let known = || self.facts.plan.machines.iter().map(|machine| machine.name.as_str());
+        let known = || (0..self.machines.len()).filter(|machine| !self.is_removed(*machine));
+        let name_of = |machine: usize| self.facts.plan.machines[machine].name.as_str();
         if names.is_empty() {
-            return Ok((0..self.machines.len()).collect());
+            return Ok(known().collect());
         }
         let place = |name: &String| {
-            known().position(|known| known == name).ok_or_else(|| CommandError::Unknown {
+            known().find(|machine| name_of(*machine) == name).ok_or_else(|| CommandError::Unknown {
                 name: name.clone(),
-                near: nearest(name, known()).map(str::to_owned),
+                near: nearest(name, known().map(name_of)).map(str::to_owned),
             })
         };
         names.iter().map(place).collect()
@@ -290,7 +298,7 @@ impl Dispatcher {
     }
 
     /// These machines are to go down, in order, and stay down.
-    fn tell_down(&mut self, machines: &[usize], grace: Option<Duration>) {
+    pub(super) fn tell_down(&mut self, machines: &[usize], grace: Option<Duration>) {
         for machine in machines {
             self.held.wants[*machine] = Want::Down;
             self.held.graces[*machine] = grace;

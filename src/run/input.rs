@@ -1,18 +1,23 @@
 //! What goes into the dispatcher and what comes out: plain data, so that a run can be played back.
 //!
-//! Machines and steps are named by their place in the plan.
+//! Machines are named by their place in the plan. Inputs name a step by its number among all of the run, actions by its
+//! place in the round.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::handle::{CommandError, RunCommand};
 use super::options::Summary;
 use super::provide::GivenFiles;
 use super::provide::Pulled;
+use super::round::RoundWish;
 use super::service::{ServiceInput, ServiceTimer};
 use super::signals::Signal;
+use super::state::RunFolder;
 use crate::engine::VmExit;
 use crate::event::{Event, Stream};
 use crate::guest::ExitStatus;
+use crate::plan::Plan;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +34,10 @@ pub(super) enum RunInput {
     Step(usize, StepInput),
     /// Something about the service of a machine.
     Service(usize, ServiceInput),
+    /// Somebody outside wants a round.
+    Round(u64, Box<RoundWish>),
+    /// A round has its folder and its ports, which are in the plan, or cannot have them.
+    RoundBegun(u64, Result<(Box<Plan>, Option<RunFolder>), String>),
 }
 
 /// What happened to a machine, or what is asked of it.
@@ -130,6 +139,8 @@ pub(super) enum CancelReason {
     FinallyTimeUp,
     /// A second interrupt: nothing is waited for.
     Kill,
+    /// A second interrupt of a round, whose machines stay: it is killed in its machine.
+    Hurry,
 }
 
 /// How far the ending of a step is.
@@ -157,7 +168,7 @@ pub struct StartFailure {
 /// One attempt of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Attempt {
-    /// Place of the step.
+    /// Number of the step among all of the run.
     pub(super) step: usize,
     /// From 1.
     pub(super) number: u32,
@@ -174,10 +185,10 @@ pub(super) enum Timer {
     StepRest(Attempt),
     /// A state of a machine, in this life of it, that must not last.
     Machine(usize, u32, MachineTimer),
-    /// A state of a machine's service.
-    Service(usize, ServiceTimer),
-    /// All of `finally`, after an interrupt.
-    Finally,
+    /// A state of a machine's service, in this life of the machine.
+    Service(usize, u32, ServiceTimer),
+    /// All of `finally`, after an interrupt, in the round of this number.
+    Finally(u64),
 }
 
 /// States of a machine that must not last.
@@ -245,6 +256,21 @@ pub(super) enum Action {
     Arm(Timer, Duration),
     /// What was asked for has come, or cannot.
     Answer(u64, Result<(), CommandError>),
+    /// Get a folder and ports for a round.
+    BeginRound(u64, Box<Plan>),
+    /// What is told from now on belongs to a new round, whose logs go here.
+    Record(Option<RunFolder>),
+    /// The plan is this one now; with what is fixed for each of its machines.
+    NextRound {
+        /// The plan.
+        plan: Arc<Plan>,
+        /// Number of its first step.
+        step_base: usize,
+        /// Which machines are others than before.
+        anew: Vec<bool>,
+        /// Which machines are no more.
+        removed: Vec<bool>,
+    },
     /// The run is over.
     Finish(Summary),
 }

@@ -155,6 +155,16 @@ impl Machine {
         true
     }
 
+    /// Is to live anew, as another machine where another grace is given; where it cannot, that is how it failed.
+    pub(super) fn begin_anew(&mut self, grace: Option<Duration>) {
+        if let Some(grace) = grace {
+            self.grace = grace;
+        }
+        if self.state == At::Gone && !self.renew() {
+            self.die("it cannot be started again: what its last life held did not end".to_owned(), false);
+        }
+    }
+
     /// Takes one input; what makes no sense in a state is ignored, because workers may be late.
     pub(super) fn on(&mut self, input: MachineInput) -> Vec<MachineEffect> {
         match (self.state, input) {

@@ -34,6 +34,8 @@ mod outlook;
 mod outside;
 mod phases;
 mod provide;
+mod round;
+mod round_work;
 mod schedule;
 mod service;
 mod service_work;
@@ -43,7 +45,7 @@ mod state;
 mod step;
 mod step_work;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod turns;
 mod verdict;
 mod view;
@@ -51,7 +53,7 @@ mod worker;
 
 pub use attend::{Attend, Attended, carry};
 pub use driver::run;
-pub use handle::{CommandError, RunCommand, RunDoor, RunHandle, door};
+pub use handle::{CommandError, GoingRound, RunCommand, RunDoor, RunHandle, door};
 pub use input::StartFailure;
 pub use lock::{Holder, LockError, ProjectLock};
 pub use log_index::LogSource;
@@ -59,6 +61,9 @@ pub use log_reader::{LogPiece, LogReader};
 pub use options::{Hold, Options, RunDeps, StepOutcome, Summary};
 pub use outside::{ExecControl, ExecRequest, Guest, GuestError, GuestExec};
 pub use provide::{Gift, GivenFiles, Network, Prepared, Provide, ProvideError, ProvideHooks, Pulled, Shares};
+pub use round::{RoundWish, Rounds};
 pub use signals::{Signal, signals};
 pub use state::{ProjectState, RunFolder, StateError, file_name};
-pub use view::{Health, MachineView, RunView, ServiceState, ServiceView, StepView, shape};
+#[cfg(test)]
+pub(crate) use view::view_of;
+pub use view::{Health, MachineView, RunView, ServiceState, ServiceView, StepView, shape, step_shape};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::attend::Attend;
 use super::handle::RunDoor;
 use super::provide::Provide;
+use super::round::Rounds;
 use super::state::RunFolder;
 use crate::engine::{Accel, Engine};
 use crate::event::{RunStatus, StepStatus};
@@ -71,6 +72,8 @@ pub struct RunDeps {
     pub published: Arc<Published>,
     /// Through which the run is looked at and told from outside, where it is.
     pub door: Option<RunDoor>,
+    /// What gives rounds their folders and ports, where the run takes other steps.
+    pub rounds: Option<Arc<dyn Rounds>>,
 }
 
 impl fmt::Debug for RunDeps {

@@ -18,13 +18,15 @@ use crate::event::MachinePhase;
 use crate::guest::{
     Command, CommandEnd, CommandInput, CommandOutput, CommandStream, Exec, Session, SessionError, Streams, TerminalSize,
 };
-use crate::plan::{GuestPath, ImageDefaults, MachinePlan, MountPlan, nearest};
+use crate::plan::{GuestPath, ImageDefaults, MachinePlan, MountPlan, Plan, nearest};
 
 /// A machine that was up when it was asked for. Keeps neither the machine nor the run alive.
 #[derive(Clone)]
 pub struct Guest {
     handle: RunHandle,
     workers: Arc<Workers>,
+    /// As it was then: a machine that is another one by now has a session of its own.
+    plan: Arc<Plan>,
     machine: usize,
 }
 
@@ -107,23 +109,25 @@ impl fmt::Debug for Guest {
 
 impl Guest {
     pub(super) fn find(workers: Arc<Workers>, handle: RunHandle, name: &str) -> Result<Self, GuestError> {
-        let place = workers.plan.machines.iter().position(|machine| machine.name == name);
-        let Some(machine) = place else {
-            let known = workers.plan.machines.iter().map(|machine| machine.name.as_str());
+        let plan = workers.plan();
+        let view = handle.view();
+        // One that the file no longer has still has its place.
+        let is_meant = |machine: &MachinePlan| machine.name == name && view.machine(name).is_some();
+        let Some(machine) = plan.machines.iter().position(is_meant) else {
+            let known = view.machines.iter().map(|machine| machine.name.as_str());
             let near = nearest(name, known).map(str::to_owned);
             return Err(GuestError::Unknown { name: name.to_owned(), near });
         };
-        let view = handle.view();
         let phase = view.machine(name).and_then(|machine| machine.phase);
         if phase != Some(MachinePhase::Ready) || workers.parts(machine).is_none() {
             return Err(GuestError::NotUp { name: name.to_owned(), phase });
         }
-        Ok(Self { handle, workers, machine })
+        Ok(Self { handle, workers, plan, machine })
     }
 
     /// What the file says of the machine.
     pub fn plan(&self) -> &MachinePlan {
-        &self.workers.plan.machines[self.machine]
+        &self.plan.machines[self.machine]
     }
 
     /// The session with its agent.
@@ -158,7 +162,7 @@ impl Guest {
         let exec = self.complete(request, &defaults);
         guest_work::check_sources(&shares).await?;
         if self.is_view_free() {
-            let slot = &self.workers.slots[self.machine];
+            let slot = self.workers.slot(self.machine);
             let _turn = slot.turn.lock().await;
             let view = slot.lock().view;
             let view = guest_work::show_owner(&session, &*shares, &exec.user, view).await?;
@@ -176,7 +180,7 @@ impl Guest {
         let plan = self.plan();
         let view = self.handle.view();
         let is_busy = view.steps.iter().any(|step| step.machine == plan.name && step.attempt.is_some());
-        let is_held = self.workers.slots[self.machine].lock().is_view_held;
+        let is_held = self.workers.slot(self.machine).lock().is_view_held;
         !is_busy && !is_held && plan.mounts.iter().any(MountPlan::follows_steps)
     }
 

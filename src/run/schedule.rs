@@ -37,7 +37,7 @@ impl Dispatcher {
                 self.run_finally();
             }
             self.skip_stuck();
-            let is_anew = self.answer_commands();
+            let is_anew = self.answer_commands() | self.turn();
             if self.actions.len() == before && !is_anew {
                 break;
             }
@@ -58,7 +58,7 @@ impl Dispatcher {
             status: summary.status,
             exit_code: summary.exit_code,
             cause: summary.cause.clone(),
-            seconds: self.now.as_secs_f64(),
+            seconds: self.round_time().as_secs_f64(),
             passed: summary.passed,
             failed: summary.failed,
             skipped: summary.skipped,
@@ -91,7 +91,7 @@ impl Dispatcher {
             if self.is_waiting(step) && !self.is_finally(step) {
                 self.skip_if_hopeless(step, &hopeless);
             }
-            if self.is_waiting(step) && self.is_finally(step) && self.is_killed {
+            if self.is_waiting(step) && self.is_finally(step) && self.is_hurried() {
                 self.skip(step, "interrupted".to_owned());
             }
         }
@@ -101,7 +101,7 @@ impl Dispatcher {
         let machine = self.machine_of[step];
         let machine_name = &self.facts.plan.machines[machine].name;
         let bad = self.needs[step].iter().copied().find(|need| self.steps[*need].is_done() && !self.is_good(*need));
-        if let Some(signal) = self.interrupt {
+        if let Some(signal) = self.ended_by() {
             self.skip(step, format!("interrupted by {}", signal.name()));
         } else if self.machines[machine].death().is_some() {
             let cause = format!("machine `{machine_name}` failed");
@@ -166,7 +166,7 @@ impl Dispatcher {
     /// Machines that are planned and have a service, or steps to run: services and those that could run a step now
     /// first, then in file order of their first step. With each, whether it is one of those.
     fn boot_candidates(&self) -> Vec<(usize, bool)> {
-        let is_run_on = self.interrupt.is_none() && self.halted_by.is_none();
+        let is_run_on = self.ended_by().is_none() && self.halted_by.is_none();
         let is_candidate = |machine: &usize| {
             is_run_on && self.machines[*machine].state() == MachineState::Planned && self.is_service_wanted(*machine)
         };
@@ -264,7 +264,7 @@ impl Dispatcher {
         }
         match self.machines[machine].state() {
             MachineState::Planned if !self.has_turn(machine) => {}
-            MachineState::Planned if self.interrupt.is_none() && !self.is_told_down(machine) => {
+            MachineState::Planned if self.ended_by().is_none() && !self.is_told_down(machine) => {
                 self.machine_input(machine, MachineInput::Boot);
             }
             MachineState::Ready => self.step_input(step, StepInput::Begin),

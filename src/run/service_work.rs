@@ -41,7 +41,8 @@ impl Workers {
     fn start_service(self: &Arc<Self>, machine: usize, start: u32) {
         let workers = Arc::clone(self);
         self.spawn(machine, async move {
-            let Some(plan) = &workers.plan.machines[machine].service else { return };
+            let whole = workers.plan();
+            let Some(plan) = &whole.machines[machine].service else { return };
             let Some((session, shares, defaults)) = workers.parts(machine) else { return };
             let ready = workers.ready_service(machine, start, plan, (&session, &shares, &defaults)).await;
             let started = match ready {
@@ -64,13 +65,15 @@ impl Workers {
             true => behind_entrypoint(&plan.command, COMMAND_SCRIPT, defaults)?,
             false => written(&plan.command, COMMAND_SCRIPT),
         };
-        let exec = complete(command_id(start), command, place_of(&self.plan.machines[machine]), defaults);
+        let whole = self.plan();
+        let exec = complete(command_id(start), command, place_of(&whole.machines[machine]), defaults);
         guest_work::check_sources(shares).await?;
-        if self.plan.machines[machine].mounts.iter().any(MountPlan::follows_steps) {
-            let _turn = self.slots[machine].turn.lock().await;
-            let view = self.slots[machine].lock().view;
+        if whole.machines[machine].mounts.iter().any(MountPlan::follows_steps) {
+            let slot = self.slot(machine);
+            let _turn = slot.turn.lock().await;
+            let view = slot.lock().view;
             let view = guest_work::show_owner(session, &**shares, &exec.user, view).await?;
-            let mut held = self.slots[machine].lock();
+            let mut held = slot.lock();
             held.view = view;
             // Root needs no files of its own to write them; another user would lose them under its hands.
             held.is_view_held = !view.is_root();
@@ -81,12 +84,13 @@ impl Workers {
     fn test_service(self: &Arc<Self>, machine: usize, test: u32) {
         let workers = Arc::clone(self);
         self.spawn(machine, async move {
-            let Some(plan) = &workers.plan.machines[machine].service else { return };
+            let whole = workers.plan();
+            let Some(plan) = &whole.machines[machine].service else { return };
             let Some(command) = plan.health.as_ref().and_then(|health| health.test.as_ref()) else { return };
             let Some((session, _, defaults)) = workers.parts(machine) else { return };
             // No entrypoint goes before a test.
             let command = written(command, TEST_SCRIPT);
-            let exec = complete(test_id(test), command, place_of(&workers.plan.machines[machine]), &defaults);
+            let exec = complete(test_id(test), command, place_of(&whole.machines[machine]), &defaults);
             if let Err(error) = session.exec(exec).await {
                 let failure = guest_work::start_failure(&error);
                 workers.send_service(machine, ServiceInput::TestFailed(test, failure)).await;
@@ -95,7 +99,7 @@ impl Workers {
     }
 
     fn ask_service_to_end(self: &Arc<Self>, machine: usize, start: u32) {
-        let own = self.plan.machines[machine].service.as_ref().and_then(|plan| plan.stop_signal);
+        let own = self.plan().machines[machine].service.as_ref().and_then(|plan| plan.stop_signal);
         let of_image = || self.parts(machine).and_then(|(_, _, defaults)| defaults.stop_signal_number());
         let signal = own.or_else(of_image).map_or(SIGTERM, i32::from);
         self.signal_command(machine, command_id(start), signal);
@@ -105,7 +109,8 @@ impl Workers {
     /// script's whole group gets it.
     fn signal_command(self: &Arc<Self>, machine: usize, exec: u64, signal: i32) {
         let Some(session) = self.session(machine) else { return };
-        let command = self.plan.machines[machine].service.as_ref().map(|service| &service.command);
+        let plan = self.plan();
+        let command = plan.machines[machine].service.as_ref().map(|service| &service.command);
         let is_script = matches!(command, Some(Command::Script { .. }));
         self.spawn(machine, async move {
             // An agent that cannot be told is found out by the deadline of the command's end.

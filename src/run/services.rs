@@ -61,6 +61,24 @@ impl Services {
     }
 }
 
+impl Services {
+    /// The service of a machine goes on as it is.
+    pub(super) fn keep(&mut self, machine: usize, earlier: &mut Self) {
+        // One that is new has nothing to keep.
+        let Some(of) = earlier.of.get_mut(machine) else { return };
+        self.of[machine] = of.take();
+        self.chunks[machine] = std::mem::take(&mut earlier.chunks[machine]);
+        self.told[machine] = std::mem::take(&mut earlier.told[machine]);
+    }
+
+    /// The machine of a service lives anew.
+    pub(super) fn renew(&mut self, machine: usize) {
+        if let Some(service) = &mut self.of[machine] {
+            service.renew();
+        }
+    }
+}
+
 fn service(machine: &MachinePlan, limits: TimeLimits) -> Option<Service> {
     let plan = machine.service.as_ref()?;
     let facts = ServiceFacts {
@@ -122,7 +140,7 @@ impl Dispatcher {
             ServiceEffect::Test(test) => ServiceAction::Test(test),
             ServiceEffect::KillTest(test) => ServiceAction::KillTest(test),
             ServiceEffect::Arm(timer, after) => {
-                return self.actions.push(Action::Arm(Timer::Service(machine, timer), after));
+                return self.actions.push(Action::Arm(Timer::Service(machine, self.life(machine), timer), after));
             }
             ServiceEffect::Tell(news) => return self.tell_service(machine, news),
             ServiceEffect::KillMachine(cause) => return self.machine_input(machine, MachineInput::Fail(cause)),
@@ -177,9 +195,7 @@ impl Dispatcher {
 
     /// A machine lives anew: its service is to be started when it is up.
     pub(super) fn renew_service(&mut self, machine: usize) {
-        if let Some(service) = &mut self.services.of[machine] {
-            service.renew();
-        }
+        self.services.renew(machine);
     }
 
     /// Has a machine that is up go down in order: its service first, in the time that somebody has given it, or that the
@@ -275,7 +291,7 @@ impl Dispatcher {
 
     /// Whether a machine has nothing more to do: its command has ended for good, and no step runs in it.
     pub(super) fn is_spent(&self, machine: usize) -> bool {
-        self.service(machine).is_some_and(Service::is_over) && !self.machine_of.contains(&machine)
+        self.service(machine).is_some_and(Service::is_over) && !self.has_had_steps(machine)
     }
 
     /// Whether the service of a machine that is up has been started, or never will be.

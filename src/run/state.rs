@@ -5,6 +5,7 @@
 //!     lock                      held while an `up` runs; says who holds it
 //!     runs/<run id>/running     there while the run is going on
 //!                  /events.jsonl, <step>.log, <machine>.service, <machine>.console
+//!                  /previous         the run in whose machines this one goes on, where there is one
 //!                  /output.index     in which order and when the bytes of the three came
 //! ```
 //!
@@ -28,6 +29,12 @@ const KEPT_RUNS: usize = 20;
 
 /// Marks a run that has not ended.
 const RUNNING: &str = "running";
+
+/// Names the run in whose machines this one goes on.
+const PREVIOUS: &str = "previous";
+
+/// Longest id of a run.
+const ID_MAX: usize = 64;
 
 /// Why the state of a project cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -188,6 +195,20 @@ impl RunFolder {
             OutputOf::Machine(machine) if source.stream == Stream::Console => self.console(machine),
             OutputOf::Machine(machine) => self.service_log(machine),
         }
+    }
+
+    /// Notes that this run goes on in the machines of another one.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn follows(&self, earlier: &Self) -> io::Result<()> {
+        self.actor.act(|| fs::write(self.path.join(PREVIOUS), &earlier.id))
+    }
+
+    /// The id of the run in whose machines this one went on, where there is one.
+    pub fn previous(&self) -> Option<String> {
+        let text = self.actor.act(|| fs::read_to_string(self.path.join(PREVIOUS))).ok()?;
+        (text.len() <= ID_MAX).then_some(text)
     }
 
     /// Where it is noted in which order it came.

@@ -247,7 +247,7 @@ impl Step {
             // A step that ended already only has its outputs looked for.
             _ if self.state == At::Checking => Vec::new(),
             _ if self.state == At::Resting => self.ended(&EndReason::Canceled(reason), None),
-            CancelReason::FinallyTimeUp => {
+            CancelReason::FinallyTimeUp | CancelReason::Hurry => {
                 self.end = Some(EndReason::Canceled(reason));
                 self.terminate(Duration::ZERO)
             }

@@ -63,7 +63,8 @@ impl Workers {
         shares: &Arc<dyn Shares>,
         defaults: &ImageDefaults,
     ) -> Result<Exec, StartFailure> {
-        let plan = &self.plan.steps[attempt.step];
+        let over = || StartFailure { exit_code: 125, cause: "its round is over".to_owned() };
+        let plan = &self.step(attempt.step).ok_or_else(over)?;
         // Of the machines of a matrix each has one step of an id, so that no other has this name.
         let script = plan.id.replace('/', "-");
         let command = match plan.uses_entrypoint {
@@ -77,12 +78,13 @@ impl Workers {
         if attempt.number == 1 {
             guest_work::record(&**shares, plan)?;
         }
-        let follows = self.plan.machines[machine].mounts.iter().any(MountPlan::follows_steps);
-        if follows && !self.slots[machine].lock().is_view_held {
-            let _turn = self.slots[machine].turn.lock().await;
-            let view = self.slots[machine].lock().view;
+        let follows = self.plan().machines[machine].mounts.iter().any(MountPlan::follows_steps);
+        if follows && !self.slot(machine).lock().is_view_held {
+            let slot = self.slot(machine);
+            let _turn = slot.turn.lock().await;
+            let view = slot.lock().view;
             let view = guest_work::show_owner(session, &**shares, &exec.user, view).await?;
-            self.slots[machine].lock().view = view;
+            slot.lock().view = view;
         }
         Ok(exec)
     }
@@ -106,8 +108,8 @@ impl Workers {
         let workers = Arc::clone(self);
         self.spawn(machine, async move {
             let Some(session) = workers.session(machine) else { return };
-            let outputs: Vec<String> =
-                workers.plan.steps[step].outputs.iter().map(|output| output.as_str().to_owned()).collect();
+            let Some(plan) = workers.step(step) else { return };
+            let outputs: Vec<String> = plan.outputs.iter().map(|output| output.as_str().to_owned()).collect();
             let result = session.missing_outputs(&outputs).await.map_err(|error| chain(&error));
             workers.send_step(step, StepInput::Outputs(result)).await;
         });
@@ -117,12 +119,14 @@ impl Workers {
     pub(super) fn give_files(self: &Arc<Self>, machine: usize, step: usize) {
         let workers = Arc::clone(self);
         let (shares, is_released) = {
-            let held = self.slots[machine].lock();
+            let slot = self.slot(machine);
+            let held = slot.lock();
             (held.shares.clone(), Arc::clone(&held.is_released))
         };
         tokio::task::spawn_blocking(move || {
             let goes_on = || !is_released.load(Ordering::Relaxed);
-            let result = guest_work::give_files(shares.as_deref(), &workers.plan.steps[step], &goes_on);
+            let Some(plan) = workers.step(step) else { return };
+            let result = guest_work::give_files(shares.as_deref(), &plan, &goes_on);
             drop(shares);
             // The run may be over.
             let _ = workers.inbox.blocking_send(RunInput::Step(step, StepInput::Given(result)));

@@ -69,8 +69,8 @@ impl Dispatcher {
 
     /// A signal, else the first failure in file order (entries of `finally` stand last), else nothing.
     fn verdict(&self) -> Verdict {
-        if let Some(signal) = self.interrupt {
-            let how = if self.is_killed { ", and again, so nothing was waited for" } else { "" };
+        if let Some(signal) = self.ended_by() {
+            let how = if self.is_hurried() { ", and again, so nothing was waited for" } else { "" };
             return Verdict {
                 status: RunStatus::Interrupted,
                 exit_code: signal.exit_code(),
@@ -89,7 +89,7 @@ impl Dispatcher {
     /// What the service of a machine adds to the verdict: that of one that nothing needed any more only where there are
     /// no steps, and the failure of its machine always.
     fn blame_service(&self, machine: usize) -> Option<Verdict> {
-        if self.was_settled() {
+        if self.was_settled() || !self.is_concerned(machine) {
             return None;
         }
         let service = self.service(machine)?;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::event::{Event, MachinePhase, ServicePhase, StepStatus};
-use crate::plan::{MachinePlan, Plan, PortPlan};
+use crate::plan::{MachinePlan, Plan, PortPlan, StepPlan};
 
 /// What a run is now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub struct RunView {
     pub machines: Vec<MachineView>,
     /// Steps of the plan, in file order, `finally` last.
     pub steps: Vec<StepView>,
+    /// Steps of earlier rounds that this one has not.
+    pub earlier: Vec<StepView>,
 }
 
 /// What a machine is now.
@@ -97,6 +99,8 @@ pub struct StepView {
     pub status: Option<StepStatus>,
     /// Code of its process, where one ended.
     pub exit_code: Option<i32>,
+    /// Stands for all that the file says of the step.
+    pub shape: String,
 }
 
 impl RunView {
@@ -121,6 +125,7 @@ impl RunView {
             attempt: None,
             status: None,
             exit_code: None,
+            shape: step_shape(step),
         };
         Self {
             run: String::new(),
@@ -128,12 +133,37 @@ impl RunView {
             is_settled: false,
             machines: plan.machines.iter().map(machine).collect(),
             steps: plan.steps.iter().map(step).collect(),
+            earlier: Vec::new(),
         }
     }
 
     /// What there is before there is a run.
     pub(super) fn nothing() -> Self {
-        Self { run: String::new(), project: String::new(), is_settled: false, machines: Vec::new(), steps: Vec::new() }
+        Self {
+            run: String::new(),
+            project: String::new(),
+            is_settled: false,
+            machines: Vec::new(),
+            steps: Vec::new(),
+            earlier: Vec::new(),
+        }
+    }
+
+    /// The view when a round has this plan: machines that are the same stay as they are.
+    fn turn(&mut self, now: SystemTime, plan: &Plan, anew: &[bool], removed: &[bool]) {
+        let new = Self::new(plan, now);
+        let earlier = std::mem::take(&mut self.machines);
+        let kept = |machine: &MachineView| earlier.iter().find(|known| known.name == machine.name).cloned();
+        let places = new.machines.into_iter().zip(anew.iter().zip(removed));
+        let machines = places.filter(|(_, (_, is_removed))| !**is_removed).map(|(machine, (is_anew, _))| {
+            let kept = if *is_anew { None } else { kept(&machine) };
+            kept.unwrap_or(machine)
+        });
+        self.machines = machines.collect();
+        let old = std::mem::replace(&mut self.steps, new.steps);
+        self.earlier.retain(|known| old.iter().all(|step| step.id != known.id));
+        self.earlier.extend(old);
+        self.earlier.retain(|known| self.steps.iter().all(|step| step.id != known.id));
     }
 
     /// A machine by its name.
@@ -214,12 +244,30 @@ impl MachineView {
 /// What stands for a machine: the same for the same machine of a file, in each process of this version.
 pub fn shape(machine: &MachinePlan) -> String {
     let mut machine = machine.clone();
+    // When it boots does not make it another machine either.
+    machine.depends_on.clear();
+    machine.after.clear();
     // Which port was taken does not make it another machine.
     for port in machine.ports.iter_mut().filter(|port| port.is_any) {
         port.host = 0;
     }
-    let digest = Sha256::digest(format!("{machine:?}").as_bytes());
+    digest(&machine)
+}
+
+/// The same for a step.
+pub fn step_shape(step: &StepPlan) -> String {
+    digest(step)
+}
+
+fn digest(what: &impl std::fmt::Debug) -> String {
+    let digest = Sha256::digest(format!("{what:?}").as_bytes());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The view of a plan of which nothing has happened, for tests.
+#[cfg(test)]
+pub(crate) fn view_of(plan: &Plan) -> RunView {
+    RunView::new(plan, SystemTime::now())
 }
 
 /// The view that changes, and who looks at it.
@@ -239,6 +287,12 @@ impl Lookout {
     /// Takes an event of so long after the start.
     pub(super) fn note(&mut self, at: Duration, event: &Event) {
         self.is_changed |= self.view.on(self.start + at, event);
+    }
+
+    /// A round has this plan: what is anew, and what is no more, by place.
+    pub(super) fn turn(&mut self, plan: &Plan, anew: &[bool], removed: &[bool]) {
+        self.view.turn(SystemTime::now(), plan, anew, removed);
+        self.is_changed = true;
     }
 
     /// The view, where it is another than the last one that was given.

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver as VmEvents;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -16,8 +16,10 @@ use super::input::{MachineInput, PrepareFailure, RunInput, StepInput};
 use super::limits::TimeLimits;
 use super::options::RunDeps;
 use super::provide::{Network, ProvideError, ProvideHooks, Shares};
+use super::round_work::Current;
 use crate::engine::{DiskSocket, ShareSocket, Vm, VmEvent, VmExit, VmSpec};
 use crate::guest::{Dial, Session, SessionLimits, SetupRoot};
+use crate::net::Published;
 use crate::plan::{ImageDefaults, Plan};
 
 /// Kernel parameters of every machine. A panic reboots at once, which ends the VM.
@@ -25,14 +27,16 @@ const CMDLINE: &str = "quiet panic=-1 reboot=a";
 
 /// Everything that workers share.
 pub(super) struct Workers {
-    pub(super) plan: Arc<Plan>,
+    pub(super) current: RwLock<Current>,
     pub(super) deps: RunDeps,
     pub(super) limits: TimeLimits,
     /// The inbox; a worker waits where it is full.
     pub(super) inbox: mpsc::Sender<RunInput>,
     /// For what must not wait behind output.
     pub(super) urgent: mpsc::UnboundedSender<RunInput>,
-    pub(super) slots: Vec<Slot>,
+    pub(super) slots: RwLock<Vec<Arc<Slot>>>,
+    /// The ports of a round that is about to begin.
+    pub(super) next_ports: Mutex<Option<Published>>,
     /// Tasks that were told to end; they may still hold something for a moment.
     ending: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -102,8 +106,23 @@ impl Workers {
         inbox: mpsc::Sender<RunInput>,
         urgent: mpsc::UnboundedSender<RunInput>,
     ) -> Arc<Self> {
-        let slots = plan.machines.iter().map(|_| Slot::default()).collect();
-        Arc::new(Self { plan, deps, limits, inbox, urgent, slots, ending: Mutex::default() })
+        let slots = plan.machines.iter().map(|_| Arc::default()).collect();
+        let published = Arc::clone(&deps.published);
+        Arc::new(Self {
+            current: RwLock::new(Current { plan, step_base: 0, published }),
+            deps,
+            limits,
+            inbox,
+            urgent,
+            slots: RwLock::new(slots),
+            next_ports: Mutex::default(),
+            ending: Mutex::default(),
+        })
+    }
+
+    /// What a machine holds.
+    pub(super) fn slot(&self, machine: usize) -> Arc<Slot> {
+        Arc::clone(&self.slots.read().unwrap_or_else(PoisonError::into_inner)[machine])
     }
 
     async fn send(&self, machine: usize, input: MachineInput) {
@@ -118,30 +137,33 @@ impl Workers {
     /// Runs a task that ends with its machine.
     pub(super) fn spawn(&self, machine: usize, task: impl Future<Output = ()> + Send + 'static) {
         let handle = tokio::spawn(task);
-        let mut held = self.slots[machine].lock();
+        let slot = self.slot(machine);
+        let mut held = slot.lock();
         held.tasks.retain(|task| !task.is_finished());
         held.tasks.push(handle);
     }
 
     pub(super) fn session(&self, machine: usize) -> Option<Session> {
-        self.slots[machine].lock().session.clone()
+        self.slot(machine).lock().session.clone()
     }
 
     /// What works on a machine that is up.
     pub(super) fn parts(&self, machine: usize) -> Option<(Session, Arc<dyn Shares>, Arc<ImageDefaults>)> {
-        let held = self.slots[machine].lock();
+        let slot = self.slot(machine);
+        let held = slot.lock();
         Some((held.session.clone()?, held.shares.clone()?, Arc::clone(&held.defaults)))
     }
 
     pub(super) fn prepare(self: &Arc<Self>, machine: usize) {
         // It may have been given up in an earlier life.
-        self.slots[machine].is_canceled.store(false, Ordering::Relaxed);
+        self.slot(machine).is_canceled.store(false, Ordering::Relaxed);
         let workers = Arc::clone(self);
         // Not a task of the machine: what it makes must come back, so that it is let go of.
         tokio::task::spawn_blocking(move || {
-            let prepared = workers.deps.provider.prepare(&workers.plan.machines[machine], workers.hooks(machine));
+            let prepared = workers.deps.provider.prepare(&workers.plan().machines[machine], workers.hooks(machine));
             let result = prepared.map(|prepared| {
-                let mut held = workers.slots[machine].lock();
+                let slot = workers.slot(machine);
+                let mut held = slot.lock();
                 held.boot = Some(BootFiles {
                     kernel: prepared.kernel,
                     initramfs: prepared.initramfs,
@@ -166,7 +188,7 @@ impl Workers {
     }
 
     fn hooks(self: &Arc<Self>, machine: usize) -> ProvideHooks {
-        let is_canceled = Arc::clone(&self.slots[machine].is_canceled);
+        let is_canceled = Arc::clone(&self.slot(machine).is_canceled);
         let progress = self.urgent.clone();
         let pulls = self.urgent.clone();
         let (deaths, remarks, failures) = (self.urgent.clone(), self.urgent.clone(), self.urgent.clone());
@@ -191,7 +213,7 @@ impl Workers {
     }
 
     pub(super) fn cancel_prepare(&self, machine: usize) {
-        self.slots[machine].is_canceled.store(true, Ordering::Relaxed);
+        self.slot(machine).is_canceled.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn start(self: &Arc<Self>, machine: usize) {
@@ -211,9 +233,11 @@ impl Workers {
     }
 
     fn start_vm(&self, machine: usize) -> Result<VmEvents<VmEvent>, String> {
-        let mut held = self.slots[machine].lock();
+        let slot = self.slot(machine);
+        let mut held = slot.lock();
         let boot = held.boot.take().ok_or("the machine was not prepared")?;
-        let plan = &self.plan.machines[machine];
+        let plan = self.plan();
+        let plan = &plan.machines[machine];
         let spec = VmSpec {
             name: plan.name.clone(),
             cpus: plan.cpus,
@@ -235,12 +259,12 @@ impl Workers {
         let workers = Arc::clone(self);
         let limits = SessionLimits { connect: self.limits.boot(), heartbeat: self.limits.heartbeat() };
         self.spawn(machine, async move {
-            let Some(dial) = workers.slots[machine].lock().dial.clone() else { return };
+            let Some(dial) = workers.slot(machine).lock().dial.clone() else { return };
             match Session::open(dial, limits).await {
                 Ok((session, events)) => {
-                    workers.slots[machine].lock().session = Some(session);
+                    workers.slot(machine).lock().session = Some(session);
                     workers.send(machine, MachineInput::Agent(Ok(()))).await;
-                    let shares = workers.slots[machine].lock().shares.clone();
+                    let shares = workers.slot(machine).lock().shares.clone();
                     guest_work::forward_session(machine, events, shares, workers.inbox.clone()).await;
                 }
                 Err(error) => workers.send(machine, MachineInput::Agent(Err(chain(&error)))).await,
@@ -252,11 +276,13 @@ impl Workers {
         let workers = Arc::clone(self);
         self.spawn(machine, async move {
             let (root, network) = {
-                let held = workers.slots[machine].lock();
+                let slot = workers.slot(machine);
+                let held = slot.lock();
                 (held.root.clone(), held.network.clone())
             };
             let Some(((session, shares, defaults), root)) = workers.parts(machine).zip(root) else { return };
-            let machine_plan = &workers.plan.machines[machine];
+            let plan = workers.plan();
+            let machine_plan = &plan.machines[machine];
             let work = guest_work::set_up(&session, &*shares, root, machine_plan, &defaults, network.as_deref());
             let limit = workers.limits.set_up(guest_work::may_fill(machine_plan));
             let result = match tokio::time::timeout(limit, work).await {
@@ -284,14 +310,15 @@ impl Workers {
     }
 
     pub(super) fn kill(&self, machine: usize) {
-        if let Some(vm) = &self.slots[machine].lock().vm {
+        let slot = self.slot(machine);
+        if let Some(vm) = &slot.lock().vm {
             vm.kill();
         }
     }
 
     /// Lets go of everything that a machine holds.
     pub(super) fn release(&self, machine: usize) {
-        let mut held = std::mem::take(&mut *self.slots[machine].lock());
+        let mut held = std::mem::take(&mut *self.slot(machine).lock());
         held.is_released.store(true, Ordering::Relaxed);
         for task in &held.tasks {
             task.abort();

@@ -212,6 +212,7 @@ fn world(chosen: Chosen, plan: &plan::Plan) -> Result<(RunDeps, ProjectState), M
         attendant: None,
         published: Arc::default(),
         door: None,
+        rounds: None,
     };
     Ok((deps, state))
 }

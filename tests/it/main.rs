@@ -58,6 +58,7 @@ mod real_files;
 mod real_use;
 mod registry;
 mod retry;
+mod rounds;
 mod rules;
 mod run;
 mod run_services;

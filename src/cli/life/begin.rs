@@ -9,16 +9,14 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 
-use super::{reach, second};
-use crate::cli::args::UpArgs;
+use super::{Asked, reach, second};
 use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::interrupts::Interrupts;
 use crate::cli::printer::Printer;
-use crate::cli::report_run::{self, Mode};
-use crate::cli::settings::Settings;
+use crate::cli::report_run;
 use crate::cli::{known_images, up as foreground};
 use crate::compose::Places;
-use crate::control::{FromStarter, LinkReceiver, LinkSender, ToStarter, link, pair};
+use crate::control::{Client, Found, FromStarter, LinkReceiver, LinkSender, ToStarter, link, pair};
 use crate::event::Timed;
 use crate::plan::Plan;
 use crate::run::{ProjectState, Signal};
@@ -43,20 +41,14 @@ enum Last {
 }
 
 /// Brings the machines up in a process of their own.
-pub(crate) fn up(
-    args: &UpArgs,
-    settings: &Settings,
-    printer: &Printer,
-    mode: Mode,
-    plan: Plan,
-    mut interrupts: Interrupts,
-) -> Result<ExitCode, Failure> {
-    let places = Places::find()?;
-    let state = ProjectState::locate(&places.state_home, places.state_actor.clone(), &plan.project, &plan.folder);
+pub(crate) fn up(asked: &Asked<'_>, plan: Plan, mut interrupts: Interrupts) -> Result<ExitCode, Failure> {
+    let Asked { args, settings, printer, mode, .. } = *asked;
+    let state = state_of(&plan)?;
     let plan = Arc::new(plan);
-    let held = if args.wait_lock { None } else { look(&state, printer, &mut interrupts)? };
-    if let Some(client) = held {
-        return second::up(client, &plan, args, printer, interrupts);
+    if let Some(client) = look(&state, printer, &mut interrupts)?
+        && (!args.wait_lock || second::is_supervised(&client, &mut interrupts)?)
+    {
+        return second::up(&client, asked, &plan, &mut interrupts);
     }
     let (ours, theirs) = pair().map_err(world(BeginError::Spawn))?;
     start(theirs)?;
@@ -68,7 +60,7 @@ pub(crate) fn up(
         record: None,
         rule: args.exit_code,
         plan: Arc::clone(&plan),
-        places: args.parallel.and_then(|places| usize::try_from(places).ok()).unwrap_or(plan.limits.steps_at_once),
+        places: asked.places(&plan),
     };
     let (events, reporting) = report_run::spawn(report, interrupts.runtime.handle())?;
     let signals = &mut interrupts.signals;
@@ -88,17 +80,30 @@ pub(crate) fn up(
             Ok(if exit_code == 0 { ExitCode::Passed } else { ExitCode::Run(exit_code) })
         }
         Last::Taken { holder } => match look(&state, printer, &mut interrupts)? {
-            Some(client) => second::up(client, &plan, args, printer, interrupts),
+            Some(client) => second::up(&client, asked, &plan, &mut interrupts),
             None => Err(Failure::new(Class::World, BeginError::Held(holder)).help("wait for it with `--wait-lock`")),
         },
     }
 }
 
-fn look(
-    state: &ProjectState,
-    printer: &Printer,
-    interrupts: &mut Interrupts,
-) -> Result<Option<crate::control::Client>, Failure> {
+/// Runs the steps in machines that another process holds, where one does that no terminal waits for.
+pub(crate) fn beside(asked: &Asked<'_>, plan: &Plan, interrupts: &mut Interrupts) -> Result<Option<ExitCode>, Failure> {
+    let state = state_of(plan)?;
+    let found = interrupts.unless_interrupted(move || Client::find(&state))?;
+    // Where nobody can be asked, the lock says who holds the project.
+    let Ok(Found::Held(client)) = found else { return Ok(None) };
+    if !second::is_supervised(&client, interrupts)? {
+        return Ok(None);
+    }
+    second::up(&client, asked, &Arc::new(plan.clone()), interrupts).map(Some)
+}
+
+fn state_of(plan: &Plan) -> Result<ProjectState, Failure> {
+    let Places { state_home, state_actor, .. } = Places::find()?;
+    Ok(ProjectState::locate(&state_home, state_actor, &plan.project, &plan.folder))
+}
+
+fn look(state: &ProjectState, printer: &Printer, interrupts: &mut Interrupts) -> Result<Option<Client>, Failure> {
     let (state, printer) = (state.clone(), *printer);
     interrupts.unless_interrupted(move || reach::find(&state, &printer))?
 }
@@ -163,7 +168,7 @@ async fn follow(
     }
 }
 
-fn tell_stay(machines: &[String], exit_code: u8, printer: &Printer) {
+pub(super) fn tell_stay(machines: &[String], exit_code: u8, printer: &Printer) {
     let names = machines.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let (they, them) =
         if machines.len() == 1 { ("machine NAMES stays up", "it") } else { ("machines NAMES stay up", "them") };

@@ -64,6 +64,7 @@ pub(super) fn refused(error: &CommandError) -> Failure {
         CommandError::Unknown { near: Some(near), .. } => failure.help(format!("did you mean `{near}`?")),
         CommandError::Unknown { near: None, .. } => failure.help("`smolvm ps` shows the machines of the run"),
         CommandError::Failed { machine, .. } => failure.help(format!("`smolvm logs {machine}` shows its console")),
+        CommandError::Busy(_) => failure.help("try again when they are over, or end them"),
         CommandError::Refused(_) | CommandError::Over => failure,
     }
 }

@@ -15,6 +15,7 @@ use std::time::SystemTime;
 use clap::Parser;
 use tokio::sync::mpsc;
 
+use super::rounds::Rounds;
 use crate::cli::args::{Cli, UpArgs, Verb};
 use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::interrupts::Interrupts;
@@ -109,13 +110,17 @@ fn supervise(
     };
     let Opening { opened, chosen, published, record, server, handle, door } = opened;
     let options = run::Options { hold: hold(args), ..opened::options(args, settings, chosen.accel) };
-    let deps = run::RunDeps { published, ..opened.deps(settings, chosen, door) };
+    let opened = Arc::new(opened);
+    let rounds = Arc::new(Rounds::new(Arc::clone(&opened)));
+    let to_run: Arc<dyn run::Rounds> = Arc::clone(&rounds) as _;
+    let deps = run::RunDeps { published, rounds: Some(to_run), ..opened.deps(settings, chosen, door) };
     let Interrupts { runtime, signals } = interrupts;
     let summary = runtime.block_on(async {
         let (to_run, mut heard) = mpsc::unbounded_channel();
         let (events, told) = mpsc::channel(EVENTS_WAITING);
         let is_told = Arc::new(AtomicBool::new(false));
-        let teller = Teller { record, rule: args.exit_code, handle, is_told: Arc::clone(&is_told) };
+        let teller =
+            Teller { record, rule: args.exit_code, handle, is_told: Arc::clone(&is_told), rounds: Arc::clone(&rounds) };
         let telling = tokio::spawn(teller.follow(sender, told));
         let hearing = tokio::spawn(hear(signals, receiver, to_run, is_told));
         let summary = run::run(Arc::new(plan), deps, options, &mut heard, events).await;
@@ -127,7 +132,7 @@ fn supervise(
     runtime.shutdown_background();
     // While the lock is held: the next one may have a socket of its own.
     drop(server);
-    if let Err(error) = opened.folder.finish() {
+    if let Err(error) = rounds.finish() {
         Printer::without_settings().note(&format!("warning: {error}\n"));
     }
     drop(opened);
@@ -221,18 +226,28 @@ struct Teller {
     handle: RunHandle,
     /// Whether the starter was told the end.
     is_told: Arc<AtomicBool>,
+    rounds: Arc<Rounds>,
 }
 
 impl Teller {
     async fn follow(self, starter: LinkSender, mut events: mpsc::Receiver<Timed>) {
-        let Self { record, rule, handle, is_told } = self;
+        let Self { record, rule, handle, is_told, rounds } = self;
         let mut starter = Some(starter);
-        let mut record = JsonReporter::new(Sink::new(Box::new(record)));
+        let mut listener = None;
+        let recorder = |record| JsonReporter::new(Sink::new(Box::new(record)));
+        let mut record = recorder(record);
         while let Some(mut timed) = events.recv().await {
+            if matches!(timed.event, Event::RunStarted { .. })
+                && let Some(next) = rounds.take_next()
+            {
+                record = recorder(next.record);
+                listener = Some(next.listener);
+            }
             report_run::apply(rule, &mut timed.event);
             if !matches!(timed.event, Event::Output { .. }) {
                 record.on(&timed);
             }
+            listener = tell_round(listener, &timed).await;
             let Some(link) = &starter else { continue };
             let is_there = match last_word(&timed.event, &handle) {
                 Some((event, last)) => {
@@ -251,21 +266,40 @@ impl Teller {
     }
 }
 
+/// Gives an event to who looks on at a round; nobody does after its end, or who is gone.
+async fn tell_round(listener: Option<mpsc::Sender<Timed>>, timed: &Timed) -> Option<mpsc::Sender<Timed>> {
+    let listener = listener?;
+    let end = end_of(&timed.event);
+    let is_end = end.is_some();
+    let event = end.unwrap_or_else(|| timed.event.clone());
+    let is_there = listener.send(Timed { at: timed.at, event }).await.is_ok();
+    (is_there && !is_end).then_some(listener)
+}
+
+/// The event as the end of what runs, where it is that.
+fn end_of(event: &Event) -> Option<Event> {
+    match event {
+        Event::RunFinished { .. } => Some(event.clone()),
+        Event::RunHeld { status, exit_code, cause, seconds, passed, failed, skipped } => Some(Event::RunFinished {
+            status: *status,
+            exit_code: *exit_code,
+            cause: cause.clone(),
+            seconds: *seconds,
+            passed: *passed,
+            failed: *failed,
+            skipped: *skipped,
+            cached: 0,
+        }),
+        _ => None,
+    }
+}
+
 /// How the end of what the starter waits for is told, where this event is it.
 fn last_word(event: &Event, handle: &RunHandle) -> Option<(Event, ToStarter)> {
+    let end = end_of(event)?;
     match event {
-        Event::RunFinished { exit_code, .. } => Some((event.clone(), ToStarter::Over { exit_code: *exit_code })),
-        Event::RunHeld { status, exit_code, cause, seconds, passed, failed, skipped } => {
-            let end = Event::RunFinished {
-                status: *status,
-                exit_code: *exit_code,
-                cause: cause.clone(),
-                seconds: *seconds,
-                passed: *passed,
-                failed: *failed,
-                skipped: *skipped,
-                cached: 0,
-            };
+        Event::RunFinished { exit_code, .. } => Some((end, ToStarter::Over { exit_code: *exit_code })),
+        Event::RunHeld { exit_code, .. } => {
             let view = handle.view();
             let up = view.machines.iter().filter(|machine| MachineView::is_up(machine));
             let machines = up.map(|machine| machine.name.clone()).collect();

@@ -14,6 +14,7 @@ use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::printer::Printer;
 use crate::cli::project::KnownProject;
 use crate::cli::settings::{Settings, Volume};
+use crate::event::OutputOf;
 use crate::report::Names;
 use crate::run::{LogPiece, LogReader, RunFolder};
 
@@ -83,7 +84,8 @@ impl From<io::Error> for Stop {
 /// Shows them.
 pub(crate) fn run(args: &LogsArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
     let known = KnownProject::find(settings)?;
-    let last = known.state.runs().map_err(|error| Failure::new(Class::World, error))?.pop();
+    let mut runs = known.state.runs().map_err(|error| Failure::new(Class::World, error))?;
+    let last = runs.pop();
     let has_consoles = settings.volume == Volume::Verbose;
     let choice = Choice::new(&args.names, has_consoles, &known.project, last.as_ref())?;
     let Some(last) = last else {
@@ -98,10 +100,18 @@ pub(crate) fn run(args: &LogsArgs, settings: &Settings, printer: &Printer) -> Re
         since: args.since,
         until: args.until,
     };
-    let is_live = || last.is_marked() && known.state.holder().is_some();
+    let is_newest = |run: &RunFolder| known.state.runs().ok().and_then(|mut runs| runs.pop()).as_ref() == Some(run);
+    // Between two rounds neither is marked.
+    let is_live = |run: &RunFolder| known.state.holder().is_some() && (run.is_marked() || is_newest(run));
+    let next = |run: &RunFolder| {
+        let runs = known.state.runs().unwrap_or_default();
+        runs.into_iter().find(|later| later.previous().as_deref() == Some(run.id()))
+    };
+    let earlier = chain(&runs, &last);
     let lines = LogLines::new(form, args.tail.and_then(|tail| tail.0));
-    let show = Show { reader: LogReader::new(last.clone()), run: &last, choice, lines };
-    match show.all(args.follow, &is_live) {
+    let mut show = Show { reader: LogReader::new(last.clone()), run: last.clone(), choice, lines };
+    let shown = show.services_of(earlier).and_then(|()| show.all(args.follow, &is_live, &next));
+    match shown {
         Ok(()) => Ok(ExitCode::Passed),
         // A reader that has gone wants no more.
         Err(Stop::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::Passed),
@@ -113,16 +123,54 @@ pub(crate) fn run(args: &LogsArgs, settings: &Settings, printer: &Printer) -> Re
     }
 }
 
-struct Show<'a> {
+/// The runs in whose machines a run goes on, the oldest first.
+fn chain(runs: &[RunFolder], last: &RunFolder) -> Vec<RunFolder> {
+    let mut found: Vec<RunFolder> = Vec::new();
+    let mut previous = last.previous();
+    // From the newest: a run goes on in the machines of an older one.
+    for run in runs.iter().rev() {
+        if previous.as_deref() == Some(run.id()) {
+            previous = run.previous();
+            found.push(run.clone());
+        }
+    }
+    found.reverse();
+    found
+}
+
+struct Show {
     reader: LogReader,
-    run: &'a RunFolder,
+    run: RunFolder,
     choice: Choice,
     lines: LogLines,
 }
 
-impl Show<'_> {
+impl Show {
+    /// Shows what services wrote before the run, in machines that it went on in.
+    fn services_of(&mut self, runs: Vec<RunFolder>) -> Result<(), Stop> {
+        for run in runs {
+            let mut reader = LogReader::new(run);
+            let Self { choice, lines, .. } = self;
+            let mut take = |piece: LogPiece| {
+                if matches!(piece.source.of, OutputOf::Step(_)) || !choice.has(&piece.source) {
+                    return Ok(());
+                }
+                let mut out = Vec::with_capacity(piece.bytes.len());
+                lines.push(&piece, &mut out);
+                write(&out)
+            };
+            while reader.read(&mut take)? {}
+        }
+        Ok(())
+    }
+
     /// Shows what is there, and with `is_followed` what comes, until the run has ended.
-    fn all(mut self, is_followed: bool, is_live: &dyn Fn() -> bool) -> Result<(), Stop> {
+    fn all(
+        mut self,
+        is_followed: bool,
+        is_live: &dyn Fn(&RunFolder) -> bool,
+        next: &dyn Fn(&RunFolder) -> Option<RunFolder>,
+    ) -> Result<(), Stop> {
         while self.round()? {}
         if !is_followed {
             return self.write(|lines, out| lines.end(out));
@@ -130,8 +178,12 @@ impl Show<'_> {
         self.write(LogLines::end_past)?;
         loop {
             // Asked first: what the end of the run wrote is then read too.
-            let goes_on = is_live();
+            let goes_on = is_live(&self.run);
             while self.round()? {}
+            if !goes_on && let Some(run) = next(&self.run) {
+                (self.reader, self.run) = (LogReader::new(run.clone()), run);
+                continue;
+            }
             if !goes_on {
                 return self.write(|lines, out| lines.end(out));
             }

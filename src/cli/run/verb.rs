@@ -249,6 +249,7 @@ fn go(
         attendant: Some(Arc::clone(&attendant) as Arc<dyn run::Attend>),
         published,
         door: None,
+        rounds: None,
     };
     let (summary, output) = runtime.block_on(async {
         let summary = run::run(Arc::new(plan), deps, options, &mut signals, events).await;

@@ -35,7 +35,10 @@ impl Step {
                 let cause = match reason {
                     CancelReason::Failure(id) => Some(format!("{id} failed")),
                     CancelReason::FinallyTimeUp => Some("the time for `finally` after an interrupt is up".to_owned()),
-                    CancelReason::Interrupt(_) | CancelReason::Kill | CancelReason::ServiceLost(_) => None,
+                    CancelReason::Interrupt(_)
+                    | CancelReason::Kill
+                    | CancelReason::Hurry
+                    | CancelReason::ServiceLost(_) => None,
                 };
                 self.finish_as(StepStatus::Canceled, code, cause)
             }

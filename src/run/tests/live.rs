@@ -48,6 +48,7 @@ impl Bench {
             folder: Some(folder),
             attendant: None,
             door: None,
+            rounds: None,
         };
         let (to_events, events) = mpsc::channel(4);
         let (signals, mut to_run) = mpsc::unbounded_channel();

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use crate::plan::{Command, GuestPath, Limits, MachinePlan, Plan, StepPlan};
 
 /// A machine of 1 GiB.
-pub(in crate::run) fn machine(name: &str) -> MachinePlan {
+pub(crate) fn machine(name: &str) -> MachinePlan {
     MachinePlan::bare(name, 1024)
 }
 
 /// A step `ID@MACHINE` with what it needs.
-pub(in crate::run) fn step(name: &str, needs: &[&str]) -> StepPlan {
+pub(crate) fn step(name: &str, needs: &[&str]) -> StepPlan {
     let (id, machine) = name.split_once('@').unwrap();
     StepPlan {
         id: id.to_owned(),
@@ -42,7 +42,7 @@ pub(super) fn with_output(step: StepPlan) -> StepPlan {
 }
 
 /// A plan of these steps, with the machines that they name in order of their first step.
-pub(in crate::run) fn plan(steps: Vec<StepPlan>) -> Plan {
+pub(crate) fn plan(steps: Vec<StepPlan>) -> Plan {
     let mut machines: Vec<MachinePlan> = Vec::new();
     for step in &steps {
         if !machines.iter().any(|known| known.name == step.machine) {

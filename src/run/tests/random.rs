@@ -237,7 +237,7 @@ fn any_input() -> impl Strategy<Value = RunInput> {
         20 => (0..2usize, any_machine_input()).prop_map(|(machine, input)| RunInput::Machine(machine, input)),
         20 => (0..4usize, any_step_input()).prop_map(|(step, input)| RunInput::Step(step, input)),
         1 => Just(RunInput::Signal(Signal::Terminate)),
-        1 => Just(RunInput::Timer(Timer::Finally)),
+        1 => Just(RunInput::Timer(Timer::Finally(0))),
     ]
 }
 

@@ -1,12 +1,13 @@
 //! A world in virtual time: it answers the dispatcher's actions as a script says, and records the events.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::service_world::{Life, ServiceScript};
+pub(super) use super::script::{Boot, Does, Script, options};
+use super::service_world::ServiceScript;
 use crate::engine::VmExit;
 use crate::event::{Event, Stream};
 use crate::guest::ExitStatus;
@@ -14,115 +15,7 @@ use crate::plan::Plan;
 use crate::run::dispatcher::{Dispatcher, DispatcherFacts};
 use crate::run::input::{Action, MachineInput, PrepareFailure, RunInput, StartFailure, StepInput};
 use crate::run::limits::TimeLimits;
-use crate::run::{CommandError, GivenFiles, Hold, Options, RunCommand, RunFolder, Signal, Summary};
-
-/// How a machine behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Boot {
-    #[default]
-    Works,
-    CannotPrepare,
-    /// The provider takes a minute, and does not listen when it is told to stop.
-    PrepareHangs,
-    CannotStart,
-    KernelPanics,
-    AgentSilent,
-    MountFails,
-    /// It ignores the request to power off.
-    StopHangs,
-    /// Its VM does not end when it is killed.
-    Immortal,
-}
-
-/// How a step behaves.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Does {
-    Exit(i32),
-    Signal(i32),
-    OutOfMemory,
-    NotFound,
-    /// Ends with 0, but an output is missing.
-    LacksOutput,
-    /// Runs until it is told to end.
-    Sleeps,
-    /// Only KILL ends it.
-    IgnoresTerm,
-    /// The agent no longer carries out what it is told.
-    AgentDeaf,
-    Vm(VmExit),
-    Silent,
-    AgentGone,
-    ShareDies,
-}
-
-/// The script of a simulated run.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Script {
-    boots: BTreeMap<String, Boot>,
-    steps: BTreeMap<String, (u64, Does)>,
-    /// What earlier attempts of a step do, first to last.
-    attempts: BTreeMap<String, Vec<(u64, Does)>>,
-    signals: Vec<(u64, Signal)>,
-    services: ServiceScript,
-    commands: Vec<(u64, RunCommand)>,
-    pub(super) options: Option<Options>,
-}
-
-impl Script {
-    pub(super) fn boot(mut self, machine: &str, boot: Boot) -> Self {
-        self.boots.insert(machine.to_owned(), boot);
-        self
-    }
-
-    /// The step ends after so many milliseconds.
-    pub(super) fn step(mut self, step: &str, after_ms: u64, does: Does) -> Self {
-        self.steps.insert(step.to_owned(), (after_ms, does));
-        self
-    }
-
-    /// The first attempts of a step; those after them do as [`Script::step`] says.
-    pub(super) fn attempts(mut self, step: &str, attempts: &[(u64, Does)]) -> Self {
-        self.attempts.insert(step.to_owned(), attempts.to_vec());
-        self
-    }
-
-    /// What the starts of a machine's service do.
-    pub(super) fn lives(mut self, machine: &str, lives: &[Life]) -> Self {
-        self.services.lives(machine, lives);
-        self
-    }
-
-    /// How the tests of a machine's service end.
-    pub(super) fn tests(mut self, machine: &str, codes: &[Option<i32>]) -> Self {
-        self.services.tests(machine, codes);
-        self
-    }
-
-    pub(super) fn signal(mut self, at_ms: u64, signal: Signal) -> Self {
-        self.signals.push((at_ms, signal));
-        self
-    }
-
-    /// What is asked from outside; the answers are numbered from 1.
-    pub(super) fn command(mut self, at_ms: u64, command: RunCommand) -> Self {
-        self.commands.push((at_ms, command));
-        self
-    }
-
-    pub(super) fn hold(mut self, hold: Hold) -> Self {
-        self.options = Some(Options { hold, ..options() });
-        self
-    }
-
-    pub(super) fn keep_going(mut self) -> Self {
-        self.options = Some(Options { keep_going: true, ..options() });
-        self
-    }
-}
-
-pub(super) fn options() -> Options {
-    Options { keep_going: false, parallel: None, time_factor: 1, passes_signals: false, hold: Hold::No }
-}
+use crate::run::{CommandError, GivenFiles, RunFolder, Summary};
 
 /// What came of a simulated run.
 #[derive(Debug)]
@@ -136,7 +29,9 @@ pub(super) struct Played {
 }
 
 pub(super) struct World<'a> {
-    pub(super) plan: &'a Plan,
+    pub(super) plan: Arc<Plan>,
+    /// Number of the first step of the round.
+    base: usize,
     script: &'a Script,
     now: Duration,
     sequence: u64,
@@ -171,7 +66,8 @@ pub(super) fn simulate(plan: &Plan, script: &Script) -> Played {
     let mut dispatcher = Dispatcher::new(facts);
     let machines = plan.machines.len();
     let mut world = World {
-        plan,
+        plan: Arc::new(plan.clone()),
+        base: 0,
         script,
         now: Duration::ZERO,
         sequence: 0,
@@ -188,6 +84,9 @@ pub(super) fn simulate(plan: &Plan, script: &Script) -> Played {
     }
     for (id, (at, command)) in (1..).zip(&script.commands) {
         world.later(*at, RunInput::Command(id, command.clone()));
+    }
+    for (id, (at, wish)) in (ROUND..).zip(&script.rounds) {
+        world.later(*at, RunInput::Round(id, Box::new(wish.clone())));
     }
     let (mut events, mut answers) = (Vec::new(), Vec::new());
     let mut actions = dispatcher.start();
@@ -209,6 +108,9 @@ pub(super) fn simulate(plan: &Plan, script: &Script) -> Played {
         actions = dispatcher.on(at, input);
     }
 }
+
+/// The number of the first round.
+pub(super) const ROUND: u64 = 100;
 
 pub(super) fn folder() -> RunFolder {
     RunFolder::fake("run", Path::new("/state/run"))
@@ -286,9 +188,11 @@ impl World<'_> {
             Action::CheckOutputs(step) => {
                 let lacks = self.does(step).1 == Does::LacksOutput;
                 let missing = if lacks { vec!["/output/app".to_owned()] } else { Vec::new() };
-                self.later(1, RunInput::Step(step, StepInput::Outputs(Ok(missing))));
+                self.later(1, RunInput::Step(self.base + step, StepInput::Outputs(Ok(missing))));
             }
-            Action::GiveFiles(step) => self.later(1, RunInput::Step(step, StepInput::Given(Ok(GivenFiles::default())))),
+            Action::GiveFiles(step) => {
+                self.later(1, RunInput::Step(self.base + step, StepInput::Given(Ok(GivenFiles::default()))))
+            }
             Action::Service(machine, action) => self.service(machine, action),
             Action::Shutdown(machine, _) if self.boot(machine) == Boot::StopHangs => {}
             Action::Shutdown(machine, _) => self.end_vm(5, machine, VmExit::PoweredOff),
@@ -299,6 +203,17 @@ impl World<'_> {
                 self.vms[machine] = false;
             }
             Action::Arm(timer, after) => self.at(self.now + after, RunInput::Timer(timer)),
+            Action::BeginRound(id, plan) => {
+                self.later(1, RunInput::RoundBegun(id, Ok((plan, Some(folder())))));
+            }
+            Action::Record(_) => {}
+            Action::NextRound { plan, step_base, .. } => {
+                for held in [&mut self.prepared, &mut self.vms, &mut self.is_deaf] {
+                    held.resize(plan.machines.len(), false);
+                }
+                self.started = vec![0; plan.steps.len()];
+                (self.plan, self.base) = (plan, step_base);
+            }
             Action::Answer(..) | Action::Emit(_) | Action::Finish(_) => {
                 unreachable!("the caller takes these")
             }
@@ -340,12 +255,12 @@ impl World<'_> {
         let machine = self.machine_of(step);
         if does == Does::NotFound {
             let failure = StartFailure { exit_code: 127, cause: "there is no program `cargo`".to_owned() };
-            self.later(1, RunInput::Step(step, StepInput::Started(Err(failure))));
+            self.later(1, RunInput::Step(self.base + step, StepInput::Started(Err(failure))));
             return;
         }
-        self.later(1, RunInput::Step(step, StepInput::Started(Ok(()))));
+        self.later(1, RunInput::Step(self.base + step, StepInput::Started(Ok(()))));
         let text = format!("{} €\n", self.plan.steps[step].id);
-        self.later(1, RunInput::Step(step, StepInput::Output(Stream::Stdout, text.into_bytes())));
+        self.later(1, RunInput::Step(self.base + step, StepInput::Output(Stream::Stdout, text.into_bytes())));
         match does {
             Does::Exit(code) => self.exit(after, step, ExitStatus::Code(code), false),
             Does::LacksOutput => self.exit(after, step, ExitStatus::Code(0), false),
@@ -364,7 +279,7 @@ impl World<'_> {
     }
 
     fn exit(&mut self, after_ms: u64, step: usize, status: ExitStatus, is_out_of_memory: bool) {
-        self.later(after_ms, RunInput::Step(step, StepInput::Exited(status, is_out_of_memory)));
+        self.later(after_ms, RunInput::Step(self.base + step, StepInput::Exited(status, is_out_of_memory)));
     }
 
     fn signal(&mut self, step: usize, signal: i32) {

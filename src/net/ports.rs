@@ -124,19 +124,16 @@ pub fn publish(machines: &mut [MachinePlan]) -> Result<Published, PublishError> 
 /// The same, where some may be held already: those stay what they are.
 ///
 /// # Errors
-/// The first one that cannot be had; then no other than before is held.
+/// All that cannot be had; then no other than before is held.
 pub fn publish_after(earlier: &Published, machines: &mut [MachinePlan]) -> Result<Published, PublishError> {
     let mut published = Published::default();
     let mut failed = Vec::new();
     for machine in machines {
         for port in &mut machine.ports {
             let address = SocketAddr::from((port.address, port.host));
-            let listened = match earlier.had(&machine.name, port) {
-                Some((listener, host)) => Ok((host, listener)),
-                None => listen(address).and_then(|listener| Ok((listener.local_addr()?.port(), Arc::new(listener)))),
-            };
-            match listened {
-                Ok((host, listener)) => {
+            let held = earlier.had(&machine.name, port).map_or_else(|| listen_anew(address), Ok);
+            match held {
+                Ok((listener, host)) => {
                     port.host = host;
                     let own = published.by_machine.entry(machine.name.clone()).or_default();
                     own.push((Arc::clone(&listener), port.guest));
@@ -149,6 +146,13 @@ pub fn publish_after(earlier: &Published, machines: &mut [MachinePlan]) -> Resul
         }
     }
     if failed.is_empty() { Ok(published) } else { Err(PublishError { failed }) }
+}
+
+/// A new socket, and its port.
+fn listen_anew(address: SocketAddr) -> io::Result<(Arc<TcpListener>, u16)> {
+    let listener = listen(address)?;
+    let port = listener.local_addr()?.port();
+    Ok((Arc::new(listener), port))
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

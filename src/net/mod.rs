@@ -16,4 +16,4 @@ mod ports;
 
 pub use claims::{link_claim, own_links_claim, ports_claim};
 pub use links::{LinkEnd, join_link, refuse_link, setup_links};
-pub use ports::{PublishError, Published, Unpublished, publish, publish_after, serve_port};
+pub use ports::{PublishError, Published, Unpublished, publish, publish_after, refuse_port, serve_port};

@@ -196,6 +196,19 @@ pub async fn serve_port(listener: Arc<TcpListener>, guest: u16, dial: Arc<dyn Di
     }
 }
 
+/// Breaks each connection off at once, as where nobody listens, until it is told to stop: its machine is down. Must be
+/// called within a tokio runtime.
+pub async fn refuse_port(listener: Arc<TcpListener>) {
+    let Ok(listener) = listener.try_clone().and_then(tokio::net::TcpListener::from_std) else { return };
+    loop {
+        match listener.accept().await {
+            // Dropped with nothing to wait for, it is reset.
+            Ok((stream, _)) => drop(rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,6 +26,14 @@ impl Workers {
         }
     }
 
+    /// The machine is down: who comes to its ports is sent away, until it is made ready again.
+    pub(super) fn refuse(&self, machine: usize) {
+        let plan = self.plan();
+        for (listener, _) in self.published().of(&plan.machines[machine].name) {
+            self.spawn(machine, net::refuse_port(Arc::clone(listener)));
+        }
+    }
+
     /// What the guest says is only which of its own links is wanted: with whom it is joined the plan says. Gives back the
     /// machine where the program must be told that there is nobody.
     fn join_link(&self, machine: usize, linked: Linked) -> Option<Arc<dyn Dial>> {

@@ -138,6 +138,7 @@ impl Driver {
             }
         };
         drop(self.inside.take());
+        self.workers.release_all();
         // One that blocks in a call of the system cannot be waited for.
         let _ = timeout(KILLED, self.workers.rest()).await;
         self.flush(signals).await;
@@ -218,7 +219,10 @@ impl Driver {
                 Action::Service(machine, action) => self.workers.service(machine, action),
                 Action::Shutdown(machine, grace) => self.workers.shut_down(machine, grace),
                 Action::Kill(machine) => self.workers.kill(machine),
-                Action::Release(machine) => self.workers.release(machine),
+                Action::Release(machine) => {
+                    self.workers.release(machine);
+                    self.workers.refuse(machine);
+                }
                 Action::Arm(timer, after) => {
                     self.timers_set += 1;
                     self.timers.insert((Instant::now() + after, self.timers_set), timer);

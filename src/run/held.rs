@@ -13,9 +13,8 @@ use std::time::Duration;
 
 use super::dispatcher::Dispatcher;
 use super::handle::{CommandError, RunCommand};
-use super::input::{Action, CancelReason, MachineInput, MachineTimer, StepInput, Timer};
-use super::limits::HURRIED;
-use super::machine::{Machine, MachineState};
+use super::input::{Action, CancelReason, MachineInput, StepInput};
+use super::machine::MachineState;
 use super::options::Hold;
 use super::signals::Signal;
 use crate::event::Event;
@@ -321,16 +320,6 @@ impl Dispatcher {
             self.held.is_going_down = true;
         } else if self.interrupt.is_none() {
             self.signal(Signal::Terminate);
-        }
-    }
-
-    /// What is being prepared is given up, but has a moment to take its temporary folders with it.
-    pub(super) fn hurry_providers(&mut self) {
-        for (machine, state) in self.machines.iter().map(Machine::state).enumerate() {
-            if matches!(state, MachineState::Preparing | MachineState::Leaving) {
-                let timer = Timer::Machine(machine, self.life(machine), MachineTimer::End);
-                self.actions.push(Action::Arm(timer, HURRIED));
-            }
         }
     }
 

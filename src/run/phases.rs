@@ -3,7 +3,9 @@
 //! Deliberately not here: the life of a machine (`machine`).
 
 use super::dispatcher::Dispatcher;
-use super::input::StepInput;
+use super::input::{Action, MachineTimer, StepInput, Timer};
+use super::limits::HURRIED;
+use super::machine::{Machine, MachineState};
 use super::service::ServiceInput;
 use crate::event::{Event, MachinePhase, OutputOf, Stream};
 
@@ -56,6 +58,16 @@ impl Dispatcher {
         let is_needed = |step: &usize| !self.steps[*step].is_done() && !self.facts.plan.steps[*step].is_finally;
         if own.iter().any(is_needed) {
             self.halt(culprit);
+        }
+    }
+
+    /// What is being prepared is given up, but has a moment to take its temporary folders with it.
+    pub(super) fn hurry_providers(&mut self) {
+        for (machine, state) in self.machines.iter().map(Machine::state).enumerate() {
+            if matches!(state, MachineState::Preparing | MachineState::Leaving) {
+                let timer = Timer::Machine(machine, self.life(machine), MachineTimer::End);
+                self.actions.push(Action::Arm(timer, HURRIED));
+            }
         }
     }
 }

@@ -155,8 +155,10 @@ impl Workers {
     }
 
     pub(super) fn prepare(self: &Arc<Self>, machine: usize) {
-        // It may have been given up in an earlier life.
-        self.slot(machine).is_canceled.store(false, Ordering::Relaxed);
+        let slot = self.slot(machine);
+        // It may have been given up in an earlier life, after which who came was sent away.
+        slot.is_canceled.store(false, Ordering::Relaxed);
+        self.end_tasks(&mut slot.lock());
         let workers = Arc::clone(self);
         // Not a task of the machine: what it makes must come back, so that it is let go of.
         tokio::task::spawn_blocking(move || {
@@ -320,11 +322,22 @@ impl Workers {
     pub(super) fn release(&self, machine: usize) {
         let mut held = std::mem::take(&mut *self.slot(machine).lock());
         held.is_released.store(true, Ordering::Relaxed);
+        self.end_tasks(&mut held);
+        drop(held);
+    }
+
+    /// The same for all machines; what was still done for those that are gone ends too.
+    pub(super) fn release_all(&self) {
+        for machine in 0..self.plan().machines.len() {
+            self.release(machine);
+        }
+    }
+
+    fn end_tasks(&self, held: &mut Held) {
         for task in &held.tasks {
             task.abort();
         }
         self.ending.lock().unwrap_or_else(PoisonError::into_inner).append(&mut held.tasks);
-        drop(held);
     }
 
     /// Waits for the tasks that were told to end, so that what they held is gone too.

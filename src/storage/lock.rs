@@ -47,8 +47,8 @@ impl fmt::Display for Holder {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long one is waited for otherwise: of this process a child that is about to begin has a copy of all that is open, and
-/// who lists disks has each for a moment.
-const SHORT_PATIENCE: Duration = Duration::from_millis(200);
+/// who lists disks has each for a moment, which is a long one where the host is busy.
+const SHORT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Between two looks at such a disk.
 const PAUSE: Duration = Duration::from_millis(10);

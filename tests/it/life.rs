@@ -3,6 +3,8 @@
 //! Deliberately not here: commands in such a machine (`control`, `exec`), the states of a machine (unit tests of `run`).
 
 use std::fs;
+use std::io::{ErrorKind, Read};
+use std::net::TcpStream;
 use std::process::{Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -36,6 +38,42 @@ fn supervisor(world: &World) -> u32 {
 
 fn up(world: &World) -> String {
     passes(world, &["up", "-d", "--accel", "tcg"])
+}
+
+/// What the machine answers at a published port, if it does.
+fn answer(address: &str) -> std::io::Result<[u8; 4]> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(EVENT_LIMIT))?;
+    let mut said = [0; 4];
+    stream.read_exact(&mut said).map(|()| said)
+}
+
+#[test]
+fn who_comes_to_a_machine_that_is_down_is_sent_away_until_it_is_started_again() {
+    let Some(_machines) = machines() else { return };
+    let world = World::new(Who::Ourselves);
+    let script = "import socket; s = socket.create_server(('127.0.0.1', 7)); [s.accept()[0].send(b'here') for _ in iter(int, 1)]";
+    world.project(&format!(", ports: [\"0:7\"], command: [python3, -c, {script:?}]"), "");
+    up(&world);
+    let port = String::from_utf8(run(&world, &["port", world.machine(), "7"]).stdout).unwrap();
+    let is_there = || {
+        let end = Instant::now() + EVENT_LIMIT;
+        // Before its program listens, who comes is sent away too.
+        while Instant::now() < end {
+            if answer(port.trim()).is_ok() {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(is_there());
+    passes(&world, &["stop", world.machine()]);
+    let sent_away = answer(port.trim()).unwrap_err();
+    assert!(matches!(sent_away.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof), "{sent_away:?}");
+    passes(&world, &["start"]);
+    assert!(is_there());
+    passes(&world, &["down"]);
+    world.assert_nothing_stays();
 }
 
 fn project(world: &World) {

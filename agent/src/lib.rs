@@ -33,6 +33,7 @@ mod forward;
 mod frame;
 mod greeting;
 mod message;
+mod packing;
 mod parcel;
 mod pattern;
 mod wire_network;
@@ -47,7 +48,8 @@ pub use message::{
     Answer, Attach, Command, Exec, ExitStatus, Failure, FailureKind, GuestUser, Numbered, Reply, Report, Request,
     SetupPhase, Stream, Streams, Terminal, TerminalSize,
 };
-pub use parcel::{Destination, Head, Part, pack, pack_files, unpack};
+pub use packing::{pack, pack_files};
+pub use parcel::{Destination, Head, Part, unpack};
 pub use pattern::{has_wildcard, matches_name};
 pub use wire_network::SetupNetwork;
 pub use wire_setup::{DiskBeginning, Setup, SetupLink, SetupMount, SetupMountKind, SetupRoot};

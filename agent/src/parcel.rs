@@ -9,11 +9,10 @@
 //! holes takes no more than it did. Owners are those of who unpacks, unless others are asked for. Deliberately not here: what carries the bytes.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
@@ -24,10 +23,10 @@ use crate::bytes::Bytes;
 use crate::frame::{ANSWER_MAX, decode, encode, frame_length};
 
 /// Bytes of a piece of a file.
-const PIECE: usize = 64 << 10;
+pub(super) const PIECE: usize = 64 << 10;
 
 /// Folders in each other; each is a descriptor while it is open.
-const DEPTH_MAX: usize = 128;
+pub(super) const DEPTH_MAX: usize = 128;
 
 /// Bytes of a name.
 const NAME_MAX: usize = 255;
@@ -99,42 +98,6 @@ pub struct Destination<'a> {
     pub is_trusted: bool,
 }
 
-/// Sends a file, folder or link; links are sent as such, but the source itself where it `is_followed`.
-///
-/// # Errors
-/// What cannot be read or is neither, by its path; what the writer says.
-pub fn pack(source: &Path, is_followed: bool, out: &mut dyn Write) -> io::Result<()> {
-    // A name that ends in `.` or `..` is called what it leads to.
-    let real = if source.file_name().is_none() || source.as_os_str().as_bytes().ends_with(b"/.") {
-        fs::canonicalize(source).map_err(|error| at(source, error))?
-    } else {
-        source.to_owned()
-    };
-    let name = real.file_name().unwrap_or(OsStr::new("root")).to_owned();
-    let found = if is_followed { fs::metadata(&real) } else { fs::symlink_metadata(&real) };
-    send_entry(&real, &found.map_err(|error| at(source, error))?, &name, 0, out)?;
-    Part::End.send(out)?;
-    out.flush()
-}
-
-/// Sends a folder of this name with files of these names and places; links are followed.
-///
-/// # Errors
-/// As [`pack`].
-pub fn pack_files(name: &str, files: &[(String, PathBuf)], out: &mut dyn Write) -> io::Result<()> {
-    let name = Bytes(name.as_bytes().to_vec());
-    let head = Head { name, mode: 0o755, uid: 0, gid: 0, size: 0, seconds: 0, nanoseconds: 0 };
-    Part::Folder(head).send(out)?;
-    for (name, path) in files {
-        let real = fs::canonicalize(path).map_err(|error| at(path, error))?;
-        let found = fs::metadata(&real).map_err(|error| at(&real, error))?;
-        send_entry(&real, &found, OsStr::new(name), 1, out)?;
-    }
-    Part::Leave.send(out)?;
-    Part::End.send(out)?;
-    out.flush()
-}
-
 /// Takes what [`pack`] sent.
 ///
 /// # Errors
@@ -185,41 +148,6 @@ fn renamed(part: Part, to: &OsStr) -> Part {
         Part::File(head) => Part::File(Head { name, ..head }),
         Part::Link { head, target } => Part::Link { head: Head { name, ..head }, target },
         part => part,
-    }
-}
-
-fn send_entry(path: &Path, found: &Metadata, name: &OsStr, depth: usize, out: &mut dyn Write) -> io::Result<()> {
-    let failed = |error| at(path, error);
-    if depth > DEPTH_MAX {
-        return Err(failed(io::Error::other("too many folders in each other")));
-    }
-    let head = Head::of(name, found);
-    if found.is_symlink() {
-        let target = fs::read_link(path).map_err(failed)?;
-        return Part::Link { head, target: Bytes(target.as_os_str().as_bytes().to_vec()) }.send(out);
-    }
-    if found.is_dir() {
-        Part::Folder(head).send(out)?;
-        for entry in fs::read_dir(path).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            let found = fs::symlink_metadata(&path).map_err(|error| at(&path, error))?;
-            send_entry(&path, &found, path.file_name().unwrap_or_default(), depth + 1, out)?;
-        }
-        return Part::Leave.send(out);
-    }
-    if !found.is_file() {
-        return Err(failed(io::Error::other("it is neither a file nor a folder nor a link")));
-    }
-    let mut file = File::open(path).map_err(failed)?;
-    Part::File(head).send(out)?;
-    let mut piece = vec![0; PIECE];
-    loop {
-        match file.read(&mut piece) {
-            Ok(0) => return Part::Done.send(out),
-            Ok(count) => Part::Data(Bytes(piece[..count].to_vec())).send(out)?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(failed(error)),
-        }
     }
 }
 
@@ -373,18 +301,6 @@ fn checked(name: &Bytes) -> io::Result<&OsStr> {
 }
 
 impl Head {
-    fn of(name: &OsStr, found: &Metadata) -> Self {
-        Self {
-            name: Bytes(name.as_bytes().to_vec()),
-            mode: found.mode() & 0o7777,
-            uid: found.uid(),
-            gid: found.gid(),
-            size: found.size(),
-            seconds: found.mtime(),
-            nanoseconds: found.mtime_nsec(),
-        }
-    }
-
     /// The name, where it is one component.
     ///
     /// # Errors
@@ -420,7 +336,7 @@ fn malformed() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "what came is not a row of files")
 }
 
-fn at(path: &Path, error: io::Error) -> io::Error {
+pub(super) fn at(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))
 }
 
@@ -429,6 +345,8 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
+    use crate::packing::pack;
+    use std::os::unix::fs::MetadataExt as _;
 
     fn head(name: &str) -> Head {
         Head {

@@ -5,6 +5,7 @@
 
 mod checker;
 mod defaults;
+mod dial;
 mod disks;
 mod engine;
 mod folders;

@@ -3,11 +3,10 @@
 //! Deliberately not here: when a machine is prepared, what happens to it afterwards.
 
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::dial::VsockDial;
 use super::disks;
 use super::folders;
 use super::images::{BroughtRoot, ProjectImages};
@@ -17,7 +16,7 @@ use super::wish::RootWish;
 use super::words::chain;
 use crate::config::model::KernelSource;
 use crate::engine::{DiskSocket, ShareSocket};
-use crate::guest::{AGENT, Claim, Dial, SetupRoot, Traffic};
+use crate::guest::{AGENT, SetupRoot};
 use crate::image::registry::RegistryAccess;
 use crate::image::store::Lease;
 use crate::image::{Waiter, initramfs, kernel};
@@ -29,7 +28,7 @@ use crate::share::{
 };
 use crate::storage::Storage;
 use crate::virtio::block::{DiskHandle, spawn_disk};
-use crate::virtio::vsock::{self, VsockBackend, VsockHandle};
+use crate::virtio::vsock::VsockBackend;
 
 /// Context id of a guest; each has a vsock of its own, so that all can have the same (0 to 2 are taken by the protocol).
 const GUEST_CID: u64 = 3;
@@ -295,24 +294,6 @@ impl Shares for ServedShares {
                  and leave it in place until the run has ended"
             ))
         })
-    }
-}
-
-#[derive(Debug)]
-struct VsockDial(VsockHandle);
-
-impl Dial for VsockDial {
-    fn dial(&self, port: u32) -> io::Result<UnixStream> {
-        self.0.dial(port)
-    }
-
-    fn join(&self, port: u32, opening: &[u8], stream: OwnedFd, claim: Claim) -> io::Result<()> {
-        self.0.join(port, opening.to_vec(), stream, vsock::Claim { by: claim.by, among: claim.among })
-    }
-
-    fn traffic(&self) -> Traffic {
-        let (received, sent) = self.0.joined_bytes();
-        Traffic { received, sent }
     }
 }
 

@@ -36,6 +36,7 @@ mod outside;
 mod phases;
 mod provide;
 mod round;
+mod round_plan;
 mod round_work;
 mod schedule;
 mod segments;

@@ -197,6 +197,7 @@ fn archives_go_into_a_machine_and_come_out_of_it_with_their_owners() {
         let world = World::new(who);
         let live = up(&world);
         let inside = |path: &str| format!("{}:{path}", world.machine());
+        world.make_folder("project/from");
         world.make_folder("project/from/in");
         world.write("project/from/in/one", &"text\n".repeat(100_000));
         let from = world.place("project/from");

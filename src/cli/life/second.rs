@@ -95,11 +95,13 @@ pub(super) fn up(
     plan: &Arc<Plan>,
     interrupts: &mut Interrupts,
 ) -> Result<ExitCode, Failure> {
-    let asking = client.clone();
-    let (about, view) = interrupts
-        .run_unless_interrupted(async move { Ok((asking.about().await?, asking.view().await?)) })?
-        .map_err(told)?;
+    let (about, mut view) = look(client, interrupts)?;
     refuse_foreground(&about)?;
+    if asked.args.detach && is_coming_up(&view) {
+        // Somebody else has just begun: what there is to do is known when that is done.
+        settle(client, interrupts)?;
+        view = look(client, interrupts)?.1;
+    }
     let news = News::between(&view, plan, &asked.known);
     let is_for_all = asked.args.detach && asked.args.selection.is_empty();
     if news.is_none() && (is_for_all || plan.steps.iter().all(|step| step.is_finally)) {
@@ -131,6 +133,16 @@ pub(super) fn up(
     let code = watch::follow(asked, plan, &ready, going, interrupts)?;
     tell_what_stays(client, asked, &news, code, interrupts);
     Ok(code)
+}
+
+fn look(client: &Client, interrupts: &mut Interrupts) -> Result<(About, RunView), Failure> {
+    let asking = client.clone();
+    interrupts.run_unless_interrupted(async move { Ok((asking.about().await?, asking.view().await?)) })?.map_err(told)
+}
+
+/// Whether machines boot, and no step runs.
+fn is_coming_up(view: &RunView) -> bool {
+    !view.is_settled && view.steps.iter().all(|step| step.attempt.is_none())
 }
 
 fn refuse_foreground(about: &About) -> Result<(), Failure> {

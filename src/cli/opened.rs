@@ -107,9 +107,9 @@ impl Opened {
         Ok(Self { places, state, folder, lock })
     }
 
-    /// Makes the folder of another run, while the lock is held.
-    pub(crate) fn begin_another(&self) -> Result<RunFolder, StateError> {
-        self.state.begin_run(&self.lock).map(|(folder, _)| folder)
+    /// Makes the folder of a run that goes on in the machines of another one, while the lock is held.
+    pub(crate) fn begin_next(&self, previous: &RunFolder) -> Result<RunFolder, StateError> {
+        self.state.begin_next_run(&self.lock, previous)
     }
 
     /// The parts of the world that the run uses.

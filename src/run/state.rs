@@ -103,15 +103,27 @@ impl ProjectState {
         create_private(&runs).map_err(|source| StateError { what: "create", path: runs.clone(), source })?;
         let earlier = self.runs()?;
         let remarks = earlier.iter().filter_map(RunFolder::clear_marker).collect();
-        let surplus = (earlier.len() + 1).saturating_sub(KEPT_RUNS);
-        for old in earlier.iter().take(surplus) {
-            fs::remove_dir_all(&old.path).map_err(|source| StateError {
-                what: "remove",
-                path: old.path.clone(),
-                source,
-            })?;
-        }
+        make_room(&earlier)?;
         Ok((create_run(&runs, &self.actor)?, remarks))
+    }
+
+    /// Makes the folder of a run that goes on in the machines of another one, which ends with that. One of the two is
+    /// marked at any moment, so that who reads along does not take the turn for the end. The lock must be held.
+    ///
+    /// # Errors
+    /// Where the folders cannot be made or read.
+    pub fn begin_next_run(&self, _lock: &ProjectLock, previous: &RunFolder) -> Result<RunFolder, StateError> {
+        let begun = self.actor.act(|| {
+            Ok(self.runs().and_then(|earlier| make_room(&earlier)).and_then(|()| {
+                let run = create_run(&self.folder.join("runs"), &self.actor)?;
+                // Without it the logs begin with this run.
+                let _ = fs::write(run.path.join(PREVIOUS), &previous.id);
+                // A mark that stays is taken off as that of a run that was killed.
+                let _ = fs::remove_file(previous.path.join(RUNNING));
+                Ok(run)
+            }))
+        });
+        begun.unwrap_or_else(|source| Err(StateError { what: "use", path: self.folder.clone(), source }))
     }
 
     /// Says in words what runs that were killed left behind, and takes their marks off. The lock must be held.
@@ -195,14 +207,6 @@ impl RunFolder {
             OutputOf::Machine(machine) if source.stream == Stream::Console => self.console(machine),
             OutputOf::Machine(machine) => self.service_log(machine),
         }
-    }
-
-    /// Notes that this run goes on in the machines of another one.
-    ///
-    /// # Errors
-    /// Where it cannot be written.
-    pub fn follows(&self, earlier: &Self) -> io::Result<()> {
-        self.actor.act(|| fs::write(self.path.join(PREVIOUS), &earlier.id))
     }
 
     /// The id of the run in whose machines this one went on, where there is one.
@@ -305,6 +309,16 @@ fn create_run(runs: &Path, actor: &Actor) -> Result<RunFolder, StateError> {
     unreachable!("some number is free")
 }
 
+/// Removes the oldest runs, so that there is room for one more.
+fn make_room(runs: &[RunFolder]) -> Result<(), StateError> {
+    let surplus = (runs.len() + 1).saturating_sub(KEPT_RUNS);
+    for old in runs.iter().take(surplus) {
+        let path = old.path.clone();
+        fs::remove_dir_all(&old.path).map_err(|source| StateError { what: "remove", path, source })?;
+    }
+    Ok(())
+}
+
 /// Makes a folder and its parents, readable by nobody else.
 fn create_private(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
@@ -367,6 +381,16 @@ mod tests {
         assert!(remarks[0].starts_with(&format!("run `{}` was killed", killed.id())), "{remarks:?}");
         ended.finish().unwrap();
         assert_eq!(state(&home).begin_run(&lock).unwrap().1, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_run_that_goes_on_in_the_machines_of_another_takes_its_mark() {
+        let home = tempfile::tempdir().unwrap();
+        let lock = state(&home).lock("smolvm up -d", false).unwrap();
+        let (first, _) = state(&home).begin_run(&lock).unwrap();
+        let second = state(&home).begin_next_run(&lock, &first).unwrap();
+        assert_eq!((second.previous().as_deref(), first.previous()), (Some(first.id()), None));
+        assert_eq!((first.is_marked(), second.is_marked()), (false, true));
     }
 
     #[test]

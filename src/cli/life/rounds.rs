@@ -48,11 +48,8 @@ impl Rounds {
 
     fn begin_folder(&self) -> Result<(RunFolder, Record), String> {
         let mut folder = held(&self.folder);
-        // It has not been killed.
-        let _ = folder.finish();
-        let begun = self.opened.begin_another().map_err(|error| exit::chain(&error).collect::<Vec<_>>().join(": "))?;
-        // Without it the logs begin with this round.
-        let _ = begun.follows(&folder);
+        let begun = self.opened.begin_next(&folder);
+        let begun = begun.map_err(|error| exit::chain(&error).collect::<Vec<_>>().join(": "))?;
         folder.clone_from(&begun);
         let record = begun.create(&begun.events()).map_err(|error| format!("the record cannot be made: {error}"))?;
         Ok((begun, Record::new(record).0))

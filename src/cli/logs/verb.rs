@@ -100,9 +100,7 @@ pub(crate) fn run(args: &LogsArgs, settings: &Settings, printer: &Printer) -> Re
         since: args.since,
         until: args.until,
     };
-    let is_newest = |run: &RunFolder| known.state.runs().ok().and_then(|mut runs| runs.pop()).as_ref() == Some(run);
-    // Between two rounds neither is marked.
-    let is_live = |run: &RunFolder| known.state.holder().is_some() && (run.is_marked() || is_newest(run));
+    let is_live = |run: &RunFolder| run.is_marked() && known.state.holder().is_some();
     let next = |run: &RunFolder| {
         let runs = known.state.runs().unwrap_or_default();
         runs.into_iter().find(|later| later.previous().as_deref() == Some(run.id()))

@@ -13,7 +13,6 @@ use sha2::{Digest, Sha256};
 
 use crate::running::{Live, signal};
 use crate::support::machines;
-use crate::terminal::Terminal;
 use crate::world::{Who, World, as_everyone};
 
 /// Bytes that go through a command and back.
@@ -67,7 +66,7 @@ fn a_terminal_is_the_commands_and_is_given_back_when_the_machine_dies() {
     let Some(_one_at_a_time) = machines() else { return };
     let world = World::new(Who::Ourselves);
     let live = up(&world);
-    let mut terminal = Terminal::start(&world.command(&["exec", "-it", world.machine(), "sh", "-i"]), 77, 31);
+    let mut terminal = world.terminal(&["exec", "-it", world.machine(), "sh", "-i"], 77, 31);
     terminal.until_shown("# ");
     terminal.write("test -t 0 && test -t 2 && stty size; echo si''zed\r");
     terminal.until_shown("sized");

@@ -20,7 +20,7 @@ steps:
 ";
 
 fn start(world: &World, args: &[&str]) -> Terminal {
-    Terminal::start(&world.command(&[&["up", "-i", "--accel", "tcg"], args].concat()), 100, 30)
+    world.terminal(&[&["up", "-i", "--accel", "tcg"], args].concat(), 100, 30)
 }
 
 fn is_usual(terminal: &fs::File) -> bool {

@@ -178,7 +178,7 @@ fn signals_are_passed_on_and_the_code_is_the_commands() {
 fn a_person_at_a_terminal_sits_at_the_commands() {
     let Some(_one_at_a_time) = machines() else { return };
     let world = World::new(Who::Ourselves);
-    let mut terminal = Terminal::start(&world.command(&host(&["--", "sh", "-i"])), 77, 31);
+    let mut terminal = world.terminal(&host(&["--", "sh", "-i"]), 77, 31);
     let modes = |file: &File| tcgetattr(file).unwrap().local_modes.contains(LocalModes::ICANON | LocalModes::ECHO);
     assert!(modes(&terminal.controller));
     let wait = |terminal: &mut Terminal, what: &[u8]| {
@@ -222,7 +222,7 @@ fn a_terminal_is_given_back_after_a_signal() {
     let Some(_one_at_a_time) = machines() else { return };
     let world = World::new(Who::Ourselves);
     let script = "trap 'echo heard' TERM; stty size; while :; do sleep 0.1; done";
-    let mut terminal = Terminal::start(&world.command(&host(&["--", "sh", "-c", script])), 80, 24);
+    let mut terminal = world.terminal(&host(&["--", "sh", "-c", script]), 80, 24);
     terminal.until_shown("24 80");
     let before = |file: &File| tcgetattr(file).unwrap().local_modes.contains(LocalModes::ICANON | LocalModes::ECHO);
     assert!(!before(&terminal.controller));

@@ -6,7 +6,6 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use crate::support::machines;
-use crate::terminal::Terminal;
 use crate::world::{Who, World};
 
 /// A service that is healthy after a while and then goes on printing.
@@ -27,7 +26,7 @@ fn a_service_is_shown_listed_and_followed_until_ctrl_c() {
     world.project(SERVICE, "");
     let none = told(&world, &["ps"]);
     assert_eq!(none, "MACHINE  STATUS  FOR\n");
-    let mut terminal = Terminal::start(&world.command(&["up", "--accel", "tcg"]), 100, 24);
+    let mut terminal = world.terminal(&["up", "--accel", "tcg"], 100, 24);
     terminal.until_shown("exit code 2: no response");
     terminal.until_shown("1/1 service up");
     terminal.until_shown(&format!("\n{name} │ tick"));

@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use crate::running::EVENT_LIMIT;
 use crate::support::machines;
-use crate::terminal::Terminal;
 use crate::world::{Who, World};
 
 /// Holds 48 MiB and nine threads, writes 8 MiB to the disk, and sends back what comes. Busy for a second when told so.
@@ -100,7 +99,7 @@ fn what_a_machine_uses_is_told_as_its_kernel_counts_it() {
     assert!(number(server, "host_memory") > 48 << 20 && server["cpu_percent"].is_number(), "{server}");
 
     // A table that is written anew until nobody holds machines, on whatever screen.
-    let mut terminal = Terminal::start(&world.command(&["stats"]), 60, 24);
+    let mut terminal = world.terminal(&["stats"], 60, 24);
     terminal.until_shown("quiet ");
     terminal.resize(120, 24);
     terminal.until_shown("HOST MEM");

@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use crate::invoker::ORDINARY;
 use crate::running::{EVENT_LIMIT, LEFTOVER_LIMIT, Live};
 use crate::support::Case;
+use crate::terminal::Terminal;
 
 /// Who runs the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,12 +159,21 @@ impl World {
         for (name, folder) in folders.iter().filter_map(|pair| pair.split_once('=')) {
             command.env(name, self.place(folder));
         }
+        self.become_user(&mut command);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn become_user(&self, command: &mut Command) {
         if self.who == Who::Ordinary {
             // Being root, this drops all groups too.
             command.uid(ORDINARY).gid(ORDINARY);
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
+    }
+
+    /// The program with these arguments at a terminal of its own. The user is set anew: a [`Command`] does not tell it.
+    pub(crate) fn terminal(&self, args: &[&str], columns: u16, rows: u16) -> Terminal {
+        Terminal::start_with(&self.command(args), columns, rows, |started| self.become_user(started))
     }
 
     /// Starts `up` with events on standard output.

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
 
@@ -185,14 +185,16 @@ pub(crate) fn repository() -> &'static Path {
 /// One machine test at a time: emulated machines are slow enough alone.
 static MACHINES: Mutex<()> = Mutex::new(());
 
+/// Why this host cannot run machines; asked once, for it does not change.
+static HINDRANCE: LazyLock<Option<String>> = LazyLock::new(|| {
+    let output = Case::new().args(["doctor"]).with_shared_cache().run();
+    (!output.status.success()).then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+});
+
 /// Leave to run machines, or none where this host cannot; then the reason has been said.
 pub(crate) fn machines() -> Option<MutexGuard<'static, ()>> {
     let guard = MACHINES.lock().unwrap_or_else(PoisonError::into_inner);
-    let output = Case::new().args(["doctor"]).with_shared_cache().run();
-    if output.status.success() {
-        return Some(guard);
-    }
-    let reason = String::from_utf8_lossy(&output.stdout).into_owned();
+    let Some(reason) = &*HINDRANCE else { return Some(guard) };
     let _ = writeln!(std::io::stderr(), "skipped: this host cannot run machines\n{reason}");
     None
 }

@@ -69,7 +69,14 @@ pub enum LockError {
 /// The lock of a project, held until it is dropped.
 #[derive(Debug)]
 pub struct ProjectLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for ProjectLock {
+    fn drop(&mut self) {
+        // So that a process which gets our number some day is not taken for us. Who cannot be told is still seen to be gone.
+        let _ = self.file.set_len(0);
+    }
 }
 
 /// Takes the lock and notes who holds it.
@@ -88,7 +95,7 @@ pub(super) fn take(path: &Path, actor: &Actor, command: &str, wait: bool) -> Res
     let since = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let holder = Holder { pid: std::process::id(), command: command.to_owned(), since };
     write_holder(&mut file, &holder).map_err(unusable)?;
-    Ok(ProjectLock { _file: file })
+    Ok(ProjectLock { file })
 }
 
 /// Who has noted that it holds the lock, where that process is there.

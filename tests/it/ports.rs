@@ -339,7 +339,20 @@ fn a_link_reaches_the_declared_port_by_name_and_nothing_else() {
     let Some(_machines) = machines() else { return };
     let world = World::new(Who::Ourselves);
     let client = r#"
-import hashlib, socket
+import hashlib, os, resource, select, socket
+# Where the agent has no descriptors left, who comes is served once it has some.
+known = os.listdir('/proc/1/fd')
+limits = resource.prlimit(1, resource.RLIMIT_NOFILE)
+free = next(number for number in range(limits[0]) if str(number) not in known)
+resource.prlimit(1, resource.RLIMIT_NOFILE, (free, limits[1]))
+late = socket.create_connection(('server', 7), 60)
+late.sendall(b'elate')
+assert not select.select([late], [], [], 0.5)[0], 'it is served without a descriptor'
+resource.prlimit(1, resource.RLIMIT_NOFILE, limits)
+got = b''
+while len(got) < 4:
+    got += late.recv(4)
+assert got == b'late', got
 def refused(host, port):
     try:
         socket.create_connection((host, port), 20).close()

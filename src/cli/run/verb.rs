@@ -341,3 +341,39 @@ fn spawn_reporter(
     thread::Builder::new().name("report".to_owned()).spawn(work).map_err(|error| world(RunError::Thread(error)))?;
     Ok((events, reported))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::run::tests::plans::{machine, plan, step};
+    use crate::sys::identity::Actor;
+
+    #[test]
+    fn services_that_somebody_has_up_are_not_brought_up_a_second_time() {
+        let home = tempfile::tempdir().unwrap();
+        let state = ProjectState::locate(home.path(), Actor::Own, "acme", Path::new("/code/acme"));
+        let alone = plan(vec![step("run@client", &[])]);
+        let mut with_service = alone.clone();
+        with_service.machines.push(machine("db"));
+        let is_free = |plan: &Plan| services_are_free(plan, &state, "client");
+        assert!(is_free(&with_service).is_ok(), "nobody holds the project");
+        let lock = state.lock("smolvm up -d", false).unwrap();
+        assert!(is_free(&alone).is_ok(), "a machine without services is a fresh one");
+        let failure = is_free(&with_service).unwrap_err();
+        let cause = failure.cause();
+        assert!(cause.starts_with("machine `client` needs `db`, and the project is held by process "), "{cause}");
+        assert!(cause.contains(&std::process::id().to_string()) && cause.contains("smolvm up -d"), "{cause}");
+        assert_eq!(failure.exit_code().number(), 125);
+        assert_eq!(
+            failure.helps(),
+            [
+                "`smolvm exec client COMMAND` runs it in the machine that is up",
+                "`--no-deps` runs it without the services"
+            ]
+        );
+        drop(lock);
+        assert!(is_free(&with_service).is_ok(), "a holder that is gone holds nothing");
+    }
+}

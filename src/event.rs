@@ -175,18 +175,30 @@ pub enum Event {
         /// Since its command was started, or, with `started`, since the machine was up.
         seconds: f64,
         /// With `testing` and `unhealthy` the failures in a row that count (0 in the start period), with `restarting`
-        /// the number of the restart, from 1.
+        /// the number of the restart, from 1; the same with `exited`, where it is started again.
         attempt: Option<u32>,
         /// Failures in a row that make it unhealthy, with `testing` and `unhealthy`.
         of: Option<u32>,
         /// Code of the command with `exited` and `stopped`, of the test with `testing` and `unhealthy`; 128+n for
         /// signal n. None where no process ended.
         exit_code: Option<i32>,
-        /// Seconds until it is started again, with `restarting`.
+        /// Seconds until it is started again, with `restarting`, and with `exited` where it is.
         delay: Option<f64>,
+        /// What tests it, in a word, with `testing` and `unhealthy`: `pg_isready`.
+        test: Option<String>,
         /// The last line that the test wrote, else what it has to say for itself in words: why the command ended, or
         /// what the test waits for.
         cause: Option<String>,
+    },
+    /// A machine that was to be up does not come: what it waits for never will, or the run ends before. Told once, as soon
+    /// as it is known; where it boots all the same, what it waits for has come after all.
+    NotStarted {
+        /// Name.
+        machine: String,
+        /// Why.
+        cause: String,
+        /// The machine that keeps it from coming, where one does.
+        by: Option<String>,
     },
     /// Something slow on the way to a boot, as a kernel download, in words.
     Progress {
@@ -258,6 +270,27 @@ pub enum Event {
     Warning {
         /// In words.
         text: String,
+    },
+    /// A step failed, and the run waits until somebody has looked at it; `finally` comes afterwards.
+    Paused {
+        /// The step, the first in file order that failed.
+        step: String,
+        /// Its machine.
+        machine: String,
+        /// How the run stands.
+        status: RunStatus,
+        /// Exit code of what ran.
+        exit_code: u8,
+        /// Why, in words.
+        cause: Option<String>,
+        /// Time since the start.
+        seconds: f64,
+        /// Steps passed.
+        passed: usize,
+        /// Steps failed or timed out.
+        failed: usize,
+        /// Steps skipped or canceled.
+        skipped: usize,
     },
     /// The steps are over, and the machines that stay are up; what is told after this changes nothing of it.
     RunHeld {

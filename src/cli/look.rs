@@ -1,12 +1,12 @@
-//! `up -i`: where a step fails, a shell opens in its machine before all goes down.
+//! `up -i`: where a step fails, a shell opens in its machine before `finally` runs and all goes down.
 //!
 //! ```text
 //! events ─► record, reporter          until the steps are over
-//!               └─ `run-held` ─► summary, block off ─► shell on the terminal ─► down ─► exit code of the step
+//!               └─ `paused` ─► summary, block off ─► shell on the terminal ─► `finally`, down ─► exit code of the step
 //! ```
 //!
-//! The run holds its machines where it failed; from then on the terminal is the shell's, and of the run only warnings
-//! are told. Deliberately not here: the streams of the shell (`attendant`), what is held (`run`).
+//! The run waits where it failed; from then on the terminal is the shell's, and of the run a line now and then is told.
+//! Deliberately not here: the streams of the shell (`attendant`), what waits (`run`), machines that others hold (`life`).
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -21,15 +21,14 @@ use super::attendant::{Attendant, Wanted};
 use super::exec::shell_words;
 use super::exit::{self, Class, Failure};
 use super::interrupts::Interrupts;
-use super::life::finished;
 use super::printer::Printer;
 use super::record::Record;
 use super::report_run::{self, Mode, Report, Reporting};
 use crate::event::{Event, RunStatus, StepStatus, Timed};
 use crate::plan::{Plan, StepPlan};
-use crate::report::{JsonReporter, Reporter, Sink};
+use crate::report::{JsonReporter, Reporter, Sink, render_aside};
 use crate::run::{
-    self, Attend, ExecRequest, GuestError, GuestExec, Hold, Options, RunCommand, RunDeps, RunHandle, RunView, Signal,
+    self, Attend, ExecRequest, GuestError, GuestExec, Options, RunCommand, RunDeps, RunHandle, RunView, Signal,
     StartFailure, Summary, carry,
 };
 
@@ -80,7 +79,7 @@ pub(super) fn run(
     let Interrupts { runtime, mut signals } = interrupts;
     let (record, rule, printer) = (report.record.take(), report.rule, *report.printer);
     let (shown, reporting) = report_run::spawn(report, runtime.handle())?;
-    let options = Options { hold: Hold::AfterFailure, ..options };
+    let options = Options { looks: true, ..options };
     let summary = runtime.block_on(async {
         let (to_run, mut heard) = mpsc::unbounded_channel();
         let (to_look, heard_too) = mpsc::unbounded_channel();
@@ -113,7 +112,7 @@ struct Look {
 }
 
 impl Look {
-    /// Shows and records the run; when its machines are held, opens the shell and tells what is left to be told.
+    /// Shows and records the run; when it waits, opens the shell and tells what is left to be told.
     async fn follow(
         mut self,
         mut told: Receiver<Timed>,
@@ -122,50 +121,46 @@ impl Look {
     ) {
         let printer = self.printer;
         let mut record = record.map(|record| JsonReporter::new(Sink::new(Box::new(record))));
-        let mut was_interrupted = false;
+        let mut last = None;
         while let Some(mut timed) = told.recv().await {
             note(&mut record, rule, &mut timed);
-            if let Some(mut event) = finished(&timed.event) {
+            if let Some((step, mut event)) = paused(&self.plan, &timed.event) {
+                let step = step.clone();
                 report_run::apply(rule, &mut event);
                 // A reporter that is gone has told so.
                 let _ = shown.send(Timed { event, at: timed.at }).await;
                 drop(shown);
                 reporting.end(false, &mut self.signals).await;
-                let shell: JoinHandle<()> = tokio::spawn(self.open());
+                let shell: JoinHandle<()> = tokio::spawn(self.open(step));
                 while let Some(mut timed) = told.recv().await {
                     note(&mut record, rule, &mut timed);
-                    if let Event::Warning { text } = &timed.event {
-                        printer.note(&format!("warning: {text}\r\n"));
-                    }
+                    tell_aside(&timed.event, &printer);
                 }
                 let _ = shell.await;
                 return;
             }
-            was_interrupted |= matches!(timed.event, Event::RunFinished { status: RunStatus::Interrupted, .. });
+            if let Event::RunFinished { status, .. } = timed.event {
+                last = Some(status);
+            }
             let _ = shown.send(timed).await;
         }
         drop(shown);
-        reporting.end(was_interrupted, &mut self.signals).await;
+        reporting.end(last == Some(RunStatus::Interrupted), &mut self.signals).await;
+        if matches!(last, Some(RunStatus::Failed | RunStatus::TimedOut)) {
+            tell_no_step(&printer);
+        }
     }
 
-    /// Opens the shell, and has all go down when it has ended.
-    async fn open(mut self) {
-        match failed_step(&self.plan, &self.handle.view()) {
-            Some(step) => {
-                let step = step.clone();
-                if let Err(error) = self.shell(&step).await {
-                    let why = exit::chain(&error).collect::<Vec<_>>().join(": ");
-                    let StepPlan { id, machine, .. } = step;
-                    self.printer.tell(&format!("\nno shell in machine `{machine}` of step `{id}`: {why}\n"));
-                }
-            }
-            None => self.printer.tell("\nno shell: no step failed by itself\n"),
+    /// Opens the shell, and has the run go on when it has ended.
+    async fn open(mut self, step: StepPlan) {
+        if let Err(error) = self.shell(&step).await {
+            tell_no_shell(&step, &error, &self.printer);
         }
         if !self.handle.is_over() {
             self.printer.note("stopping the machines\n");
         }
-        // Its end is what is asked for, however it comes.
-        let _ = self.handle.ask(RunCommand::Down).await;
+        // Where it is over there is nothing to go on with.
+        let _ = self.handle.ask(RunCommand::Resume).await;
     }
 
     async fn shell(&mut self, step: &StepPlan) -> Result<(), LookError> {
@@ -183,15 +178,59 @@ impl Look {
             streams: attendant.streams(),
         };
         let exec = guest.exec(request).await.map_err(LookError::NotStarted)?;
-        let StepPlan { id, machine, .. } = step;
-        let words = "with its folder, user and environment; when it ends, all goes down";
-        self.printer.note(&format!("\nshell in machine `{machine}` of step `{id}`, {words}\n"));
+        tell_shell(&self.plan, step, "all goes down", &self.printer);
         attend(exec, &attendant, &mut self.signals).await;
         attendant.leave();
         // A terminal that is gone takes no more.
         let _ = written.wait().await;
         Ok(())
     }
+}
+
+/// The step at which a run waits, and the event as the end of what was shown; nothing where the event is not that.
+pub(super) fn paused<'a>(plan: &'a Plan, event: &Event) -> Option<(&'a StepPlan, Event)> {
+    let Event::Paused { step, status, exit_code, cause, seconds, passed, failed, skipped, .. } = event else {
+        return None;
+    };
+    let step = plan.steps.iter().find(|known| known.id == *step)?;
+    let end = Event::RunFinished {
+        status: *status,
+        exit_code: *exit_code,
+        cause: cause.clone(),
+        seconds: *seconds,
+        passed: *passed,
+        failed: *failed,
+        skipped: *skipped,
+        cached: 0,
+    };
+    Some((step, end))
+}
+
+/// Tells of an event where the terminal is, or was, a shell's. It may pass everything on as it is.
+pub(super) fn tell_aside(event: &Event, printer: &Printer) {
+    if let Some(line) = render_aside(event) {
+        printer.note(&format!("{line}\r\n"));
+    }
+}
+
+/// Tells that a shell opens, and what follows it.
+pub(super) fn tell_shell(plan: &Plan, step: &StepPlan, then: &str, printer: &Printer) {
+    let StepPlan { id, machine, .. } = step;
+    let finally = if plan.steps.iter().any(|step| step.is_finally) { "`finally` runs and " } else { "" };
+    let words = format!("with its folder, user and environment; when it ends, {finally}{then}");
+    printer.note(&format!("\nshell in machine `{machine}` of step `{id}`, {words}\n"));
+}
+
+/// Tells that none opens in the machine of a step.
+pub(super) fn tell_no_shell(step: &StepPlan, error: &(dyn std::error::Error + 'static), printer: &Printer) {
+    let why = exit::chain(error).collect::<Vec<_>>().join(": ");
+    let StepPlan { id, machine, .. } = step;
+    printer.tell(&format!("\nno shell in machine `{machine}` of step `{id}`: {why}\n"));
+}
+
+/// Tells that there is no step to look at.
+pub(super) fn tell_no_step(printer: &Printer) {
+    printer.tell("\nno shell: no step failed by itself\n");
 }
 
 /// Records an event.
@@ -226,7 +265,7 @@ async fn attend(exec: GuestExec, attendant: &Attendant, signals: &mut UnboundedR
 }
 
 /// The first step in file order that failed by itself, and that the run failed by.
-fn failed_step<'a>(plan: &'a Plan, view: &RunView) -> Option<&'a StepPlan> {
+pub(super) fn failed_step<'a>(plan: &'a Plan, view: &RunView) -> Option<&'a StepPlan> {
     let has_failed = |step: &&StepPlan| {
         let status = view.steps.iter().find(|seen| seen.id == step.id).and_then(|seen| seen.status);
         !step.continue_on_error && matches!(status, Some(StepStatus::Failed | StepStatus::TimedOut))

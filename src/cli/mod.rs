@@ -14,6 +14,7 @@ mod check;
 mod config;
 mod copy;
 mod doctor;
+mod drift;
 mod engines;
 mod entry;
 mod exec;

@@ -1,8 +1,7 @@
 //! `smolvm ps`: the machines of a project that are up, and how they stand.
 //!
-//! Deliberately not here: how it is known (`control`), what makes a machine another one (`run::shape`).
+//! Deliberately not here: how it is known (`control`), what makes a machine another one (`drift`).
 
-use std::collections::HashMap;
 use std::time::SystemTime;
 
 use clap::Args;
@@ -10,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::args::{DataFormat, GlobalArgs};
+use super::drift::Shapes;
 use super::exit::{ExitCode, Failure};
 use super::images::table;
 use super::printer::Printer;
@@ -17,8 +17,8 @@ use super::project::{KnownProject, asking};
 use super::settings::{Settings, Volume};
 use crate::control::{About, Role};
 use crate::event::MachinePhase;
-use crate::plan::{self, PortPlan, Selection};
-use crate::run::{self, Health, MachineView, RunView, ServiceState, ServiceView, StepView};
+use crate::plan::PortPlan;
+use crate::run::{Health, MachineView, RunView, ServiceState, ServiceView, StepView};
 
 const JSON_VERSION: u32 = 1;
 
@@ -43,7 +43,7 @@ struct Listed {
     about: Option<About>,
     view: RunView,
     /// What the file makes of each machine now.
-    shapes: HashMap<String, String>,
+    shapes: Shapes,
 }
 
 /// Lists them.
@@ -84,16 +84,7 @@ impl Listed {
             })?,
             None => (None, nothing),
         };
-        // A file that has mistakes now is another matter.
-        let plan = plan::build(project, &crate::host::facts(), &Selection::all().held()).ok();
-        let machines = plan.map(|plan| plan.machines).unwrap_or_default();
-        let shapes = machines.iter().map(|machine| (machine.name.clone(), run::shape(machine))).collect();
-        Ok(Self { about, view, shapes })
-    }
-
-    /// Whether a machine that is up is another one than the file says now.
-    fn is_older(&self, machine: &MachineView) -> bool {
-        !machine.is_down() && self.shapes.get(&machine.name).is_some_and(|shape| *shape != machine.shape)
+        Ok(Self { about, view, shapes: Shapes::of(project) })
     }
 
     /// Names alone, for `$(smolvm ps -q)`.
@@ -106,7 +97,7 @@ impl Listed {
         let row = |machine: &MachineView| {
             let since = machine.phase.map(|_| ago(now, machine.since)).unwrap_or_default();
             let ports: Vec<String> = machine.ports.iter().map(port).collect();
-            let note = if self.is_older(machine) {
+            let note = if self.shapes.is_older(machine) {
                 "runs an older file".to_owned()
             } else {
                 machine.cause.as_deref().and_then(|cause| cause.lines().next()).unwrap_or_default().to_owned()
@@ -149,7 +140,7 @@ impl Listed {
             step: self.running(machine).map(|step| step.id.clone()),
             ports: machine.ports.iter().map(PortEntry::of).collect(),
             cause: machine.cause.clone(),
-            older: self.is_older(machine),
+            older: self.shapes.is_older(machine),
         };
         let report = Report {
             version: JSON_VERSION,
@@ -197,7 +188,8 @@ fn service_status(service: &ServiceView) -> String {
     match service.state {
         ServiceState::Waiting => "up, service not started".to_owned(),
         ServiceState::Running => format!("up{health}{restarts}"),
-        ServiceState::Restarting => format!("restarting{restarts}"),
+        ServiceState::Restarting { exit_code: Some(code) } => format!("restarting ({code}){restarts}"),
+        ServiceState::Restarting { exit_code: None } => format!("restarting{restarts}"),
         ServiceState::Exited { exit_code: Some(code) } => format!("exited ({code}){restarts}"),
         ServiceState::Exited { exit_code: None } => format!("exited{restarts}"),
     }
@@ -281,7 +273,7 @@ impl ServiceEntry {
         let (state, exit_code) = match service.state {
             ServiceState::Waiting => ("waiting", None),
             ServiceState::Running => ("running", None),
-            ServiceState::Restarting => ("restarting", None),
+            ServiceState::Restarting { exit_code } => ("restarting", exit_code),
             ServiceState::Exited { exit_code } => ("exited", exit_code),
         };
         Self { state, exit_code, health: service.health.map(health_word), restarts: service.restarts }
@@ -326,7 +318,7 @@ mod tests {
             steps,
             earlier: Vec::new(),
         };
-        Listed { about: None, view, shapes: HashMap::from([("db".to_owned(), "other".to_owned())]) }
+        Listed { about: None, view, shapes: Shapes::these([("db", "other")]) }
     }
 
     #[test]
@@ -347,15 +339,17 @@ mod tests {
             web,
             machine("test", ready, None),
             machine("late", None, None),
+            machine("loop", ready, service(ServiceState::Restarting { exit_code: Some(1) }, None, 12)),
         ];
         assert_eq!(
             listed(machines, vec![step]).render_text(UNIX_EPOCH + Duration::from_secs(1312)),
             "\
-MACHINE  STATUS                 FOR  RUNS  PORTS               NOTE
-db       up (healthy)           5m                             runs an older file
-web      up, restarted 2 times  5m         127.0.0.1:8080->80
-test     up                     5m   unit
+MACHINE  STATUS                              FOR  RUNS  PORTS               NOTE
+db       up (healthy)                        5m                             runs an older file
+web      up, restarted 2 times               5m         127.0.0.1:8080->80
+test     up                                  5m   unit
 late     not started
+loop     restarting (1), restarted 12 times  5m
 "
         );
     }

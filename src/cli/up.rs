@@ -42,9 +42,7 @@ pub(crate) fn run(args: &UpArgs, settings: &Settings, printer: &Printer) -> Resu
                     printer.note(&format!("engine: {}\n", chosen.why));
                     return life::up(&asked, *plan, interrupts);
                 }
-                // The shell of `-i` ends with all that it was opened in, which others hold.
-                let beside = if args.interactive { None } else { life::beside(&asked, &plan, &mut interrupts)? };
-                match beside {
+                match life::beside(&asked, &plan, &mut interrupts)? {
                     Some(code) => Ok(code),
                     None => go(args, settings, printer, mode, (*plan, chosen), interrupts),
                 }

@@ -64,7 +64,10 @@ async fn a_client_is_answered_and_sees_the_end() {
     let refused = client.exec(ask("db")).await.unwrap_err();
     assert_eq!(refused.to_string(), "the run is over");
     rig.door = None;
-    assert_eq!(client.command(RunCommand::Start { machines: Vec::new() }).await.unwrap(), Err(CommandError::Over));
+    assert_eq!(
+        client.command(RunCommand::Start { machines: Vec::new(), is_healthy: false }).await.unwrap(),
+        Err(CommandError::Over)
+    );
     assert!(timeout(DEADLINE, rows.view()).await.unwrap().is_none());
     rig.server = None;
     assert!(matches!(Client::find(&rig.state).unwrap(), Found::Nobody));

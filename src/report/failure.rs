@@ -22,8 +22,16 @@ struct Failed {
     log: Option<String>,
     /// The step or machine that is to be selected to run it again.
     again: String,
-    /// Whether it is a step, in whose machine a shell can be opened.
-    is_step: bool,
+    /// What it is.
+    of: Of,
+}
+
+/// What has failed; a step is something in whose machine a shell can be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Step,
+    Machine,
+    Service,
 }
 
 /// Keeps the last lines of everything that may fail, and what failed.
@@ -35,16 +43,36 @@ pub(super) struct Failures {
     failed: Vec<Failed>,
     /// Services that were started.
     services: HashSet<String>,
+    restarts: usize,
+    /// Machines that did not come, in the order in which it was told.
+    not_started: Vec<NotStarted>,
     /// The first warnings, each once.
     warnings: Vec<String>,
     warnings_told: usize,
 }
 
+/// A machine that did not come.
+#[derive(Debug)]
+struct NotStarted {
+    machine: String,
+    cause: String,
+    /// The machine that kept it from coming.
+    by: Option<String>,
+}
+
 /// What a summary counts beside steps.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Beside {
-    /// Services that were started.
+    /// Machines that failed.
+    pub(super) failed_machines: usize,
+    /// Services that ended by themselves with another code than 0, or are unhealthy.
+    pub(super) failed_services: usize,
+    /// Other services that were started.
     pub(super) services: usize,
+    /// How often services were started again.
+    pub(super) restarts: usize,
+    /// Machines that were to come and did not.
+    pub(super) not_started: Vec<String>,
     /// Warnings that were told.
     pub(super) warnings: usize,
 }
@@ -65,6 +93,14 @@ impl Failures {
             Event::StepStarted { step, .. } => {
                 self.tails.remove(&OutputOf::Step(step.clone()));
             }
+            Event::Machine { machine, phase: MachinePhase::Prepared | MachinePhase::Booting, .. } => {
+                self.not_started.retain(|known| known.machine != *machine);
+            }
+            Event::NotStarted { machine, cause, by } => {
+                let (machine, by) = (machine.clone(), by.clone());
+                self.not_started.retain(|known| known.machine != machine);
+                self.not_started.push(NotStarted { machine, cause: readable(cause.as_bytes()), by });
+            }
             Event::Machine { machine, phase: MachinePhase::Failed, cause, .. } => {
                 let lines = self.consoles.get(machine).map(|tail| tail.last(LINES_KEPT));
                 let cause = words::first_line(cause.as_deref());
@@ -74,7 +110,7 @@ impl Failures {
                     lines_are: "the end of its console",
                     log: None,
                     again: machine.clone(),
-                    is_step: false,
+                    of: Of::Machine,
                 });
             }
             Event::Service { machine, phase, exit_code, .. } => {
@@ -90,12 +126,12 @@ impl Failures {
                         lines_are: "its last lines",
                         log: log.clone(),
                         again: step.clone(),
-                        is_step: true,
+                        of: Of::Step,
                     });
                 }
             }
             // A signal is the cause that the summary names anyway.
-            Event::Warning { text } if !text.starts_with("SIG") => {
+            Event::Warning { text } if !words::is_of_signal(text) && !words::is_of_down(text) => {
                 self.warnings_told += 1;
                 let text = readable(text.as_bytes());
                 if self.warnings.len() < WARNINGS_KEPT && !self.warnings.contains(&text) {
@@ -122,11 +158,12 @@ impl Failures {
                     lines_are: "its last lines",
                     log: None,
                     again: machine.to_owned(),
-                    is_step: false,
+                    of: Of::Service,
                 });
             }
             ServicePhase::Restarting | ServicePhase::Healthy => {
-                self.failed.retain(|failed| !failed.title.starts_with(&name));
+                self.restarts += usize::from(phase == ServicePhase::Restarting);
+                self.failed.retain(|failed| failed.of != Of::Service || failed.again != machine);
             }
             ServicePhase::Started | ServicePhase::Testing | ServicePhase::Stopping | ServicePhase::Stopped => {}
         }
@@ -134,7 +171,19 @@ impl Failures {
 
     /// What the summary counts beside steps.
     pub(super) fn beside(&self) -> Beside {
-        Beside { services: self.services.len(), warnings: self.warnings_told }
+        let failed = |of: Of| {
+            let all = self.failed.iter().filter(|failed| failed.of == of);
+            all.map(|failed| failed.again.as_str()).collect::<HashSet<&str>>()
+        };
+        let failed_services = failed(Of::Service);
+        Beside {
+            failed_machines: failed(Of::Machine).len(),
+            services: self.services.iter().filter(|service| !failed_services.contains(service.as_str())).count(),
+            failed_services: failed_services.len(),
+            restarts: self.restarts,
+            not_started: self.not_started.iter().map(|one| one.machine.clone()).collect(),
+            warnings: self.warnings_told,
+        }
     }
 
     /// The last lines of a step that runs, at most so many.
@@ -148,6 +197,16 @@ impl Failures {
         self.failed.iter().any(|failed| failed.title == cause)
     }
 
+    /// Machines that did not come because of this one.
+    fn kept_by(&self, machine: &str) -> impl Iterator<Item = &NotStarted> {
+        self.not_started.iter().filter(move |one| one.by.as_deref() == Some(machine))
+    }
+
+    /// Whether a machine, or its service, has a block of its own.
+    fn has_block(&self, machine: &str) -> bool {
+        self.failed.iter().any(|failed| failed.of != Of::Step && failed.again == machine)
+    }
+
     /// The blocks for the end of a run; empty where nothing failed.
     pub(super) fn render(&self, style: Style, again: &str, offers_shell: bool) -> String {
         let mut out = String::new();
@@ -159,14 +218,24 @@ impl Failures {
                     let _ = writeln!(out, "  {} {line}", style.dim("│"));
                 }
             }
+            if failed.of != Of::Step {
+                let kept: Vec<&str> = self.kept_by(&failed.again).map(|one| one.machine.as_str()).collect();
+                if !kept.is_empty() {
+                    let _ = writeln!(out, "  not started because of it: {}", words::names(&kept));
+                }
+            }
             if let Some(log) = &failed.log {
                 let _ = writeln!(out, "  log:   {log}");
             }
             let what = shell_word(&failed.again);
-            if failed.is_step && offers_shell {
+            if failed.of == Of::Step && offers_shell {
                 let _ = writeln!(out, "  shell: {again} -i {what}");
             }
             let _ = writeln!(out, "  again: {again} {what}");
+        }
+        for one in self.not_started.iter().filter(|one| one.by.as_ref().is_some_and(|by| !self.has_block(by))) {
+            let _ =
+                writeln!(out, "\n{}", style.bad(&format!("machine `{}` was not started: {}", one.machine, one.cause)));
         }
         // What was said long ago may be why: a disk that was full, for one.
         if !self.failed.is_empty() && !self.warnings.is_empty() {
@@ -241,6 +310,7 @@ mod tests {
                 of: None,
                 exit_code,
                 delay: None,
+                test: None,
                 cause: None,
             })
         };
@@ -272,7 +342,51 @@ mod tests {
         let text = failures.render(Style::plain(), "smolvm up", true);
         let end = "again: smolvm up unit\n\nwarning: the host has no room left\nwarning: the clock is wrong\n";
         assert!(text.ends_with(end), "{text}");
-        assert_eq!(failures.beside(), Beside { services: 0, warnings: 3 });
+        assert_eq!(failures.beside(), Beside { warnings: 3, ..Beside::default() });
+    }
+
+    #[test]
+    fn what_did_not_come_is_named_where_it_was_kept_from_it() {
+        let not_started = |machine: &str, by: Option<&str>| {
+            timed(Event::NotStarted {
+                machine: machine.to_owned(),
+                cause: "service `db` is unhealthy".to_owned(),
+                by: by.map(str::to_owned),
+            })
+        };
+        let mut failures = Failures::default();
+        failures.on(&timed(Event::Service {
+            machine: "db".to_owned(),
+            phase: ServicePhase::Unhealthy,
+            seconds: 1.0,
+            attempt: Some(30),
+            of: Some(30),
+            exit_code: Some(2),
+            delay: None,
+            test: Some("pg_isready".to_owned()),
+            cause: Some("no response".to_owned()),
+        }));
+        for (machine, by) in [("web", "db"), ("worker", "db"), ("report", "seed")] {
+            failures.on(&not_started(machine, Some(by)));
+        }
+        failures.on(&not_started("idle", None));
+        assert_eq!(
+            failures.render(Style::plain(), "smolvm up", true),
+            "\nservice `db` unhealthy: 30/30, pg_isready exit 2: no response\n  not started because of it: web and \
+             worker\n  again: smolvm up db\n\nmachine `report` was not started: service `db` is unhealthy\n"
+        );
+        let beside = failures.beside();
+        assert_eq!((beside.failed_services, beside.services), (1, 0));
+        assert_eq!(beside.not_started, ["web", "worker", "report", "idle"]);
+        // What it waits for has come after all.
+        failures.on(&timed(Event::Machine {
+            machine: "web".to_owned(),
+            phase: MachinePhase::Prepared,
+            seconds: 1.0,
+            engine: None,
+            cause: None,
+        }));
+        assert_eq!(failures.beside().not_started.len(), 3);
     }
 
     #[test]

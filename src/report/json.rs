@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::event::{Event, OutputOf, Stream, Timed};
+use crate::event::{Event, OutputOf, RunStatus, Stream, Timed};
 
 use super::reporter::{Reporter, Sink};
 use super::words;
@@ -71,7 +71,15 @@ enum Body<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         delay: Option<f64>,
         #[serde(skip_serializing_if = "Option::is_none")]
+        test: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         cause: Option<&'a str>,
+    },
+    NotStarted {
+        machine: &'a str,
+        cause: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by: Option<&'a str>,
     },
     Progress {
         machine: &'a str,
@@ -122,25 +130,33 @@ enum Body<'a> {
     Warning {
         text: &'a str,
     },
+    Paused {
+        step: &'a str,
+        machine: &'a str,
+        #[serde(flatten)]
+        totals: Totals<'a>,
+    },
     RunHeld {
-        status: &'static str,
-        exit_code: u8,
-        cause: Option<&'a str>,
-        seconds: f64,
-        passed: usize,
-        failed: usize,
-        skipped: usize,
+        #[serde(flatten)]
+        totals: Totals<'a>,
     },
     RunFinished {
-        status: &'static str,
-        exit_code: u8,
-        cause: Option<&'a str>,
-        seconds: f64,
-        passed: usize,
-        failed: usize,
-        skipped: usize,
+        #[serde(flatten)]
+        totals: Totals<'a>,
         cached: usize,
     },
+}
+
+/// How a run stands, or ended.
+#[derive(Serialize)]
+struct Totals<'a> {
+    status: &'static str,
+    exit_code: u8,
+    cause: Option<&'a str>,
+    seconds: f64,
+    passed: usize,
+    failed: usize,
+    skipped: usize,
 }
 
 #[derive(Serialize)]
@@ -171,7 +187,7 @@ fn body(event: &Event) -> Body<'_> {
             machine,
             on: on.iter().map(|on| AwaitedBody { machine: &on.machine, condition: on.condition.word() }).collect(),
         },
-        Event::Service { machine, phase, seconds, attempt, of, exit_code, delay, cause } => Body::Service {
+        Event::Service { machine, phase, seconds, attempt, of, exit_code, delay, test, cause } => Body::Service {
             machine,
             phase: words::service_phase(*phase),
             seconds: millis(*seconds),
@@ -179,8 +195,10 @@ fn body(event: &Event) -> Body<'_> {
             of: *of,
             exit_code: *exit_code,
             delay: delay.map(millis),
+            test: test.as_deref(),
             cause: cause.as_deref(),
         },
+        Event::NotStarted { machine, cause, by } => Body::NotStarted { machine, cause, by: by.as_deref() },
         Event::Progress { machine, text } => Body::Progress { machine, text },
         Event::Pull { machine, image, done, total } => Body::Pull { machine, image, done: *done, total: *total },
         Event::StepStarted { step, title, machine, attempt } => {
@@ -201,28 +219,27 @@ fn body(event: &Event) -> Body<'_> {
         }
         Event::Ownership { step, changed, linked } => Body::Ownership { step, changed: *changed, linked: *linked },
         Event::Warning { text } => Body::Warning { text },
+        Event::Paused { step, machine, status, exit_code, cause, seconds, passed, failed, skipped } => {
+            let totals = totals((*status, *exit_code), cause.as_deref(), *seconds, [*passed, *failed, *skipped]);
+            Body::Paused { step, machine, totals }
+        }
         Event::RunHeld { status, exit_code, cause, seconds, passed, failed, skipped } => Body::RunHeld {
-            status: words::run_status(*status),
-            exit_code: *exit_code,
-            cause: cause.as_deref(),
-            seconds: millis(*seconds),
-            passed: *passed,
-            failed: *failed,
-            skipped: *skipped,
+            totals: totals((*status, *exit_code), cause.as_deref(), *seconds, [*passed, *failed, *skipped]),
         },
         Event::RunFinished { status, exit_code, cause, seconds, passed, failed, skipped, cached } => {
-            Body::RunFinished {
-                status: words::run_status(*status),
-                exit_code: *exit_code,
-                cause: cause.as_deref(),
-                seconds: millis(*seconds),
-                passed: *passed,
-                failed: *failed,
-                skipped: *skipped,
-                cached: *cached,
-            }
+            let totals = totals((*status, *exit_code), cause.as_deref(), *seconds, [*passed, *failed, *skipped]);
+            Body::RunFinished { totals, cached: *cached }
         }
     }
+}
+
+fn totals(
+    (status, exit_code): (RunStatus, u8),
+    cause: Option<&str>,
+    seconds: f64,
+    [passed, failed, skipped]: [usize; 3],
+) -> Totals<'_> {
+    Totals { status: words::run_status(status), exit_code, cause, seconds: millis(seconds), passed, failed, skipped }
 }
 
 fn output<'a>(of: &'a OutputOf, stream: Stream, bytes: &'a [u8]) -> Body<'a> {
@@ -267,7 +284,7 @@ fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Awaited, MachinePhase, RunStatus, ServicePhase, StepStatus};
+    use crate::event::{Awaited, MachinePhase, ServicePhase, StepStatus};
     use std::time::Duration;
 
     fn line(event: Event) -> String {
@@ -302,6 +319,7 @@ mod tests {
             of,
             exit_code,
             delay,
+            test: (phase == ServicePhase::Testing).then(|| "pg_isready".to_owned()),
             cause: cause.map(str::to_owned),
         };
         let started = "{\"v\":1,\"t\":1.234,\"event\":\"service\",\"machine\":\"db\",\"phase\":";
@@ -312,7 +330,7 @@ mod tests {
         assert_eq!(
             line(service(ServicePhase::Testing, Some(4), Some(30), Some(2), None, Some("no response"))),
             format!(
-                "{started}\"testing\",\"seconds\":1.5,\"attempt\":4,\"of\":30,\"exit_code\":2,\"cause\":\"no response\"}}\n"
+                "{started}\"testing\",\"seconds\":1.5,\"attempt\":4,\"of\":30,\"exit_code\":2,\"test\":\"pg_isready\",\"cause\":\"no response\"}}\n"
             )
         );
         assert_eq!(
@@ -328,6 +346,19 @@ mod tests {
             line(Event::Waiting { machine: "test".to_owned(), on }),
             "{\"v\":1,\"t\":1.234,\"event\":\"waiting\",\"machine\":\"test\",\"on\":[{\"machine\":\"db\",\"condition\":\"healthy\"}]}\n"
         );
+    }
+
+    #[test]
+    fn a_machine_that_does_not_come_says_what_keeps_it() {
+        let event = |by: Option<&str>| Event::NotStarted {
+            machine: "web".to_owned(),
+            cause: "machine `db` failed".to_owned(),
+            by: by.map(str::to_owned),
+        };
+        let start =
+            "{\"v\":1,\"t\":1.234,\"event\":\"not-started\",\"machine\":\"web\",\"cause\":\"machine `db` failed\"";
+        assert_eq!(line(event(Some("db"))), format!("{start},\"by\":\"db\"}}\n"));
+        assert_eq!(line(event(None)), format!("{start}}}\n"));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! A [`Reporter`] is a fold over [`crate::event::Timed`]: it sees every event once, in order, and never talks back.
 //! Deliberately not here: deciding what is shown by default (`cli`), logs on disk (`run`).
 
+mod aside;
 mod failure;
 mod json;
 mod lines;
@@ -19,11 +20,13 @@ mod pull;
 mod quiet;
 mod readable;
 mod reporter;
+mod service_news;
 mod style;
 mod tail;
 mod tty;
 mod words;
 
+pub use aside::render_aside;
 pub use json::{JsonReporter, render_line};
 pub use lines::OutputLines;
 pub use names::Names;

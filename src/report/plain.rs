@@ -3,19 +3,21 @@
 //! What steps print, of both streams, goes to standard output; our own words go to standard error. Under a CI
 //! service that folds its log, the lines of one step are a group. Deliberately not here: redrawn blocks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use crate::event::{Event, MachinePhase, OutputOf, RunStatus, ServicePhase, StepStatus, Stream, Timed};
+use crate::event::{Awaited, Event, MachinePhase, OutputOf, RunStatus, ServicePhase, StepStatus, Stream, Timed};
+use crate::plan::Condition;
 
 use super::failure::{Beside, Failures};
 use super::lines::OutputLines;
 use super::names::Names;
 use super::readable::readable;
 use super::reporter::{ReportOptions, Reporter, Sink, Verbosity};
+use super::service_news::ServiceNews;
 use super::style::Style;
 use super::words;
 
@@ -43,8 +45,11 @@ pub struct PlainReporter {
     failures: Failures,
     names: Names,
     open: OutputLines,
-    /// When a service was said not to be healthy yet.
+    news: ServiceNews,
+    /// When a failed test of a service was told.
     tests_told: HashMap<String, Duration>,
+    /// What machines wait for.
+    waiting: BTreeMap<String, Vec<Awaited>>,
     /// Step whose group is open.
     group: Option<String>,
 }
@@ -60,7 +65,9 @@ impl PlainReporter {
             failures: Failures::default(),
             names: Names::default(),
             open: OutputLines::default(),
+            news: ServiceNews::default(),
             tests_told: HashMap::new(),
+            waiting: BTreeMap::new(),
             group: None,
         }
     }
@@ -189,22 +196,48 @@ impl PlainReporter {
     }
 
     fn service(&mut self, timed: &Timed, machine: &str, phase: ServicePhase) {
-        if phase == ServicePhase::Testing && !self.is_test_due(timed.at, machine) {
+        let told = self.news.words(&timed.event, self.options.verbosity == Verbosity::Verbose);
+        if matches!(phase, ServicePhase::Exited | ServicePhase::Stopped) {
+            self.flush(timed, &OutputOf::Machine(machine.to_owned()));
+        }
+        let Some(words) = told.map(|words| readable(words.as_bytes())) else { return };
+        if phase == ServicePhase::Testing {
+            if self.is_test_due(timed.at, machine) {
+                self.tested(timed, machine, &words);
+            }
             return;
         }
-        let words = readable(words::service(&timed.event).as_bytes());
         let style = self.options.stderr_style;
         let words = match phase {
-            ServicePhase::Started | ServicePhase::Restarting => words,
             ServicePhase::Healthy => style.good(&words),
             ServicePhase::Unhealthy => style.bad(&words),
-            ServicePhase::Testing | ServicePhase::Stopping => style.dim(&words),
-            ServicePhase::Exited | ServicePhase::Stopped => {
-                self.flush(timed, &OutputOf::Machine(machine.to_owned()));
-                if phase == ServicePhase::Exited { style.warn(&words) } else { words }
-            }
+            ServicePhase::Stopping => style.dim(&words),
+            ServicePhase::Exited => style.warn(&words),
+            _ => words,
         };
         self.say(timed, &format!("service {machine}: {words}"));
+    }
+
+    /// A test has failed: who waits for the service waits on, and for what is told with it.
+    fn tested(&mut self, timed: &Timed, service: &str, words: &str) {
+        let style = self.options.stderr_style;
+        let is_waited_for = |on: &Awaited| on.machine == service && on.condition == Condition::Healthy;
+        let waits = |(machine, on): (&String, &Vec<Awaited>)| on.iter().any(is_waited_for).then(|| machine.clone());
+        let waiting: Vec<String> = self.waiting.iter().filter_map(waits).collect();
+        let test = readable(words::service_test(&timed.event).as_bytes());
+        for machine in &waiting {
+            self.say(timed, &style.dim(&format!("machine {machine}: waiting for {service} healthy: {test}")));
+        }
+        if waiting.is_empty() {
+            self.say(timed, &format!("service {service}: {}", style.dim(words)));
+        }
+    }
+
+    fn waits(&mut self, timed: &Timed, machine: &str, on: &[Awaited]) {
+        self.waiting.insert(machine.to_owned(), on.to_vec());
+        if !on.is_empty() {
+            self.say(timed, &format!("machine {machine}: waiting for {}", words::awaited(on)));
+        }
     }
 
     /// A test that fails every second is told now and then.
@@ -257,7 +290,7 @@ impl PlainReporter {
         if !text.is_empty() {
             text.push('\n');
         }
-        text.push_str(&render_summary(&timed.event, self.failures.beside(), style));
+        text.push_str(&render_summary(&timed.event, &self.failures.beside(), style));
         self.stderr.write(text.as_bytes());
     }
 }
@@ -270,7 +303,7 @@ fn add_line(text: &mut Vec<u8>, prefix: &str, line: &[u8]) {
 }
 
 /// The last line of a run: how it ended, the counts, the time, the cause.
-pub(super) fn render_summary(event: &Event, beside: Beside, style: Style) -> String {
+pub(super) fn render_summary(event: &Event, beside: &Beside, style: Style) -> String {
     let Event::RunFinished { status, cause, seconds, passed, failed, skipped, cached, .. } = event else {
         return String::new();
     };
@@ -297,13 +330,15 @@ impl Reporter for PlainReporter {
                 }
             }
             Event::Machine { machine, phase, .. } => self.machine(timed, machine, *phase),
-            Event::Waiting { machine, on } if !on.is_empty() => {
-                self.say(timed, &format!("machine {machine}: waits for {}", words::awaited(on)));
+            Event::Waiting { machine, on } => self.waits(timed, machine, on),
+            Event::NotStarted { machine, cause, .. } => {
+                let word = self.options.stderr_style.bad("not started");
+                self.say(timed, &format!("machine {machine}: {word}: {}", readable(cause.as_bytes())));
+                self.waiting.remove(machine);
             }
-            Event::Waiting { .. } => {}
             Event::Service { machine, phase, .. } => self.service(timed, machine, *phase),
             Event::Progress { machine, text } => self.say(timed, &format!("machine {machine}: {text}")),
-            Event::Pull { .. } | Event::RunHeld { .. } => {}
+            Event::Pull { .. } | Event::Paused { .. } | Event::RunHeld { .. } => {}
             Event::StepStarted { step, title, machine, attempt } => {
                 let title = title.as_ref().map(|title| format!(" ({title})")).unwrap_or_default();
                 let attempt = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
@@ -327,7 +362,6 @@ impl Reporter for PlainReporter {
 mod tests {
     use super::super::reporter::testing::{Shared, options};
     use super::*;
-    use crate::event::Awaited;
 
     struct Bench {
         out: Shared,
@@ -417,7 +451,8 @@ mod tests {
             attempt,
             of: attempt.map(|_| 30),
             exit_code,
-            delay: (phase == ServicePhase::Restarting).then_some(0.1),
+            delay: matches!(phase, ServicePhase::Exited | ServicePhase::Restarting).then_some(0.1),
+            test: (phase == ServicePhase::Testing).then(|| "pg_isready".to_owned()),
             cause: cause.map(str::to_owned),
         }
     }
@@ -434,15 +469,42 @@ mod tests {
         bench.reporter.on(&at(2, service(ServicePhase::Testing, Some(4), Some(2), Some("no \x1b[2Jresponse"))));
         bench.reporter.on(&at(2, service(ServicePhase::Testing, Some(5), Some(2), Some("said already"))));
         bench.reporter.on(&at(2, service(ServicePhase::Healthy, None, None, None)));
-        bench.reporter.on(&at(3, service(ServicePhase::Exited, None, Some(1), None)));
-        bench.reporter.on(&at(3, service(ServicePhase::Restarting, Some(1), None, None)));
-        assert_eq!(bench.out.text(), "12:00:01 db │ up\n12:00:03 db │ hal\n");
+        bench.reporter.on(&at(2, Event::Waiting { machine: "test".to_owned(), on: Vec::new() }));
+        bench.reporter.on(&at(3, service(ServicePhase::Testing, Some(1), Some(2), None)));
+        bench.reporter.on(&at(13, service(ServicePhase::Testing, Some(1), Some(2), None)));
+        bench.reporter.on(&at(13, service(ServicePhase::Exited, Some(1), Some(1), None)));
+        bench.reporter.on(&at(13, service(ServicePhase::Restarting, Some(1), None, None)));
+        assert_eq!(bench.out.text(), "12:00:01 db │ up\n12:00:13 db │ hal\n");
         assert_eq!(
             bench.err.text(),
-            "12:00:01 service db: started\n12:00:01 machine test: waits for db to be healthy\n\
-             12:00:02 service db: not healthy yet: 4/30, exit code 2: no response\n\
-             12:00:02 service db: healthy after 2.0s\n12:00:03 service db: exited with exit code 1\n\
-             12:00:03 service db: restarting in 0.10s (restart 1)\n"
+            "12:00:01 service db: started\n12:00:01 machine test: waiting for db healthy\n\
+             12:00:02 machine test: waiting for db healthy: 4/30, pg_isready exit 2: no response\n\
+             12:00:02 service db: healthy after 2.0s\n\
+             12:00:13 service db: healthy, but: 1/30, pg_isready exit 2\n\
+             12:00:13 service db: exited with exit code 1, restarting in 0.10s (restart 1)\n"
+        );
+    }
+
+    #[test]
+    fn a_machine_that_does_not_come_is_told_at_once_and_in_the_summary() {
+        let mut bench = bench(Grouping::None);
+        bench.reporter.on(&at(1, service(ServicePhase::Started, None, None, None)));
+        bench.reporter.on(&at(2, service(ServicePhase::Unhealthy, Some(30), Some(2), Some("no response"))));
+        let cause = "service `db` is unhealthy".to_owned();
+        let by = Some("db".to_owned());
+        bench.reporter.on(&at(2, Event::NotStarted { machine: "web".to_owned(), cause, by }));
+        let mut end = end(RunStatus::Failed, Some("machine `web` did not boot"));
+        if let Event::RunFinished { passed, failed, .. } = &mut end {
+            (*passed, *failed) = (0, 0);
+        }
+        bench.reporter.on(&at(3, end));
+        assert_eq!(
+            bench.err.text(),
+            "12:00:01 service db: started\n12:00:02 service db: unhealthy: 30/30, exit code 2: no response\n\
+             12:00:02 machine web: not started: service `db` is unhealthy\n\
+             \nservice `db` unhealthy: 30/30, exit code 2: no response\n  not started because of it: web\n  \
+             again: smolvm up db\n\
+             \nfailed: 1 service failed, 1 not started (web) in 3.0s: machine `web` did not boot\n"
         );
     }
 

@@ -34,7 +34,7 @@ impl Reporter for QuietReporter {
             }
             Event::RunFinished { status, .. } if *status != RunStatus::Passed => {
                 let mut text = self.failures.render(style, &self.options.again, self.options.offers_shell);
-                text.push_str(&render_summary(&timed.event, self.failures.beside(), style));
+                text.push_str(&render_summary(&timed.event, &self.failures.beside(), style));
                 self.stderr.write(text.as_bytes());
             }
             _ => {}

@@ -12,6 +12,7 @@ use super::input::{Action, Attempt, CancelReason, MachineInput, RunInput, StepIn
 use super::limits::{FINALLY_AFTER_INTERRUPT, GRACE, TimeLimits};
 use super::machine::{Machine, MachineEffect};
 use super::options::Options;
+use super::pause::Pause;
 use super::provide::Pulled;
 use super::round::Round;
 use super::schedule::needs;
@@ -59,8 +60,11 @@ pub(super) struct Dispatcher {
     pub(super) actions: Vec<Action>,
     pub(super) blamed: Vec<bool>,
     pub(super) held: Held,
+    pub(super) pause: Pause,
     /// Why steps were passed over for want of what they need beside steps.
     pub(super) lost: Vec<Option<String>>,
+    /// Machines that were said not to come.
+    pub(super) told_lost: Vec<bool>,
     pub(super) services: Services,
     pub(super) round: Round,
     pub(super) started_at: Vec<Duration>,
@@ -104,6 +108,7 @@ impl Dispatcher {
                 .collect(),
             services: Services::new(&plan, limits),
             lost: vec![None; plan.steps.len()],
+            told_lost: vec![false; plan.machines.len()],
             steps,
             interrupt: None,
             is_killed: false,
@@ -115,6 +120,7 @@ impl Dispatcher {
             actions: Vec::new(),
             blamed: vec![false; plan.steps.len()],
             held: Held::new(plan.machines.len()),
+            pause: Pause::first(facts.options.looks),
             round: Round::first(&plan),
             started_at: vec![Duration::ZERO; plan.steps.len()],
             phase_at: vec![Duration::ZERO; plan.machines.len()],
@@ -166,7 +172,9 @@ impl Dispatcher {
 
     pub(super) fn signal(&mut self, signal: Signal) {
         if self.interrupt.is_some() {
-            self.is_killed = true;
+            if !std::mem::replace(&mut self.is_killed, true) {
+                self.emit(Event::Warning { text: format!("{} again: all ends at once", signal.name()) });
+            }
             self.cancel_all(&CancelReason::Kill, true);
             self.hurry_providers();
         } else {

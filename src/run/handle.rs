@@ -33,10 +33,12 @@ const EVENTS_WAITING: usize = 1024;
 /// What is asked of a run. No names mean all machines of the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunCommand {
-    /// Machines that are down boot, and stay up. It has come when they are ready.
+    /// Machines that are down boot, and stay up. It has come when they are ready and their commands were started.
     Start {
         /// Which.
         machines: Vec<String>,
+        /// Whether it has come only when their services are healthy.
+        is_healthy: bool,
     },
     /// Machines power off in order, and stay down. It has come when they are gone.
     Stop {
@@ -66,6 +68,8 @@ pub enum RunCommand {
         /// Number of the signal.
         signal: i32,
     },
+    /// Somebody has looked at the step that failed: the run goes on where it waits for that.
+    Resume,
     /// All machines power off in order, and the run ends.
     Down,
 }

@@ -7,10 +7,12 @@
 //!   it is told and changes nothing.
 //! - A machine that is gone begins a new life when it is started again. Deadlines of an earlier life say nothing.
 //!
-//! Deliberately not here: the life of one machine (`machine`), and what needs it (`schedule`).
+//! Deliberately not here: the life of one machine (`machine`), what needs it (`schedule`), and when what was asked for has
+//! come (`asked`).
 
 use std::time::Duration;
 
+use super::asked::{Asked, Goal, Tried};
 use super::dispatcher::Dispatcher;
 use super::handle::{CommandError, RunCommand};
 use super::input::{Action, CancelReason, MachineInput, StepInput};
@@ -32,7 +34,9 @@ pub(super) struct Held {
     pub(super) graces: Vec<Option<Duration>>,
     /// How often each machine began to live, from 0.
     pub(super) lives: Vec<u32>,
-    asked: Vec<Asked>,
+    /// What came of the start of each machine's command since somebody asked for it.
+    pub(super) tried: Vec<Tried>,
+    pub(super) asked: Vec<Asked>,
     /// Whether everything was settled once.
     pub(super) is_settled: bool,
     is_going_down: bool,
@@ -46,30 +50,13 @@ pub(super) enum Want {
     Down,
 }
 
-/// A command that has not come yet.
-#[derive(Debug)]
-struct Asked {
-    id: u64,
-    machines: Vec<usize>,
-    goal: Goal,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Goal {
-    Up,
-    Down,
-    /// Down first, then up.
-    Again,
-    /// The end of the run.
-    End,
-}
-
 impl Held {
     pub(super) fn new(machines: usize) -> Self {
         Self {
             wants: vec![Want::Anything; machines],
             graces: vec![None; machines],
             lives: vec![0; machines],
+            tried: vec![Tried::No; machines],
             asked: Vec::new(),
             is_settled: false,
             is_going_down: false,
@@ -106,6 +93,11 @@ impl Dispatcher {
         }
     }
 
+    /// Whether machines that were to stay up do not, because something failed before all of them were there.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.facts.options.hold == Hold::AfterSuccess && !self.held.is_settled && self.has_failed()
+    }
+
     /// Whether the run was told to end, by a signal or from outside.
     pub(super) fn is_told_to_end(&self) -> bool {
         self.interrupt.is_some() || self.held.is_going_down
@@ -121,14 +113,19 @@ impl Dispatcher {
     }
 
     /// Whether nothing comes up any more.
-    fn is_ending(&self) -> bool {
-        self.is_told_to_end() || (self.are_steps_over() && !self.is_holding() && !self.is_any_service_wanted())
+    pub(super) fn is_ending(&self) -> bool {
+        let is_on = self.is_holding() || self.is_paused() || self.is_any_service_wanted();
+        self.is_told_to_end() || (self.are_steps_over() && !is_on)
     }
 
     /// Whether a machine is to be up although no step needs it.
     pub(super) fn is_kept(&self, machine: usize) -> bool {
         if self.is_spent(machine) {
             return false;
+        }
+        let is_down = self.is_told_down(machine) || self.gives_way(machine);
+        if !is_down && self.is_kept_for_a_look(machine) {
+            return true;
         }
         match self.held.wants[machine] {
             Want::Down => false,
@@ -157,14 +154,15 @@ impl Dispatcher {
             let has_failed = self.machines[machine].death().is_some() || self.never_boots(machine).is_some();
             is_up || if is_wanted { has_failed } else { self.machines[machine].is_at_rest() }
         };
-        self.are_steps_over() && !self.is_turning() && (0..self.machines.len()).all(is_there)
+        self.are_steps_over() && !self.is_turning() && !self.is_paused() && (0..self.machines.len()).all(is_there)
     }
 
     /// Notes that everything has come, the first time that it has while the run goes on, and what came of it.
-    fn note_settled(&mut self) {
+    pub(super) fn note_settled(&mut self) {
         // Who has canceled a round need not wait for what comes up all the same.
         let has_come = self.is_settled() || (self.is_canceled() && self.are_steps_over());
         if !self.held.is_settled && self.is_holding() && has_come {
+            self.tell_machines_left_out();
             self.held.is_settled = true;
             let summary = self.summary();
             self.emit(Event::RunHeld {
@@ -199,13 +197,13 @@ impl Dispatcher {
     fn begin_command(&mut self, command: RunCommand) -> Result<Option<(Vec<usize>, Goal)>, CommandError> {
         let ending = || CommandError::Refused("the run is ending".to_owned());
         let (machines, goal) = match command {
-            RunCommand::Start { machines } => {
+            RunCommand::Start { machines, is_healthy } => {
                 let machines = self.named(&machines)?;
                 if self.is_ending() {
                     return Err(ending());
                 }
                 self.begin_lives(&machines)?;
-                (machines, Goal::Up)
+                (machines, if is_healthy { Goal::Healthy } else { Goal::Up })
             }
             RunCommand::Stop { machines, grace } => {
                 let machines = self.named(&machines)?;
@@ -236,6 +234,10 @@ impl Dispatcher {
                 self.cancel_round(round, Signal::of_number(signal).unwrap_or(Signal::Hangup));
                 return Ok(None);
             }
+            RunCommand::Resume => {
+                self.resume();
+                return Ok(None);
+            }
             RunCommand::Down => {
                 self.go_down();
                 (Vec::new(), Goal::End)
@@ -261,7 +263,7 @@ impl Dispatcher {
     }
 
     /// These machines, and what they depend on, are to be up; those that are gone live anew.
-    fn begin_lives(&mut self, machines: &[usize]) -> Result<(), CommandError> {
+    pub(super) fn begin_lives(&mut self, machines: &[usize]) -> Result<(), CommandError> {
         let mut wanted = machines.to_vec();
         let mut next = 0;
         while let Some(machine) = wanted.get(next).copied() {
@@ -282,6 +284,7 @@ impl Dispatcher {
             }
             self.held.wants[machine] = Want::Up;
             self.held.graces[machine] = None;
+            self.held.tried[machine] = Tried::No;
             if self.machines[machine].state() == MachineState::Gone {
                 self.begin_life(machine)?;
             }
@@ -289,7 +292,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    fn begin_life(&mut self, machine: usize) -> Result<(), CommandError> {
+    pub(super) fn begin_life(&mut self, machine: usize) -> Result<(), CommandError> {
         if !self.machines[machine].renew() {
             let name = &self.facts.plan.machines[machine].name;
             let text = format!("machine `{name}` cannot be started again: what its last life held did not end");
@@ -317,76 +320,11 @@ impl Dispatcher {
     /// The run ends: where steps or machines are still to come as by a signal, else in peace.
     fn go_down(&mut self) {
         if self.are_steps_over() && (self.held.is_settled || self.is_settled()) {
-            self.held.is_going_down = true;
+            if !std::mem::replace(&mut self.held.is_going_down, true) {
+                self.emit(Event::Warning { text: "told to go down: ending in order".to_owned() });
+            }
         } else if self.interrupt.is_none() {
             self.signal(Signal::Terminate);
-        }
-    }
-
-    /// Answers what has come, or cannot any more; tells whether a machine is to live anew.
-    pub(super) fn answer_commands(&mut self) -> bool {
-        self.note_settled();
-        let mut is_anew = false;
-        for mut asked in std::mem::take(&mut self.held.asked) {
-            let is_down = |machine: &usize| self.machines[*machine].is_at_rest();
-            if asked.goal == Goal::Again && asked.machines.iter().all(is_down) {
-                asked.goal = Goal::Up;
-                is_anew = true;
-                if let Err(error) = self.begin_lives(&asked.machines) {
-                    self.actions.push(Action::Answer(asked.id, Err(error)));
-                    continue;
-                }
-            }
-            if asked.goal == Goal::Up {
-                is_anew |= self.go_on_up(&mut asked);
-            }
-            match self.answer(&asked) {
-                Some(answer) => self.actions.push(Action::Answer(asked.id, answer)),
-                None => self.held.asked.push(asked),
-            }
-        }
-        is_anew
-    }
-
-    /// Forgets machines that have come up: a command that ends at once may take its machine along before the others are
-    /// there. One that was still going down when it was asked for lives anew; tells whether one does.
-    fn go_on_up(&mut self, asked: &mut Asked) -> bool {
-        asked.machines.retain(|machine| self.machines[*machine].state() != MachineState::Ready);
-        let mut is_anew = false;
-        for machine in asked.machines.clone() {
-            let is_gone = self.machines[machine].state() == MachineState::Gone;
-            if is_gone && self.machines[machine].death().is_none() && !self.is_told_down(machine) && !self.is_ending() {
-                // One that cannot is told by the next answer.
-                is_anew |= self.begin_life(machine).is_ok();
-            }
-        }
-        is_anew
-    }
-
-    fn answer(&self, asked: &Asked) -> Option<Result<(), CommandError>> {
-        let name = |machine: usize| self.facts.plan.machines[machine].name.clone();
-        match asked.goal {
-            Goal::End => self.is_finished.then_some(Ok(())),
-            Goal::Down => {
-                let is_down = |machine: &usize| self.machines[*machine].is_at_rest();
-                asked.machines.iter().all(is_down).then_some(Ok(()))
-            }
-            Goal::Again | Goal::Up if self.is_ending() => {
-                Some(Err(CommandError::Refused("the run is ending".to_owned())))
-            }
-            Goal::Again => None,
-            Goal::Up => {
-                for machine in asked.machines.iter().copied() {
-                    if let Some(death) = self.machines[machine].death() {
-                        return Some(Err(CommandError::Failed { machine: name(machine), cause: death.cause.clone() }));
-                    }
-                    if self.is_told_down(machine) {
-                        let text = format!("machine `{}` was told to go down meanwhile", name(machine));
-                        return Some(Err(CommandError::Refused(text)));
-                    }
-                }
-                asked.machines.is_empty().then_some(Ok(()))
-            }
         }
     }
 }

@@ -89,6 +89,8 @@ pub(super) struct Machine {
     exit: Option<VmExit>,
     /// Where it was when it was lost.
     lost_in: MachineState,
+    /// Whether it was ready in this life.
+    was_ready: bool,
     /// For what runs in it to end, before it powers off.
     grace: Duration,
     /// The same, where somebody has said it for this life.
@@ -112,6 +114,7 @@ impl Machine {
             closed: None,
             exit: None,
             lost_in: At::Planned,
+            was_ready: false,
             grace,
             asked_grace: None,
             is_unsure: false,
@@ -138,6 +141,11 @@ impl Machine {
         matches!(self.state, At::Planned | At::Gone)
     }
 
+    /// Whether it was ready once in this life.
+    pub(super) fn was_ready(&self) -> bool {
+        self.was_ready
+    }
+
     /// Whether it is on its way up.
     pub(super) fn is_coming_up(&self) -> bool {
         matches!(self.state, At::Preparing | At::Starting | At::Booting | At::Mounting)
@@ -148,7 +156,7 @@ impl Machine {
         if self.state != At::Gone || self.is_unsure {
             return false;
         }
-        self.state = At::Planned;
+        (self.state, self.was_ready) = (At::Planned, false);
         (self.death, self.closed, self.exit, self.asked_grace) = (None, None, None, None);
         self.tail = Tail::default();
         self.told.clear();
@@ -194,6 +202,7 @@ impl Machine {
                 self.lose(self.limits.last_words())
             }
             (At::Mounting, In::SetUp(Ok(()))) => {
+                self.was_ready = true;
                 self.go(At::Ready, vec![Do::Phase(MachinePhase::Mounted), Do::Phase(MachinePhase::Ready)])
             }
             (At::Mounting, In::SetUp(Err(cause))) => self.fail(format!("mount: {cause}")),

@@ -12,6 +12,7 @@
 //! function of its inputs, so every path of it is tested without a machine. Kernels, file servers and images come
 //! through [`Provide`], which `cli` fills.
 
+mod asked;
 mod attend;
 mod chunk;
 mod command;
@@ -24,6 +25,7 @@ mod handle;
 mod held;
 mod input;
 mod kernel_lines;
+mod left_out;
 mod limits;
 mod lock;
 mod log_index;
@@ -33,6 +35,7 @@ mod machine;
 mod options;
 mod outlook;
 mod outside;
+mod pause;
 mod phases;
 mod provide;
 mod round;

@@ -25,6 +25,8 @@ pub struct Options {
     pub passes_signals: bool,
     /// Whether machines stay up when the steps are over.
     pub hold: Hold,
+    /// Whether the run waits where a step failed, before `finally`, until it is told that somebody has looked.
+    pub looks: bool,
 }
 
 /// Whether machines stay up when the steps are over, until they are told to go down.
@@ -51,7 +53,8 @@ impl Options {
             Accel::Kvm => 1,
             Accel::Tcg => Self::EMULATION_FACTOR,
         };
-        Self { keep_going: false, parallel: None, time_factor, passes_signals: false, hold: Hold::No }
+        let hold = Hold::No;
+        Self { keep_going: false, parallel: None, time_factor, passes_signals: false, hold, looks: false }
     }
 }
 

@@ -7,6 +7,15 @@ use super::machine::MachineState;
 use super::service::{CommandState, HealthState, Service};
 use crate::plan::Condition;
 
+/// Why something never comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lost {
+    /// In words.
+    pub(super) why: String,
+    /// The machine that it lies with.
+    pub(super) by: usize,
+}
+
 impl Dispatcher {
     /// How the service of a machine ended, in words, once it has for good.
     pub(super) fn service_end(&self, machine: usize) -> Option<String> {
@@ -23,9 +32,9 @@ impl Dispatcher {
     }
 
     /// For each machine why its steps can never run because of services and of what it waits for, if so.
-    pub(super) fn hopeless(&self) -> Vec<Option<String>> {
+    pub(super) fn hopeless(&self) -> Vec<Option<Lost>> {
         let count = self.machines.len();
-        let mut known: Vec<Option<String>> = (0..count).map(|machine| self.lost_need(machine)).collect();
+        let mut known: Vec<Option<Lost>> = (0..count).map(|machine| self.lost_need(machine)).collect();
         // A machine that never boots keeps from booting what waits for it. As long as something changes: the chain of
         // dependencies is at most as long as there are machines.
         loop {
@@ -35,7 +44,8 @@ impl Dispatcher {
                     let awaited = self.services.awaited[machine].iter();
                     let why = awaited.clone().find_map(|(on, condition)| {
                         let never = (self.machines[*on].state() == MachineState::Planned).then(|| known[*on].clone());
-                        self.never_comes(*on, *condition).or_else(|| never.flatten())
+                        let lost = self.never_comes(*on, *condition).map(|why| Lost { why, by: *on });
+                        lost.or_else(|| never.flatten())
                     });
                     is_changed |= why.is_some();
                     known[machine] = why;
@@ -48,11 +58,12 @@ impl Dispatcher {
     }
 
     /// Why the steps of a machine lack a service that they need.
-    fn lost_need(&self, machine: usize) -> Option<String> {
+    fn lost_need(&self, machine: usize) -> Option<Lost> {
         self.services.needed[machine].iter().find_map(|needed| {
             let death = self.machines[*needed].death().filter(|_| *needed != machine);
             let name = &self.facts.plan.machines[*needed].name;
-            death.map(|_| format!("machine `{name}` failed")).or_else(|| self.service_end(*needed))
+            let why = death.map(|_| format!("machine `{name}` failed")).or_else(|| self.service_end(*needed))?;
+            Some(Lost { why, by: *needed })
         })
     }
 
@@ -104,7 +115,7 @@ impl Dispatcher {
     }
 
     /// Why a machine that has not booted never does, if so.
-    pub(super) fn never_boots(&self, machine: usize) -> Option<String> {
+    pub(super) fn never_boots(&self, machine: usize) -> Option<Lost> {
         let is_planned = self.machines[machine].state() == MachineState::Planned;
         if is_planned { self.hopeless().swap_remove(machine) } else { None }
     }

@@ -20,6 +20,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use super::asked::Tried;
 use super::dispatcher::{Dispatcher, steps_of};
 use super::handle::CommandError;
 use super::held::{Held, Want};
@@ -27,6 +28,7 @@ use super::input::{Action, CancelReason};
 use super::limits::{GRACE, TimeLimits};
 use super::machine::{Machine, MachineState};
 use super::options::Hold;
+use super::pause::Pause;
 use super::round_plan::merge;
 use super::schedule::needs;
 use super::service::{Service, ServiceInput};
@@ -48,6 +50,8 @@ pub struct RoundWish {
     pub keep_going: bool,
     /// Steps that run at the same time; the plan's limit where none is given.
     pub parallel: Option<usize>,
+    /// Whether the round waits where a step failed, before `finally`, until it is told that somebody has looked.
+    pub looks: bool,
 }
 
 /// What a round needs of the world before it begins.
@@ -103,6 +107,7 @@ struct Next {
     fates: Vec<Fate>,
     keep_going: bool,
     parallel: Option<usize>,
+    looks: bool,
     /// The plan, once there is a folder and ports for it.
     plan: Option<Box<Plan>>,
 }
@@ -129,6 +134,7 @@ impl Held {
         self.wants.push(Want::Anything);
         self.graces.push(None);
         self.lives.push(0);
+        self.tried.push(Tried::No);
     }
 }
 
@@ -192,9 +198,9 @@ impl Dispatcher {
     pub(super) fn want_round(&mut self, id: u64, wish: RoundWish) {
         match self.may_turn() {
             Ok(()) => {
-                let RoundWish { keep_going, parallel, .. } = wish;
+                let RoundWish { keep_going, parallel, looks, .. } = wish;
                 let (plan, fates) = merge(&self.facts.plan, &self.round.fates, wish);
-                self.round.next = Some(Next { id, fates, keep_going, parallel, plan: None });
+                self.round.next = Some(Next { id, fates, keep_going, parallel, looks, plan: None });
                 self.actions.push(Action::BeginRound(id, Box::new(plan)));
             }
             Err(error) => self.actions.push(Action::Answer(id, Err(error))),
@@ -208,6 +214,9 @@ impl Dispatcher {
         let active = (0..self.steps.len()).find(|step| self.steps[*step].is_active());
         let what = match active {
             Some(step) => format!("step `{}` runs", self.facts.plan.steps[step].id),
+            None if self.looked_at().is_some() => {
+                format!("somebody looks at step `{}`, which failed", self.looked_at().unwrap_or_default())
+            }
             None if self.is_turning() => "other steps are about to begin".to_owned(),
             None if !self.was_settled() => "its machines are still coming up".to_owned(),
             None => return Ok(()),
@@ -236,6 +245,7 @@ impl Dispatcher {
         // Whatever comes of these steps, the machines are somebody's by now.
         self.facts.options.hold = Hold::AfterAll;
         (self.facts.options.keep_going, self.facts.options.parallel) = (next.keep_going, next.parallel);
+        self.pause = Pause::Never;
         self.round.next = Some(Next { plan: Some(plan), ..next });
         self.facts.folder.clone_from(&folder);
         let run = folder.as_ref().map(|folder| folder.id().to_owned()).unwrap_or_default();
@@ -251,7 +261,9 @@ impl Dispatcher {
             return;
         }
         if self.round.canceled.is_some() {
-            self.round.is_hurried = true;
+            if !std::mem::replace(&mut self.round.is_hurried, true) {
+                self.emit(Event::Warning { text: format!("{} again: the steps end at once", signal.name()) });
+            }
             self.cancel_all(&CancelReason::Hurry, true);
             return;
         }
@@ -275,8 +287,9 @@ impl Dispatcher {
         if !is_come || self.is_told_to_end() {
             return false;
         }
-        let Some(Next { fates, plan: Some(plan), .. }) = self.round.next.take() else { return false };
+        let Some(Next { fates, plan: Some(plan), looks, .. }) = self.round.next.take() else { return false };
         self.take_plan(Arc::from(plan), fates);
+        self.pause = Pause::first(looks);
         true
     }
 
@@ -292,6 +305,7 @@ impl Dispatcher {
         self.services = services;
         self.needs = needs(&plan);
         self.lost = vec![None; steps.len()];
+        self.told_lost = vec![false; plan.machines.len()];
         self.blamed = vec![false; steps.len()];
         self.started_at = vec![Duration::ZERO; steps.len()];
         self.step_chunks = steps.iter().map(|_| Default::default()).collect();

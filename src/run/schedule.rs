@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use super::dispatcher::Dispatcher;
 use super::input::{Action, MachineInput, StepInput};
 use super::machine::MachineState;
+use super::outlook::Lost;
 use super::step::StepState;
 use crate::event::{Event, StepStatus};
 use crate::plan::Plan;
@@ -30,6 +31,8 @@ impl Dispatcher {
         loop {
             let before = self.actions.len();
             self.skip_steps();
+            self.tell_lost_machines();
+            self.begin_pause();
             self.retire_machines();
             if !self.is_killed {
                 self.start_steps();
@@ -44,7 +47,8 @@ impl Dispatcher {
         }
         let is_over = self.steps.iter().all(super::step::Step::is_done)
             && self.machines.iter().all(super::machine::Machine::is_at_rest)
-            && !self.is_holding();
+            && !self.is_holding()
+            && !self.is_paused();
         if is_over && !self.is_finished {
             self.finish();
         }
@@ -53,6 +57,7 @@ impl Dispatcher {
     fn finish(&mut self) {
         self.is_finished = true;
         self.answer_commands();
+        self.tell_machines_left_out();
         let summary = self.summary();
         self.emit(Event::RunFinished {
             status: summary.status,
@@ -97,7 +102,7 @@ impl Dispatcher {
         }
     }
 
-    fn skip_if_hopeless(&mut self, step: usize, hopeless: &[Option<String>]) {
+    fn skip_if_hopeless(&mut self, step: usize, hopeless: &[Option<Lost>]) {
         let machine = self.machine_of[step];
         let machine_name = &self.facts.plan.machines[machine].name;
         let bad = self.needs[step].iter().copied().find(|need| self.steps[*need].is_done() && !self.is_good(*need));
@@ -110,7 +115,7 @@ impl Dispatcher {
         } else if self.is_told_down(machine) {
             let cause = format!("machine `{machine_name}` was stopped");
             self.skip(step, cause);
-        } else if let Some(why) = &hopeless[machine] {
+        } else if let Some(Lost { why, .. }) = &hopeless[machine] {
             self.lost[step] = Some(why.clone());
             self.skip(step, why.clone());
             if !self.facts.plan.steps[step].continue_on_error {
@@ -242,7 +247,7 @@ impl Dispatcher {
 
     fn run_finally(&mut self) {
         let is_open = |step: &usize| !self.steps[*step].is_done() && !self.is_finally(*step);
-        if (0..self.steps.len()).any(|step| is_open(&step)) || self.is_serving() {
+        if (0..self.steps.len()).any(|step| is_open(&step)) || self.is_serving() || self.is_paused() {
             return;
         }
         let next = (0..self.steps.len()).find(|step| self.is_finally(*step) && !self.steps[*step].is_done());

@@ -131,6 +131,11 @@ impl Service {
         self.end.as_ref().filter(|_| self.state == At::Ended)
     }
 
+    /// Whether it ended because its command could not be started.
+    pub(super) fn could_not_start(&self) -> bool {
+        self.state == At::Ended && !self.is_start_known
+    }
+
     /// What its health check says; `None` where it has none, or does not run.
     pub(super) fn health(&self) -> Option<HealthState> {
         self.health.as_ref().filter(|_| self.state == At::Running).map(Health::state)
@@ -220,25 +225,32 @@ impl Service {
                 (signal.saturating_add(128), Some(format!("killed by {}", signal_name(signal))))
             }
         };
-        let told = News { exit_code: Some(exit_code), cause: cause.clone(), ..self.news(now, ServicePhase::Exited) };
-        // What it left behind may hold what the next start needs.
-        let mut effects = vec![Do::Tell(told), Do::Kill(self.start)];
-        effects.extend(self.health.as_mut().and_then(Health::end));
         let is_again = match self.facts.restart {
             Restart::No => false,
             Restart::OnFailure => exit_code != 0,
             Restart::Always => true,
         };
+        let news = News { exit_code: Some(exit_code), cause: cause.clone(), ..self.news(now, ServicePhase::Exited) };
         self.end = Some(End { exit_code, cause });
-        if is_again {
-            effects.extend(self.rest(now));
+        let (told, rest) = if is_again {
+            let rest = self.rest(now);
+            (News { attempt: rest.attempt, delay: rest.delay, ..news }, Some(rest))
         } else {
             self.state = At::Ended;
+            (news, None)
+        };
+        // What it left behind may hold what the next start needs.
+        let mut effects = vec![Do::Tell(told), Do::Kill(self.start)];
+        effects.extend(self.health.as_mut().and_then(Health::end));
+        if let Some(rest) = rest {
+            let delay = rest.delay.unwrap_or_default();
+            effects.extend([Do::Tell(rest), Do::Arm(Time::Rest(self.start), delay)]);
         }
         effects
     }
 
-    fn rest(&mut self, now: Duration) -> Vec<ServiceEffect> {
+    /// It is started again after a while, which is what is to be told.
+    fn rest(&mut self, now: Duration) -> News {
         if now.saturating_sub(self.since) >= WELL_AFTER {
             self.pauses = 0;
         }
@@ -247,8 +259,7 @@ impl Service {
         self.restarts = self.restarts.saturating_add(1);
         self.state = At::Resting;
         let news = self.news(now, ServicePhase::Restarting);
-        let told = News { attempt: Some(self.restarts), delay: Some(delay), ..news };
-        vec![Do::Tell(told), Do::Arm(Time::Rest(self.start), delay)]
+        News { attempt: Some(self.restarts), delay: Some(delay), ..news }
     }
 
     fn stop(&mut self, now: Duration, grace: Duration) -> Vec<ServiceEffect> {
@@ -341,6 +352,7 @@ impl Service {
             of: None,
             exit_code: None,
             delay: None,
+            test: None,
             cause: None,
         }
     }

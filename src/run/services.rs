@@ -116,6 +116,7 @@ impl Dispatcher {
     pub(super) fn service_input(&mut self, machine: usize, input: ServiceInput) {
         let Some(service) = &mut self.services.of[machine] else { return };
         let was_over = service.is_over();
+        let was = service.state();
         let output = match &input {
             ServiceInput::Output(_, stream, bytes) if service.is_active() => Some((*stream, bytes.clone())),
             _ => None,
@@ -127,6 +128,7 @@ impl Dispatcher {
         for effect in effects {
             self.service_effect(machine, effect);
         }
+        self.note_tried(machine, was);
         let is_over = self.service(machine).is_some_and(Service::is_over);
         if is_over && !was_over {
             self.lose_service(machine);
@@ -169,6 +171,7 @@ impl Dispatcher {
             of: news.of,
             exit_code: news.exit_code,
             delay: news.delay.map(|delay| delay.as_secs_f64()),
+            test: news.test,
             cause: news.cause,
         };
         self.emit(event);
@@ -302,7 +305,7 @@ impl Dispatcher {
 
     /// Whether the run, which has no steps but those of `finally`, goes on until it is told to end.
     fn is_told_when_to_end(&self) -> bool {
-        self.facts.plan.steps.iter().all(|step| step.is_finally) && !self.is_told_to_end()
+        self.facts.plan.steps.iter().all(|step| step.is_finally) && !self.is_told_to_end() && !self.is_given_up()
     }
 
     /// Whether `finally` waits until the run is told to end, because services are all that there is.

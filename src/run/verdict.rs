@@ -25,7 +25,10 @@ impl Dispatcher {
     /// The totals, once everything is over.
     pub(super) fn summary(&self) -> Summary {
         let steps: Vec<StepOutcome> = (0..self.steps.len()).map(|step| self.outcome(step)).collect();
-        let count = |wanted: &[StepStatus]| steps.iter().filter(|step| wanted.contains(&step.status)).count();
+        // Before the end some may still be to come.
+        let done =
+            || steps.iter().zip(&self.steps).filter(|(_, step)| step.is_done()).map(|(outcome, _)| outcome.status);
+        let count = |wanted: &[StepStatus]| done().filter(|status| wanted.contains(status)).count();
         let passed_over = self.facts.plan.skipped.iter().filter(|skipped| !skipped.is_profile).count();
         let verdict = self.verdict();
         Summary {
@@ -104,8 +107,8 @@ impl Dispatcher {
         if self.facts.plan.steps.iter().any(|step| !step.is_finally) {
             return None;
         }
-        if let Some(why) = self.never_boots(machine) {
-            let cause = Some(format!("machine `{name}` did not boot: {why}"));
+        if let Some(lost) = self.never_boots(machine) {
+            let cause = Some(format!("machine `{name}` did not boot: {}", lost.why));
             return Some(Verdict { status: RunStatus::Failed, exit_code: EXIT_FAILED, cause });
         }
         let end = service.end().filter(|end| end.exit_code != 0)?;

@@ -67,7 +67,10 @@ pub enum ServiceState {
     /// Its command runs.
     Running,
     /// Its command ended, and will be started again.
-    Restarting,
+    Restarting {
+        /// The code of its last end (128+n for signal n).
+        exit_code: Option<i32>,
+    },
     /// Its command ended for good.
     Exited {
         /// Its code (128+n for signal n), where it ended by itself.
@@ -220,7 +223,11 @@ impl ServiceView {
             ServicePhase::Healthy => self.health = Some(Health::Healthy),
             ServicePhase::Unhealthy => self.health = Some(Health::Unhealthy),
             ServicePhase::Restarting => {
-                self.state = ServiceState::Restarting;
+                let exit_code = match self.state {
+                    ServiceState::Exited { exit_code } => exit_code,
+                    _ => None,
+                };
+                self.state = ServiceState::Restarting { exit_code };
                 self.restarts = self.restarts.saturating_add(1);
             }
             ServicePhase::Exited | ServicePhase::Stopped => self.state = ServiceState::Exited { exit_code },
@@ -327,6 +334,18 @@ mod tests {
         lookout.note(Duration::from_secs(3), &Event::Warning { text: "nothing".to_owned() });
         assert!(lookout.news(false).is_none());
         assert!(lookout.news(true).unwrap().is_settled);
+    }
+
+    #[test]
+    fn a_service_that_ends_again_and_again_keeps_its_last_code() {
+        let mut service = ServiceView { state: ServiceState::Running, health: None, restarts: 0 };
+        for restarts in 1..=3 {
+            service.enter(ServicePhase::Exited, Some(4));
+            service.enter(ServicePhase::Restarting, None);
+            assert_eq!((service.state, service.restarts), (ServiceState::Restarting { exit_code: Some(4) }, restarts));
+            service.enter(ServicePhase::Started, None);
+        }
+        assert_eq!(service.state, ServiceState::Running);
     }
 
     #[test]

@@ -92,7 +92,11 @@ fn machines_stay_when_the_steps_are_over_go_down_and_come_up_again() {
         passes(&world, &["stop", world.machine()]);
         assert!(!world.processes().values().any(|words| words.contains("qemu")), "{:?}", world.processes());
         passes(&world, &["start"]);
-        passes(&world, &["restart", "-t", "1"]);
+        // As what it was started as, whatever the file says by now.
+        world.project(", hostname: another", "steps: [{ id: one, run: echo kept > /workspace/file }]\n");
+        let said = passes(&world, &["restart", "-t", "1"]);
+        assert!(said.contains(&format!("machine `{}` still runs an older file", world.machine())), "{said}");
+        project(&world);
         let unknown = run(&world, &["stop", "nobody"]);
         assert_eq!(unknown.status.code(), Some(4));
         assert!(String::from_utf8_lossy(&unknown.stderr).contains("there is no machine `nobody`"));
@@ -292,7 +296,7 @@ fn commands_of_machines_get_signals_are_waited_for_and_begin_again() {
     until_logged(&world, hears, "up", 2);
     // Far less than what the file gives.
     passes(&world, &["stop", "-t", "1", deaf]);
-    passes(&world, &["start", deaf]);
+    passes(&world, &["start", "--wait", deaf]);
     until_logged(&world, deaf, "deaf", 2);
     passes(&world, &["restart", "-t", "0", deaf]);
     until_logged(&world, deaf, "deaf", 3);

@@ -11,12 +11,13 @@ use crate::support::machines;
 use crate::terminal::{Left, Terminal};
 use crate::world::{Who, World, as_everyone};
 
-/// A step that fails with 7 and leaves something in its folder, one beside it, and one behind it.
+/// A step that fails with 7 and leaves something in its folder, one beside it, one behind it, and what clears up.
 const STEPS: &str = "env: { A: file }
 steps:
   - { id: fine, run: echo }
   - { id: bad, run: \"echo left by $USER_OF > here; exit 7\", env: { USER_OF: step }, working_dir: /tmp, user: \"1234\" }
   - { id: never, run: echo }
+finally: [{ id: clean, run: rm /tmp/here }]
 ";
 
 fn start(world: &World, args: &[&str]) -> Terminal {
@@ -45,6 +46,8 @@ fn a_shell_opens_where_a_step_failed_as_the_step_had_it_and_all_goes_down_behind
         let mut terminal = start(&world, &[]);
         until_shell(&mut terminal);
         assert!(terminal.shown().contains("failed: 1 failed, 1 passed, 1 skipped in"), "{}", terminal.shown());
+        terminal.until_shown("when it ends, `finally` runs and all goes down");
+        // What `finally` takes away is still there.
         terminal.write("cat here; echo $A in $PWD by $(id -u) on $(stty size)\r");
         terminal.until_shown("file in /tmp by 1234 on 30 100");
         assert!(terminal.shown().contains("left by step"));
@@ -63,7 +66,9 @@ fn a_shell_opens_where_a_step_failed_as_the_step_had_it_and_all_goes_down_behind
         terminal.write("exit 3\r");
         let left = terminal.end();
         assert_eq!(left.status.code(), Some(7), "{}", left.bytes);
-        assert!(text(&left).contains("stopping the machines"), "{}", left.bytes);
+        let end = text(&left);
+        let (_, after) = end.split_once("stopping the machines").expect(&left.bytes);
+        assert!(after.contains("step clean: passed in "), "{}", left.bytes);
         assert!(!text(&left).contains("shell:"), "it is open already: {}", left.bytes);
         assert!(is_usual(&kept));
         world.assert_nothing_stays();
@@ -119,5 +124,32 @@ fn without_a_terminal_there_is_no_shell() {
     assert!(said.contains("`up -i` needs a terminal") && said.contains("up --keep"), "{said}");
     assert!(refused(&["--progress", "json"]).contains("events cannot go there too"));
     assert!(refused(&["-d"]).contains("cannot be used with"));
+    world.assert_nothing_stays();
+}
+
+#[test]
+fn beside_machines_that_are_held_a_shell_opens_too_and_they_stay() {
+    let Some(_machines) = machines() else { return };
+    let world = World::new(Who::Ourselves);
+    world.project("", "");
+    let up = world.command(&["up", "-d", "--accel", "tcg"]).output().unwrap();
+    assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
+    world.project("", STEPS);
+    let mut terminal = start(&world, &[]);
+    until_shell(&mut terminal);
+    terminal.until_shown("`finally` runs and the machines stay");
+    terminal.write("cat here; echo in $PWD by $(id -u)\r");
+    terminal.until_shown("in /tmp by 1234");
+    assert!(terminal.shown().contains("left by step"), "{}", terminal.shown());
+    let busy = world.command(&["up", "fine", "--accel", "tcg"]).output().unwrap();
+    let said = String::from_utf8_lossy(&busy.stderr).into_owned();
+    assert!(busy.status.code() == Some(125) && said.contains("somebody looks at step `bad`"), "{said}");
+    terminal.write("exit 3\r");
+    let left = terminal.end();
+    assert_eq!(left.status.code(), Some(7), "{}", left.bytes);
+    assert!(text(&left).contains("step clean: passed in "), "{}", left.bytes);
+    let listed = world.command(&["ps", "-q"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&listed.stdout).trim(), world.machine());
+    assert!(world.command(&["down"]).output().unwrap().status.success());
     world.assert_nothing_stays();
 }

@@ -27,7 +27,7 @@ fn a_service_is_shown_listed_and_followed_until_ctrl_c() {
     let none = told(&world, &["ps"]);
     assert_eq!(none, "MACHINE  STATUS  FOR\n");
     let mut terminal = world.terminal(&["up", "--accel", "tcg"], 100, 24);
-    terminal.until_shown("exit code 2: no response");
+    terminal.until_shown("/300, test exit 2: no response");
     terminal.until_shown("1/1 service up");
     terminal.until_shown(&format!("\n{name} │ tick"));
 

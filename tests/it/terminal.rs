@@ -428,7 +428,7 @@ fn a_run_that_fails_ends_with_its_last_lines_and_how_to_go_on() {
     terminal.until_shown("│ red");
     let screen = terminal.shown();
     assert!(screen.contains("✓ quick: passed in"), "{screen}");
-    assert!(screen.contains("waits for wide"), "{screen}");
+    assert!(screen.contains("waiting for wide"), "{screen}");
     terminal.resize(30, 10);
     terminal.until("smaller", |screen| screen.contents().contains("│ red") && screen.contents().contains("acme"));
     terminal.resize(160, 50);

@@ -33,6 +33,9 @@ pub(crate) struct StartArgs {
     /// Machines; all by default
     #[arg(value_name = "MACHINE")]
     pub(crate) machines: Vec<String>,
+    /// Wait until their services are healthy, rather than started
+    #[arg(long)]
+    pub(crate) wait: bool,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
 }

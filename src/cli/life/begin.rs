@@ -17,7 +17,7 @@ use crate::cli::report_run;
 use crate::cli::{known_images, up as foreground};
 use crate::compose::Places;
 use crate::control::{Client, Found, FromStarter, LinkReceiver, LinkSender, ToStarter, link, pair};
-use crate::event::Timed;
+use crate::event::{Event, StepStatus, Timed};
 use crate::plan::Plan;
 use crate::run::{ProjectState, Signal};
 
@@ -35,9 +35,18 @@ enum BeginError {
 /// What was said last.
 enum Last {
     /// The run is over, or its machines stay.
-    End { exit_code: u8, stays: Option<Vec<String>> },
+    End { exit_code: u8, stays: Option<Stay> },
     /// Somebody else was faster.
     Taken { holder: String },
+}
+
+/// Machines that stay up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stay {
+    /// Their names.
+    pub(super) machines: Vec<String>,
+    /// The machine of the first step in file order that failed.
+    pub(super) failed: Option<String>,
 }
 
 /// Brings the machines up in a process of their own.
@@ -75,7 +84,7 @@ pub(crate) fn up(asked: &Asked<'_>, plan: Plan, mut interrupts: Interrupts) -> R
     match last {
         Last::End { exit_code, stays } => {
             match stays {
-                Some(machines) => tell_stay(&machines, exit_code, printer),
+                Some(stay) => stay.tell(exit_code, printer),
                 None if exit_code != 0 => known_images::tell_missing(&plan.machines, printer),
                 None => {}
             }
@@ -136,6 +145,7 @@ async fn follow(
     let gone = || Failure::new(Class::World, BeginError::Gone).help("its words are in `supervisor.log` of its run");
     sender.send(&FromStarter::Begin(Box::new((**plan).clone()))).await.map_err(|_| gone())?;
     let mut first = None;
+    let mut failed = None;
     loop {
         let said = tokio::select! {
             said = receiver.to_starter() => said,
@@ -148,12 +158,14 @@ async fn follow(
         };
         match said {
             Ok(ToStarter::Event(event)) => {
+                failed = first_of(failed, failed_place(plan, &event.event));
                 // A reporter that is gone has told so.
                 let _ = events.send(event).await;
             }
             Ok(ToStarter::Over { exit_code }) => return Ok(Last::End { exit_code, stays: None }),
             Ok(ToStarter::Stays { exit_code, machines }) => {
-                return Ok(Last::End { exit_code, stays: Some(machines) });
+                let failed = failed.map(|place: usize| plan.steps[place].machine.clone());
+                return Ok(Last::End { exit_code, stays: Some(Stay { machines, failed }) });
             }
             Ok(ToStarter::Taken { holder }) => return Ok(Last::Taken { holder }),
             Ok(ToStarter::Failed { cause, help, exit_code }) => {
@@ -170,14 +182,77 @@ async fn follow(
     }
 }
 
-pub(super) fn tell_stay(machines: &[String], exit_code: u8, printer: &Printer) {
-    let names = machines.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    let (they, them) =
-        if machines.len() == 1 { ("machine NAMES stays up", "it") } else { ("machines NAMES stay up", "them") };
-    let they = they.replace("NAMES", &names);
-    if exit_code == 0 {
-        printer.note(&format!("{they}: `smolvm ps` shows {them}, `smolvm down` ends {them}\n"));
-    } else if let Some(first) = machines.first() {
-        printer.note(&format!("{they} for a look: `smolvm shell {first}` opens a shell, `smolvm down` ends {them}\n"));
+/// The place of the step that an event says has failed, where it says so.
+fn failed_place(plan: &Plan, event: &Event) -> Option<usize> {
+    let Event::StepFinished { step, status: StepStatus::Failed | StepStatus::TimedOut, is_allowed: false, .. } = event
+    else {
+        return None;
+    };
+    plan.steps.iter().position(|known| known.id == *step)
+}
+
+fn first_of(one: Option<usize>, other: Option<usize>) -> Option<usize> {
+    one.into_iter().chain(other).min()
+}
+
+impl Stay {
+    /// Says that they are up, and what to do with them.
+    pub(super) fn tell(&self, exit_code: u8, printer: &Printer) {
+        printer.note(&self.words(exit_code));
+    }
+
+    fn words(&self, exit_code: u8) -> String {
+        let names = self.machines.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let (they, them) = match self.machines.len() {
+            0 => return String::new(),
+            1 => (format!("machine {names} stays up"), "it"),
+            _ => (format!("machines {names} stay up"), "them"),
+        };
+        if exit_code == 0 {
+            return format!("{they}: `smolvm ps` shows {them}, `smolvm down` ends {them}\n");
+        }
+        let failed = self.failed.as_ref().filter(|failed| self.machines.contains(failed));
+        let look = failed.or(self.machines.first()).map_or("", String::as_str);
+        format!("{they} for a look: `smolvm shell {look}` opens a shell, `smolvm down` ends {them}\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::tests::plans::{plan, step};
+
+    #[test]
+    fn the_machine_of_the_failed_step_is_the_one_to_look_at() {
+        let stay = |failed: Option<&str>| Stay {
+            machines: ["db", "test"].map(str::to_owned).to_vec(),
+            failed: failed.map(str::to_owned),
+        };
+        assert!(stay(Some("test")).words(3).contains("for a look: `smolvm shell test` opens a shell"));
+        assert!(stay(Some("gone")).words(125).contains("`smolvm shell db`"), "what is not up cannot be looked at");
+        assert!(stay(None).words(0).ends_with("stay up: `smolvm ps` shows them, `smolvm down` ends them\n"));
+    }
+
+    #[test]
+    fn the_first_failed_step_in_file_order_counts_whichever_failed_first() {
+        let plan = plan(vec![step("a@one", &[]), step("b@two", &[]), step("c@three", &[])]);
+        let finished = |step: &str, status, is_allowed| Event::StepFinished {
+            step: step.to_owned(),
+            machine: "m".to_owned(),
+            status,
+            exit_code: Some(1),
+            seconds: 1.0,
+            cause: None,
+            is_allowed,
+            log: None,
+        };
+        let events = [
+            finished("a", StepStatus::Failed, true),
+            finished("c", StepStatus::TimedOut, false),
+            finished("b", StepStatus::Failed, false),
+            finished("a", StepStatus::Canceled, false),
+        ];
+        let failed = events.iter().fold(None, |failed, event| first_of(failed, failed_place(&plan, event)));
+        assert_eq!(failed, Some(1));
     }
 }

@@ -19,6 +19,7 @@ use crate::plan::Plan;
 pub(super) mod args;
 mod begin;
 mod down;
+mod glance;
 mod order;
 mod reach;
 mod rounds;
@@ -31,7 +32,7 @@ pub(super) use begin::{beside, up};
 pub(super) use down::run as down;
 pub(super) use order::{kill, restart, start, stop};
 pub(crate) use reach::find;
-pub(super) use supervise::{finished, main as supervise};
+pub(super) use supervise::main as supervise;
 pub(super) use wait::run as wait;
 
 /// What was asked for, beside the plan, and how it is shown.

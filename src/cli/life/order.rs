@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::args::{KillArgs, StartArgs, StopArgs};
 use super::reach;
+use crate::cli::drift::Shapes;
 use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::interrupts::Interrupts;
 use crate::cli::printer::Printer;
-use crate::cli::project::told;
+use crate::cli::project::{KnownProject, asking, told};
 use crate::cli::settings::Settings;
 use crate::config::model::Signal;
 use crate::run::{CommandError, RunCommand};
@@ -25,12 +26,27 @@ pub(crate) fn stop(args: &StopArgs, settings: &Settings, printer: &Printer) -> R
 }
 
 pub(crate) fn start(args: &StartArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
-    give(RunCommand::Start { machines: args.machines.clone() }, settings, printer)
+    let command = RunCommand::Start { machines: args.machines.clone(), is_healthy: args.wait };
+    let code = give(command, settings, printer)?;
+    tell_older(&args.machines, settings, printer);
+    Ok(code)
 }
 
 pub(crate) fn restart(args: &StopArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
     let grace = args.seconds.map(|seconds| Duration::from_secs(seconds.into()));
-    give(RunCommand::Restart { machines: args.machines.clone(), grace }, settings, printer)
+    let code = give(RunCommand::Restart { machines: args.machines.clone(), grace }, settings, printer)?;
+    tell_older(&args.machines, settings, printer);
+    Ok(code)
+}
+
+/// Says which of the machines that were started again are not what the file says now. What cannot be asked is not said.
+fn tell_older(machines: &[String], settings: &Settings, printer: &Printer) {
+    let Ok(known) = KnownProject::find(settings) else { return };
+    let Ok(Some(client)) = known.client() else { return };
+    let Ok(view) = asking(async move { client.view().await }) else { return };
+    if let Some(warning) = Shapes::of(&known.project).warn(&view, machines) {
+        printer.note(&warning);
+    }
 }
 
 pub(crate) fn kill(args: &KillArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {

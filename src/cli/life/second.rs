@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::{Asked, begin, order, watch};
 use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::interrupts::Interrupts;
+use crate::cli::look::failed_step;
 use crate::cli::printer::Printer;
 use crate::cli::project::told;
 use crate::control::{About, Client, Role};
@@ -113,6 +114,7 @@ pub(super) fn up(
         known: asked.known.clone(),
         keep_going: asked.args.keep_going,
         parallel: asked.args.parallel.and_then(|places| usize::try_from(places).ok()),
+        looks: asked.args.interactive,
     };
     let going = loop {
         let (asking, wish) = (client.clone(), wish.clone());
@@ -130,8 +132,8 @@ pub(super) fn up(
     let is_up = |name: &str| view.machine(name).is_some_and(crate::run::MachineView::is_up);
     let ready = plan.machines.iter().filter(same).filter(|machine| is_up(&machine.name));
     let ready: Vec<String> = ready.map(|machine| machine.name.clone()).collect();
-    let code = watch::follow(asked, plan, &ready, going, interrupts)?;
-    tell_what_stays(client, asked, &news, code, interrupts);
+    let code = watch::follow(asked, (client, plan), &ready, going, interrupts)?;
+    tell_what_stays(client, asked, (&**plan, &news), code, interrupts);
     Ok(code)
 }
 
@@ -170,7 +172,7 @@ fn start(
     }
     let asking = client.clone();
     let answer = interrupts
-        .run_unless_interrupted(async move { asking.command(RunCommand::Start { machines }).await })?
+        .run_unless_interrupted(async move { asking.command(RunCommand::Start { machines, is_healthy: false }).await })?
         .map_err(told)?;
     answer.map_err(|error| order::refused(&error))?;
     if plan.steps.iter().any(|step| !step.is_finally) {
@@ -195,7 +197,13 @@ fn settle(client: &Client, interrupts: &mut Interrupts) -> Result<(), Failure> {
 }
 
 /// Says which machines are up, and the ports of those that are new.
-fn tell_what_stays(client: &Client, asked: &Asked<'_>, news: &News, code: ExitCode, interrupts: &mut Interrupts) {
+fn tell_what_stays(
+    client: &Client,
+    asked: &Asked<'_>,
+    (plan, news): (&Plan, &News),
+    code: ExitCode,
+    interrupts: &mut Interrupts,
+) {
     let asking = client.clone();
     // Where the run is over nothing stays, which its end has told.
     let Ok(Ok(view)) = interrupts.run_unless_interrupted(async move { asking.view().await }) else { return };
@@ -210,7 +218,8 @@ fn tell_what_stays(client: &Client, asked: &Asked<'_>, news: &News, code: ExitCo
     }
     let up = view.machines.iter().filter(|machine| machine.is_up());
     let up: Vec<String> = up.map(|machine| machine.name.clone()).collect();
-    begin::tell_stay(&up, code.number(), asked.printer);
+    let failed = failed_step(plan, &view).map(|step| step.machine.clone());
+    begin::Stay { machines: up, failed }.tell(code.number(), asked.printer);
 }
 
 #[cfg(test)]

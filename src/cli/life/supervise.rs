@@ -299,7 +299,7 @@ fn last_word(event: &Event, rule: ExitCodeRule, handle: &RunHandle) -> Option<(E
 }
 
 /// The end of a run as it is told to who waits for no more than its steps; nothing where the event is not that.
-pub(crate) fn finished(event: &Event) -> Option<Event> {
+fn finished(event: &Event) -> Option<Event> {
     let Event::RunHeld { status, exit_code, cause, seconds, passed, failed, skipped } = event else { return None };
     Some(Event::RunFinished {
         status: *status,

@@ -169,6 +169,8 @@ impl Reporter for CommandReporter {
             Event::RunFinished { .. } => self.clear(),
             Event::RunStarted { .. }
             | Event::Waiting { .. }
+            | Event::NotStarted { .. }
+            | Event::Paused { .. }
             | Event::RunHeld { .. }
             | Event::Service { .. }
             | Event::Output { .. }

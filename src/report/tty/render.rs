@@ -6,8 +6,8 @@
 //!   │ gcc -c main.c
 //! ⠹ machine test   booting: waits for …  ━━╸───       machines and services on their way
 //! ● service db     healthy                 9.1s       those that are there, or wait
-//! · machine web    waits for db healthy: 4/30, exit code 2: no response
-//! · unit           waits for compile                  steps that wait
+//! · machine web    waiting for db healthy: 4/30, pg_isready exit 2: no response
+//! · unit           waiting for compile                steps that wait
 //!   … 12 more steps wait                              what has no room
 //! ```
 //!
@@ -98,6 +98,7 @@ impl Block<'_> {
         if failed > 0 {
             left = left.with(Tint::Bad, format!("  {failed} failed"));
         }
+        left = left.with(Tint::Dim, self.ending());
         left.beside(Line::of(Tint::Dim, clock(self.now)), self.columns, LEFT_LEAST)
     }
 
@@ -106,11 +107,20 @@ impl Block<'_> {
     fn services_head(&self, left: Line) -> Line {
         let (up, all) = services::counts(self.view);
         let services = if all == 1 { "service" } else { "services" };
-        let is_stopping = self.view.machines.iter().any(|machine| machine.phase == Some(MachinePhase::Stopping));
         let left = left.with(Tint::Plain, format!("{up}/{all} {services} up"));
-        let left = if is_stopping { left } else { left.with(Tint::Dim, "  Ctrl-C ends") };
+        let left = left.with(Tint::Dim, if self.ending().is_empty() { "  Ctrl-C ends" } else { self.ending() });
         let right = if up == all { Line::default() } else { Line::of(Tint::Dim, clock(self.now)) };
         left.beside(right, self.columns, LEFT_LEAST)
+    }
+
+    /// What a signal has begun, and what the next one does.
+    fn ending(&self) -> &'static str {
+        match self.view.signals {
+            0 if self.view.is_told_down => "  ending",
+            0 => "",
+            1 => "  ending, Ctrl-C again kills",
+            _ => "  ending at once",
+        }
     }
 
     fn body(&self, rows: usize) -> Vec<Line> {
@@ -199,7 +209,7 @@ impl Block<'_> {
         Row {
             sign: (Tint::Dim, self.signs.waiting()),
             name: self.view.plan.steps.get(step).map(|plan| plan.id.clone()).unwrap_or_default(),
-            what: Line::of(Tint::Dim, format!("waits for {}", step_waits(self.view, step))),
+            what: Line::of(Tint::Dim, format!("waiting for {}", step_waits(self.view, step))),
             right: Line::default(),
         }
     }
@@ -211,9 +221,10 @@ impl Block<'_> {
             let has_service = self.view.plan.machines[place].service.is_some();
             let is_wanted = has_service || self.view.steps_of(place).any(|step| self.view.is_waiting(step));
             let is_busy = self.view.steps_of(place).any(|step| self.view.is_running(step));
-            let waits = |text: String| self.still(place, format!("waits for {text}"));
+            let waits = |text: String| self.still(place, format!("waiting for {text}"));
             match machine.phase {
                 Some(MachinePhase::Stopped | MachinePhase::Failed) => {}
+                None if machine.lost.is_some() => still.extend(machine.lost.as_ref().map(|why| self.lost(place, why))),
                 None if machine.news.is_none() && is_wanted => still.push(waits(machine_waits(self.view, place))),
                 None if machine.news.is_none() => {}
                 Some(MachinePhase::Ready) if machine.service.is_some() => {
@@ -224,7 +235,7 @@ impl Block<'_> {
                 Some(MachinePhase::Ready) if is_busy => {}
                 Some(MachinePhase::Ready) => {
                     let waits =
-                        idle_waits(self.view, place).map_or(String::new(), |text| format!(", waits for {text}"));
+                        idle_waits(self.view, place).map_or(String::new(), |text| format!(", waiting for {text}"));
                     still.push(self.still(place, format!("ready{waits}")));
                 }
                 _ => moving.push(self.moving(place, machine)),
@@ -245,12 +256,12 @@ impl Block<'_> {
             _ if standing.is_moving => self.signs.turning(self.now),
             _ => self.signs.failed(),
         };
-        let started = machine.service.as_ref().map_or(self.now, |service| service.started);
+        let since = machine.service.as_ref().map_or(self.now, |service| service.since);
         let row = Row {
             sign: (standing.tint, sign),
             name: self.name(place, "service "),
             what: Line::of(if standing.tint == Tint::Bad { Tint::Bad } else { Tint::Dim }, standing.text),
-            right: Line::of(Tint::Plain, clock(self.now.saturating_sub(started))),
+            right: Line::of(Tint::Plain, clock(self.now.saturating_sub(since))),
         };
         Some((standing.is_moving, row))
     }
@@ -271,6 +282,11 @@ impl Block<'_> {
             what: Line::of(Tint::Dim, text),
             right: Line::default(),
         }
+    }
+
+    fn lost(&self, place: usize, why: &str) -> Row {
+        let what = Line::of(Tint::Bad, format!("not started: {why}"));
+        Row { sign: (Tint::Bad, self.signs.failed()), what, ..self.still(place, String::new()) }
     }
 
     fn moving(&self, place: usize, machine: &MachineView) -> Row {

@@ -20,6 +20,7 @@ use crate::report::names::Names;
 use crate::report::plain::render_summary;
 use crate::report::readable::readable;
 use crate::report::reporter::{ReportOptions, Reporter, Sink, Verbosity};
+use crate::report::service_news::ServiceNews;
 use crate::report::style::Style;
 use crate::report::words;
 
@@ -30,6 +31,7 @@ pub struct TerminalReporter {
     pub(super) view: RunView,
     canvas: Canvas,
     names: Names,
+    news: ServiceNews,
     open: OutputLines,
     is_finished: bool,
 }
@@ -41,7 +43,8 @@ impl TerminalReporter {
         let machines = plan.machines.iter().map(|machine| machine.name.as_str());
         let names = if plan.steps.is_empty() { Names::padded(machines) } else { Names::loose(machines) };
         let view = RunView::new(plan, places);
-        Self { options, view, canvas, names, open: OutputLines::default(), is_finished: false }
+        let (news, open) = (ServiceNews::default(), OutputLines::default());
+        Self { options, view, canvas, names, news, open, is_finished: false }
     }
 
     /// Whether what comes on this stream is what the run is for.
@@ -87,7 +90,8 @@ impl TerminalReporter {
     fn service(&mut self, timed: &Timed) {
         let Event::Service { machine, phase, exit_code, .. } = &timed.event else { return };
         let style = self.options.stderr_style;
-        let words = readable(words::service(&timed.event).as_bytes());
+        let is_verbose = self.options.verbosity == Verbosity::Verbose;
+        let told = self.news.words(&timed.event, is_verbose);
         let signs = self.canvas.signs;
         let is_checked = |plan: &MachinePlan| plan.service.as_ref().is_some_and(|service| service.health.is_some());
         let place = self.view.machine(machine);
@@ -95,16 +99,14 @@ impl TerminalReporter {
         if matches!(phase, ServicePhase::Exited | ServicePhase::Stopped) {
             self.flush(&OutputOf::Machine(machine.clone()));
         }
+        let Some(words) = told.map(|words| readable(words.as_bytes())) else { return };
         let (sign, words) = match phase {
             ServicePhase::Started if !is_checked => (style.good(&signs.passed().to_string()), words),
             ServicePhase::Healthy => (style.good(&signs.passed().to_string()), words),
             ServicePhase::Unhealthy => (style.bad(&signs.failed().to_string()), style.bad(&words)),
             ServicePhase::Exited if *exit_code == Some(0) => (style.dim("-"), words),
             ServicePhase::Exited => (style.warn("!"), style.warn(&words)),
-            ServicePhase::Restarting => (style.dim(&signs.waiting().to_string()), style.dim(&words)),
-            _ if self.options.verbosity == Verbosity::Verbose => {
-                (style.dim(&signs.waiting().to_string()), style.dim(&words))
-            }
+            _ if is_verbose => (style.dim(&signs.waiting().to_string()), style.dim(&words)),
             _ => return,
         };
         self.say(&format!("{sign} service {machine}: {words}"));
@@ -142,7 +144,7 @@ impl TerminalReporter {
         if !text.is_empty() {
             text.push('\n');
         }
-        let summary = render_summary(event, self.view.failures.beside(), style);
+        let summary = render_summary(event, &self.view.failures.beside(), style);
         let mut summary = summary.trim_end();
         // What the block above it says needs no saying again.
         if let Event::RunFinished { cause: Some(cause), .. } = event
@@ -222,6 +224,11 @@ impl Reporter for TerminalReporter {
                 self.output(of, *stream, bytes);
             }
             Event::Service { .. } => self.service(timed),
+            Event::NotStarted { machine, cause, .. } => {
+                let sign = style.bad(&self.canvas.signs.failed().to_string());
+                let (word, cause) = (style.bad("not started"), readable(cause.as_bytes()));
+                self.say(&format!("{sign} machine {machine}: {word}: {cause}"));
+            }
             Event::StepFinished { .. } => self.step_finished(&timed.event),
             Event::Ownership { step, changed, linked } => {
                 self.say(&style.dim(&format!("step {step}: {}", words::ownership(*changed, *linked))));
@@ -235,6 +242,7 @@ impl Reporter for TerminalReporter {
             | Event::Progress { .. }
             | Event::Pull { .. }
             | Event::Waiting { .. }
+            | Event::Paused { .. }
             | Event::RunHeld { .. }
             | Event::StepStarted { .. }
             | Event::Output { .. } => {}

@@ -16,10 +16,10 @@ use crate::report::words;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ServiceView {
     phase: ServicePhase,
-    /// When its command was started last.
-    pub(super) started: Duration,
+    /// Since when its command runs; where it does not, since when that is so.
+    pub(super) since: Duration,
     health: Health,
-    /// What its last test said, where that failed: `4/30, exit code 2: no response`.
+    /// What its last test said, where that failed: `4/30, pg_isready exit 2: no response`.
     tested: String,
     /// What else is to be said of the phase.
     words: String,
@@ -51,7 +51,7 @@ impl ServiceView {
         let Event::Service { phase, .. } = &timed.event else { return before };
         let fresh = || Self {
             phase: *phase,
-            started: timed.at,
+            since: timed.at,
             health: Health::Unknown,
             tested: String::new(),
             words: String::new(),
@@ -61,6 +61,9 @@ impl ServiceView {
             (Some(before), _) => before,
         };
         view.phase = *phase;
+        if matches!(phase, ServicePhase::Exited | ServicePhase::Restarting | ServicePhase::Stopping) {
+            view.since = timed.at;
+        }
         view.words = readable(words::service(&timed.event).as_bytes());
         view.tested = readable(words::service_test(&timed.event).as_bytes());
         view.health = match phase {
@@ -109,7 +112,7 @@ pub(super) fn standing(view: &RunView, machine: usize) -> Option<Standing> {
     machine.service.as_ref()?.standing(service.health.is_some())
 }
 
-/// What a machine waits for before it boots, each with how it stands: `db healthy: 4/30, exit code 2: no response`.
+/// What a machine waits for before it boots, each with how it stands: `db healthy: 4/30, pg_isready exit 2`.
 pub(super) fn awaited(view: &RunView, on: &[Awaited]) -> String {
     let one = |on: &Awaited| {
         let state = state(view, on);

@@ -12,6 +12,7 @@ use crate::event::{Awaited, Event, MachinePhase, StepStatus, Timed};
 use crate::plan::{Operation, OperationKind, Plan};
 use crate::report::failure::Failures;
 use crate::report::readable::readable;
+use crate::report::words;
 
 /// How far a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub(super) struct MachineView {
     pub(super) engine: Option<String>,
     /// What it waits for before it boots.
     pub(super) awaits: Vec<Awaited>,
+    /// Why it does not come, where that is known.
+    pub(super) lost: Option<String>,
     /// Its service, where something was told of it.
     pub(super) service: Option<ServiceView>,
     prepared: Option<Duration>,
@@ -91,6 +94,10 @@ pub(super) struct RunView {
     /// In the order of the plan.
     pub(super) machines: Vec<MachineView>,
     pub(super) failures: Failures,
+    /// Signals by which it ends.
+    pub(super) signals: usize,
+    /// Whether somebody else has told it to end.
+    pub(super) is_told_down: bool,
     step_places: HashMap<String, usize>,
     machine_places: HashMap<String, usize>,
 }
@@ -107,6 +114,8 @@ impl RunView {
             steps: plan.steps.iter().map(step).collect(),
             machines: plan.machines.iter().map(|_| MachineView::default()).collect(),
             failures: Failures::default(),
+            signals: 0,
+            is_told_down: false,
             step_places: by_name(plan.steps.iter().map(|step| &step.id).collect()),
             machine_places: by_name(plan.machines.iter().map(|machine| &machine.name).collect()),
             plan,
@@ -171,10 +180,19 @@ impl RunView {
                     machine.service = ServiceView::next(machine.service.take(), timed);
                 }
             }
+            Event::NotStarted { machine, cause, .. } => {
+                if let Some(machine) = self.machine(machine).and_then(|place| self.machines.get_mut(place)) {
+                    machine.lost = Some(readable(cause.as_bytes()));
+                }
+            }
+            Event::Warning { text } => {
+                self.signals += usize::from(words::is_of_signal(text));
+                self.is_told_down |= words::is_of_down(text);
+            }
             Event::RunStarted { .. }
             | Event::Output { .. }
             | Event::Ownership { .. }
-            | Event::Warning { .. }
+            | Event::Paused { .. }
             | Event::RunHeld { .. }
             | Event::RunFinished { .. } => {}
         }
@@ -248,6 +266,7 @@ impl MachineView {
         self.since = at;
         self.news = None;
         self.pull = None;
+        self.lost = None;
         if let Some(engine) = engine {
             self.engine = Some(engine.to_owned());
         }

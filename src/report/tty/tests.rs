@@ -166,10 +166,10 @@ acme  ━━━────────────  1/5                        
   │ gcc -O2 -c greet.c
   │ warning: unused `x`
 ⠸ machine test  booting, qemu (tcg): waits for its agent  ━━━━╸──────────  1.1s
-· machine db    waits for compile
-· unit          waits for compile
-· load          waits for compile
-· report        waits for unit and load
+· machine db    waiting for compile
+· unit          waiting for compile
+· load          waiting for compile
+· report        waiting for unit and load
 ";
     assert_eq!(shown(&view_of(&plan, &events), 80, 24, 5300), expected);
     let readme = include_str!("../../../README.md");
@@ -189,8 +189,8 @@ acme  ━──────  1/5                 5.3s
   │ gcc -O2 -c greet.c
   │ warning: unused `x`
 ⠸ machine test  booting,… ━━─────  1.1s
-· machine db    waits for compile
-· unit          waits for compile
+· machine db    waiting for compile
+· unit          waiting for compile
   … 2 more steps wait
 "
     );
@@ -201,7 +201,7 @@ acme  1/5      5.3s
 ⠸ compile      1.3s
   │ warning: unuse…
 ⠸ test         1.1s
-· db      waits fo…
+· db      waiting …
 "
     );
     assert_eq!(shown(&view, 10, 3, 5300), "acme  1/5\n⠸ compile\n⠸ test\n");
@@ -250,12 +250,12 @@ fn machines_and_steps_say_what_they_wait_for() {
         "\
 acme  ───────────────  0/4                                                 0.2s
 ⠹ machine a  downloading linux           ━━━╸───────────  12.0 of 48.0MiB  0.2s
-· machine b  waits for the kernel, as a does
-· machine c  waits for the kernel, as a does
-· one        waits for machine a
-· two        waits for machine a
-· three      waits for machine b
-· four       waits for machine c
+· machine b  waiting for the kernel, as a does
+· machine c  waiting for the kernel, as a does
+· one        waiting for machine a
+· two        waiting for machine a
+· three      waiting for machine b
+· four       waiting for machine c
 "
     );
     events.extend([
@@ -271,10 +271,10 @@ acme  ───────────────  0/4                        
 acme  ───────────────  0/4                                                 1.0s
 ⠋ one        on a                                                          0.1s
 ⠋ machine b  booted: waits for its mounts                 ━━━━━━━━━━━━╸──  0.0s
-· machine c  waits for memory that other machines have
-· two        waits for one, which runs on a
-· three      waits for machine b
-· four       waits for machine c
+· machine c  waiting for memory that other machines have
+· two        waiting for one, which runs on a
+· three      waiting for machine b
+· four       waiting for machine c
 "
     );
 }

@@ -6,9 +6,7 @@
 use super::services;
 use super::state::{RunView, StepPhase};
 use crate::event::MachinePhase;
-
-/// Names of a list that are said before the rest is counted.
-const NAMES_SAID: usize = 3;
+use crate::report::words::names;
 
 /// What a step that has not started waits for, in words that go on after "waits for".
 pub(super) fn step_waits(view: &RunView, step: usize) -> String {
@@ -92,27 +90,4 @@ fn before_finally(view: &RunView, step: usize) -> String {
 
 fn are_places_taken(view: &RunView) -> bool {
     (0..view.steps.len()).filter(|step| view.is_running(*step)).count() >= view.places
-}
-
-/// `a`, `a and b`, `a, b and c`, `a, b, c and 4 more`.
-fn names(names: &[&str]) -> String {
-    match names {
-        [] => String::new(),
-        [one] => (*one).to_owned(),
-        [first @ .., last] if first.len() < NAMES_SAID => format!("{} and {last}", first.join(", ")),
-        more => format!("{} and {} more", more[..NAMES_SAID].join(", "), more.len() - NAMES_SAID),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_lists_are_counted() {
-        assert_eq!(names(&["a"]), "a");
-        assert_eq!(names(&["a", "b"]), "a and b");
-        assert_eq!(names(&["a", "b", "c"]), "a, b and c");
-        assert_eq!(names(&["a", "b", "c", "d"]), "a, b, c and 1 more");
-    }
 }

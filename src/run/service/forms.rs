@@ -83,6 +83,8 @@ pub(in crate::run) struct News {
     pub(in crate::run) of: Option<u32>,
     pub(in crate::run) exit_code: Option<i32>,
     pub(in crate::run) delay: Option<Duration>,
+    /// What tests it, in a word.
+    pub(in crate::run) test: Option<String>,
     pub(in crate::run) cause: Option<String>,
 }
 

@@ -11,8 +11,11 @@ use super::super::limits::TimeLimits;
 use super::{News, ServiceEffect, ServiceInput, ServiceTimer};
 use crate::event::{ServicePhase, Stream};
 use crate::guest::ExitStatus;
-use crate::plan::HealthPlan;
+use crate::plan::{Command, HealthPlan};
 use crate::run::step::duration;
+
+/// Words with which a script begins that are no program.
+const WORDS_OF_SHELLS: &[&str] = &["if", "for", "while", "until", "case", "set", "exec", "cd", "export"];
 
 /// What the check says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +33,8 @@ struct TestResult {
     exit_code: Option<i32>,
     /// Its last line, or what went wrong.
     cause: Option<String>,
+    /// Whether it is the test's, rather than a line's that did not come.
+    is_of_test: bool,
 }
 
 /// The check of one service.
@@ -117,7 +122,8 @@ impl Health {
                 Vec::new()
             }
             In::TestFailed(test, failure) if self.runs(test) => {
-                let result = TestResult { exit_code: Some(failure.exit_code), cause: Some(failure.cause) };
+                let result =
+                    TestResult { exit_code: Some(failure.exit_code), cause: Some(failure.cause), is_of_test: true };
                 self.failed(since, result)
             }
             In::TestExited(test, status) if self.runs(test) => self.ended(since, status),
@@ -171,24 +177,27 @@ impl Health {
         match exit_code {
             0 if self.has_line() => self.passed(since),
             0 => self.missing_line(since),
-            _ => self.failed(since, TestResult { exit_code: Some(exit_code), cause }),
+            _ => self.failed(since, TestResult { exit_code: Some(exit_code), cause, is_of_test: true }),
         }
     }
 
     fn too_late(&mut self, since: Duration) -> Vec<ServiceEffect> {
         let cause = Some(format!("it took longer than {}", duration(self.plan.timeout)));
-        self.failed(since, TestResult { exit_code: None, cause })
+        self.failed(since, TestResult { exit_code: None, cause, is_of_test: true })
     }
 
     fn missing_line(&mut self, since: Duration) -> Vec<ServiceEffect> {
         let line = self.plan.log_line.clone().unwrap_or_default();
-        self.failed(since, TestResult { exit_code: None, cause: Some(format!("no line with `{line}` has come")) })
+        let cause = Some(format!("no line with `{line}` has come"));
+        self.failed(since, TestResult { exit_code: None, cause, is_of_test: false })
     }
 
     fn passed(&mut self, since: Duration) -> Vec<ServiceEffect> {
         let was = std::mem::replace(&mut self.state, Is::Healthy);
+        // Told again where a failure was told meanwhile.
+        let is_news = was != Is::Healthy || self.failures > 0;
         (self.is_testing, self.is_first, self.failures) = (false, false, 0);
-        let told = (was != Is::Healthy).then(|| Do::Tell(self.news(since, ServicePhase::Healthy)));
+        let told = is_news.then(|| Do::Tell(self.news(since, ServicePhase::Healthy)));
         let next = if self.plan.test.is_some() {
             self.plan_next(since)
         } else {
@@ -215,6 +224,7 @@ impl Health {
             attempt: Some(self.failures),
             of: Some(self.plan.retries),
             exit_code: result.exit_code,
+            test: self.plan.test.as_ref().filter(|_| result.is_of_test).and_then(tester),
             cause: result.cause.clone(),
             ..self.news(since, phase)
         };
@@ -224,8 +234,20 @@ impl Health {
     }
 
     fn news(&self, since: Duration, phase: ServicePhase) -> News {
-        News { phase, since, attempt: None, of: None, exit_code: None, delay: None, cause: None }
+        News { phase, since, attempt: None, of: None, exit_code: None, delay: None, test: None, cause: None }
     }
+}
+
+/// The program that a test runs, as its name; none where it is not plain.
+fn tester(test: &Command) -> Option<String> {
+    let word = match test {
+        Command::List(words) => words.first()?.as_str(),
+        Command::Script { text, .. } => text.split_whitespace().next()?,
+    };
+    let name = word.rsplit('/').next()?;
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._-+".contains(letter);
+    let is_program = !name.is_empty() && name.chars().all(is_plain) && !WORDS_OF_SHELLS.contains(&name);
+    is_program.then(|| name.to_owned())
 }
 
 /// A text that is looked for in what a command prints. It has no line's end in it, so that it lies in one line.

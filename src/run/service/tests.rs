@@ -60,7 +60,7 @@ fn pauses_double_from_a_tenth_of_a_second_to_a_minute_and_begin_again_once_it_wa
     assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000]);
     let effects = service.on(now + WELL_AFTER, In::Exited(13, code(1), false));
     assert_eq!(effects.last(), Some(&Do::Arm(Time::Rest(13), REST_FIRST)));
-    assert_eq!(phases(&effects), [(ServicePhase::Exited, None), (ServicePhase::Restarting, Some(13))]);
+    assert_eq!(phases(&effects), [(ServicePhase::Exited, Some(13)), (ServicePhase::Restarting, Some(13))]);
 }
 
 #[test]
@@ -174,6 +174,44 @@ fn once_healthy_failures_count_at_once() {
     let effects = service.on(seconds(1), In::TestExited(3, code(1)));
     assert_eq!(phases(&effects), [(ServicePhase::Testing, Some(1))]);
     assert!(service.is_healthy(), "one failure is not enough");
+    // So that nobody is shown a failure that is over.
+    service.on(seconds(6), In::Overdue(Time::Test(4)));
+    assert_eq!(phases(&service.on(seconds(6), In::TestExited(5, code(0)))), [(ServicePhase::Healthy, None)]);
+    service.on(seconds(11), In::Overdue(Time::Test(6)));
+    assert_eq!(phases(&service.on(seconds(11), In::TestExited(7, code(0)))), []);
+}
+
+/// Who tested, the code and the words of a failed test.
+fn said(test: Command, failed: ServiceInput) -> (Option<String>, Option<i32>, Option<String>) {
+    let mut service = running(Restart::No, Some(HealthPlan { test: Some(test), ..check(None, true) }));
+    let effects = service.on(seconds(1), failed);
+    let told = effects.into_iter().find_map(|effect| match effect {
+        Do::Tell(news) => Some((news.test, news.exit_code, news.cause)),
+        _ => None,
+    });
+    told.unwrap()
+}
+
+#[test]
+fn a_test_is_named_by_its_program_where_that_is_plain() {
+    let list = |words: &[&str]| Command::List(words.iter().map(|word| (*word).to_owned()).collect());
+    let script = |text: &str| Command::Script { text: text.to_owned(), shell: vec!["sh".to_owned()] };
+    let name = |test| said(test, In::TestExited(1, code(2))).0;
+    assert_eq!(name(list(&["/usr/bin/pg_isready", "-q"])).as_deref(), Some("pg_isready"));
+    assert_eq!(name(script("curl -f http://localhost || exit 1")).as_deref(), Some("curl"));
+    for other in ["if true; then exit 2; fi", "$PROGRAM", "[ -e /up ]", "{ true; }", ""] {
+        assert_eq!(name(script(other)), None, "{other}");
+    }
+}
+
+#[test]
+fn a_test_that_cannot_be_run_has_the_code_of_a_shell_and_says_why() {
+    for (exit_code, cause) in [(127, "there is no program `pg_isready`"), (126, "`/etc` cannot be run")] {
+        let failure = StartFailure { exit_code, cause: cause.to_owned() };
+        let test = Command::List(vec!["pg_isready".to_owned()]);
+        let told = said(test, In::TestFailed(1, failure));
+        assert_eq!(told, (Some("pg_isready".to_owned()), Some(exit_code), Some(cause.to_owned())));
+    }
 }
 
 #[test]
@@ -222,6 +260,8 @@ fn a_line_that_does_not_come_makes_it_unhealthy() {
     let effects = service.on(seconds(9), In::Overdue(Time::Test(3)));
     assert_eq!(phases(&effects), [(ServicePhase::Unhealthy, Some(2))]);
     assert_eq!(service.complaint(), "no line with `ready` has come");
+    let named = effects.iter().any(|effect| matches!(effect, Do::Tell(news) if news.test.is_some()));
+    assert!(!named, "no test has failed: {effects:?}");
 }
 
 #[test]
@@ -241,7 +281,7 @@ fn a_new_start_is_tested_from_the_beginning() {
     service.on(seconds(1), In::TestExited(1, code(0)));
     let effects = service.on(seconds(2), In::Exited(1, code(1), false));
     assert!(!service.is_healthy());
-    assert_eq!(phases(&effects), [(ServicePhase::Exited, None), (ServicePhase::Restarting, Some(1))]);
+    assert_eq!(phases(&effects), [(ServicePhase::Exited, Some(1)), (ServicePhase::Restarting, Some(1))]);
     service.on(seconds(3), In::Overdue(Time::Rest(1)));
     let effects = service.on(seconds(3), In::Started(2, Ok(())));
     assert_eq!(service.health(), Some(HealthState::Starting));

@@ -13,7 +13,7 @@ fn one() -> Vec<String> {
 }
 
 fn start() -> RunCommand {
-    RunCommand::Start { machines: one() }
+    RunCommand::Start { machines: one(), is_healthy: false }
 }
 
 fn stop() -> RunCommand {
@@ -145,8 +145,8 @@ fn machines_that_come_up_and_end_at_once_have_come_up() {
         .hold(Hold::AfterAll)
         .lives("job", &[Life::Exits(1, 0)])
         .lives("other", &[Life::Exits(40, 4)])
-        .command(3000, RunCommand::Start { machines: Vec::new() })
-        .command(3001, RunCommand::Start { machines: vec!["job".to_owned(), "other".to_owned()] })
+        .command(3000, RunCommand::Start { machines: Vec::new(), is_healthy: false })
+        .command(3001, RunCommand::Start { machines: vec!["job".to_owned(), "other".to_owned()], is_healthy: false })
         .command(9000, RunCommand::Down);
     let played = simulate(&Plan { machines, ..plan(Vec::new()) }, &script);
     assert_eq!(played.answers, [(1, Ok(())), (2, Ok(())), (3, Ok(()))]);
@@ -163,7 +163,7 @@ fn the_steps_of_a_machine_that_is_stopped_do_not_run() {
 
 #[test]
 fn names_and_states_that_cannot_be_are_told() {
-    let names = |name: &str| RunCommand::Start { machines: vec![name.to_owned()] };
+    let names = |name: &str| RunCommand::Start { machines: vec![name.to_owned()], is_healthy: false };
     let script = Script::default()
         .hold(Hold::AfterSuccess)
         .command(1000, names("ome"))
@@ -210,7 +210,7 @@ fn a_signal_for_all_goes_to_the_commands_that_run_and_one_by_name_is_refused_whe
 fn a_machine_that_fails_on_its_way_up_again_is_told() {
     let script = Script::default()
         .hold(Hold::AfterSuccess)
-        .command(1000, RunCommand::Start { machines: vec!["two".to_owned()] })
+        .command(1000, RunCommand::Start { machines: vec!["two".to_owned()], is_healthy: false })
         .boot("two", Boot::MountFails)
         .command(9000, RunCommand::Down);
     let mut with_two = plan(vec![step("a@one", &[])]);

@@ -59,6 +59,13 @@ fn render_event(event: &Event) -> Option<String> {
             let code = exit_code.map_or_else(String::new, |code| format!(" ({code})"));
             Some(format!("service {machine} {phase}{count}{of}{code}{}", because(cause)))
         }
+        Event::NotStarted { machine, cause, by } => {
+            let by = by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
+            Some(format!("machine {machine} not started{by}: {cause}"))
+        }
+        Event::Paused { step, machine, exit_code, passed, failed, skipped, .. } => {
+            Some(format!("paused at {step} in {machine}, {exit_code} [{passed} {failed} {skipped}]"))
+        }
         Event::RunHeld { .. }
         | Event::RunStarted { .. }
         | Event::Progress { .. }

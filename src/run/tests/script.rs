@@ -104,12 +104,20 @@ impl Script {
     /// A round that is asked for; its answers are numbered from [`ROUND`].
     pub(super) fn round(mut self, at_ms: u64, plan: &Plan, known: &[&str]) -> Self {
         let known = known.iter().map(|name| (*name).to_owned()).collect();
-        self.rounds.push((at_ms, RoundWish { plan: plan.clone(), known, keep_going: false, parallel: None }));
+        self.rounds
+            .push((at_ms, RoundWish { plan: plan.clone(), known, keep_going: false, parallel: None, looks: false }));
         self
     }
 
     pub(super) fn hold(mut self, hold: Hold) -> Self {
         self.options = Some(Options { hold, ..options() });
+        self
+    }
+
+    /// Somebody looks where a step fails.
+    pub(super) fn looks(mut self) -> Self {
+        self.options = Some(Options { looks: true, ..self.options.unwrap_or_else(options) });
+        self.rounds.iter_mut().for_each(|(_, wish)| wish.looks = true);
         self
     }
 
@@ -120,5 +128,6 @@ impl Script {
 }
 
 pub(super) fn options() -> Options {
-    Options { keep_going: false, parallel: None, time_factor: 1, passes_signals: false, hold: Hold::No }
+    let hold = Hold::No;
+    Options { keep_going: false, parallel: None, time_factor: 1, passes_signals: false, hold, looks: false }
 }

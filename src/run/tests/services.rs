@@ -22,7 +22,7 @@ pub(super) fn service(name: &str) -> MachinePlan {
     MachinePlan { service: Some(plan), ..machine(name) }
 }
 
-fn tested(name: &str, retries: u32) -> MachinePlan {
+pub(super) fn tested(name: &str, retries: u32) -> MachinePlan {
     let mut machine = service(name);
     machine.service.as_mut().unwrap().health = Some(HealthPlan {
         test: Some(Command::List(vec!["test".to_owned()])),
@@ -42,12 +42,12 @@ fn restarted(name: &str, restart: Restart) -> MachinePlan {
     machine
 }
 
-fn after(machine: MachinePlan, on: &str, condition: Condition) -> MachinePlan {
+pub(super) fn after(machine: MachinePlan, on: &str, condition: Condition) -> MachinePlan {
     MachinePlan { depends_on: vec![DependencyPlan { machine: on.to_owned(), condition }], ..machine }
 }
 
 /// A plan of these machines, and of the steps on them.
-fn with(machines: Vec<MachinePlan>, steps: Vec<StepPlan>) -> Plan {
+pub(super) fn with(machines: Vec<MachinePlan>, steps: Vec<StepPlan>) -> Plan {
     Plan { machines, ..plan(steps) }
 }
 
@@ -124,9 +124,9 @@ fn a_service_is_started_again_while_its_steps_go_on() {
     let lives = [Life::Exits(50, 1), Life::Exits(50, 1), Life::Runs];
     let script = Script::default().lives("db", &lives).step("unit", 2000, Does::Exit(0));
     let text = played(&with(machines, vec![step("unit@test", &[])]), &script);
-    let again = "service db exited (1)\nservice db restarting 1\n";
+    let again = "service db exited 1 (1)\nservice db restarting 1\n";
     assert!(text.contains(again), "{text}");
-    assert!(text.contains("service db exited (1)\nservice db restarting 2\nservice db started\n"), "{text}");
+    assert!(text.contains("service db exited 2 (1)\nservice db restarting 2\nservice db started\n"), "{text}");
     assert!(text.ends_with("run passed 0 [1 0 0]\n"), "{text}");
 }
 

@@ -50,7 +50,7 @@ fn a_second_signal_kills_at_once_and_keeps_the_first_code() {
         render(&played),
         "machine m booting\nmachine m ready\na started\n\
          warning: SIGTERM: ending in order; a second signal ends all at once\n\
-         b skipped: interrupted by SIGTERM\na canceled\n\
+         b skipped: interrupted by SIGTERM\nwarning: SIGINT again: all ends at once\na canceled\n\
          end skipped: interrupted\nfar skipped: interrupted\nmachine m stopped\n\
          run interrupted 143: interrupted by SIGTERM, and again, so nothing was waited for [0 0 4]\n"
     );

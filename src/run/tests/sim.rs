@@ -24,6 +24,8 @@ pub(super) struct Played {
     pub(super) summary: Summary,
     /// Answers to commands, with their numbers, in the order in which they came.
     pub(super) answers: Vec<(u64, Result<(), CommandError>)>,
+    /// When each of them came.
+    pub(super) answered: Vec<Duration>,
     /// What each machine still holds at the end, by name; empty where nothing outlives the run.
     pub(super) left: Vec<String>,
 }
@@ -88,16 +90,19 @@ pub(super) fn simulate(plan: &Plan, script: &Script) -> Played {
     for (id, (at, wish)) in (ROUND..).zip(&script.rounds) {
         world.later(*at, RunInput::Round(id, Box::new(wish.clone())));
     }
-    let (mut events, mut answers) = (Vec::new(), Vec::new());
+    let (mut events, mut answers, mut answered) = (Vec::new(), Vec::new(), Vec::new());
     let mut actions = dispatcher.start();
     loop {
         for action in std::mem::take(&mut actions) {
             match action {
                 Action::Emit(event) => events.push((world.now, event)),
-                Action::Answer(id, answer) => answers.push((id, answer)),
+                Action::Answer(id, answer) => {
+                    answers.push((id, answer));
+                    answered.push(world.now);
+                }
                 Action::Finish(summary) => {
                     let left = world.left();
-                    return Played { events, summary, answers, left };
+                    return Played { events, summary, answers, answered, left };
                 }
                 other => world.act(other),
             }

@@ -49,6 +49,7 @@ fn service(millis: u64, machine: &str, phase: ServicePhase, said: &Said<'_>) -> 
         of: said.attempt.map(|_| 30),
         exit_code: said.exit_code,
         delay: (phase == ServicePhase::Restarting).then_some(0.4),
+        test: said.attempt.filter(|_| phase == ServicePhase::Testing).map(|_| "pg_isready".to_owned()),
         cause: said.cause.map(str::to_owned),
     };
     at(millis, event)
@@ -79,10 +80,10 @@ fn a_machine_says_for_whom_it_waits_and_how_that_one_stands() {
         "\
 acme  ───────────────  0/2                                                 1.1s
 ⠙ machine db    booting, qemu (tcg): waits for its agent  ━━━━───────────  1.0s
-· machine seed  waits for db started: booting
-· machine test  waits for db healthy: booting; seed completed: 0/1 steps
-· fill          waits for machine seed
-· unit          waits for machine test
+· machine seed  waiting for db started: booting
+· machine test  waiting for db healthy: booting; seed completed: 0/1 steps
+· fill          waiting for machine seed
+· unit          waiting for machine test
 "
     );
     events.extend([
@@ -99,13 +100,13 @@ acme  ───────────────  0/2                        
         ),
     ]);
     assert_eq!(
-        shown(&view_of(&plan, &events), 100, 24, 6100),
+        shown(&view_of(&plan, &events), 106, 24, 6100),
         "\
-acme  ───────────────────  0/2                                                                 6.1s
-⠙ fill          on seed                                                                        4.1s
-⠙ service db    not healthy yet: 4/30, exit code 2: no response                                4.1s
-· machine test  waits for db healthy: 4/30, exit code 2: no response; seed completed: 0/1 steps
-· unit          waits for machine test
+acme  ─────────────────────  0/2                                                                     6.1s
+⠙ fill          on seed                                                                              4.1s
+⠙ service db    not healthy yet: 4/30, pg_isready exit 2: no response                                4.1s
+· machine test  waiting for db healthy: 4/30, pg_isready exit 2: no response; seed completed: 0/1 steps
+· unit          waiting for machine test
 "
     );
     events.extend([
@@ -121,7 +122,7 @@ acme  ───────────────────  0/2            
         "\
 acme  ━━━━━━━╸───────  1/2                                                 8.0s
 ⠋ unit          on test                                                    1.0s
-● service db    healthy, but: 1/30, exit code 2                            6.0s
+● service db    healthy, but: 1/30, pg_isready exit 2                      6.0s
 · machine seed  ready
 "
     );
@@ -158,8 +159,87 @@ acme  1/2 services up  Ctrl-C ends                     1.2s
     watched.draw(Duration::from_secs(60), true);
     assert_eq!(watched.bytes.text().len(), painted, "a screen on which nothing changes is left alone");
     watched.take(&wrote(61_000, "front", " /\n"));
-    watched.take(&phase(62_000, "front", MachinePhase::Stopping, 1.0));
-    assert!(watched.text().contains("front │ GET /\nacme  1/2"), "{}", watched.text());
+    assert!(watched.text().ends_with("front │ GET /\nacme  2/2 services up  Ctrl-C ends"), "{}", watched.text());
+    watched.take(&at(
+        61_500,
+        Event::Warning { text: "SIGINT: ending in order; a second signal ends all at once".to_owned() },
+    ));
+    watched.take(&service(61_500, "front", ServicePhase::Stopping, &NOTHING));
+    watched.draw(Duration::from_millis(73_000), true);
+    let ending = "\nacme  1/2 services up  ending, Ctrl-C again kills    1m 13s\n⠋ service front  stopping                             11.5s";
+    assert!(watched.text().ends_with(ending), "{}", watched.text());
+    watched.take(&at(73_000, Event::Warning { text: "SIGINT again: all ends at once".to_owned() }));
+    assert!(watched.text().contains("\nacme  1/2 services up  ending at once "), "{}", watched.text());
     watched.take(&ended(63_000, RunStatus::Interrupted, Some("SIGINT")));
     assert_eq!(watched.text().lines().last(), Some("interrupted: 1 passed, 2 services in 9.0s: SIGINT"));
+}
+
+#[test]
+fn a_run_that_ends_says_what_another_ctrl_c_does() {
+    let plan = with_services(&plan(&["db", "m"], &[("unit", "m", &[])]), &[("db", false)]);
+    let mut events = vec![
+        phase(1000, "db", MachinePhase::Ready, 1.0),
+        service(1000, "db", ServicePhase::Started, &NOTHING),
+        phase(1000, "m", MachinePhase::Ready, 1.0),
+        started(1000, "unit", "m"),
+    ];
+    assert!(!shown(&view_of(&plan, &events), 80, 24, 2000).contains("Ctrl-C"));
+    let mut told = events.clone();
+    told.push(at(2000, Event::Warning { text: "told to go down: ending in order".to_owned() }));
+    assert!(shown(&view_of(&plan, &told), 80, 24, 2000).contains("0/1  ending  "));
+    events.push(at(2000, Event::Warning { text: "SIGTERM: ending in order".to_owned() }));
+    events.push(finished(2000, "unit", StepStatus::Canceled, None));
+    events.push(service(9000, "db", ServicePhase::Stopping, &NOTHING));
+    assert_eq!(
+        shown(&view_of(&plan, &events), 80, 24, 9500),
+        "\
+acme  ━━━━━━━━━━━━━━━  1/1  ending, Ctrl-C again kills                     9.5s
+⠴ service db  stopping                                                     0.5s
+· machine m   ready
+"
+    );
+}
+
+#[test]
+fn a_machine_that_does_not_come_stays_in_the_block_with_the_reason() {
+    let plan = with_services(&plan(&["db", "web"], &[]), &[("db", true), ("web", false)]);
+    let cause = "service `db` is unhealthy".to_owned();
+    let mut events = vec![
+        phase(1000, "db", MachinePhase::Ready, 1.0),
+        service(1000, "db", ServicePhase::Started, &NOTHING),
+        waiting(1000, "web", &[("db", Condition::Healthy)]),
+        service(9000, "db", ServicePhase::Unhealthy, &Said { attempt: Some(30), exit_code: Some(2), cause: None }),
+        at(9000, Event::NotStarted { machine: "web".to_owned(), cause, by: Some("db".to_owned()) }),
+    ];
+    let text = shown(&view_of(&plan, &events), 80, 24, 9500);
+    assert!(text.ends_with("\n✗ machine web  not started: service `db` is unhealthy\n"), "{text}");
+    events.push(service(10_000, "db", ServicePhase::Healthy, &NOTHING));
+    events.push(phase(10_000, "web", MachinePhase::Prepared, 0.1));
+    let text = shown(&view_of(&plan, &events), 80, 24, 10_500);
+    assert!(!text.contains("not started"), "what it waited for has come: {text}");
+}
+
+#[test]
+fn a_service_that_ends_again_and_again_does_not_fill_the_screen() {
+    let plan = with_services(&plan(&["db"], &[]), &[("db", false)]);
+    let mut watched = Watched::new(&plan, 80, 40, Verbosity::Normal);
+    watched.take(&phase(0, "db", MachinePhase::Ready, 1.0));
+    for number in 1..=20 {
+        let at = u64::from(number) * 1000;
+        watched.take(&service(at, "db", ServicePhase::Started, &NOTHING));
+        let said = Said { attempt: Some(number), exit_code: Some(1), cause: None };
+        watched.take(&service(at, "db", ServicePhase::Exited, &said));
+        watched.take(&service(at, "db", ServicePhase::Restarting, &Said { attempt: Some(number), ..NOTHING }));
+    }
+    let text = watched.text();
+    let ends = text.lines().filter(|line| line.contains("exited with exit code 1")).count();
+    assert_eq!(ends, 6, "1, 2, 3, 4, 8 and 16: {text}");
+    assert!(text.contains("(restart 20)"), "the block says how it stands: {text}");
+    assert!(text.lines().count() < 20, "{text}");
+    watched.take(&ended(30_000, RunStatus::Interrupted, Some("SIGINT")));
+    assert!(
+        watched.text().ends_with("interrupted: 1 passed, 1 service, 20 restarts in 9.0s: SIGINT"),
+        "{}",
+        watched.text()
+    );
 }

@@ -17,6 +17,7 @@ use super::kernel::KernelArgs;
 use super::life::args::{DownArgs, KillArgs, StartArgs, StopArgs, WaitArgs};
 use super::lock::{LockArgs, UpdateArgs};
 use super::logs::LogsArgs;
+use super::ls::LsArgs;
 use super::port::PortArgs;
 use super::ps::PsArgs;
 use super::pull::PullArgs;
@@ -34,7 +35,6 @@ pub(crate) use words::{
     name = "smolvm",
     version,
     about = "Runs a checked-in smolvm.yaml: Linux microVMs, host folders in them, and ordered steps",
-    disable_help_subcommand = true,
     arg_required_else_help = true
 )]
 pub(crate) struct Cli {
@@ -121,6 +121,8 @@ pub(crate) enum Verb {
     Wait(WaitArgs),
     /// List the machines that are up, and how they stand
     Ps(PsArgs),
+    /// List the projects whose machines are up, wherever their folders are
+    Ls(LsArgs),
     /// Show what the machines that are up cost this computer
     Stats(StatsArgs),
     /// Show what steps and services of the last run wrote, in the order in which it came
@@ -182,6 +184,7 @@ impl Verb {
             Self::Kill(args) => &args.global,
             Self::Wait(args) => &args.global,
             Self::Ps(args) => &args.global,
+            Self::Ls(args) => &args.global,
             Self::Stats(args) => &args.global,
             Self::Logs(args) => &args.global,
             Self::Exec(args) => &args.global,

@@ -9,8 +9,8 @@ use super::exit::{ExitCode, Failure};
 use super::printer::Printer;
 use super::settings::Settings;
 use super::{
-    check, config, copy, doctor, exec, explain, images, init, kernel, life, lock, logs, lsp, plan, port, ps, pull, run,
-    schema, stats, system, up, version, volumes,
+    check, config, copy, doctor, exec, explain, images, init, kernel, life, lock, logs, ls, lsp, plan, port, ps, pull,
+    run, schema, stats, system, up, version, volumes,
 };
 use crate::compose::Places;
 use crate::image::Cache;
@@ -61,6 +61,7 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
         Verb::Kill(args) => life::kill(args, settings, printer),
         Verb::Wait(args) => life::wait(args, settings, printer),
         Verb::Ps(args) => ps::run(args, settings, printer),
+        Verb::Ls(args) => ls::run(args, settings, printer),
         Verb::Stats(args) => stats::run(args, settings, printer),
         Verb::Logs(args) => logs::run(args, settings, printer),
         Verb::Exec(args) => exec::exec(args, settings),

@@ -76,6 +76,31 @@ fn known_profiles(project: &Project, asked: &[String]) -> Result<(), Failure> {
     })
 }
 
+/// Where the file of a project is, or would be looked for from.
+#[derive(Debug)]
+pub(crate) enum Whereabouts {
+    /// In this folder.
+    Here(PathBuf),
+    /// Neither in this folder nor above it.
+    NotFrom(PathBuf),
+}
+
+/// Finds the folder of the project without reading its file; none where there is no current folder, or the text comes by a pipe.
+pub(crate) fn whereabouts(settings: &Settings) -> Option<Whereabouts> {
+    let current_folder = std::env::current_dir().ok();
+    match settings.files.first() {
+        Some(file) if file.as_os_str() == "-" => None,
+        Some(file) => {
+            let FileRequest::Path(path) = named(file, &current_folder?) else { return None };
+            path.parent().map(|folder| Whereabouts::Here(folder.to_owned()))
+        }
+        None => Some(match config::find(&current_folder.clone()?, &HostFiles::new()) {
+            Some(path) => Whereabouts::Here(path.parent()?.to_owned()),
+            None => Whereabouts::NotFrom(current_folder?),
+        }),
+    }
+}
+
 /// What a check of options has in common with others; it has no file yet.
 pub(crate) fn for_options(settings: &Settings) -> Result<LoadRequest, Failure> {
     template(settings, Mode::Run)

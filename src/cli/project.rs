@@ -9,7 +9,7 @@ use std::io;
 use super::exit::{Class, Failure};
 use super::printer::Printer;
 use super::settings::Settings;
-use super::{life, load};
+use super::{life, load, unread};
 use crate::compose::Places;
 use crate::config::{self, Mode, Project};
 use crate::control::{Client, ControlError};
@@ -39,16 +39,32 @@ enum ProjectError {
 }
 
 impl KnownProject {
-    /// Finds what the settings name, or the project of the current folder.
+    /// Finds what the settings name, or the project of the current folder. Where its file is gone or cannot be understood,
+    /// it is the one whose machines are up there, or by the name that is given.
     pub(crate) fn find(settings: &Settings) -> Result<Self, Failure> {
-        let loaded = load::load(settings, Mode::Check)?;
-        let project = loaded.project.ok_or_else(|| {
-            Failure::new(Class::File, ProjectError::NotUnderstood).help("`smolvm check` says what is wrong in it")
-        })?;
         let places = Places::find()?;
-        let state =
-            ProjectState::locate(&places.state_home, places.state_actor.clone(), &project.name, &project.folder);
-        Ok(Self { project, state, printer: Printer::new(settings) })
+        let read = load::load(settings, Mode::Check).and_then(|loaded| {
+            loaded.project.ok_or_else(|| {
+                Failure::new(Class::File, ProjectError::NotUnderstood).help("`smolvm check` says what is wrong in it")
+            })
+        });
+        let printer = Printer::new(settings);
+        let (why, found) = match read {
+            Ok(project) => {
+                let state = locate(&places, &project);
+                match unread::gone(settings, &places, &state)? {
+                    None => return Ok(Self { project, state, printer }),
+                    found => ("its folder or file is gone".to_owned(), found),
+                }
+            }
+            Err(failure) => match unread::find(settings, &places)? {
+                None => return Err(failure),
+                found => (failure.to_string(), found),
+            },
+        };
+        let Some((project, state)) = found else { return Err(Failure::new(Class::File, ProjectError::NotUnderstood)) };
+        printer.note(&format!("note: {why}; project `{}` is known by its machines that are up\n", project.name));
+        Ok(Self { project, state, printer })
     }
 
     /// The process that holds its machines, where there is one. What a killed one left is cleared, which is said.
@@ -79,6 +95,10 @@ impl KnownProject {
             None => failure.help("`smolvm plan` lists the machines"),
         })
     }
+}
+
+fn locate(places: &Places, project: &Project) -> ProjectState {
+    ProjectState::locate(&places.state_home, places.state_actor.clone(), &project.name, &project.folder)
 }
 
 /// Waits for what is asked of the process that holds machines.

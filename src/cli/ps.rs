@@ -210,7 +210,7 @@ fn port(port: &PortPlan) -> String {
 }
 
 /// `12s`, `5m`, `3h`, `2d`.
-fn ago(now: SystemTime, since: SystemTime) -> String {
+pub(super) fn ago(now: SystemTime, since: SystemTime) -> String {
     let seconds = now.duration_since(since).unwrap_or_default().as_secs();
     match seconds {
         0..120 => format!("{seconds}s"),
@@ -220,7 +220,7 @@ fn ago(now: SystemTime, since: SystemTime) -> String {
     }
 }
 
-fn rfc3339(time: SystemTime) -> String {
+pub(super) fn rfc3339(time: SystemTime) -> String {
     Timestamp::try_from(time).map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default()
 }
 

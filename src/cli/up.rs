@@ -20,6 +20,7 @@ use crate::compose::Chosen;
 use crate::compose::Places;
 use crate::config::{self, Loaded};
 use crate::control::{About, Bound, Role, Server};
+use crate::diag::Code;
 use crate::event::RunStatus;
 use crate::plan::Plan;
 use crate::run::{self, Options, RunDeps, RunHandle, Summary};
@@ -65,7 +66,11 @@ enum Ready {
 }
 
 fn prepare(args: &UpArgs, settings: &Settings, printer: &Printer, mode: Mode) -> Result<Ready, Failure> {
-    let loaded = load::load_locked(settings, config::Mode::Run, args.locked)?;
+    let mut loaded = load::load_locked(settings, config::Mode::Run, args.locked)?;
+    if args.detach {
+        // Machines that no step uses are what `-d` is for.
+        loaded.diagnostics.forget(Code(207));
+    }
     tell_remarks(&loaded, args, printer, mode)?;
     let project = match loaded.project {
         Some(project) if !loaded.diagnostics.has_errors() => project,

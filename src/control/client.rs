@@ -3,6 +3,7 @@
 //! Each question is a connection of its own. Deliberately not here: what a verb makes of the answers (`cli`).
 
 use std::os::unix::net::UnixStream as StdStream;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::UnixStream;
@@ -13,7 +14,8 @@ use super::message::{About, Answer, Ask, ExecAsk, PROGRAM, Tell, greeting};
 use super::place::{Note, check_private, uid_of};
 use crate::event::Timed;
 use crate::guest::{CommandInput, CommandOutput, ExitStatus, take_over};
-use crate::run::{CommandError, MachineUsage, ProjectState, RoundWish, RunCommand, RunView};
+use crate::run::{CommandError, MachineUsage, ProjectState, RoundWish, RunCommand, RunView, StateError};
+use crate::sys::identity::Actor;
 
 /// What was found where the machines of a project may be held.
 #[derive(Debug)]
@@ -79,6 +81,28 @@ impl Client {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// All projects of the user whose machines are held, with their state, sorted by name and folder.
+    ///
+    /// # Errors
+    /// Where the folder of the states cannot be read. One that cannot be asked is left out.
+    pub fn all(state_home: &Path, actor: &Actor) -> Result<Vec<(ProjectState, Self)>, StateError> {
+        let states = ProjectState::all(state_home, actor)?;
+        let mut held: Vec<(ProjectState, Self)> = states
+            .into_iter()
+            .filter_map(|state| match Self::find(&state) {
+                Ok(Found::Held(client)) => Some((state, client)),
+                _ => None,
+            })
+            .collect();
+        held.sort_by(|(_, one), (_, other)| one.project().cmp(&other.project()));
+        Ok(held)
+    }
+
+    /// Name and folder of the project.
+    pub fn project(&self) -> (&str, &Path) {
+        (&self.note.project, &self.note.folder)
     }
 
     /// The process at the other end.

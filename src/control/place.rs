@@ -39,6 +39,12 @@ pub struct Note {
     pub pid: u32,
     /// Its version.
     pub version: String,
+    /// Name of the project.
+    #[serde(default)]
+    pub project: String,
+    /// Its folder.
+    #[serde(default)]
+    pub folder: PathBuf,
 }
 
 /// A socket that listens. Dropped, it is removed with its note; the project's lock must be held until then.
@@ -66,7 +72,14 @@ impl Bound {
             Some(folder) => folder.join(socket_name(&name)),
             None => fresh_folder(state.actor())?.join("control.sock"),
         };
-        let note = Note { socket, pid: std::process::id(), version: PROGRAM.to_owned() };
+        let (project, folder) = state.owner().unwrap_or(("", Path::new("")));
+        let note = Note {
+            socket,
+            pid: std::process::id(),
+            version: PROGRAM.to_owned(),
+            project: project.to_owned(),
+            folder: folder.to_owned(),
+        };
         let failed = |source| ControlError::Place { what: "listen on", path: note.socket.clone(), source };
         let listener = state.actor().act(|| listen(&note.socket)).map_err(failed)?;
         let bound = Self { listener: Some(listener), state: state.clone(), note };

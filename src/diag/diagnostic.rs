@@ -135,6 +135,11 @@ impl Diagnostics {
         self.list.push(diagnostic);
     }
 
+    /// Takes out what a rule said: whoever shows it knows better.
+    pub fn forget(&mut self, code: Code) {
+        self.list.retain(|diagnostic| diagnostic.code != code);
+    }
+
     /// Adds all of them.
     pub fn extend(&mut self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
         self.list.extend(diagnostics);

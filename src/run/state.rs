@@ -53,6 +53,8 @@ pub struct StateError {
 pub struct ProjectState {
     folder: PathBuf,
     actor: Actor,
+    /// Whose it is; not known of one that was found by looking.
+    owner: Option<(String, PathBuf)>,
 }
 
 impl ProjectState {
@@ -60,7 +62,29 @@ impl ProjectState {
     pub fn locate(state_home: &Path, actor: Actor, project: &str, project_folder: &Path) -> Self {
         let digest = Sha256::digest(project_folder.as_os_str().as_bytes());
         let hash: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        Self { folder: state_home.join("smolvm").join(format!("{project}-{hash}")), actor }
+        let folder = state_home.join("smolvm").join(format!("{project}-{hash}"));
+        Self { folder, actor, owner: Some((project.to_owned(), project_folder.to_owned())) }
+    }
+
+    /// All that there are below the state home, sorted.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read; that it is missing is not an error.
+    pub fn all(state_home: &Path, actor: &Actor) -> Result<Vec<Self>, StateError> {
+        let path = state_home.join("smolvm");
+        let read = || match fs::read_dir(&path) {
+            Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        };
+        let mut folders = actor.act(read).map_err(|source| StateError { what: "read", path: path.clone(), source })?;
+        folders.sort();
+        Ok(folders.into_iter().map(|folder| Self { folder, actor: actor.clone(), owner: None }).collect())
+    }
+
+    /// Name and folder of the project, where they are known.
+    pub fn owner(&self) -> Option<(&str, &Path)> {
+        self.owner.as_ref().map(|(name, folder)| (name.as_str(), folder.as_path()))
     }
 
     /// The folder.

@@ -117,15 +117,15 @@ fn standard_input_has_a_name_and_no_address() {
     let case = |form: &str| {
         Case::new().stdin(DOUBTFUL).args(["-f", "-", "--project-directory", ".", "check", "--format", form])
     };
-    let message = "no step uses machine `spare`, so it never boots";
-    let help = "help: write a step with `machine: spare`, or remove the machine";
+    let message = "no step uses machine `spare`, so only `up -d` boots it";
+    let help = "help: write a step with `machine: spare`, give it a `command`, or remove it";
     case("concise").stdout(&format!("<stdin>:4:3: warning[SMOL0207]: {message}\n")).exit(0);
     case("github").stdout(&format!("::warning title=SMOL0207::<stdin>:4:3: {message}%0A{help}\n")).exit(0);
 }
 
 #[test]
 fn warnings_pass_unless_they_are_denied() {
-    let stdout = "smolvm.yaml:4:3: warning[SMOL0207]: no step uses machine `spare`, so it never boots\n";
+    let stdout = "smolvm.yaml:4:3: warning[SMOL0207]: no step uses machine `spare`, so only `up -d` boots it\n";
     let case = || Case::new().file("smolvm.yaml", DOUBTFUL).args(["check", "--format", "concise"]).stdout(stdout);
     case().exit(0);
     case().args(["--deny", "warnings"]).exit(78);
@@ -170,7 +170,8 @@ fn a_file_elsewhere_is_named_from_here() {
 #[test]
 fn a_file_above_is_named_as_a_whole_path() {
     let case = || Case::new().file("smolvm.yaml", DOUBTFUL).folder("a/b").current("a/b");
-    let stdout = "[PROJECT]/smolvm.yaml:4:3: warning[SMOL0207]: no step uses machine `spare`, so it never boots\n";
+    let stdout =
+        "[PROJECT]/smolvm.yaml:4:3: warning[SMOL0207]: no step uses machine `spare`, so only `up -d` boots it\n";
     for file in [&[] as &[&str], &["-f", "../../smolvm.yaml"], &["-f", "../../a/../smolvm.yaml"]] {
         case().args(["check", "--format", "concise"]).args(file.iter().copied()).stdout(stdout).exit(0);
     }

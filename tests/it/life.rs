@@ -120,6 +120,28 @@ fn disks(world: &World) -> std::path::PathBuf {
     projects.flatten().next().unwrap().path().join("disks")
 }
 
+/// Waits until somebody stays connected to the process that holds the machines: a look lasts no more than a moment.
+fn until_asked(world: &World) {
+    let socket = world.place("run").display().to_string();
+    let connected = || {
+        let table = fs::read("/proc/net/unix").unwrap();
+        let table = String::from_utf8_lossy(&table);
+        let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let mut own = rows.filter(|row| row.get(7).is_some_and(|path| path.starts_with(&socket)) && row[5] == "03");
+        own.next().map(|row| row[6].to_owned())
+    };
+    let end = Instant::now() + EVENT_LIMIT;
+    let mut seen = Vec::new();
+    while seen.len() < 5 {
+        assert!(Instant::now() < end, "nobody asks");
+        thread::sleep(Duration::from_millis(20));
+        match connected() {
+            Some(inode) if seen.last().is_none_or(|last| *last == inode) => seen.push(inode),
+            _ => seen.clear(),
+        }
+    }
+}
+
 #[test]
 fn a_supervisor_ends_in_order_by_a_signal_and_leaves_nothing_but_words_when_it_is_killed() {
     let Some(_machines) = machines() else { return };
@@ -130,6 +152,16 @@ fn a_supervisor_ends_in_order_by_a_signal_and_leaves_nothing_but_words_when_it_i
     world.until_processes("nothing", |found| found.is_empty());
     world.assert_nothing_stays();
 
+    up(&world);
+    let waiting = world.command(&["wait"]).spawn().unwrap();
+    until_asked(&world);
+    signal(supervisor(&world), Signal::KILL);
+    let waited = waiting.wait_with_output().unwrap();
+    let said = String::from_utf8(waited.stderr).unwrap();
+    assert_eq!((waited.status.code(), waited.stdout.as_slice()), (Some(125), &b""[..]), "{said}");
+    assert!(said.contains("the process that held the machines was killed"), "{said}");
+    assert!(said.contains("was killed before its end; cleared what it left"), "{said}");
+    world.assert_only_state_stays();
     up(&world);
     signal(supervisor(&world), Signal::KILL);
     world.assert_only_state_stays();

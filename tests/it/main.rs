@@ -84,6 +84,7 @@ mod terminal;
 mod tidy;
 mod unclean;
 mod unpacked;
+mod unread;
 mod vanish;
 mod vmm;
 mod world;

@@ -20,6 +20,14 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) enum ReachError {
     #[error("the project is held by {holder}, and nobody answers there")]
     Silent { holder: String },
+    #[error("the process that held the machines was killed, and they ended with it")]
+    Killed,
+}
+
+/// Who holds machines, once it is clear.
+enum Holder {
+    Here(Client),
+    Nobody { was_killed: bool },
 }
 
 /// Finds the process that holds the machines of the project that the settings mean.
@@ -28,14 +36,37 @@ pub(crate) fn reach(settings: &Settings, printer: &Printer) -> Result<Client, Fa
     find(&known.state, printer)?.ok_or_else(|| known.nobody_up("`smolvm up -d` starts them"))
 }
 
+/// Fails where the process that held the project's machines until now was killed, rather than having come to its end.
+pub(super) fn has_ended(pid: u32, settings: &Settings, printer: &Printer) -> Result<(), Failure> {
+    let state = KnownProject::find(settings)?.state;
+    let start = Instant::now();
+    loop {
+        match look(&state, printer)? {
+            // A process that ends closes one thing after the other.
+            Holder::Here(client) if client.pid() == pid && start.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            Holder::Nobody { was_killed: true } => {
+                return Err(Failure::new(Class::World, ReachError::Killed).help("`smolvm up -d` starts them anew"));
+            }
+            Holder::Nobody { was_killed: false } | Holder::Here(_) => return Ok(()),
+        }
+    }
+}
+
 /// Finds the process that holds the machines of a project, if there is one. Of one that was killed, what it left is
 /// cleared, and this is said.
 pub(crate) fn find(state: &ProjectState, printer: &Printer) -> Result<Option<Client>, Failure> {
+    look(state, printer).map(|holder| match holder {
+        Holder::Here(client) => Some(client),
+        Holder::Nobody { .. } => None,
+    })
+}
+
+fn look(state: &ProjectState, printer: &Printer) -> Result<Holder, Failure> {
     let start = Instant::now();
     loop {
         match Client::find(state).map_err(told)? {
-            Found::Held(client) => return Ok(Some(client)),
-            Found::Nobody if !state.folder().exists() => return Ok(None),
+            Found::Held(client) => return Ok(Holder::Here(client)),
+            Found::Nobody if !state.folder().exists() => return Ok(Holder::Nobody { was_killed: false }),
             Found::Nobody | Found::Left(_) => {}
         }
         // Nobody answers: it was killed, or is about to listen, or about to be gone.
@@ -45,10 +76,10 @@ pub(crate) fn find(state: &ProjectState, printer: &Printer) -> Result<Option<Cli
                 if let Ok(Found::Left(note)) = Client::find(state) {
                     note.clear(state);
                 }
-                for remark in left {
+                for remark in &left {
                     printer.note(&format!("note: {remark}\n"));
                 }
-                return Ok(None);
+                return Ok(Holder::Nobody { was_killed: !left.is_empty() });
             }
             Err(LockError::Held { .. }) if start.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
             Err(LockError::Held { holder, .. }) => {

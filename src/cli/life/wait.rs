@@ -19,20 +19,25 @@ pub(crate) fn run(args: &WaitArgs, settings: &Settings, printer: &Printer) -> Re
         interrupts.unless_interrupted(move || reach::reach(&settings, &printer))??
     };
     let wanted = args.machines.clone();
-    let codes = interrupts.run_unless_interrupted(async move {
+    let pid = client.pid();
+    let waited = interrupts.run_unless_interrupted(async move {
         let mut rows = client.watch().await.map_err(told)?;
         let mut last = None;
         while let Some(view) = rows.view().await {
             let names = names(&view, &wanted)?;
             let codes: Vec<Option<i32>> = names.iter().filter_map(|name| view.machine(name)).map(ended).collect();
             if codes.iter().all(Option::is_some) {
-                return Ok::<_, Failure>(codes.into_iter().flatten().collect::<Vec<_>>());
+                return Ok::<_, Failure>(codes);
             }
             last = Some(codes);
         }
-        // The run is over: what had not ended ended with it.
-        Ok(last.unwrap_or_default().into_iter().map(Option::unwrap_or_default).collect())
+        Ok(last.unwrap_or_default())
     })??;
+    if waited.iter().any(Option::is_none) {
+        reach::has_ended(pid, settings, printer)?;
+    }
+    // The run is over: what had not ended ended with it.
+    let codes: Vec<i32> = waited.into_iter().map(Option::unwrap_or_default).collect();
     for code in &codes {
         printer.data(&format!("{code}\n"))?;
     }

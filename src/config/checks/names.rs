@@ -126,9 +126,13 @@ fn check_unused(world: &World<'_>, usage: &Usage<'_>, out: &mut Diagnostics) {
             continue;
         }
         out.push(
-            Diagnostic::new(Code(207), Severity::Warning, format!("no step uses machine `{name}`, so it never boots"))
-                .label(machine.name.span, "declared here, used nowhere")
-                .help(format!("write a step with `machine: {name}`, or remove the machine")),
+            Diagnostic::new(
+                Code(207),
+                Severity::Warning,
+                format!("no step uses machine `{name}`, so only `up -d` boots it"),
+            )
+            .label(machine.name.span, "declared here, used nowhere")
+            .help(format!("write a step with `machine: {name}`, give it a `command`, or remove it")),
         );
     }
 }

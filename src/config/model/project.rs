@@ -64,6 +64,24 @@ pub struct Project {
 }
 
 impl Project {
+    /// A project of which only this is known: its file is gone, or cannot be understood.
+    pub fn unread(name: &str, folder: PathBuf) -> Self {
+        Self {
+            name: name.to_owned(),
+            folder,
+            origins: Origins::default(),
+            env: BTreeMap::new(),
+            machines: Vec::new(),
+            steps: Vec::new(),
+            finally: Vec::new(),
+            volumes: Vec::new(),
+            owners: BTreeMap::new(),
+            locks: Locks::default(),
+            profiles: Vec::new(),
+            gaps: ProjectGaps { machines: true, steps: true, volumes: true },
+        }
+    }
+
     /// Each image that is to come from a registry, kernels too, and where it stands: each place once, in file order.
     pub fn references(&self) -> Vec<(&Reference, Span)> {
         let mut known: HashSet<(&Reference, Span)> = HashSet::new();

@@ -223,6 +223,8 @@ impl Dispatcher {
                 self.tell_down(&machines, None);
                 for machine in &machines {
                     self.machine_input(*machine, MachineInput::Abandon);
+                    // No agent is left that could tell of their end.
+                    self.tell_steps(*machine, &StepInput::MachineLost(self.why_down(*machine)));
                 }
                 (machines, Goal::Down)
             }
@@ -308,11 +310,20 @@ impl Dispatcher {
         for machine in machines {
             self.held.wants[*machine] = Want::Down;
             self.held.graces[*machine] = grace;
-            let culprit = format!("machine `{}` was stopped", self.facts.plan.machines[*machine].name);
-            for step in 0..self.steps.len() {
-                if self.machine_of[step] == *machine && self.steps[step].is_active() {
-                    self.step_input(step, StepInput::Cancel(CancelReason::Failure(culprit.clone())));
-                }
+            self.tell_steps(*machine, &StepInput::Cancel(CancelReason::Lost(self.why_down(*machine))));
+        }
+    }
+
+    /// Why a step of a machine that is told to go down does not run.
+    pub(super) fn why_down(&self, machine: usize) -> String {
+        format!("machine `{}` was stopped", self.facts.plan.machines[machine].name)
+    }
+
+    /// Tells it all steps that run in a machine.
+    pub(super) fn tell_steps(&mut self, machine: usize, input: &StepInput) {
+        for step in 0..self.steps.len() {
+            if self.machine_of[step] == machine && self.steps[step].is_active() {
+                self.step_input(step, input.clone());
             }
         }
     }

@@ -135,8 +135,8 @@ pub(super) enum CancelReason {
     Interrupt(Signal),
     /// Another step failed.
     Failure(String),
-    /// A service that it needs is lost, for this reason: a failure of its own.
-    ServiceLost(String),
+    /// A service that it needs, or its machine, is lost for this reason: a failure of its own.
+    Lost(String),
     /// What `finally` may take after an interrupt is used up.
     FinallyTimeUp,
     /// A second interrupt: nothing is waited for.

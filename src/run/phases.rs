@@ -48,11 +48,7 @@ impl Dispatcher {
         }
         self.machine_phase(machine, MachinePhase::Failed, Some(cause));
         let own: Vec<usize> = (0..self.steps.len()).filter(|step| self.machine_of[*step] == machine).collect();
-        for step in &own {
-            if self.steps[*step].is_active() {
-                self.step_input(*step, StepInput::MachineLost(one_line.clone()));
-            }
-        }
+        self.tell_steps(machine, &StepInput::MachineLost(one_line.clone()));
         self.lose_users(machine, &one_line);
         self.service_input(machine, ServiceInput::MachineGone);
         let is_needed = |step: &usize| !self.steps[*step].is_done() && !self.facts.plan.steps[*step].is_finally;

@@ -113,20 +113,24 @@ impl Dispatcher {
             self.blamed[step] = true;
             self.skip(step, cause);
         } else if self.is_told_down(machine) {
-            let cause = format!("machine `{machine_name}` was stopped");
-            self.skip(step, cause);
+            self.lose_step(step, self.why_down(machine));
         } else if let Some(Lost { why, .. }) = &hopeless[machine] {
-            self.lost[step] = Some(why.clone());
-            self.skip(step, why.clone());
-            if !self.facts.plan.steps[step].continue_on_error {
-                self.halt(format!("step `{}`", self.facts.plan.steps[step].id));
-            }
+            self.lose_step(step, why.clone());
         } else if let Some(bad) = bad {
             self.skip(step, format!("it needs `{}`, which did not pass", self.facts.plan.steps[bad].id));
         } else if let Some(culprit) = self.halted_by.clone() {
             self.skip(step, format!("{culprit} failed"));
         } else if self.machines[machine].state() == MachineState::Gone {
             self.skip(step, format!("machine `{machine_name}` is gone"));
+        }
+    }
+
+    /// A step that will not run for a reason that is a failure of the run.
+    fn lose_step(&mut self, step: usize, why: String) {
+        self.lost[step] = Some(why.clone());
+        self.skip(step, why);
+        if !self.facts.plan.steps[step].continue_on_error {
+            self.halt(format!("step `{}`", self.facts.plan.steps[step].id));
         }
     }
 

@@ -257,7 +257,7 @@ impl Dispatcher {
                 && self.steps[step].is_active()
                 && !self.facts.plan.steps[step].is_finally;
             if is_meant {
-                self.step_input(step, StepInput::Cancel(CancelReason::ServiceLost(cause.to_owned())));
+                self.step_input(step, StepInput::Cancel(CancelReason::Lost(cause.to_owned())));
             }
         }
     }

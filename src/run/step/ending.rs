@@ -29,16 +29,15 @@ impl Step {
                 self.attempt_failed(StepStatus::TimedOut, 124, Some(cause))
             }
             EndReason::Canceled(reason) => {
-                if let CancelReason::ServiceLost(cause) = reason {
+                if let CancelReason::Lost(cause) = reason {
                     return self.finish_as(StepStatus::Failed, Some(125), Some(cause.clone()));
                 }
                 let cause = match reason {
                     CancelReason::Failure(id) => Some(format!("{id} failed")),
                     CancelReason::FinallyTimeUp => Some("the time for `finally` after an interrupt is up".to_owned()),
-                    CancelReason::Interrupt(_)
-                    | CancelReason::Kill
-                    | CancelReason::Hurry
-                    | CancelReason::ServiceLost(_) => None,
+                    CancelReason::Interrupt(_) | CancelReason::Kill | CancelReason::Hurry | CancelReason::Lost(_) => {
+                        None
+                    }
                 };
                 self.finish_as(StepStatus::Canceled, code, cause)
             }

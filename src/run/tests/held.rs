@@ -159,6 +159,23 @@ fn the_steps_of_a_machine_that_is_stopped_do_not_run() {
     assert_eq!(phases(&played, "one"), ["ready", "stopped"]);
     assert_eq!(played.summary.steps.iter().filter(|step| step.exit_code == Some(0)).count(), 1);
     assert!(played.answers.contains(&(1, Ok(()))), "{:?}", played.answers);
+    assert_eq!((played.summary.status, played.summary.exit_code), (RunStatus::Failed, 125));
+}
+
+#[test]
+fn a_machine_that_is_killed_under_its_step_fails_the_step_and_ends_the_run() {
+    let kill = RunCommand::Kill { machines: one(), signal: 9 };
+    for hold in [Hold::No, Hold::AfterSuccess] {
+        let script = Script::default().hold(hold).step("a", 100_000, Does::Sleeps).command(1000, kill.clone());
+        let script = script.command(60_000, RunCommand::Down);
+        let played = simulate(&plan(vec![step("a@one", &[]), step("b@one", &["a"])]), &script);
+        assert_eq!(phases(&played, "one"), ["ready", "stopped"]);
+        assert_eq!(played.answers[0], (1, Ok(())));
+        let summary = &played.summary;
+        assert_eq!((summary.status, summary.exit_code), (RunStatus::Failed, 125), "{summary:?}");
+        assert!(summary.cause.as_ref().is_some_and(|cause| cause.contains("machine `one` was stopped")), "{summary:?}");
+        assert_eq!((summary.failed, summary.skipped), (1, 1), "{summary:?}");
+    }
 }
 
 #[test]

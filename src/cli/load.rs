@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::exit::{Class, Failure};
 use super::known_images::KnownImages;
+use super::known_machines::KnownMachines;
 use super::settings::Settings;
 use crate::config::model::EVERY_PROFILE;
 use crate::config::{self, FileRequest, LoadRequest, Loaded, Mode, Project};
@@ -50,7 +51,8 @@ pub(crate) fn load(settings: &Settings, mode: Mode) -> Result<Loaded, Failure> {
 /// As [`load`]; with `is_locked` the images must be those of the lock file.
 pub(crate) fn load_locked(settings: &Settings, mode: Mode, is_locked: bool) -> Result<Loaded, Failure> {
     let request = LoadRequest { is_locked, ..request(settings, mode)? };
-    let loaded = config::load(request, &HostFiles::new().with_images(Arc::new(KnownImages::default())));
+    let host = HostFiles::new().with_images(Arc::new(KnownImages::default())).with_held(Arc::new(KnownMachines));
+    let loaded = config::load(request, &host);
     match &loaded.project {
         Some(project) if settings.are_profiles_named && !loaded.diagnostics.has_errors() => {
             known_profiles(project, &settings.profiles)?;

@@ -26,6 +26,7 @@ mod init;
 mod interrupts;
 mod kernel;
 mod known_images;
+mod known_machines;
 mod life;
 mod load;
 mod lock;

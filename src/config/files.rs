@@ -4,6 +4,7 @@
 //! tested with [`MemoryFiles`](super::MemoryFiles) and nothing here does input or output.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -183,6 +184,11 @@ pub trait Files {
 
     /// What is known of this host's ports; asked only where a machine publishes one.
     fn ports(&self) -> HostPorts;
+
+    /// Where the machines of a project that are up are reached now: what listens there is its own.
+    fn held_ports(&self, _project: &str, _folder: &Path) -> Vec<SocketAddr> {
+        Vec::new()
+    }
 
     /// Folders that hold smolvm's own state and cache, absolute; they need not exist.
     fn own_folders(&self) -> Vec<PathBuf>;

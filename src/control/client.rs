@@ -5,6 +5,7 @@
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::UnixStream;
 
@@ -16,6 +17,9 @@ use crate::event::Timed;
 use crate::guest::{CommandInput, CommandOutput, ExitStatus, take_over};
 use crate::run::{CommandError, MachineUsage, ProjectState, RoundWish, RunCommand, RunView, StateError};
 use crate::sys::identity::Actor;
+
+/// How long a process may take to greet: it does nothing else for that, so one that does not is stopped.
+const GREETING_LIMIT: Duration = Duration::from_secs(10);
 
 /// What was found where the machines of a project may be held.
 #[derive(Debug)]
@@ -133,7 +137,10 @@ impl Client {
         let (sender, mut receiver) = channel(stream);
         sender.send_bytes(&greeting(), None).await?;
         sender.send(ask, None).await?;
-        if receiver.bytes().await? != greeting() {
+        let Ok(greeted) = tokio::time::timeout(GREETING_LIMIT, receiver.bytes()).await else {
+            return Err(ControlError::Silent { pid: self.note.pid });
+        };
+        if greeted? != greeting() {
             let Note { version: theirs, pid, .. } = (*self.note).clone();
             return Err(ControlError::OtherVersion { theirs, ours: PROGRAM, pid });
         }

@@ -36,6 +36,12 @@ pub enum ControlError {
         /// Its process.
         pid: u32,
     },
+    /// The process at the other end does not even greet: it is stopped, or the computer has no time for it.
+    #[error("process {pid}, which holds the machines, does not answer")]
+    Silent {
+        /// Its process.
+        pid: u32,
+    },
     /// The connection failed or ended before the answer.
     #[error("the process that holds the machines went away before it answered")]
     Gone {
@@ -58,6 +64,10 @@ impl ControlError {
             Self::OtherVersion { .. } => {
                 Some("`smolvm down` with the version that started them, or with this one, stops them".to_owned())
             }
+            Self::Silent { pid } => Some(format!(
+                "where it was stopped (Ctrl-Z, SIGSTOP), `fg` or `kill -CONT {pid}` lets it go on; `kill -KILL {pid}` ends it \
+                and its machines"
+            )),
             Self::Refused(refusal) => refusal.help.clone(),
             _ => None,
         }

@@ -15,6 +15,7 @@ use super::channel::{Receiver, Sender, channel};
 use super::error::ControlError;
 use super::message::{About, Answer, Ask, ExecAsk, Refusal, Tell, greeting};
 use super::place::Bound;
+use crate::event::MachinePhase;
 use crate::guest::{CommandEnd, SessionError, hand_over};
 use crate::plan::GuestPath;
 use crate::run::{
@@ -281,7 +282,10 @@ impl From<GuestError> for Refusal {
     fn from(error: GuestError) -> Self {
         let help = match &error {
             GuestError::Unknown { near, .. } => near.as_ref().map(|near| format!("did you mean `{near}`?")),
-            GuestError::NotUp { name, .. } => Some(format!("`smolvm start {name}` boots it, `smolvm ps` shows all")),
+            GuestError::NotUp { name, phase: None | Some(MachinePhase::Stopped | MachinePhase::Failed) } => {
+                Some(format!("`smolvm start {name}` boots it, `smolvm ps` shows all"))
+            }
+            GuestError::NotUp { .. } => Some("`smolvm ps` shows how it stands".to_owned()),
             GuestError::Over => None,
         };
         Self { message: error.to_string(), help, exit_code: 125 }

@@ -4,7 +4,9 @@
 //! its groups, so that the kernel decides, access lists and all. Nothing is written.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,6 +39,14 @@ pub struct HostFiles {
     askers: Arc<Askers>,
     /// Images that were brought here, where somebody knows them.
     images: Option<Arc<KnownImages>>,
+    /// Who knows which machines are up.
+    held: Option<Arc<dyn FindHeld>>,
+}
+
+/// Knows where machines that are up are reached. A trait, so that nothing here needs to ask them.
+pub trait FindHeld: fmt::Debug + Send + Sync {
+    /// The addresses at which those of a project listen now.
+    fn ports(&self, project: &str, folder: &Path) -> Vec<SocketAddr>;
 }
 
 impl HostFiles {
@@ -55,13 +65,20 @@ impl HostFiles {
     fn acting_as(invoker: Account, is_privileged: bool) -> Self {
         let ids = HostIds { uid: invoker.uid, gid: invoker.gid, groups: invoker.groups.clone() };
         let own_uid = rustix::process::geteuid().as_raw();
-        Self { invoker, ids, own_uid, is_privileged, askers: Arc::default(), images: None }
+        Self { invoker, ids, own_uid, is_privileged, askers: Arc::default(), images: None, held: None }
     }
 
     /// With images that were brought here.
     #[must_use]
     pub fn with_images(mut self, finder: Arc<dyn FindImage>) -> Self {
         self.images = Some(Arc::new(KnownImages::new(finder)));
+        self
+    }
+
+    /// With what is known of machines that are up.
+    #[must_use]
+    pub fn with_held(mut self, held: Arc<dyn FindHeld>) -> Self {
+        self.held = Some(held);
         self
     }
 
@@ -223,6 +240,10 @@ impl Files for HostFiles {
 
     fn ports(&self) -> HostPorts {
         ports::ports()
+    }
+
+    fn held_ports(&self, project: &str, folder: &Path) -> Vec<SocketAddr> {
+        self.held.as_ref().map(|held| held.ports(project, folder)).unwrap_or_default()
     }
 
     fn own_folders(&self) -> Vec<PathBuf> {

@@ -22,7 +22,7 @@ mod processes;
 mod qemu;
 
 pub use facts::facts;
-pub use files::HostFiles;
+pub use files::{FindHeld, HostFiles};
 pub use findings::{Finding, Standing, findings};
 pub use holders::{Holder, holder};
 pub use images::{FindImage, StoredImage};

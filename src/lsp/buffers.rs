@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -181,5 +182,9 @@ impl Files for WithTexts<'_> {
 
     fn ports(&self) -> HostPorts {
         self.files.ports()
+    }
+
+    fn held_ports(&self, project: &str, folder: &Path) -> Vec<SocketAddr> {
+        self.files.held_ports(project, folder)
     }
 }

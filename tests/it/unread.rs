@@ -1,14 +1,21 @@
 //! Machines whose project's file can no longer be understood, or is gone with its folder: they are listed, reached and ended.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::running::signal;
 use crate::support::machines;
 use crate::world::{Who, World};
 
-const FILE: &str = "name: acme\nmachines: { one: { memory: 256MiB, workspace: false } }\n";
+/// A machine with a port of this computer that nobody has.
+fn file() -> String {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    format!("name: acme\nmachines: {{ one: {{ memory: 256MiB, workspace: false, ports: [\"{port}:7\"] }} }}\n")
+}
 
 /// Exit code, standard output and standard error of the program in a folder.
 fn told(world: &World, folder: &Path, args: &[&str]) -> (Option<i32>, String, String) {
@@ -29,7 +36,8 @@ fn listed(world: &World, folder: &Path) -> Vec<(String, String)> {
 fn machines_of_a_project_whose_file_is_gone_are_listed_reached_and_ended() {
     let Some(_machines) = machines() else { return };
     let world = World::new(Who::Ordinary);
-    world.write("project/smolvm.yaml", FILE);
+    let file = file();
+    world.write("project/smolvm.yaml", &file);
     world.make_folder("project/below");
     let (project, elsewhere) = (world.place("project"), world.place("home"));
     assert!(listed(&world, &elsewhere).is_empty());
@@ -37,6 +45,21 @@ fn machines_of_a_project_whose_file_is_gone_are_listed_reached_and_ended() {
     assert_eq!(up.0, Some(0), "{}", up.2);
     let folder = project.canonicalize().unwrap().display().to_string();
     assert_eq!(listed(&world, &elsewhere), [("acme".to_owned(), folder.clone())]);
+
+    let (code, checked, said) = told(&world, &project, &["check"]);
+    assert!(code == Some(0) && !checked.contains("SMOL0702"), "the port is its own: {checked}{said}");
+
+    // A process that was stopped does not keep others waiting for ever.
+    let text = told(&world, &elsewhere, &["ls", "--format", "json"]).1;
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let pid = u32::try_from(report["projects"][0]["pid"].as_u64().unwrap()).unwrap();
+    signal(pid, Signal::STOP);
+    let (code, _, said) = told(&world, &project, &["exec", "-T", "one", "true"]);
+    signal(pid, Signal::CONT);
+    assert!(
+        code == Some(125) && said.contains(&format!("process {pid}, which holds the machines, does not answer")),
+        "{said}"
+    );
 
     // A file with a slip: what runs is looked at all the same, and the slip is not passed over.
     world.write("project/smolvm.yaml", "name: acme\nmachines: { one: [\n");
@@ -62,7 +85,7 @@ fn machines_of_a_project_whose_file_is_gone_are_listed_reached_and_ended() {
     assert_eq!(listed(&world, &moved), [("acme".to_owned(), folder)]);
     let table = told(&world, &moved, &["ls"]).1;
     assert!(table.lines().nth(1).is_some_and(|line| line.ends_with(" (gone)")), "{table}");
-    world.write("moved/smolvm.yaml", FILE);
+    world.write("moved/smolvm.yaml", &file);
     assert!(told(&world, &moved, &["down"]).2.contains("no machine of project `acme` is up"));
     assert_eq!(listed(&world, &moved).len(), 1);
     let (code, _, said) = told(&world, &moved, &["-p", "acme", "down"]);

@@ -25,7 +25,12 @@ pub(super) fn check_ports(world: &World<'_>, out: &mut Diagnostics) {
     if published.is_empty() {
         return;
     }
-    let free = Free::new(&published, world.files.ports());
+    let mut host = world.files.ports();
+    if published.iter().any(|found| host.taken.iter().any(|taken| taken.port() == found.port.host)) {
+        let own = world.files.held_ports(&world.project.name, &world.project.folder);
+        host.taken.retain(|taken| !own.contains(taken));
+    }
+    let free = Free::new(&published, host);
     let ports: Vec<&Port> = published.iter().map(|found| found.port).collect();
     let doubles = find_doubles(&ports);
     for (found, earlier) in published.iter().zip(doubles) {

@@ -31,6 +31,11 @@ impl Shapes {
         !machine.is_down() && self.0.get(&machine.name).is_some_and(|shape| *shape != machine.shape)
     }
 
+    /// Whether a machine that is up is none of the file's any more.
+    pub(crate) fn is_dropped(&self, machine: &MachineView) -> bool {
+        !machine.is_down() && !self.0.is_empty() && !self.0.contains_key(&machine.name)
+    }
+
     /// That machines which were started again are still what an older file says, in words; nothing where none is. Of
     /// those that are named, or of all.
     pub(crate) fn warn(&self, view: &RunView, names: &[String]) -> Option<String> {

@@ -63,6 +63,12 @@ pub(super) fn run(args: &PsArgs, settings: &Settings, printer: &Printer) -> Resu
         DataFormat::Text => listed.render_text(SystemTime::now()),
         DataFormat::Json => listed.render_json(),
     })?;
+    if args.format == DataFormat::Text {
+        // Of what runs in the background nobody else tells.
+        for text in &listed.view.warnings {
+            printer.note(&format!("warning: {}\n", crate::report::readable(text.as_bytes())));
+        }
+    }
     Ok(ExitCode::Passed)
 }
 
@@ -76,6 +82,7 @@ impl Listed {
             machines: Vec::new(),
             steps: Vec::new(),
             earlier: Vec::new(),
+            warnings: Vec::new(),
         };
         let (about, view) = match known.client()? {
             Some(client) => asking(async move {
@@ -99,6 +106,8 @@ impl Listed {
             let ports: Vec<String> = machine.ports.iter().map(port).collect();
             let note = if self.shapes.is_older(machine) {
                 "runs an older file".to_owned()
+            } else if self.shapes.is_dropped(machine) {
+                "the file has it no more".to_owned()
             } else {
                 machine.cause.as_deref().and_then(|cause| cause.lines().next()).unwrap_or_default().to_owned()
             };
@@ -148,6 +157,7 @@ impl Listed {
             run: Some(self.view.run.as_str()).filter(|run| !run.is_empty()),
             holder,
             machines: self.view.machines.iter().map(machine).collect(),
+            warnings: &self.view.warnings,
         };
         let mut text = serde_json::to_string(&report).expect("text and numbers serialize");
         text.push('\n');
@@ -231,6 +241,7 @@ struct Report<'a> {
     run: Option<&'a str>,
     holder: Option<Holder<'a>>,
     machines: Vec<MachineEntry>,
+    warnings: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -317,8 +328,9 @@ mod tests {
             machines,
             steps,
             earlier: Vec::new(),
+            warnings: Vec::new(),
         };
-        Listed { about: None, view, shapes: Shapes::these([("db", "other")]) }
+        Listed { about: None, view, shapes: Shapes::these([("db", "other"), ("web", "new"), ("test", "new"), ("late", "new")]) }
     }
 
     #[test]
@@ -349,7 +361,7 @@ db       up (healthy)                        5m                             runs
 web      up, restarted 2 times               5m         127.0.0.1:8080->80
 test     up                                  5m   unit
 late     not started
-loop     restarting (1), restarted 12 times  5m
+loop     restarting (1), restarted 12 times  5m                             the file has it no more
 "
         );
     }
@@ -372,7 +384,7 @@ loop     restarting (1), restarted 12 times  5m
             listed.render_json(),
             "{\"version\":1,\"project\":\"acme\",\"run\":\"1\",\"holder\":null,\"machines\":[{\"name\":\"db\",\
              \"phase\":\"ready\",\"since\":\"1970-01-01T00:16:40Z\",\"service\":{\"state\":\"exited\",\"exit_code\":1,\
-             \"health\":\"starting\",\"restarts\":0},\"step\":null,\"ports\":[],\"cause\":null,\"older\":true}]}\n"
+             \"health\":\"starting\",\"restarts\":0},\"step\":null,\"ports\":[],\"cause\":null,\"older\":true}],\"warnings\":[]}\n"
         );
     }
 }

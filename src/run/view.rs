@@ -12,6 +12,9 @@ use sha2::{Digest, Sha256};
 use crate::event::{Event, MachinePhase, ServicePhase, StepStatus};
 use crate::plan::{MachinePlan, Plan, PortPlan, StepPlan};
 
+/// So many warnings are kept in sight; the record of the run has all.
+const WARNINGS_MAX: usize = 8;
+
 /// What a run is now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunView {
@@ -27,6 +30,8 @@ pub struct RunView {
     pub steps: Vec<StepView>,
     /// Steps of earlier rounds that this one has not.
     pub earlier: Vec<StepView>,
+    /// The last warnings, each text once.
+    pub warnings: Vec<String>,
 }
 
 /// What a machine is now.
@@ -137,6 +142,7 @@ impl RunView {
             machines: plan.machines.iter().map(machine).collect(),
             steps: plan.steps.iter().map(step).collect(),
             earlier: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
@@ -149,6 +155,7 @@ impl RunView {
             machines: Vec::new(),
             steps: Vec::new(),
             earlier: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
@@ -200,6 +207,13 @@ impl RunView {
             Event::StepFinished { step, status, exit_code, .. } => {
                 let Some(view) = self.steps.iter_mut().find(|view| view.id == *step) else { return false };
                 (view.attempt, view.status, view.exit_code) = (None, Some(*status), *exit_code);
+            }
+            Event::Warning { text } => {
+                self.warnings.retain(|known| known != text);
+                if self.warnings.len() >= WARNINGS_MAX {
+                    self.warnings.remove(0);
+                }
+                self.warnings.push(text.clone());
             }
             _ => return false,
         }
@@ -331,9 +345,19 @@ mod tests {
         lookout.note(Duration::from_secs(2), &ready);
         let view = lookout.news(false).unwrap();
         assert!(view.machines[0].is_up() && !view.machines[0].is_down() && !view.is_settled);
-        lookout.note(Duration::from_secs(3), &Event::Warning { text: "nothing".to_owned() });
+        lookout
+            .note(Duration::from_secs(3), &Event::Progress { machine: "one".to_owned(), text: "nothing".to_owned() });
         assert!(lookout.news(false).is_none());
         assert!(lookout.news(true).unwrap().is_settled);
+    }
+
+    #[test]
+    fn the_last_warnings_are_kept_each_once() {
+        let mut view = RunView::new(&plan(vec![step("a@one", &[])]), SystemTime::UNIX_EPOCH);
+        for number in (0..20).chain([13]) {
+            assert!(view.on(SystemTime::UNIX_EPOCH, &Event::Warning { text: number.to_string() }));
+        }
+        assert_eq!(view.warnings, ["12", "14", "15", "16", "17", "18", "19", "13"]);
     }
 
     #[test]

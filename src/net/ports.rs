@@ -170,8 +170,14 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::from(socket))
 }
 
-/// Gives each connection to the machine, until it is told to stop. Must be called within a tokio runtime.
-pub async fn serve_port(listener: Arc<TcpListener>, guest: u16, dial: Arc<dyn Dial>, claim: Claim) {
+/// Gives each connection to the machine, until it is told to stop. For whom it is, `claim` says anew each time: who else may
+/// ask changes while the machine is up. Where it says nothing, the run is over. Must be called within a tokio runtime.
+pub async fn serve_port(
+    listener: Arc<TcpListener>,
+    guest: u16,
+    dial: Arc<dyn Dial>,
+    claim: impl Fn() -> Option<Claim> + Send,
+) {
     let Ok(listener) = listener.try_clone().and_then(tokio::net::TcpListener::from_std) else { return };
     let opening = Forward::Port(guest).opening();
     loop {
@@ -183,6 +189,7 @@ pub async fn serve_port(listener: Arc<TcpListener>, guest: u16, dial: Arc<dyn Di
         // What is written in small pieces is meant to arrive so.
         let _ = stream.set_nodelay(true);
         loop {
+            let Some(claim) = claim() else { return };
             // Where there is no descriptor for a copy, there may be one soon.
             let joined = stream.try_clone().map(|copy| dial.join(FORWARD_PORT, &opening, copy.into(), claim));
             if matches!(&joined, Ok(Ok(())))
@@ -241,5 +248,44 @@ mod tests {
         assert_eq!((after.of("web").len(), after.of("new").len(), after.of("db").len()), (1, 2, 0));
         let taken = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, web))).unwrap_err();
         assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    /// Notes for whom connections are, and how many others there are.
+    #[derive(Default)]
+    struct Noting(std::sync::Mutex<Vec<Claim>>);
+
+    impl Dial for Noting {
+        fn dial(&self, _port: u32) -> io::Result<std::os::unix::net::UnixStream> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn join(&self, _port: u32, _opening: &[u8], _stream: std::os::fd::OwnedFd, claim: Claim) -> io::Result<()> {
+            self.0.lock().unwrap().push(claim);
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn for_whom_a_connection_is_is_what_the_plan_says_when_it_comes() {
+        use tokio::io::AsyncReadExt;
+        let listener = Arc::new(listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap());
+        let address = listener.local_addr().unwrap();
+        let dial = Arc::new(Noting::default());
+        let port = PortPlan { address: address.ip(), host: address.port(), is_any: true, guest: 80 };
+        let web = MachinePlan { ports: vec![port], ..MachinePlan::bare("web", 256) };
+        let plan = Arc::new(std::sync::Mutex::new(vec![web]));
+        let ours = Arc::clone(&plan);
+        let claim = move || Some(crate::net::ports_claim(&ours.lock().unwrap(), 0));
+        let served = tokio::spawn(serve_port(listener, 80, Arc::clone(&dial) as Arc<dyn Dial>, claim));
+        // It was joined when the machine's end of it is gone.
+        let visit = || async { tokio::net::TcpStream::connect(address).await.unwrap().read(&mut [0]).await };
+        assert!(matches!(visit().await, Ok(0)));
+        let linked = vec![crate::plan::LinkPlan { machine: "web".to_owned(), port: 80 }];
+        let later = ["one", "two"].map(|name| MachinePlan { links: linked.clone(), ..MachinePlan::bare(name, 256) });
+        plan.lock().unwrap().extend(later);
+        assert!(matches!(visit().await, Ok(0)));
+        let claims: Vec<u32> = dial.0.lock().unwrap().iter().map(|claim| claim.among).collect();
+        assert_eq!(claims, [1, 3]);
+        served.abort();
     }
 }

@@ -16,8 +16,10 @@ impl Workers {
     pub(super) fn connect(self: &Arc<Self>, machine: usize, session: &Session) {
         let Some(dial) = self.slot(machine).lock().dial.clone() else { return };
         let plan = self.plan();
-        let claim = net::ports_claim(&plan.machines, machine);
         for (listener, port) in self.published().of(&plan.machines[machine].name) {
+            let workers = Arc::downgrade(self);
+            // Other machines may be linked to it in the next round.
+            let claim = move || Some(net::ports_claim(&workers.upgrade()?.plan().machines, machine));
             self.spawn(machine, net::serve_port(Arc::clone(listener), *port, Arc::clone(&dial), claim));
         }
         if let Some(linked) = session.linked() {

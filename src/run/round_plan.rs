@@ -20,7 +20,8 @@ pub(super) fn merge(old: &Plan, before: &[Fate], wish: RoundWish) -> (Plan, Vec<
             None if before[place] != Fate::Removed && known.contains(&earlier.name) => {
                 (earlier.clone(), Fate::Bystander)
             }
-            None => (MachinePlan { ports: Vec::new(), ..earlier.clone() }, Fate::Removed),
+            // Nothing is kept for it: neither its ports, nor its part of what the machines have that it was linked to.
+            None => (MachinePlan { ports: Vec::new(), links: Vec::new(), ..earlier.clone() }, Fate::Removed),
         };
         machines.push(machine);
         fates.push(fate);
@@ -37,4 +38,31 @@ pub(super) fn merge(old: &Plan, before: &[Fate], wish: RoundWish) -> (Plan, Vec<
 fn keep_ports(mut machine: MachinePlan, earlier: &MachinePlan) -> MachinePlan {
     machine.ports.clone_from(&earlier.ports);
     machine
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::tests::plans::{machine, plan, step};
+    use super::*;
+    use crate::net::ports_claim;
+    use crate::plan::LinkPlan;
+
+    #[test]
+    fn a_machine_that_is_gone_leaves_its_part_of_what_it_was_linked_to() {
+        let links = vec![LinkPlan { machine: "web".to_owned(), port: 80 }];
+        let linked = |name: &str| MachinePlan { links: links.clone(), ..machine(name) };
+        let mut first = plan(vec![step("a@web", &[])]);
+        first.machines.extend([linked("one"), linked("two")]);
+        let before = vec![Fate::Kept; 3];
+        assert_eq!(ports_claim(&first.machines, 0).among, 2);
+        let known = ["web", "two", "new"].map(str::to_owned).into_iter().collect::<BTreeSet<_>>();
+        let mut next = plan(vec![step("a@web", &[])]);
+        next.machines.push(linked("new"));
+        let wish = RoundWish { plan: next, known, keep_going: false, parallel: None, looks: false };
+        let (merged, fates) = merge(&first, &before, wish);
+        assert_eq!(fates, [Fate::Kept, Fate::Removed, Fate::Bystander, Fate::Anew]);
+        assert_eq!(ports_claim(&merged.machines, 0).among, 2);
+    }
 }

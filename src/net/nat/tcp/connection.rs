@@ -6,7 +6,7 @@
 //! ```
 
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
@@ -17,6 +17,9 @@ use super::super::packet::Ends;
 use super::super::sockets::break_off;
 use super::flow::Flow;
 use super::names::Names;
+
+/// How long a machine may leave a beginning or an end unanswered, which its kernel acknowledges at once.
+const ANSWER_LIMIT: Duration = Duration::from_secs(180);
 
 /// What is at the other end.
 #[derive(Debug)]
@@ -68,8 +71,10 @@ pub(super) enum Stage {
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct Open {
-    pub(super) flow: Flow,
+    flow: Flow,
     pub(super) peer: Peer,
+    /// Since when an answer to a beginning or an end is owed by the machine, which has said nothing since.
+    owed_since: Option<Instant>,
 }
 
 impl HostEnd {
@@ -92,6 +97,22 @@ impl HostEnd {
 }
 
 impl Open {
+    pub(super) fn new(flow: Flow, peer: Peer) -> Self {
+        Self { flow, peer, owed_since: None }
+    }
+
+    /// Takes a packet of the machine.
+    pub(super) fn take(&mut self, packet: &[u8], now: Instant, out: &mut Outbox) {
+        self.flow.take(packet, now, out);
+        self.owed_since = None;
+    }
+
+    /// When it is to be looked at though nothing comes.
+    pub(super) fn due(&mut self, now: Instant) -> Option<Instant> {
+        let limit = self.owed_since.map(|since| since + ANSWER_LIMIT);
+        self.flow.due(now).into_iter().chain(limit).min()
+    }
+
     /// Moves what can be moved without waiting, and says what is due to the machine.
     pub(super) fn pump(&mut self, now: Instant, out: &mut Outbox) {
         match &mut self.peer {
@@ -103,7 +124,18 @@ impl Open {
             }
             Peer::Names(names) => move_names(&mut self.flow, names),
         }
+        self.watch_answers(now);
         self.flow.emit(now, out);
+    }
+
+    /// A machine that does not answer, though it must, has no connection any more.
+    fn watch_answers(&mut self, now: Instant) {
+        let socket = self.flow.socket();
+        let is_owed = matches!(socket.state(), State::SynReceived | State::FinWait1 | State::Closing | State::LastAck);
+        self.owed_since = is_owed.then(|| self.owed_since.unwrap_or(now));
+        if self.owed_since.is_some_and(|since| now >= since + ANSWER_LIMIT) {
+            socket.abort();
+        }
     }
 
     /// Whether nothing more comes of it.

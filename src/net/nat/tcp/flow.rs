@@ -9,10 +9,14 @@ use std::time::Instant;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
-use smoltcp::time::Instant as StackInstant;
+use smoltcp::time::{Duration as StackDuration, Instant as StackInstant};
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 
 use super::super::frame::{MTU, Outbox};
+
+/// How often a machine that says nothing is asked whether it still knows of a connection: one that does not breaks it. One that
+/// does not answer, as while all of this computer stands still, loses nothing.
+const ASKED_EVERY: StackDuration = StackDuration::from_secs(300);
 
 /// The stack counts from here.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +60,7 @@ impl Flow {
             tcp::Socket::new(tcp::SocketBuffer::new(vec![0; buffer]), tcp::SocketBuffer::new(vec![0; buffer]));
         // Bytes of the world are passed on as they come.
         socket.set_nagle_enabled(false);
+        socket.set_keep_alive(Some(ASKED_EVERY));
         if !address.is_unicast() || socket.listen((address, world.port())).is_err() {
             return None;
         }

@@ -12,5 +12,7 @@ mod connection;
 mod flow;
 mod names;
 mod table;
+#[cfg(test)]
+mod table_tests;
 
 pub(super) use table::TcpTable;

@@ -25,6 +25,9 @@ const OPENING_MAX: usize = 256;
 /// Never sooner than this, whatever the stack says.
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// Times that count no more and are kept all the same.
+const TIMES_KEPT: usize = 64;
+
 /// A question for names, and the connection that asks.
 pub(in super::super) type Question = (u32, Vec<u8>);
 
@@ -62,6 +65,12 @@ impl TcpTable {
         self.connections.len().max(self.by_ends.len())
     }
 
+    /// How many times are kept, for tests.
+    #[cfg(test)]
+    pub(in super::super) fn times(&self) -> usize {
+        self.due.len()
+    }
+
     /// Whether some wait for room on the way to the machine.
     pub(in super::super) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
@@ -80,7 +89,7 @@ impl TcpTable {
         };
         match self.connections.get_mut(&number).map(|connection| &mut connection.stage) {
             Some(Stage::Open(open)) => {
-                open.flow.take(packet.whole, now, &mut gate.out);
+                open.take(packet.whole, now, &mut gate.out);
                 self.pump(number, now, gate);
             }
             Some(Stage::Connecting { .. }) if is_reset => self.remove(number),
@@ -145,12 +154,13 @@ impl TcpTable {
             gate.teller.tell(NatNews::Full);
             return push_reset(&mut gate.out, &packet);
         };
-        let Some(mut flow) = Flow::listen(packet.ends.world, buffer, self.clock, now, random_seed()) else {
+        let Some(flow) = Flow::listen(packet.ends.world, buffer, self.clock, now, random_seed()) else {
             self.budget.give(buffer);
             return push_reset(&mut gate.out, &packet);
         };
-        flow.take(opening, now, &mut gate.out);
-        let stage = Stage::Open(Box::new(Open { flow, peer }));
+        let mut open = Open::new(flow, peer);
+        open.take(opening, now, &mut gate.out);
+        let stage = Stage::Open(Box::new(open));
         let connection = Connection { ends: packet.ends, stage, buffer, scheduled: None, is_waiting: false };
         self.connections.insert(number, connection);
         self.by_ends.insert(packet.ends, number);
@@ -198,7 +208,7 @@ impl TcpTable {
         if open.is_over() {
             return self.remove(number);
         }
-        let due = open.flow.due(now);
+        let due = open.due(now);
         if !gate.out.has_room() {
             // Also where nothing is due: to look is cheap.
             if !connection.is_waiting {
@@ -212,6 +222,17 @@ impl TcpTable {
         {
             connection.scheduled = Some(due);
             self.due.push(Reverse((due, number)));
+            self.forget_times();
+        }
+    }
+
+    /// Lets go of times that count no more, once they are many: of connections that are gone, or are looked at sooner.
+    fn forget_times(&mut self) {
+        let Self { due, connections, .. } = self;
+        if due.len() > 2 * connections.len() + TIMES_KEPT {
+            due.retain(|Reverse((due, number))| {
+                connections.get(number).is_some_and(|connection| connection.scheduled == Some(*due))
+            });
         }
     }
 

@@ -13,60 +13,55 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::net::{SendFlags, Shutdown, send, shutdown};
-use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
-use vhost_user_backend::{VhostUserBackendMut, VringMutex, VringState, VringT};
-use virtio_bindings::virtio_config::VIRTIO_F_VERSION_1;
-use virtio_bindings::virtio_ring::{VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC};
+use vhost_user_backend::{VringMutex, VringState, VringT};
 use virtio_queue::{DescriptorChain, QueueT};
 use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryLoadGuard, GuestMemoryMmap};
-use vmm_sys_util::epoll::EventSet;
-use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier};
 
 use super::connection::FROM_HOST_MAX_BYTES;
 use super::handle::{Shared, Wanted};
 use super::host_end::HostEnd;
 use super::muxer::Muxer;
+use super::owed::Owed;
 use super::packet::{HEADER_BYTES, Header, PAYLOAD_MAX_BYTES};
 use crate::sys::left::Left;
 
 type Memory = GuestMemoryLoadGuard<GuestMemoryMmap>;
-type Vring = VringMutex<GuestMemoryAtomic<GuestMemoryMmap>>;
+pub(super) type Vring = VringMutex<GuestMemoryAtomic<GuestMemoryMmap>>;
 type Queue = VringState<GuestMemoryAtomic<GuestMemoryMmap>>;
-
-/// Queues by number: to the guest, from the guest, events (which we never send).
-const QUEUES: usize = 3;
-
-/// QEMU's virtio-mmio lets a guest take queues of this size whatever the device would like.
-const QUEUE_SIZE_MAX: usize = 1024;
-
-/// Name of our epoll descriptor among the events of the worker; numbers up to `QUEUES` are taken.
-pub(super) const HOST_EVENT: u16 = 4;
 
 /// Name of the wish to dial among the events of our epoll descriptor; the others are ports, which have 32 bits.
 const DIAL_EVENT: u64 = u64::MAX;
 
+/// And that of the timer of what the guest is owed.
+const TIMER_EVENT: u64 = u64::MAX - 1;
+
 /// The device.
 #[derive(Debug)]
 pub(super) struct Backend {
-    guest_cid: u64,
+    pub(super) guest_cid: u64,
     muxer: Muxer,
     hosts: BTreeMap<u32, HostEnd>,
     epoll: OwnedFd,
     shared: Arc<Shared>,
     /// The event by which its threads are ended.
-    exit: Arc<Left>,
-    memory: Option<GuestMemoryAtomic<GuestMemoryMmap>>,
+    pub(super) exit: Arc<Left>,
+    pub(super) memory: Option<GuestMemoryAtomic<GuestMemoryMmap>>,
     /// Room for what is read from a host's end.
     scratch: Vec<u8>,
     /// Payload of the packet in hand.
     payload: Vec<u8>,
+    owed: Owed,
+    /// Whether the guest is to be told that its packets were taken.
+    is_due: bool,
 }
 
 impl Backend {
     /// The device; `exit` outlives its threads.
     pub(super) fn new(guest_cid: u64, shared: Arc<Shared>, exit: Arc<Left>) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let owed = Owed::new()?;
         epoll::add(&epoll, shared.wake(), EventData::new_u64(DIAL_EVENT), EventFlags::IN)?;
+        epoll::add(&epoll, owed.timer(), EventData::new_u64(TIMER_EVENT), EventFlags::IN)?;
         Ok(Self {
             guest_cid,
             muxer: Muxer::new(guest_cid),
@@ -77,37 +72,49 @@ impl Backend {
             memory: None,
             scratch: vec![0; FROM_HOST_MAX_BYTES],
             payload: Vec::with_capacity(PAYLOAD_MAX_BYTES),
+            owed,
+            is_due: false,
         })
     }
 
-    /// What the worker must watch as [`HOST_EVENT`].
+    /// What the worker must watch as [`super::device::HOST_EVENT`].
     pub(super) fn host_events(&self) -> RawFd {
         self.epoll.as_raw_fd()
     }
 
     /// Moves all that can be moved now.
-    fn pump(&mut self, vrings: &[Vring]) {
+    pub(super) fn pump(&mut self, vrings: &[Vring]) {
         let [to_guest, from_guest, ..] = vrings else { return };
         let Some(memory) = self.memory.as_ref().map(GuestAddressSpace::memory) else {
-            return self.shared.drain_wake();
+            return self.drain();
         };
         if !is_running(to_guest) || !is_running(from_guest) {
             // What is dialled waits; what was open belongs to a driver that is gone.
-            self.shared.drain_wake();
+            self.drain();
             return self.drop_connections();
         }
         loop {
             self.take_dials();
-            let mut has_moved = self.serve_hosts();
-            has_moved |= self.read_guest(&mut from_guest.get_mut(), &memory);
+            let mut has_moved = self.read_guest(&mut from_guest.get_mut(), &memory);
+            // What the guest has let come goes to it at once.
+            has_moved |= self.serve_hosts();
             has_moved |= self.feed_guest(&mut to_guest.get_mut(), &memory);
+            if std::mem::take(&mut self.is_due) {
+                notify(&mut from_guest.get_mut());
+            }
             if !has_moved {
                 return;
             }
         }
     }
 
-    fn drop_connections(&mut self) {
+    /// Has no event wake the worker for which there is nothing to be done.
+    fn drain(&mut self) {
+        self.shared.drain_wake();
+        self.owed.on_time();
+    }
+
+    pub(super) fn drop_connections(&mut self) {
         while let Some((port, _)) = self.hosts.first_key_value() {
             self.forget(*port);
         }
@@ -141,6 +148,8 @@ impl Backend {
             if name == DIAL_EVENT {
                 self.shared.drain_wake();
                 self.take_dials();
+            } else if name == TIMER_EVENT {
+                self.is_due |= self.owed.on_time();
             } else if let Ok(port) = u32::try_from(name) {
                 self.serve_host(port, event.flags);
             }
@@ -241,9 +250,7 @@ impl Backend {
                 break;
             }
         }
-        if total > 0 {
-            notify(queue);
-        }
+        self.is_due |= total > 0 && self.owed.add(total);
         for port in touched {
             self.settle(port);
         }
@@ -337,60 +344,4 @@ impl Drop for Backend {
 /// A descriptor that wakes an epoll.
 pub(super) fn new_wake() -> io::Result<OwnedFd> {
     Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
-}
-
-impl VhostUserBackendMut for Backend {
-    type Bitmap = ();
-    type Vring = Vring;
-
-    fn num_queues(&self) -> usize {
-        QUEUES
-    }
-
-    fn max_queue_size(&self) -> usize {
-        QUEUE_SIZE_MAX
-    }
-
-    fn features(&self) -> u64 {
-        (1 << VIRTIO_F_VERSION_1)
-            | (1 << VIRTIO_RING_F_EVENT_IDX)
-            | (1 << VIRTIO_RING_F_INDIRECT_DESC)
-            | VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits()
-    }
-
-    fn protocol_features(&self) -> VhostUserProtocolFeatures {
-        VhostUserProtocolFeatures::CONFIG | VhostUserProtocolFeatures::MQ
-    }
-
-    fn acked_features(&mut self, _features: u64) {
-        // A driver negotiates when it starts, and a driver that starts knows no connection.
-        self.drop_connections();
-    }
-
-    fn set_event_idx(&mut self, _enabled: bool) {
-        // The library keeps it in each queue.
-    }
-
-    fn get_config(&self, offset: u32, size: u32) -> Vec<u8> {
-        let config = self.guest_cid.to_le_bytes();
-        let (Ok(offset), Ok(size)) = (usize::try_from(offset), usize::try_from(size)) else { return Vec::new() };
-        config.iter().copied().skip(offset).chain(std::iter::repeat(0)).take(size.min(256)).collect()
-    }
-
-    fn update_memory(&mut self, memory: GuestMemoryAtomic<GuestMemoryMmap>) -> io::Result<()> {
-        self.memory = Some(memory);
-        Ok(())
-    }
-
-    fn exit_event(&self, _thread_index: usize) -> Option<(EventConsumer, EventNotifier)> {
-        let event = new_event_consumer_and_notifier(EventFlag::NONBLOCK | EventFlag::CLOEXEC).ok()?;
-        // `vhost-user-backend` takes the number of this end, and never closes it.
-        self.exit.note(&event.0);
-        Some(event)
-    }
-
-    fn handle_event(&mut self, _event: u16, _set: EventSet, vrings: &[Vring], _thread: usize) -> io::Result<()> {
-        self.pump(vrings);
-        Ok(())
-    }
 }

@@ -28,6 +28,8 @@ const OPEN: &[i64] = &[
     libc::SYS_sendmsg,
     libc::SYS_sendto,
     libc::SYS_shutdown,
+    libc::SYS_timerfd_create,
+    libc::SYS_timerfd_settime,
     libc::SYS_write,
     libc::SYS_writev,
 ];

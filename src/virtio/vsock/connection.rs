@@ -10,6 +10,9 @@
 //! left it (`fwd_cnt`); the other sends no more than fits. `CREDIT_UPDATE` only carries these two numbers,
 //! `CREDIT_REQUEST` asks for them. `SHUTDOWN` closes one or both directions, and the side that receives a
 //! `SHUTDOWN` of both answers with `RST`. The counters wrap at 2^32 (Virtio 1.2, 5.10.6.3).
+//!
+//! We never ask: Linux tells of room by itself once a good part of its buffer has left it. To ask whenever there is none
+//! makes it answer with whatever little it has, and the stream goes on in the smallest pieces.
 
 use std::collections::VecDeque;
 
@@ -100,7 +103,6 @@ pub(super) struct Connection {
     is_host_deaf: bool,
     owes_credit: bool,
     owes_reset: bool,
-    has_asked_credit: bool,
 }
 
 impl Connection {
@@ -124,7 +126,6 @@ impl Connection {
             is_host_deaf: false,
             owes_credit: false,
             owes_reset: false,
-            has_asked_credit: false,
         }
     }
 
@@ -135,7 +136,6 @@ impl Connection {
         }
         self.guest_alloc = packet.buf_alloc;
         self.guest_forwarded = packet.fwd_cnt;
-        self.has_asked_credit = false;
         match (self.phase, packet.op) {
             (_, Op::Reset) => self.leave(),
             (Phase::Requested { is_sent: true }, Op::Response) => self.phase = Phase::Open,
@@ -294,7 +294,6 @@ impl Connection {
             Phase::Requested { is_sent: true } | Phase::Gone => None,
             Phase::Open if !self.from_host.is_empty() && self.credit() > 0 => Some(Op::Data),
             Phase::Open if self.owes_credit => Some(Op::CreditUpdate),
-            Phase::Open if !self.from_host.is_empty() && !self.has_asked_credit => Some(Op::CreditRequest),
             Phase::Open if self.pending_shutdown() != 0 => Some(Op::Shutdown),
             Phase::Open => None,
         }
@@ -313,7 +312,6 @@ impl Connection {
         match op {
             Op::Request => self.phase = Phase::Requested { is_sent: true },
             Op::Reset => self.owes_reset = false,
-            Op::CreditRequest => self.has_asked_credit = true,
             Op::Data => {
                 let credit = usize::try_from(self.credit()).unwrap_or(usize::MAX);
                 let count = self.from_host.len().min(credit).min(room);
@@ -406,8 +404,7 @@ mod tests {
         let mut connection = open();
         connection.on_host_bytes(&[7; 1500]);
         assert_eq!(next(&mut connection).unwrap().2.len(), 1000);
-        // Asks once, and stays silent until the guest answers.
-        assert_eq!(op(&mut connection), Some(Op::CreditRequest));
+        // It waits until the guest tells of room by itself.
         assert_eq!(op(&mut connection), None);
         connection.on_packet(Incoming { fwd_cnt: 300, ..packet(Op::CreditUpdate, &[]) });
         assert_eq!(next(&mut connection).unwrap().2.len(), 300);
@@ -430,7 +427,7 @@ mod tests {
         let mut connection = open();
         connection.on_packet(Incoming { fwd_cnt: 5000, ..packet(Op::CreditUpdate, &[]) });
         connection.on_host_bytes(b"x");
-        assert_eq!(op(&mut connection), Some(Op::CreditRequest));
+        assert_eq!(op(&mut connection), None);
     }
 
     #[test]

@@ -14,9 +14,10 @@ use vhost_user_backend::VhostUserDaemon;
 use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 use vmm_sys_util::epoll::EventSet;
 
-use super::backend::{Backend, HOST_EVENT, new_wake};
+use super::backend::{Backend, new_wake};
 use super::claims::{Claim, Claims};
 use super::confine::confine_thread;
+use super::device::HOST_EVENT;
 use crate::sys::left::Left;
 use crate::sys::socket::connected_listener;
 

@@ -16,9 +16,11 @@ mod backend_tests;
 mod claims;
 mod confine;
 mod connection;
+mod device;
 mod handle;
 mod host_end;
 mod muxer;
+mod owed;
 mod packet;
 #[cfg(test)]
 mod test_driver;

@@ -7,7 +7,8 @@ use vhost_user_backend::{VhostUserBackendMut, VringMutex, VringT};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryAtomic, GuestMemoryMmap};
 use vmm_sys_util::epoll::EventSet;
 
-use super::backend::{Backend, HOST_EVENT};
+use super::backend::Backend;
+use super::device::HOST_EVENT;
 use super::handle::{Shared, VsockHandle};
 use super::packet::{HEADER_BYTES, HOST_CID, Header, Op, TYPE_STREAM};
 

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 use smolvm_agent::{Answer, FORWARD_BYTES, FORWARD_PORT, Forward, SetupLink};
 
 use crate::relay::{Relay, Turn};
-use crate::sys::{self, Events, VsockListener};
+use crate::side::Side;
+use crate::sys::{self, Event, Events, VsockListener};
 use crate::wire::{Answers, eprint_kernel};
 
 /// Connections to links that may wait for the host.
@@ -40,20 +41,33 @@ const SCRATCH: usize = 64 << 10;
 const SCRATCH_OF_MANY: usize = 16 << 10;
 const MANY: usize = 256;
 
-/// Numbers of listeners among the events: that of the host, then those of the links.
+/// Numbers of listeners among the events: that of the host, then those of the links. Then those of connections, each with two:
+/// for the host's socket, and behind it for the guest's.
 const HOST: u64 = 0;
 const FIRST_LINK: u64 = 1;
 const FIRST_CONNECTION: u64 = 1 << 32;
+const GUEST: u64 = 1;
 
 /// A connection of the host.
 #[derive(Debug)]
 enum Connection {
     /// Its opening is not whole yet.
-    Opening { host: File, read: Vec<u8> },
+    Opening { host: Side, read: Vec<u8> },
     /// To IPv4 first; where nobody listens there, to IPv6.
-    Connecting { host: File, guest: File, port: u16, is_v6: bool },
+    Connecting { host: Side, guest: Side, port: u16, is_v6: bool },
     /// It is joined.
     Joined(Relay),
+}
+
+impl Connection {
+    fn note(&mut self, event: &Event) {
+        let is_host = event.number & GUEST == 0;
+        match self {
+            Self::Opening { host, .. } => host.note(event),
+            Self::Connecting { host, guest, .. } => if is_host { host } else { guest }.note(event),
+            Self::Joined(relay) => relay.note(event, is_host),
+        }
+    }
 }
 
 /// What a look at a connection came to.
@@ -124,7 +138,7 @@ impl Forwarder {
         let mut again: BTreeSet<u64> = BTreeSet::new();
         loop {
             match self.events.wait(self.limit(!again.is_empty())) {
-                Ok(numbers) => again.extend(numbers),
+                Ok(events) => again.extend(events.iter().map(|event| self.note(event))),
                 Err(error) => return eprint_kernel(&format!("connections are no longer served: {error}")),
             }
             if self.held_up_since.is_some_and(|since| since.elapsed() >= PAUSE) {
@@ -138,6 +152,19 @@ impl Forwarder {
                 }
             }
         }
+    }
+
+    /// Notes what has changed; gives the number of what is to be looked at.
+    fn note(&mut self, event: &Event) -> u64 {
+        if event.number < FIRST_CONNECTION {
+            return event.number;
+        }
+        let number = event.number & !GUEST;
+        // One that has ended may be told of once more.
+        if let Some(connection) = self.connections.get_mut(&number) {
+            connection.note(event);
+        }
+        number
     }
 
     /// How long nothing may happen.
@@ -168,7 +195,6 @@ impl Forwarder {
         if number < FIRST_CONNECTION {
             return self.accept_link(number);
         }
-        // Both sockets of a connection have its number: one that has ended may be told of once more.
         let Some(connection) = self.connections.remove(&number) else { return false };
         let room = if self.connections.len() > MANY { SCRATCH_OF_MANY } else { scratch.len() };
         match self.go_on(number, connection, &mut scratch[..room]) {
@@ -186,7 +212,7 @@ impl Forwarder {
 
     fn accept_host(&mut self) -> bool {
         loop {
-            let host = match self.host.accept_host() {
+            let host = match self.host.accept_host_nonblocking() {
                 Ok(host) => host,
                 Err(error) => {
                     self.hold_up(HOST, &error);
@@ -194,9 +220,13 @@ impl Forwarder {
                 }
             };
             let number = self.next_number;
-            self.next_number += 1;
-            if sys::set_nonblocking(&host).is_ok() && self.events.watch(&host, number).is_ok() {
-                self.connections.insert(number, Connection::Opening { host, read: Vec::new() });
+            self.next_number += 2;
+            if self.events.watch(&host, number).is_ok() {
+                self.connections.insert(number, Connection::Opening { host: Side::new(host), read: Vec::new() });
+            }
+            // Where none waits, Linux answers only after a tick of its timer: 4 ms for nothing.
+            if !self.host.has_waiting() {
+                return false;
             }
         }
     }
@@ -217,6 +247,8 @@ impl Forwarder {
             if is_full || guest.set_nonblocking(true).is_err() {
                 continue;
             }
+            // What comes in small pieces is meant to arrive so.
+            let _ = guest.set_nodelay(true);
             let ticket = self.next_ticket;
             self.next_ticket += 1;
             self.waiting.push_back((ticket, File::from(OwnedFd::from(guest)), Instant::now()));
@@ -241,29 +273,25 @@ impl Forwarder {
 
     fn go_on(&mut self, number: u64, connection: Connection, scratch: &mut [u8]) -> Next {
         match connection {
-            Connection::Opening { host, read } => self.open(number, host, read),
-            Connection::Connecting { host, guest, port, is_v6 } => match sys::is_connected(&guest) {
+            Connection::Opening { host, read } => self.open(number, host, read, scratch),
+            Connection::Connecting { host, guest, port, is_v6 } => match sys::is_connected(&guest.file) {
                 Ok(false) => Next::Keep(Connection::Connecting { host, guest, port, is_v6 }),
-                Ok(true) => Next::Again(Connection::Joined(Relay::new(host, guest, Vec::new()))),
-                Err(_) if !is_v6 => self.connect(number, host, port, true),
+                Ok(true) => relay(Relay::new(host, guest), scratch),
+                Err(_) if !is_v6 => self.connect(number, host, port, true, scratch),
                 Err(_) => Next::Drop,
             },
-            Connection::Joined(mut relay) => match relay.turn(scratch) {
-                Turn::Waits => Next::Keep(Connection::Joined(relay)),
-                Turn::HasMore => Next::Again(Connection::Joined(relay)),
-                Turn::Ended | Turn::BrokenOff => Next::Drop,
-            },
+            Connection::Joined(joined) => relay(joined, scratch),
         }
     }
 
-    fn open(&mut self, number: u64, host: File, mut read: Vec<u8>) -> Next {
+    fn open(&mut self, number: u64, mut host: Side, mut read: Vec<u8>, scratch: &mut [u8]) -> Next {
         let mut rest = [0; FORWARD_BYTES];
         // No more than the opening is read: all behind it is the connection's own.
-        let result = (&host).read(&mut rest[read.len()..]);
+        let result = host.read(&mut rest[read.len()..]);
         match result {
             Ok(0) => return Next::Drop,
             Ok(count) => read.extend(&rest[read.len()..][..count]),
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 return Next::Keep(Connection::Opening { host, read });
             }
             Err(_) => return Next::Drop,
@@ -272,9 +300,9 @@ impl Forwarder {
             return Next::Again(Connection::Opening { host, read });
         };
         match Forward::read(&whole) {
-            Some(Forward::Port(port)) => self.connect(number, host, port, false),
+            Some(Forward::Port(port)) => self.connect(number, host, port, false, scratch),
             Some(Forward::Link(ticket)) => match self.take_waiting(ticket) {
-                Some(guest) => self.join(number, host, guest),
+                Some(guest) => self.join(number, host, guest, scratch),
                 None => Next::Drop,
             },
             Some(Forward::Refuse(ticket)) => {
@@ -287,26 +315,37 @@ impl Forwarder {
         }
     }
 
-    fn connect(&mut self, number: u64, host: File, port: u16, is_v6: bool) -> Next {
+    fn connect(&mut self, number: u64, host: Side, port: u16, is_v6: bool, scratch: &mut [u8]) -> Next {
         let to = if is_v6 {
             SocketAddr::from((Ipv6Addr::LOCALHOST, port))
         } else {
             SocketAddr::from((Ipv4Addr::LOCALHOST, port))
         };
         match sys::connect_tcp(to) {
-            Ok(guest) if self.events.watch(&guest, number).is_ok() => {
-                Next::Again(Connection::Connecting { host, guest, port, is_v6 })
+            // Within a machine it is mostly made, or refused, by now.
+            Ok(guest) if self.events.watch(&guest, number | GUEST).is_ok() => {
+                let guest = Side::new(guest);
+                self.go_on(number, Connection::Connecting { host, guest, port, is_v6 }, scratch)
             }
             Ok(_) => Next::Drop,
-            Err(_) if !is_v6 => self.connect(number, host, port, true),
+            Err(_) if !is_v6 => self.connect(number, host, port, true, scratch),
             Err(_) => Next::Drop,
         }
     }
 
-    fn join(&mut self, number: u64, host: File, guest: File) -> Next {
-        match self.events.watch(&guest, number) {
-            Ok(()) => Next::Again(Connection::Joined(Relay::new(host, guest, Vec::new()))),
+    fn join(&mut self, number: u64, host: Side, guest: File, scratch: &mut [u8]) -> Next {
+        match self.events.watch(&guest, number | GUEST) {
+            Ok(()) => relay(Relay::new(host, Side::new(guest)), scratch),
             Err(_) => Next::Drop,
         }
+    }
+}
+
+/// Moves what can be moved.
+fn relay(mut relay: Relay, scratch: &mut [u8]) -> Next {
+    match relay.turn(scratch) {
+        Turn::Waits => Next::Keep(Connection::Joined(relay)),
+        Turn::HasMore => Next::Again(Connection::Joined(relay)),
+        Turn::Ended | Turn::BrokenOff => Next::Drop,
     }
 }

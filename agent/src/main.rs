@@ -36,6 +36,7 @@ mod pump;
 mod relay;
 mod root;
 mod setup;
+mod side;
 mod stats;
 mod storage;
 mod streams;

@@ -12,7 +12,7 @@ mod process;
 mod terminal;
 mod vsock;
 
-pub(crate) use events::{Events, connect_tcp, is_connected, listen_tcp};
+pub(crate) use events::{Event, Events, connect_tcp, is_connected, listen_tcp};
 pub(crate) use file::{Readiness, open_null, pipe, poll, set_nonblocking, unread_bytes};
 pub(crate) use launch::{Forked, Identity, Launch, LaunchError, LaunchStage, fork_child};
 pub(crate) use machine::{

@@ -5,8 +5,9 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
-use super::{check, set_nonblocking};
+use super::{Readiness, check, poll, set_nonblocking};
 
 /// Says that nothing more will be written to a connection.
 pub(crate) fn end_writing(stream: &File) -> io::Result<()> {
@@ -88,13 +89,28 @@ impl VsockListener {
 
     /// Waits for a connection of the host; others are closed at once.
     pub(crate) fn accept_host(&self) -> io::Result<File> {
+        self.accept_with(0)
+    }
+
+    /// Whether a connection waits to be accepted.
+    pub(crate) fn has_waiting(&self) -> bool {
+        poll([Some(self.socket.as_fd())], Readiness::Input, Some(Duration::ZERO)).is_ok_and(|[is_ready]| is_ready)
+    }
+
+    /// The same; calls on the connection do not wait.
+    pub(crate) fn accept_host_nonblocking(&self) -> io::Result<File> {
+        self.accept_with(libc::SOCK_NONBLOCK)
+    }
+
+    fn accept_with(&self, flags: libc::c_int) -> io::Result<File> {
         loop {
             let mut peer = address(0);
             let mut length = libc::socklen_t::try_from(ADDRESS_BYTES).map_err(|_| io::ErrorKind::InvalidInput)?;
             let fd = self.socket.as_raw_fd();
             // SAFETY: `peer` has room for `length` bytes, and both live over the call.
-            let accepted =
-                check(unsafe { libc::accept4(fd, (&raw mut peer).cast(), &raw mut length, libc::SOCK_CLOEXEC) });
+            let accepted = check(unsafe {
+                libc::accept4(fd, (&raw mut peer).cast(), &raw mut length, flags | libc::SOCK_CLOEXEC)
+            });
             let raw = match accepted {
                 Ok(raw) => raw,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

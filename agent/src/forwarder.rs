@@ -29,8 +29,8 @@ const WAITING_MAX: usize = 1024;
 /// How long one waits.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Connections that the kernel keeps for us: of the host, and of each link.
-const BACKLOG: i32 = 1024;
+/// Connections that the kernel keeps for us: of the host as many as a machine may have, so that none is refused; and of each link.
+const BACKLOG: i32 = 4096;
 
 /// Pause before connections are taken again where they could not be, for want of descriptors or memory. No event tells when
 /// there are some.

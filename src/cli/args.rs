@@ -18,6 +18,7 @@ use super::life::args::{DownArgs, KillArgs, StartArgs, StopArgs, WaitArgs};
 use super::lock::{LockArgs, UpdateArgs};
 use super::logs::LogsArgs;
 use super::ls::LsArgs;
+use super::number;
 use super::port::PortArgs;
 use super::ps::PsArgs;
 use super::pull::PullArgs;
@@ -239,10 +240,10 @@ pub(crate) struct UpArgs {
     #[arg(long, value_enum, value_name = "ACCEL")]
     pub(crate) accel: Option<Accel>,
     /// How many steps may run at the same time
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number::at_least_one, allow_negative_numbers = true)]
     pub(crate) parallel: Option<u32>,
     /// By how much waiting for a guest is longer than on hardware: 1 for KVM and 4 for emulation by default
-    #[arg(long, value_name = "N", hide = true, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", hide = true, value_parser = number::at_least_one, allow_negative_numbers = true)]
     pub(crate) time_factor: Option<u32>,
     /// Wait where another `up` holds the project
     #[arg(long)]
@@ -254,7 +255,7 @@ pub(crate) struct UpArgs {
     #[arg(long, value_enum, value_name = "HOW", default_value_t = ExitCodeRule::First)]
     pub(crate) exit_code: ExitCodeRule,
     /// How many remarks on the file are shown, 0 for all
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = number::count, allow_negative_numbers = true)]
     pub(crate) max_diagnostics: usize,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -276,7 +277,7 @@ pub(crate) struct CheckArgs {
     #[arg(long)]
     pub(crate) locked: bool,
     /// How many remarks are shown, 0 for all
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = number::count, allow_negative_numbers = true)]
     pub(crate) max_diagnostics: usize,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -292,7 +293,7 @@ pub(crate) struct PlanArgs {
     #[arg(long, value_enum, value_name = "FORM", default_value_t = DataFormat::Text)]
     pub(crate) format: DataFormat,
     /// How many remarks on the file are shown, 0 for all
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = number::count, allow_negative_numbers = true)]
     pub(crate) max_diagnostics: usize,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -311,7 +312,7 @@ pub(crate) struct ConfigArgs {
     #[arg(long)]
     pub(crate) images: bool,
     /// How many remarks on the file are shown, 0 for all
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = number::count, allow_negative_numbers = true)]
     pub(crate) max_diagnostics: usize,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,

@@ -34,6 +34,7 @@ mod logs;
 mod look;
 mod ls;
 mod lsp;
+mod number;
 mod opened;
 mod plan;
 mod port;

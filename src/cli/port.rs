@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::args::GlobalArgs;
 use super::exit::{Class, ExitCode, Failure};
+use super::number;
 use super::printer::Printer;
 use super::project::{KnownProject, asking};
 use super::settings::Settings;
@@ -17,7 +18,7 @@ pub(crate) struct PortArgs {
     #[arg(value_name = "MACHINE")]
     machine: String,
     /// Port of the guest, as `80` or `80/tcp`; all that are published by default
-    #[arg(value_name = "PORT", value_parser = guest_port)]
+    #[arg(value_name = "PORT", value_parser = guest_port, allow_negative_numbers = true)]
     port: Option<u16>,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -29,7 +30,8 @@ fn guest_port(text: &str) -> Result<u16, String> {
         None | Some((_, "tcp")) => text.trim_end_matches("/tcp"),
         Some(_) => return Err("published ports are TCP".to_owned()),
     };
-    number.parse().map_err(|_| "a port is a number from 1 to 65535, as `80` or `80/tcp`".to_owned())
+    let port = number::digits(number).filter(|port| *port > 0);
+    port.ok_or_else(|| "a port is a number from 1 to 65535, as `80` or `80/tcp`".to_owned())
 }
 
 /// Why there is nothing to print.
@@ -74,7 +76,7 @@ mod tests {
     fn a_port_may_be_written_as_it_is_printed() {
         assert_eq!((guest_port("80"), guest_port("80/tcp")), (Ok(80), Ok(80)));
         assert_eq!(guest_port("80/udp"), Err("published ports are TCP".to_owned()));
-        for text in ["", "/tcp", "http", "65536", "80/tcp/tcp", "-1"] {
+        for text in ["", "/tcp", "http", "65536", "80/tcp/tcp", "-1", "+80", "0"] {
             assert!(guest_port(text).is_err(), "{text}");
         }
     }

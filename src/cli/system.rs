@@ -55,7 +55,7 @@ pub(crate) struct PruneArgs {
     #[arg(short, long)]
     pub(crate) all: bool,
     /// Also images that have a name, and kernels, that were not used for so long, as 12h, 30d
-    #[arg(long, value_name = "DURATION", value_parser = parse_age)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_age, allow_hyphen_values = true)]
     pub(crate) older_than: Option<Duration>,
     /// Remove nothing: say what would go
     #[arg(long)]

@@ -85,13 +85,40 @@ impl LogReader {
     /// # Errors
     /// Where a file cannot be read, or `take` fails; what was not given then is lost.
     pub fn read<E: From<io::Error>>(&mut self, take: &mut impl FnMut(LogPiece) -> Result<(), E>) -> Result<bool, E> {
-        for (path, file) in &mut self.files {
-            file.length = segments::length(&self.folder, path)?;
-        }
-        let mut has_more = self.read_index()?;
+        let has_news = self.look()?;
         if self.open_new()? {
             return Ok(true);
         }
+        Ok(self.give_all(take)? || has_news)
+    }
+
+    /// Gives what has come by now, and no more, however much comes meanwhile.
+    ///
+    /// # Errors
+    /// As [`LogReader::read`].
+    pub fn read_present<E: From<io::Error>>(
+        &mut self,
+        take: &mut impl FnMut(LogPiece) -> Result<(), E>,
+    ) -> Result<(), E> {
+        loop {
+            self.look()?;
+            if !self.open_new()? {
+                return self.give_all(take).map(drop);
+            }
+        }
+    }
+
+    /// Asks how long the logs are, and then reads the lines of the index that are new; whether there were some.
+    fn look(&mut self) -> io::Result<bool> {
+        for (path, file) in &mut self.files {
+            file.length = segments::length(&self.folder, path)?;
+        }
+        self.read_index()
+    }
+
+    /// Gives what is there of all that the index names, as far as was asked; whether there was something.
+    fn give_all<E: From<io::Error>>(&mut self, take: &mut impl FnMut(LogPiece) -> Result<(), E>) -> Result<bool, E> {
+        let mut has_more = false;
         let bounds = self.bounds();
         let entries = std::mem::take(&mut self.entries);
         for (entry, (path, end)) in entries.into_iter().zip(bounds) {
@@ -273,6 +300,39 @@ mod tests {
         let first: u64 = late["a line ".len()..][..2].parse().unwrap();
         assert!((20..30).contains(&first), "{late}");
         assert_eq!(late, lines(first));
+    }
+
+    #[test]
+    fn what_is_there_is_read_to_its_end_however_much_comes_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunFolder::fake("1", folder.path());
+        let mut logs = Logs::new(Some(run.clone())).with_service_sizes(Sizes { segment: 30, kept: 99 });
+        let mut number = 0;
+        let mut write = || {
+            for name in ["a", "b"] {
+                let text = format!("{number} ");
+                assert_eq!(logs.record(Duration::from_secs(number), &output(name, Stream::Stdout, &text)), None);
+            }
+            number += 1;
+        };
+        (0..20).for_each(|_| write());
+        let mut reader = LogReader::new(run);
+        let mut read = || {
+            let mut seen = String::new();
+            let mut take = |piece: LogPiece| -> io::Result<()> {
+                seen += &String::from_utf8(piece.bytes).unwrap();
+                write();
+                assert!(seen.len() < 1000, "it goes on for ever");
+                Ok(())
+            };
+            reader.read_present(&mut take).unwrap();
+            seen
+        };
+        let both =
+            |numbers: std::ops::Range<u64>| numbers.map(|number| format!("{number} {number} ")).collect::<String>();
+        assert_eq!(read(), both(0..20));
+        // What came meanwhile comes the next time.
+        assert!(read().starts_with(&both(20..40)));
     }
 
     #[test]

@@ -124,11 +124,18 @@ pub(super) fn length(folder: &RunFolder, path: &Path) -> io::Result<u64> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
         Err(error) => Err(error),
     };
-    let before = match closed(folder, path)?.last() {
-        None => 0,
-        Some(last) => last.saturating_add(size(&closed_path(path, *last))?),
-    };
-    Ok(before.saturating_add(size(path)?))
+    loop {
+        let all = closed(folder, path)?;
+        let before = match all.last() {
+            None => 0,
+            Some(last) => last.saturating_add(size(&closed_path(path, *last))?),
+        };
+        let length = before.saturating_add(size(path)?);
+        // One that was closed meanwhile would be missing.
+        if closed(folder, path)?.last() == all.last() {
+            return Ok(length);
+        }
+    }
 }
 
 /// Whether the file of a log whose first byte is `start` has all its bytes.

@@ -30,6 +30,38 @@ fn an_unknown_verb_is_a_usage_error() {
         .exit(2);
 }
 
+/// A number that is none of this option: what is allowed is said, and nothing about options that are not known.
+#[test]
+fn a_number_that_an_option_does_not_take_is_a_usage_error() {
+    let seconds = "write whole seconds from 0 to 4294967295, as `10`";
+    let lines = "write how many lines, as `20`, or `all`";
+    let one = "write a whole number from 1 to 4294967295";
+    let count = "write a whole number, as `10`, or 0 for all";
+    let port = "a port is a number from 1 to 65535, as `80` or `80/tcp`";
+    let cases: [(&[&str], &str, &str); 8] = [
+        (&["stop", "-t"], "--timeout <SECONDS>", seconds),
+        (&["restart", "-t"], "--timeout <SECONDS>", seconds),
+        (&["logs", "-n"], "--tail <N>", lines),
+        (&["up", "--parallel"], "--parallel <N>", one),
+        (&["run", "--image", "host", "--cpus"], "--cpus <N>", one),
+        (&["check", "--max-diagnostics"], "--max-diagnostics <N>", count),
+        (&["pull", "--max-diagnostics"], "--max-diagnostics <N>", count),
+        (&["port", "box"], "[PORT]", port),
+    ];
+    for (words, option, help) in cases {
+        for value in ["-1", "+5", "99999999999999999999999", "", "1.5"] {
+            let stderr = format!(
+                "error: invalid value '{value}' for '{option}': {help}\n\nFor more information, try '--help'.\n"
+            );
+            Case::new().args(words.iter().copied().chain([value])).stderr(&stderr).exit(2);
+        }
+    }
+    Case::new()
+        .args(["kill", "-s", "-9"])
+        .stderr("error: `-9` is no signal\nhelp: write its name or number, as `HUP`, `SIGUSR1` or `10`\n")
+        .exit(2);
+}
+
 #[test]
 fn without_a_file_the_place_and_the_way_out_are_named() {
     for verb in ["check", "plan", "up"] {

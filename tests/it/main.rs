@@ -43,6 +43,7 @@ mod layers;
 mod leftovers;
 mod life;
 mod lock;
+mod logs;
 mod look;
 mod lsp;
 mod machine;

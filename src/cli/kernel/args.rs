@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::cli::args::{DataFormat, GlobalArgs};
+use crate::cli::number;
 
 /// Options of `kernel`.
 #[derive(Debug, Args)]
@@ -60,7 +61,7 @@ pub(crate) struct KernelPullArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct KernelBuildArgs {
     /// How many compilers run at once; as many as there are CPUs by default
-    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, short = 'j', value_name = "N", value_parser = number::at_least_one, allow_negative_numbers = true)]
     pub(crate) jobs: Option<u32>,
     /// Build it also where it is in the cache
     #[arg(long)]

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::args::GlobalArgs;
+use crate::cli::number;
 
 /// Options of `down`.
 #[derive(Debug, Args)]
@@ -21,7 +22,13 @@ pub(crate) struct StopArgs {
     #[arg(value_name = "MACHINE")]
     pub(crate) machines: Vec<String>,
     /// Seconds that their commands have to end, instead of what the file says
-    #[arg(short = 't', long = "timeout", value_name = "SECONDS")]
+    #[arg(
+        short = 't',
+        long = "timeout",
+        value_name = "SECONDS",
+        value_parser = number::seconds,
+        allow_negative_numbers = true
+    )]
     pub(crate) seconds: Option<u32>,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -47,7 +54,7 @@ pub(crate) struct KillArgs {
     #[arg(value_name = "MACHINE")]
     pub(crate) machines: Vec<String>,
     /// Signal for their commands, as `HUP`, `SIGHUP` or `1`; KILL ends the machines at once, without their help
-    #[arg(short = 's', long, value_name = "SIGNAL", default_value = "KILL")]
+    #[arg(short = 's', long, value_name = "SIGNAL", default_value = "KILL", allow_hyphen_values = true)]
     pub(crate) signal: String,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,

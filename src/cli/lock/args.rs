@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::args::GlobalArgs;
+use crate::cli::number;
 
 /// Options of `lock`.
 #[derive(Debug, Clone, Args)]
@@ -17,7 +18,7 @@ pub(crate) struct LockArgs {
     #[arg(long, conflicts_with = "check")]
     pub(crate) kernel: bool,
     /// How many remarks on the file are shown, 0 for all
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = number::count, allow_negative_numbers = true)]
     pub(crate) max_diagnostics: usize,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -30,7 +31,7 @@ pub(crate) struct UpdateArgs {
     #[arg(value_name = "IMAGE|MACHINE")]
     pub(crate) named: Vec<String>,
     /// How many remarks on the file are shown, 0 for all
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = number::count, allow_negative_numbers = true)]
     pub(crate) max_diagnostics: usize,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,

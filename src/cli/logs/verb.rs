@@ -11,6 +11,7 @@ use super::lines::{LineForm, LogLines};
 use super::time;
 use crate::cli::args::GlobalArgs;
 use crate::cli::exit::{Class, ExitCode, Failure};
+use crate::cli::number;
 use crate::cli::printer::Printer;
 use crate::cli::project::KnownProject;
 use crate::cli::settings::{Settings, Volume};
@@ -31,13 +32,13 @@ pub(crate) struct LogsArgs {
     #[arg(short = 'f', long)]
     follow: bool,
     /// Show only the last lines of each step and service; `all` is the default
-    #[arg(short = 'n', long, value_name = "N", value_parser = parse_tail)]
+    #[arg(short = 'n', long, value_name = "N", value_parser = parse_tail, allow_negative_numbers = true)]
     tail: Option<Tail>,
     /// Show what came since then: `10m`, `2026-03-01T12:00:00Z`
-    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    #[arg(long, value_name = "TIME", value_parser = time::parse, allow_hyphen_values = true)]
     since: Option<SystemTime>,
     /// Show what came before then
-    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    #[arg(long, value_name = "TIME", value_parser = time::parse, allow_hyphen_values = true)]
     until: Option<SystemTime>,
     /// Show when each line came
     #[arg(short = 't', long)]
@@ -56,7 +57,10 @@ struct Tail(Option<usize>);
 fn parse_tail(text: &str) -> Result<Tail, String> {
     match text {
         "all" => Ok(Tail(None)),
-        number => number.parse().map(|count| Tail(Some(count))).map_err(|_| "write a number, or `all`".to_owned()),
+        number => match number::digits(number) {
+            Some(count) => Ok(Tail(Some(count))),
+            None => Err("write how many lines, as `20`, or `all`".to_owned()),
+        },
     }
 }
 
@@ -136,6 +140,9 @@ fn chain(runs: &[RunFolder], last: &RunFolder) -> Vec<RunFolder> {
     found
 }
 
+/// Who takes what is read.
+type Take<'a> = &'a mut dyn FnMut(LogPiece) -> Result<(), Stop>;
+
 struct Show {
     reader: LogReader,
     run: RunFolder,
@@ -157,7 +164,7 @@ impl Show {
                 lines.push(&piece, &mut out);
                 write(&out)
             };
-            while reader.read(&mut take)? {}
+            reader.read_present(&mut take)?;
         }
         Ok(())
     }
@@ -169,7 +176,7 @@ impl Show {
         is_live: &dyn Fn(&RunFolder) -> bool,
         next: &dyn Fn(&RunFolder) -> Option<RunFolder>,
     ) -> Result<(), Stop> {
-        while self.round()? {}
+        self.round(|reader, take| reader.read_present(take))?;
         if !is_followed {
             return self.write(|lines, out| lines.end(out));
         }
@@ -177,7 +184,7 @@ impl Show {
         loop {
             // Asked first: what the end of the run wrote is then read too.
             let goes_on = is_live(&self.run);
-            while self.round()? {}
+            while self.round(|reader, take| reader.read(take))? {}
             if !goes_on && let Some(run) = next(&self.run) {
                 (self.reader, self.run) = (LogReader::new(run.clone()), run);
                 continue;
@@ -189,10 +196,10 @@ impl Show {
         }
     }
 
-    /// Shows what has come; whether there may be more.
-    fn round(&mut self) -> Result<bool, Stop> {
+    /// Shows what a way of reading gives.
+    fn round<T>(&mut self, read: impl FnOnce(&mut LogReader, &mut Take<'_>) -> Result<T, Stop>) -> Result<T, Stop> {
         let Self { reader, run, choice, lines } = self;
-        reader.read(&mut |piece: LogPiece| {
+        let mut take = |piece: LogPiece| {
             if !choice.knows_source(&piece.source) {
                 choice.learn(run);
             }
@@ -202,7 +209,9 @@ impl Show {
             let mut out = Vec::with_capacity(piece.bytes.len());
             lines.push(&piece, &mut out);
             write(&out)
-        })
+        };
+        let mut take: Take<'_> = &mut take;
+        read(reader, &mut take)
     }
 
     fn write(&mut self, render: impl FnOnce(&mut LogLines, &mut Vec<u8>)) -> Result<(), Stop> {

@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use crate::cli::args::GlobalArgs;
+use crate::cli::number;
 
 /// Options of `pull`.
 #[derive(Debug, Clone, Args)]
@@ -20,7 +21,7 @@ pub(crate) struct PullArgs {
     #[arg(long)]
     pub(crate) locked: bool,
     /// How many remarks on the file are shown, 0 for all
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = number::count, allow_negative_numbers = true)]
     pub(crate) max_diagnostics: usize,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::args::{Accel, Engine, GlobalArgs};
 use crate::cli::attendant::StreamArgs;
+use crate::cli::number;
 use crate::cli::variable::variable;
 
 /// Options of `run`.
@@ -51,7 +52,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<String>,
     /// CPUs of the machine
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::at_least_one, allow_negative_numbers = true)]
     pub(crate) cpus: Option<u32>,
     /// Name of the machine, and its host name
     #[arg(long, value_name = "NAME", requires = "image")]

@@ -89,19 +89,24 @@ fn machines_stay_when_the_steps_are_over_go_down_and_come_up_again() {
         assert!(up(&world).contains("stays up"));
         let holder = supervisor(&world);
         assert!(up(&world).contains("up already"));
-        passes(&world, &["stop", world.machine()]);
+        let (one, told) = (world.machine(), |line: &str| format!("{line}\n"));
+        assert_eq!(passes(&world, &["stop", one]), told(&format!("machine {one}: stopped")));
+        assert_eq!(passes(&world, &["stop"]), told(&format!("down already: {one}")));
         assert!(!world.processes().values().any(|words| words.contains("qemu")), "{:?}", world.processes());
-        passes(&world, &["start"]);
+        let silent = run(&world, &["start", "-q"]);
+        assert!(silent.status.success() && silent.stderr.is_empty() && silent.stdout.is_empty(), "{silent:?}");
+        assert_eq!(passes(&world, &["start"]), told(&format!("up already: {one}")));
         // As what it was started as, whatever the file says by now.
         world.project(", hostname: another", "steps: [{ id: one, run: echo kept > /workspace/file }]\n");
         let said = passes(&world, &["restart", "-t", "1"]);
-        assert!(said.contains(&format!("machine `{}` still runs an older file", world.machine())), "{said}");
+        assert!(said.starts_with(&format!("machine {one}: stopped\nmachine {one}: ready\n")), "{said}");
+        assert!(said.contains(&format!("machine `{one}` still runs an older file")), "{said}");
         project(&world);
         let unknown = run(&world, &["stop", "nobody"]);
         assert_eq!(unknown.status.code(), Some(4));
         assert!(String::from_utf8_lossy(&unknown.stderr).contains("there is no machine `nobody`"));
         assert_eq!(supervisor(&world), holder);
-        passes(&world, &["kill"]);
+        assert_eq!(passes(&world, &["kill"]), told(&format!("machine {one}: stopped")));
         passes(&world, &["down"]);
         world.assert_nothing_stays();
         assert!(passes(&world, &["down"]).contains("no machine of project `acme` is up"));
@@ -304,7 +309,8 @@ fn commands_of_machines_get_signals_are_waited_for_and_begin_again() {
         until_logged(&world, hears, &format!("got {name}"), 1);
     }
     // All means those that have one.
-    passes(&world, &["kill", "-s", "HUP"]);
+    let said = passes(&world, &["kill", "-s", "HUP"]);
+    assert_eq!(said, format!("SIGHUP sent: {hears}, {deaf}\n"));
     until_logged(&world, hears, "got HUP", 2);
     for (args, code) in [(["-s", "HUP", bare.as_str()], 125), (["-s", "NOPE", hears], 2), (["-s", "HUP", "nobody"], 4)]
     {

@@ -18,6 +18,7 @@ use crate::plan::Plan;
 
 pub(super) mod args;
 mod begin;
+mod changes;
 mod down;
 mod glance;
 mod order;

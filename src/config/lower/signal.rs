@@ -27,7 +27,7 @@ impl Signal {
     }
 
     /// The name as the file says it, `SIGTERM`; the number where it has none.
-    pub(in crate::config) fn name(self) -> String {
+    pub fn name(self) -> String {
         match NAMES.get(usize::from(self.0).wrapping_sub(1)) {
             Some(name) => format!("SIG{name}"),
             None => self.0.to_string(),

@@ -7,7 +7,9 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use smolvm_agent::{Destination, FOLLOWED, PACK, UNPACK, UNPACK_CONTENTS, WITH_OWNERS, pack, unpack};
+use smolvm_agent::{Destination, FOLLOWED, IMPORT, PACK, Skipped, UNPACK, UNPACK_CONTENTS, WITH_OWNERS, pack, unpack};
+
+use crate::importing;
 
 /// Does what the words of this process say; its exit code.
 pub(crate) fn work() -> i32 {
@@ -16,16 +18,23 @@ pub(crate) fn work() -> i32 {
     let [_, verb, path, options @ ..] = &words[..] else { return 2 };
     let has = |option: &str| options.contains(&option.as_bytes());
     let path = Path::new(OsStr::from_bytes(path));
+    if *verb == IMPORT.as_bytes() {
+        return importing::work(path, options);
+    }
+    let mut skipped = Skipped::default();
     let done = match std::str::from_utf8(verb) {
-        Ok(PACK) => pack(path, has(FOLLOWED), &mut BufWriter::new(io::stdout().lock())),
+        Ok(PACK) => pack(path, has(FOLLOWED), &mut BufWriter::new(io::stdout().lock()), &mut skipped),
         Ok(UNPACK) => take(path, false, has(WITH_OWNERS)),
         Ok(UNPACK_CONTENTS) => take(path, true, has(WITH_OWNERS)),
         _ => return 2,
     };
     match done {
-        Ok(()) => 0,
-        Err(error) => {
+        Ok(()) => {
             // Who does not listen has gone.
+            let _ = io::stderr().write_all(skipped.lines().join("\n").as_bytes());
+            0
+        }
+        Err(error) => {
             let _ = write!(io::stderr(), "{error}");
             1
         }

@@ -1,9 +1,11 @@
 //! Starts a command: user, home, script, program, environment, group, pipes, and the pump that serves them.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr, OsString};
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 use std::sync::Arc;
@@ -82,7 +84,7 @@ pub(crate) fn start(
     let environment = environment(&exec, &user, hostname);
     let program = arguments.first().cloned().unwrap_or_default();
     let programs = candidates(&program, &environment);
-    let working_dir = exec.working_dir.clone().unwrap_or_else(|| "/".to_owned());
+    let working_dir = exec.working_dir.clone().unwrap_or_else(|| "/".into());
     if exec.is_working_dir_made {
         // Where it cannot be made, the command does not start, and says why.
         make_in_layer(Path::new(&working_dir));
@@ -208,7 +210,7 @@ impl Plan {
 }
 
 /// The words of a command. A script is written to its file first.
-fn arguments(command: &Command) -> Result<Vec<String>, Failure> {
+fn arguments(command: &Command) -> Result<Vec<OsString>, Failure> {
     let words = match command {
         Command::List(words) => words.clone(),
         Command::Script { name, text, shell } => {
@@ -217,55 +219,61 @@ fn arguments(command: &Command) -> Result<Vec<String>, Failure> {
             }
             let path = format!("{SCRIPTS}/{name}");
             fs::write(&path, text).map_err(|error| other("cannot write the script", &error))?;
-            shell.iter().cloned().chain([path]).collect()
+            shell.iter().cloned().chain([path]).map(OsString::from).collect()
         }
     };
-    if words.first().is_none_or(String::is_empty) {
+    if words.first().is_none_or(|word| word.is_empty()) {
         return Err(failure(FailureKind::NotFound, "the command is empty".to_owned()));
     }
     Ok(words)
 }
 
 /// The environment as `NAME=value`, a name once; later ones win.
-fn environment(exec: &Exec, user: &GuestUser, hostname: &str) -> Vec<String> {
-    let mut env: Vec<(&str, &str)> = vec![("PATH", DEFAULT_PATH), ("HOME", &user.home), ("HOSTNAME", hostname)];
+fn environment(exec: &Exec, user: &GuestUser, hostname: &str) -> Vec<OsString> {
+    let mut own: Vec<(&str, &str)> = vec![("PATH", DEFAULT_PATH), ("HOME", &user.home), ("HOSTNAME", hostname)];
     if let Some(Streams::Terminal(terminal)) = &exec.streams {
-        env.push(("TERM", &terminal.kind));
+        own.push(("TERM", &terminal.kind));
     }
     if let Some(name) = &user.name {
-        env.extend([("USER", name.as_str()), ("LOGNAME", name)]);
+        own.extend([("USER", name.as_str()), ("LOGNAME", name)]);
     }
+    let mut env: Vec<(&OsStr, &OsStr)> =
+        own.into_iter().map(|(name, value)| (OsStr::new(name), OsStr::new(value))).collect();
     for (name, value) in &exec.env {
-        match env.iter_mut().find(|(known, _)| known == name) {
+        match env.iter_mut().find(|(known, _)| *known == name) {
             Some(entry) => entry.1 = value,
-            None => env.push((name, value)),
+            None => env.push((name.as_os_str(), value.as_os_str())),
         }
     }
-    env.iter().map(|(name, value)| format!("{name}={value}")).collect()
+    let entry = |(name, value): &(&OsStr, &OsStr)| [name.as_bytes(), b"=", value.as_bytes()].concat();
+    env.iter().map(|pair| OsString::from_vec(entry(pair))).collect()
 }
 
 /// The files that may be the program, in order, as execvp(3) looks for them.
-fn candidates(program: &str, environment: &[String]) -> Vec<String> {
-    if program.contains('/') {
+fn candidates(program: &OsStr, environment: &[OsString]) -> Vec<OsString> {
+    if program.as_bytes().contains(&b'/') {
         return vec![program.to_owned()];
     }
-    let path = environment.iter().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or_default();
-    path.split(':')
-        .map(|folder| if folder.is_empty() { format!("./{program}") } else { format!("{folder}/{program}") })
+    let path = environment.iter().find_map(|entry| entry.as_bytes().strip_prefix(b"PATH=")).unwrap_or_default();
+    path.split(|byte| *byte == b':')
+        .map(|folder| if folder.is_empty() { &b"."[..] } else { folder })
+        .map(|folder| OsString::from_vec([folder, b"/", program.as_bytes()].concat()))
         .collect()
 }
 
-fn c_string(text: &str) -> Result<CString, Failure> {
-    CString::new(text).map_err(|_| failure(FailureKind::Other, "the command or its environment has a NUL".to_owned()))
+fn c_string(text: &OsStr) -> Result<CString, Failure> {
+    CString::new(text.as_bytes())
+        .map_err(|_| failure(FailureKind::Other, "the command or its environment has a NUL".to_owned()))
 }
 
-fn c_strings(texts: &[String]) -> Result<Vec<CString>, Failure> {
+fn c_strings(texts: &[OsString]) -> Result<Vec<CString>, Failure> {
     texts.iter().map(|text| c_string(text)).collect()
 }
 
 /// Says why a command did not start, by its kind.
-fn explain(error: &LaunchError, program: &str, programs: &[String], working_dir: &str, user: &str) -> Failure {
+fn explain(error: &LaunchError, program: &OsStr, programs: &[OsString], working_dir: &OsStr, user: &str) -> Failure {
     let code = error.error.raw_os_error();
+    let (program, working_dir) = (program.display(), working_dir.display());
     let why = &error.error;
     match error.stage {
         LaunchStage::Prepare => other("cannot start the command", why),
@@ -279,17 +287,23 @@ fn explain(error: &LaunchError, program: &str, programs: &[String], working_dir:
             };
             failure(FailureKind::WorkingDir, message)
         }
-        LaunchStage::Program => explain_program(code, why, program, programs, user),
+        LaunchStage::Program => explain_program(code, why, &program, programs, user),
     }
 }
 
-fn explain_program(code: Option<i32>, why: &io::Error, program: &str, programs: &[String], user: &str) -> Failure {
+fn explain_program(
+    code: Option<i32>,
+    why: &io::Error,
+    program: &impl Display,
+    programs: &[OsString],
+    user: &str,
+) -> Failure {
     match code {
         // What is there and yet "does not exist" lacks the interpreter that it names.
         Some(libc::ENOENT) => match programs.iter().find(|file| Path::new(file).exists()) {
             Some(file) => failure(
                 FailureKind::CannotRun,
-                format!("cannot run `{file}`: the interpreter or loader that it names does not exist"),
+                format!("cannot run `{}`: the interpreter or loader that it names does not exist", file.display()),
             ),
             None => failure(FailureKind::NotFound, format!("there is no program `{program}` in the machine")),
         },
@@ -338,7 +352,7 @@ mod tests {
         Exec {
             id: 1,
             command: Command::List(vec!["true".into()]),
-            env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            env: env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
             working_dir: None,
             is_working_dir_made: false,
             user: "root".into(),
@@ -359,9 +373,10 @@ mod tests {
 
     #[test]
     fn program_without_a_slash_is_looked_for_in_the_commands_own_path() {
-        let env = ["PATH=/a::/b".to_owned()];
-        assert_eq!(candidates("x", &env), ["/a/x", "./x", "/b/x"]);
-        assert_eq!(candidates("./x", &env), ["./x"]);
+        let env = [OsString::from_vec(b"PATH=/a::/\xff".to_vec())];
+        assert_eq!(candidates(OsStr::new("x"), &env)[..2], ["/a/x", "./x"]);
+        assert_eq!(candidates(OsStr::new("x"), &env)[2].as_bytes(), b"/\xff/x");
+        assert_eq!(candidates(OsStr::new("./x"), &env), ["./x"]);
     }
 
     #[test]
@@ -374,8 +389,11 @@ mod tests {
 
     /// Runs a program as this process and gives its output, or the kind of its failure.
     fn run(program: &str, words: &[&str], working_dir: &str) -> Result<String, FailureKind> {
-        let arguments: Vec<String> = [program].iter().chain(words).map(|word| (*word).to_owned()).collect();
-        let environment = ["PATH=/usr/bin:/bin".to_owned(), "A=1".to_owned()];
+        let working_dir = OsStr::new(working_dir);
+        let program = OsStr::new(program);
+        let arguments: Vec<OsString> =
+            [program].into_iter().chain(words.iter().map(OsStr::new)).map(OsStr::to_owned).collect();
+        let environment = ["PATH=/usr/bin:/bin".into(), OsString::from_vec(b"A=1\xff".to_vec())];
         let programs = candidates(program, &environment);
         let (mut stdout, out) = sys::pipe().expect("a pipe");
         let null = sys::open_null().expect("there is /dev/null");
@@ -403,11 +421,19 @@ mod tests {
     fn child_has_its_own_session_folder_and_environment() {
         let text = run(
             "sh",
-            &["-c", "cat; pwd; umask; echo $A; ps -o sid= -p $$ | tr -d ' ' | grep -qx $$ && echo own"],
+            &[
+                "-c",
+                "cat; pwd; umask; test \"$A\" = \"$(printf '1\\377')\" && echo bytes; ulimit -n; ulimit -Hn; ps -o sid= -p $$ | tr -d ' ' | grep -qx $$ && echo own",
+            ],
             "/usr",
         );
         let text = text.expect("there is a shell");
-        assert!(text.starts_with("/usr\n0022\n1\n"), "{text}");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[..3], ["/usr", "0022", "bytes"], "{text}");
+        // As many open files as servers ask for, where more may be had.
+        let [soft, hard] = [lines[3], lines[4]].map(|line| line.parse::<u64>().unwrap_or(u64::MAX));
+        assert_eq!(soft, hard.min(65_536), "{text}");
+        assert_eq!(lines[5], "own", "{text}");
     }
 
     #[test]

@@ -113,7 +113,7 @@ pub(crate) fn take_attributes(from: &File, to: &File) -> io::Result<()> {
     Ok(rustix::fs::futimens(to, &times(&found))?)
 }
 
-fn times(found: &Metadata) -> Timestamps {
+pub(crate) fn times(found: &Metadata) -> Timestamps {
     let last_access = Timespec { tv_sec: found.atime(), tv_nsec: found.atime_nsec() };
     Timestamps { last_access, last_modification: Timespec { tv_sec: found.mtime(), tv_nsec: found.mtime_nsec() } }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 pub const GREETING_BYTES: usize = 8;
 
 /// Version of everything that follows the greeting. Host and agent must have the same one.
-pub const PROTOCOL_VERSION: u16 = 8;
+pub const PROTOCOL_VERSION: u16 = 9;
 
 const MAGIC: [u8; 6] = *b"smolvm";
 
@@ -67,8 +67,8 @@ mod tests {
     #[test]
     fn other_version_is_named() {
         let mut bytes = greeting();
-        bytes[6] = 9;
-        assert_eq!(check_greeting(bytes), Err(GreetingError::Version { theirs: 9 }));
+        bytes[6] = 200;
+        assert_eq!(check_greeting(bytes), Err(GreetingError::Version { theirs: 200 }));
     }
 
     #[test]

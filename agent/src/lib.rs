@@ -35,7 +35,9 @@ mod greeting;
 mod message;
 mod packing;
 mod parcel;
+mod part;
 mod pattern;
+mod skipped;
 mod wire_network;
 mod wire_setup;
 mod wire_stats;
@@ -49,8 +51,10 @@ pub use message::{
     SetupPhase, Stream, Streams, Terminal, TerminalSize,
 };
 pub use packing::{pack, pack_files};
-pub use parcel::{Destination, Head, Part, unpack};
+pub use parcel::{Destination, unpack};
+pub use part::{Head, Part};
 pub use pattern::{has_wildcard, matches_name};
+pub use skipped::Skipped;
 pub use wire_network::SetupNetwork;
 pub use wire_setup::{DiskBeginning, Setup, SetupLink, SetupMount, SetupMountKind, SetupRoot};
 pub use wire_stats::GuestStats;
@@ -72,6 +76,10 @@ pub const WITH_OWNERS: &str = "with-owners";
 
 /// As [`UNPACK`], for the entries of a folder.
 pub const UNPACK_CONTENTS: &str = "unpack-contents";
+
+/// First word for the agent's program: unpacks the tar archive on standard input into the volume at the path that follows, all
+/// of it or nothing; then come the volume's name and its size in MiB, to be told.
+pub const IMPORT: &str = "import";
 
 /// Serial number of a disk that holds a parcel: a folder with the program that checks file systems and what it needs.
 pub const CHECKER_SERIAL: &str = "checker";

@@ -25,6 +25,7 @@ mod ends;
 mod exec;
 mod fill;
 mod forwarder;
+mod importing;
 mod kernel_log;
 mod mounts;
 mod network;

@@ -1,6 +1,8 @@
 //! What host and agent say to each other. Host and agent are built together: a change here raises
 //! [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION), and nothing is kept compatible.
 
+use std::ffi::OsString;
+
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::Bytes;
@@ -200,9 +202,9 @@ pub struct Exec {
     /// What runs.
     pub command: Command,
     /// Environment, above `PATH`, `HOME`, `USER`, `LOGNAME` and `HOSTNAME`; later entries win.
-    pub env: Vec<(String, String)>,
+    pub env: Vec<(OsString, OsString)>,
     /// Working folder, `/` by default.
-    pub working_dir: Option<String>,
+    pub working_dir: Option<OsString>,
     /// Whether a working folder that is missing is made, where it would lie in the machine's own writable layer.
     pub is_working_dir_made: bool,
     /// User, in a form of [`Request::ResolveUser`].
@@ -259,8 +261,8 @@ pub enum Command {
         /// The shell and its arguments.
         shell: Vec<String>,
     },
-    /// A program and its arguments.
-    List(Vec<String>),
+    /// A program and its arguments: bytes, which need not be text.
+    List(Vec<OsString>),
 }
 
 /// Why the agent could not do something.

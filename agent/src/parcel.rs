@@ -6,7 +6,8 @@
 //!
 //! Both ends are the same code. Who unpacks trusts nothing: a name is one component, each folder is opened below the one
 //! before without following links, depths and lengths have limits. Blocks of zeros are not written, so that a file with
-//! holes takes no more than it did. Owners are those of who unpacks, unless others are asked for. Deliberately not here: what carries the bytes.
+//! holes takes no more than it did. Where it ends midway, folders are left as if it had not, and no half of a file. Owners
+//! are those of who unpacks, unless others are asked for. Deliberately not here: the frames (`part`), what carries the bytes.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -15,73 +16,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
 use crate::bytes::Bytes;
-use crate::frame::{ANSWER_MAX, decode, encode, frame_length};
-
-/// Bytes of a piece of a file.
-pub(super) const PIECE: usize = 64 << 10;
-
-/// Folders in each other; each is a descriptor while it is open.
-pub(super) const DEPTH_MAX: usize = 128;
-
-/// Bytes of a name.
-const NAME_MAX: usize = 255;
-
-const NANOSECONDS_MAX: i64 = 999_999_999;
-
-/// A part of a parcel.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Part {
-    /// A folder, whose entries follow.
-    Folder(Head),
-    /// Back to the folder above.
-    Leave,
-    /// A file, whose bytes follow.
-    File(Head),
-    /// Bytes of the file.
-    Data(Bytes),
-    /// The end of the file.
-    Done,
-    /// A symbolic link.
-    Link {
-        /// What it is called.
-        head: Head,
-        /// Where it leads, as it is written.
-        target: Bytes,
-    },
-    /// Another name of a file that came before. Taken only of who is trusted.
-    Same {
-        /// The name.
-        name: Bytes,
-        /// Where the file is, from the outermost folder on.
-        of: Vec<Bytes>,
-    },
-    /// The end of the parcel.
-    End,
-}
-
-/// What an entry is called, whose it is, and when it was changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
-    /// One component.
-    pub name: Bytes,
-    /// Permissions, with setuid, setgid and sticky.
-    pub mode: u32,
-    /// User.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-    /// Bytes of a file when it was opened; it may have become longer or shorter since.
-    pub size: u64,
-    /// When it was changed, in seconds since 1970.
-    pub seconds: i64,
-    /// The rest.
-    pub nanoseconds: i64,
-}
+use crate::part::{DEPTH_MAX, Head, Part, at, checked, malformed};
 
 /// Where a parcel goes.
 #[derive(Debug, Clone)]
@@ -105,7 +44,7 @@ pub struct Destination<'a> {
 pub fn unpack(to: &Destination<'_>, input: &mut dyn Read) -> io::Result<()> {
     let first = Part::receive(input)?;
     let name = match &first {
-        Part::Folder(head) | Part::File(head) | Part::Link { head, .. } => head.checked_name()?,
+        Part::Folder(head) | Part::File(head) | Part::Pipe(head) | Part::Link { head, .. } => head.checked_name()?,
         _ => return Err(malformed()),
     };
     let is_folder_there = fs::metadata(to.path).is_ok_and(|found| found.is_dir());
@@ -124,19 +63,11 @@ pub fn unpack(to: &Destination<'_>, input: &mut dyn Read) -> io::Result<()> {
     };
     let opened = rustix::fs::open(&parent, FOLDER, Mode::empty()).map_err(|error| at(&parent, error.into()))?;
     let mut place = Place { folders: vec![(opened, None)], path: parent, to };
-    match (first, name) {
-        (Part::Folder(_), None) => place.again()?,
-        (first, Some(name)) => place.take(renamed(first, &name), input)?,
-        (_, None) => return Err(malformed()),
+    let taken = place.take_all(first, name.as_deref(), input);
+    if taken.is_err() {
+        place.give_up();
     }
-    loop {
-        match Part::receive(input)? {
-            Part::End if place.folders.len() == 1 => return Ok(()),
-            // One entry is a parcel.
-            _ if place.folders.len() == 1 => return Err(malformed()),
-            part => place.take(part, input)?,
-        }
-    }
+    taken
 }
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -146,6 +77,7 @@ fn renamed(part: Part, to: &OsStr) -> Part {
     match part {
         Part::Folder(head) => Part::Folder(Head { name, ..head }),
         Part::File(head) => Part::File(Head { name, ..head }),
+        Part::Pipe(head) => Part::Pipe(Head { name, ..head }),
         Part::Link { head, target } => Part::Link { head: Head { name, ..head }, target },
         part => part,
     }
@@ -160,12 +92,38 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// Takes a whole parcel, whose first part gets this name.
+    fn take_all(&mut self, first: Part, name: Option<&OsStr>, input: &mut dyn Read) -> io::Result<()> {
+        match (first, name) {
+            (Part::Folder(_), None) => self.again()?,
+            (first, Some(name)) => self.take(renamed(first, name), input)?,
+            (_, None) => return Err(malformed()),
+        }
+        loop {
+            match Part::receive(input)? {
+                Part::End if self.folders.len() == 1 => return Ok(()),
+                // One entry is a parcel.
+                _ if self.folders.len() == 1 => return Err(malformed()),
+                part => self.take(part, input)?,
+            }
+        }
+    }
+
+    /// What was begun is to look as if it were whole: nothing more comes.
+    fn give_up(&mut self) {
+        while self.folders.len() > 1 {
+            // The failure that is told is the one that ended it all.
+            let _ = self.leave();
+        }
+    }
+
     fn take(&mut self, part: Part, input: &mut dyn Read) -> io::Result<()> {
         match part {
             Part::Folder(head) => self.enter(head),
             Part::Leave => self.leave(),
             Part::File(head) => self.file(&head, input),
             Part::Link { head, target } => self.link(&head, &target),
+            Part::Pipe(head) => self.pipe(&head),
             Part::Same { name, of } => self.same(&name, &of),
             Part::Data(_) | Part::Done | Part::End => Err(malformed()),
         }
@@ -191,7 +149,9 @@ impl Place<'_> {
             return Err(at(&path, io::Error::other("too many folders in each other")));
         }
         let above = self.innermost()?;
-        let is_new = match rustix::fs::mkdirat(above, &name, Mode::RWXU) {
+        // Whoever is killed before it leaves it has not shut others out.
+        let mode = Mode::from_raw_mode(head.mode & self.to.mode_mask & 0o777) | Mode::RWXU;
+        let is_new = match rustix::fs::mkdirat(above, &name, mode) {
             Ok(()) => true,
             Err(Errno::EXIST) => false,
             Err(error) => return Err(failed(error)),
@@ -219,24 +179,27 @@ impl Place<'_> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(self.innermost()?, name, flags, Mode::RUSR | Mode::WUSR);
         let mut file = File::from(file.map_err(|error| failed(error.into()))?);
-        let mut length = 0u64;
-        loop {
-            match Part::receive(input)? {
-                Part::Data(Bytes(bytes)) if bytes.iter().all(|byte| *byte == 0) => {
-                    file.seek(SeekFrom::Current(i64::try_from(bytes.len()).map_err(|_| malformed())?))
-                        .map_err(failed)?;
-                    length = length.saturating_add(bytes.len() as u64);
-                }
-                Part::Data(Bytes(bytes)) => {
-                    file.write_all(&bytes).map_err(failed)?;
-                    length = length.saturating_add(bytes.len() as u64);
-                }
-                Part::Done => break,
-                _ => return Err(malformed()),
-            }
+        let filled = fill(&mut file, &path, input);
+        if filled.is_err() {
+            // Half a file would look like a whole one.
+            let _ = self.clear(name);
         }
-        file.set_len(length).map_err(failed)?;
+        filled?;
         self.finish(&file.into(), head).map_err(|error| failed(error.into()))
+    }
+
+    fn pipe(&self, head: &Head) -> io::Result<()> {
+        let name = head.checked_name()?;
+        let failed = |error: Errno| at(&self.path.join(name), error.into());
+        self.clear(name).map_err(failed)?;
+        let folder = self.innermost()?;
+        rustix::fs::mknodat(folder, name, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).map_err(failed)?;
+        // To read, and without waiting: nobody who writes is needed for it.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let pipe = rustix::fs::openat(folder, name, flags, Mode::empty()).map_err(failed)?;
+        // Others may write to the folder, and have put something else there.
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(&pipe).map_err(failed)?.st_mode);
+        if kind == FileType::Fifo { self.finish(&pipe, head).map_err(failed) } else { Ok(()) }
     }
 
     fn link(&self, head: &Head, target: &Bytes) -> io::Result<()> {
@@ -286,58 +249,29 @@ impl Place<'_> {
             rustix::fs::fchown(file, Some(Uid::from_raw(head.uid)), Some(Gid::from_raw(head.gid)))?;
         }
         rustix::fs::fchmod(file, Mode::from_raw_mode(head.mode & self.to.mode_mask & 0o7777))?;
-        let time = Timespec { tv_sec: head.seconds, tv_nsec: head.nanoseconds.clamp(0, NANOSECONDS_MAX) };
-        rustix::fs::futimens(file, &Timestamps { last_access: time, last_modification: time })
+        rustix::fs::futimens(file, &head.times())
     }
 }
 
-fn checked(name: &Bytes) -> io::Result<&OsStr> {
-    let bytes = &name.0[..];
-    let is_one = !bytes.is_empty() && bytes.len() <= NAME_MAX && !bytes.contains(&b'/') && !bytes.contains(&0);
-    if !is_one || bytes == b"." || bytes == b".." {
-        return Err(malformed());
+/// Writes the bytes that come, with holes where there are zeros.
+fn fill(file: &mut File, path: &Path, input: &mut dyn Read) -> io::Result<()> {
+    let failed = |error| at(path, error);
+    let mut length = 0u64;
+    loop {
+        match Part::receive(input)? {
+            Part::Data(Bytes(bytes)) => {
+                if bytes.iter().all(|byte| *byte == 0) {
+                    let count = i64::try_from(bytes.len()).map_err(|_| malformed())?;
+                    file.seek(SeekFrom::Current(count)).map_err(failed)?;
+                } else {
+                    file.write_all(&bytes).map_err(failed)?;
+                }
+                length = length.saturating_add(bytes.len() as u64);
+            }
+            Part::Done => return file.set_len(length).map_err(failed),
+            _ => return Err(malformed()),
+        }
     }
-    Ok(OsStr::from_bytes(bytes))
-}
-
-impl Head {
-    /// The name, where it is one component.
-    ///
-    /// # Errors
-    /// Where it is not, and so could lead elsewhere.
-    pub fn checked_name(&self) -> io::Result<&OsStr> {
-        checked(&self.name)
-    }
-}
-
-impl Part {
-    /// Writes it as a frame.
-    ///
-    /// # Errors
-    /// What the writer says.
-    pub fn send(&self, out: &mut dyn Write) -> io::Result<()> {
-        out.write_all(&encode(self, ANSWER_MAX).map_err(io::Error::other)?)
-    }
-
-    /// Reads a frame.
-    ///
-    /// # Errors
-    /// What the reader says, or where it is none.
-    pub fn receive(input: &mut dyn Read) -> io::Result<Self> {
-        let mut header = [0; 4];
-        input.read_exact(&mut header)?;
-        let mut payload = vec![0; frame_length(header, ANSWER_MAX).map_err(io::Error::other)?];
-        input.read_exact(&mut payload)?;
-        decode(&payload).map_err(io::Error::other)
-    }
-}
-
-fn malformed() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "what came is not a row of files")
-}
-
-pub(super) fn at(path: &Path, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -346,6 +280,8 @@ mod tests {
 
     use super::*;
     use crate::packing::pack;
+    use crate::part::PIECE;
+    use crate::skipped::Skipped;
     use std::os::unix::fs::MetadataExt as _;
 
     fn head(name: &str) -> Head {
@@ -387,7 +323,7 @@ mod tests {
         fs::set_permissions(from.join("in"), fs::Permissions::from_mode(0o500)).unwrap();
         symlink("/nowhere", from.join("link")).unwrap();
         let mut bytes = Vec::new();
-        pack(&from, false, &mut bytes).unwrap();
+        pack(&from, false, &mut bytes, &mut Skipped::default()).unwrap();
         let to = folder.path().join("to");
         take(&to, &bytes).unwrap();
         assert_eq!(fs::read(to.join("in/holes")).unwrap(), content);
@@ -404,6 +340,53 @@ mod tests {
         for at in [&from, &to, &flat, &to.join("from")] {
             fs::set_permissions(at.join("in"), fs::Permissions::from_mode(0o700)).unwrap();
         }
+    }
+
+    #[test]
+    fn a_pipe_arrives_and_what_is_nothing_elsewhere_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::create_dir_all(from.join("in")).unwrap();
+        let pipe = from.join("in/pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        fs::set_permissions(&pipe, fs::Permissions::from_mode(0o622)).unwrap();
+        let socket = std::os::unix::net::UnixListener::bind(from.join("in/socket")).unwrap();
+        fs::write(from.join("in/text"), "text").unwrap();
+        let (mut bytes, mut skipped) = (Vec::new(), Skipped::default());
+        pack(&from, false, &mut bytes, &mut skipped).unwrap();
+        let path = from.join("in/socket");
+        assert_eq!(skipped.lines(), [format!("`{}` is a socket, which is not copied", path.display())]);
+        // What has the name makes way, but for a folder.
+        fs::create_dir_all(to.join("from/in")).unwrap();
+        fs::write(to.join("from/in/pipe"), "in its place").unwrap();
+        take(&to, &bytes).unwrap();
+        let (was, is) = (fs::metadata(&pipe).unwrap(), fs::metadata(to.join("from/in/pipe")).unwrap());
+        assert_eq!((was.mode(), was.mtime(), was.mtime_nsec()), (is.mode(), is.mtime(), is.mtime_nsec()));
+        assert_eq!(fs::read_to_string(to.join("from/in/text")).unwrap(), "text");
+        assert!(!to.join("from/in/socket").exists());
+        // It alone cannot be copied.
+        let error = pack(&path, false, &mut Vec::new(), &mut Skipped::default()).unwrap_err().to_string();
+        assert!(error.ends_with("it is a socket, which is not copied"), "{error}");
+        drop(socket);
+    }
+
+    #[test]
+    fn where_it_ends_midway_folders_are_whole_and_no_half_of_a_file_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("to");
+        let folder_of = |name: &str, mode| Part::Folder(Head { mode, ..head(name) });
+        let parts = [
+            folder_of("t", 0o755),
+            folder_of("in", 0o750),
+            Part::File(head("half")),
+            Part::Data(Bytes(b"half".to_vec())),
+        ];
+        take(&to, &row(&parts)).unwrap_err();
+        for (path, mode) in [(to.clone(), 0o755), (to.join("in"), 0o750)] {
+            let found = fs::metadata(&path).unwrap();
+            assert_eq!((found.mode() & 0o7777, found.mtime()), (mode, 1), "{}", path.display());
+        }
+        assert!(!to.join("in/half").exists());
     }
 
     #[test]
@@ -435,7 +418,7 @@ mod tests {
         symlink("file", &link).unwrap();
         for (is_followed, is_link) in [(false, true), (true, false)] {
             let mut bytes = Vec::new();
-            pack(&link, is_followed, &mut bytes).unwrap();
+            pack(&link, is_followed, &mut bytes, &mut Skipped::default()).unwrap();
             take(&to, &bytes).unwrap();
             assert_eq!(fs::symlink_metadata(&to).unwrap().is_symlink(), is_link);
         }

@@ -66,7 +66,7 @@ fn dispatch(verb: &Verb, settings: &Settings, printer: &Printer) -> Result<ExitC
         Verb::Logs(args) => logs::run(args, settings, printer),
         Verb::Exec(args) => exec::exec(args, settings),
         Verb::Shell(args) => exec::shell(args, settings),
-        Verb::Copy(args) => copy::run(args, settings),
+        Verb::Copy(args) => copy::run(args, settings, printer),
         Verb::Port(args) => port::run(args, settings, printer),
         Verb::Check(args) => check::run(args, settings, printer),
         Verb::Plan(args) => plan::run(args, settings, printer),

@@ -172,8 +172,8 @@ impl Look {
         let (attendant, written) = Attendant::new(wanted, is_clear).map_err(LookError::Terminal)?;
         let request = ExecRequest {
             command: shell_words(),
-            env: step.env.clone(),
-            working_dir: step.working_dir.clone(),
+            env: step.env.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            working_dir: step.working_dir.as_ref().map(|folder| folder.as_str().into()),
             user: step.user.clone(),
             streams: attendant.streams(),
         };

@@ -1,6 +1,7 @@
 //! What client and server say to each other. Both are of one version: a change here raises [`VERSION`].
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use crate::guest::{ExitStatus, Streams, TerminalSize};
 use crate::run::{CommandError, MachineUsage, RoundWish, RunCommand, RunView};
 
 /// Version of the messages.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// The version of the program that both ends must be of.
 pub(super) const PROGRAM: &str = env!("CARGO_PKG_VERSION");
@@ -54,12 +55,12 @@ pub enum Ask {
 pub struct ExecAsk {
     /// Which machine.
     pub machine: String,
-    /// Program and arguments.
-    pub command: Vec<String>,
+    /// Program and arguments: bytes, which need not be text.
+    pub command: Vec<OsString>,
     /// Environment above that of the machine.
-    pub env: BTreeMap<String, String>,
+    pub env: BTreeMap<OsString, OsString>,
     /// Working folder instead of the machine's: an absolute path.
-    pub working_dir: Option<String>,
+    pub working_dir: Option<OsString>,
     /// User instead of the machine's.
     pub user: Option<String>,
     /// Three pipes or a terminal.

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,6 @@ use super::message::{About, Answer, Ask, ExecAsk, Refusal, Tell, greeting};
 use super::place::Bound;
 use crate::event::MachinePhase;
 use crate::guest::{CommandEnd, SessionError, hand_over};
-use crate::plan::GuestPath;
 use crate::run::{
     ExecControl, ExecRequest, GoingRound, Guest, GuestError, RoundWish, RunCommand, RunHandle, StartFailure,
 };
@@ -250,15 +250,11 @@ struct Started {
 /// The machine and the command that a client means.
 fn asked(ask: ExecAsk, handle: &RunHandle) -> Result<(Guest, ExecRequest), Refusal> {
     let guest = handle.guest(&ask.machine)?;
-    let working_dir = match &ask.working_dir {
-        None => None,
-        Some(folder) => Some(GuestPath::parse(folder).ok_or_else(|| Refusal {
-            message: format!("`{folder}` cannot be a working folder: it is no absolute path"),
-            help: None,
-            exit_code: 126,
-        })?),
-    };
-    let ExecAsk { command, env, user, streams, .. } = ask;
+    if let Some(folder) = ask.working_dir.as_ref().filter(|folder| !Path::new(folder).is_absolute()) {
+        let message = format!("`{}` cannot be a working folder: it is no absolute path", folder.display());
+        return Err(Refusal { message, help: None, exit_code: 126 });
+    }
+    let ExecAsk { command, env, working_dir, user, streams, .. } = ask;
     Ok((guest, ExecRequest { command, env, working_dir, user, streams }))
 }
 

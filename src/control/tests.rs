@@ -46,7 +46,7 @@ fn client(state: &ProjectState) -> Client {
 fn ask(machine: &str) -> ExecAsk {
     ExecAsk {
         machine: machine.to_owned(),
-        command: vec!["true".to_owned()],
+        command: vec!["true".into()],
         env: std::collections::BTreeMap::new(),
         working_dir: None,
         user: None,

@@ -27,7 +27,8 @@ pub use error::{ExecError, SessionError, SetupError, UserError};
 pub use link::{Claim, Dial, Traffic};
 pub use session::{Linked, Session, SessionEvent, SessionLimits};
 pub use smolvm_agent::{
-    AGENT_PROGRAM, Destination, FOLLOWED, Head, PACK, Part, UNPACK, UNPACK_CONTENTS, WITH_OWNERS, pack, unpack,
+    AGENT_PROGRAM, Destination, FOLLOWED, Head, IMPORT, PACK, Part, Skipped, UNPACK, UNPACK_CONTENTS, WITH_OWNERS,
+    pack, unpack,
 };
 pub use smolvm_agent::{
     Bytes, Command, DiskBeginning, Exec, ExitStatus, GuestStats, GuestUser, Setup, SetupLink, SetupMount,

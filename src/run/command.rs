@@ -4,6 +4,7 @@
 //! Deliberately not here: its number, its streams, and when it is started.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
 use super::input::StartFailure;
 use crate::guest::{Command as GuestCommand, Exec};
@@ -25,7 +26,7 @@ pub(super) fn written(command: &Command, script: &str) -> GuestCommand {
         Command::Script { text, shell } => {
             GuestCommand::Script { name: script.to_owned(), text: text.clone(), shell: shell.clone() }
         }
-        Command::List(words) => GuestCommand::List(words.clone()),
+        Command::List(words) => list(words.clone()),
     }
 }
 
@@ -40,7 +41,11 @@ pub(super) fn behind_entrypoint(
 ) -> Result<GuestCommand, StartFailure> {
     let Command::List(words) = command else { return Ok(written(command, script)) };
     let words = defaults.command(words).map_err(|error| StartFailure { exit_code: 125, cause: error.to_string() })?;
-    Ok(GuestCommand::List(words))
+    Ok(list(words))
+}
+
+fn list(words: Vec<String>) -> GuestCommand {
+    GuestCommand::List(words.into_iter().map(OsString::from).collect())
 }
 
 /// The command of this number, whose output goes on the output connection.
@@ -49,9 +54,9 @@ pub(super) fn complete(id: u64, command: GuestCommand, place: Place<'_>, default
     Exec {
         id,
         command,
-        env: defaults.env(place.env),
+        env: defaults.env(place.env).into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
         is_working_dir_made: working_dir.as_ref().is_some_and(|folder| folder.is_made),
-        working_dir: working_dir.map(|folder| folder.path),
+        working_dir: working_dir.map(|folder| folder.path.into()),
         user: defaults.user(place.user).to_owned(),
         streams: None,
     }

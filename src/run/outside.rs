@@ -3,6 +3,7 @@
 //! Deliberately not here: whose streams these are (`cli`, `control`, `sdk`).
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +20,7 @@ use crate::guest::{
     Command, CommandEnd, CommandInput, CommandOutput, CommandStream, Exec, Session, SessionError, Streams,
     TerminalSize, Traffic,
 };
-use crate::plan::{GuestPath, ImageDefaults, MachinePlan, MountPlan, Plan, nearest};
+use crate::plan::{ImageDefaults, MachinePlan, MountPlan, Plan, nearest};
 
 /// A machine that was up when it was asked for. Keeps neither the machine nor the run alive.
 #[derive(Clone)]
@@ -34,12 +35,12 @@ pub struct Guest {
 /// What is to be run. What it leaves open is the file's, then the image's, as for a step.
 #[derive(Debug, Clone)]
 pub struct ExecRequest {
-    /// Program and arguments; no shell and no entrypoint is put before them.
-    pub command: Vec<String>,
+    /// Program and arguments: bytes, which need not be text; no shell and no entrypoint is put before them.
+    pub command: Vec<OsString>,
     /// Environment above that of the machine.
-    pub env: BTreeMap<String, String>,
-    /// Working folder instead of the machine's.
-    pub working_dir: Option<GuestPath>,
+    pub env: BTreeMap<OsString, OsString>,
+    /// Working folder instead of the machine's: an absolute path.
+    pub working_dir: Option<OsString>,
     /// User instead of the machine's: `name`, `uid`, `uid:gid`, `name:group`.
     pub user: Option<String>,
     /// Three pipes or a terminal.
@@ -200,15 +201,18 @@ impl Guest {
     fn complete(&self, request: ExecRequest, defaults: &ImageDefaults) -> Exec {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let plan = self.plan();
-        let mut env = plan.env.clone();
-        env.extend(request.env);
         let place = Place {
-            env: &env,
-            working_dir: request.working_dir.as_ref().or(plan.working_dir.as_ref()),
+            env: &plan.env,
+            working_dir: plan.working_dir.as_ref(),
             user: request.user.as_deref().or(plan.user.as_deref()),
         };
         let id = OUTSIDE_BIT | NEXT.fetch_add(1, Ordering::Relaxed);
-        let exec = complete(id, Command::List(request.command), place, defaults);
+        let mut exec = complete(id, Command::List(request.command), place, defaults);
+        // Later ones win.
+        exec.env.extend(request.env);
+        if let Some(folder) = request.working_dir {
+            (exec.working_dir, exec.is_working_dir_made) = (Some(folder), false);
+        }
         Exec { streams: Some(request.streams), ..exec }
     }
 }

@@ -68,7 +68,13 @@ impl ExecSpec {
         }
         let working_dir = self.folder()?;
         let Self { command, env, user, .. } = self;
-        Ok(ExecRequest { command, env, working_dir, user, streams: Streams::Pipes })
+        Ok(ExecRequest {
+            command: command.into_iter().map(Into::into).collect(),
+            env: env.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            working_dir: working_dir.map(|folder| folder.as_str().into()),
+            user,
+            streams: Streams::Pipes,
+        })
     }
 }
 

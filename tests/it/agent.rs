@@ -18,7 +18,7 @@ fn in_runtime(test: impl Future<Output = ()>) {
 fn list(id: u64, words: &[&str]) -> Exec {
     Exec {
         id,
-        command: Command::List(words.iter().map(|word| (*word).to_owned()).collect()),
+        command: Command::List(words.iter().map(Into::into).collect()),
         env: Vec::new(),
         working_dir: None,
         is_working_dir_made: false,

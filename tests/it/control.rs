@@ -26,9 +26,9 @@ fn client(world: &World) -> Client {
 fn ask(machine: &str, words: &[&str]) -> ExecAsk {
     ExecAsk {
         machine: machine.to_owned(),
-        command: words.iter().map(|word| (*word).to_owned()).collect(),
-        env: BTreeMap::from([("B".to_owned(), "asked".to_owned())]),
-        working_dir: Some("/tmp".to_owned()),
+        command: words.iter().map(Into::into).collect(),
+        env: BTreeMap::from([("B".into(), "asked".into())]),
+        working_dir: Some("/tmp".into()),
         user: None,
         streams: Streams::Pipes,
     }

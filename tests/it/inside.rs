@@ -1,12 +1,16 @@
 //! `smolvm exec` and `smolvm cp`: commands and files in a machine that is up, through the program and its streams.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 use rustix::termios::{LocalModes, tcgetattr};
 use sha2::{Digest, Sha256};
@@ -55,6 +59,16 @@ fn a_hundred_million_bytes_go_through_a_command_and_back() {
     let input: Vec<u8> = (0..LARGE / 4).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     let output = run(&world, &["exec", world.machine(), "cat"], &input);
     assert_eq!((output.status.code(), output.stdout == input, text(&output.stderr)), (Some(0), true, String::new()));
+    // Words, variables and folders are bytes.
+    let odd = OsStr::from_bytes(b"/tmp/\xff\n");
+    let mut command = world.command(&["exec", "-e", "A=1"]);
+    command.env("OWN", odd).args(["-e", "OWN", "-e"]).arg(OsStr::from_bytes(b"B=\xfe")).arg(world.machine());
+    let script = "mkdir \"$1\" && cd \"$1\" && printf '%s:%s:%s:' \"$A\" \"$B\" \"$OWN\" && pwd; ulimit -n; ulimit -Hn";
+    let output = command.args(["sh", "-c", script, "sh"]).arg(odd).output().unwrap();
+    assert_eq!(output.stdout, b"1:\xfe:/tmp/\xff\n:/tmp/\xff\n\n65536\n524288\n", "{}", text(&output.stderr));
+    let mut command = world.command(&["exec", "-w"]);
+    let output = command.arg(odd).args([world.machine(), "pwd"]).output().unwrap();
+    assert_eq!(output.stdout, b"/tmp/\xff\n\n", "{}", text(&output.stderr));
     let script = "echo out; echo err >&2; exit 9";
     let output = run(&world, &["exec", "-w", "/tmp", world.machine(), "sh", "-c", script], b"");
     assert_eq!((output.status.code(), &output.stdout[..], &output.stderr[..]), (Some(9), &b"out\n"[..], &b"err\n"[..]));
@@ -113,6 +127,7 @@ fn files_are_copied_into_a_machine_and_out_of_it() {
         let copy = |from: &str, to: &str| run(&world, &["cp", from, to], b"");
         let output = copy("from", &inside);
         assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+        odd_entries(&world, &from);
         let script = "cd /root/here; ./run.sh; stat -c '%a %u' run.sh; readlink link; chmod 4755 run.sh";
         let output = run(&world, &["exec", world.machine(), "sh", "-c", script], b"");
         assert_eq!(text(&output.stdout), "ran\n750 0\n/etc\n", "{}", text(&output.stderr));
@@ -130,6 +145,60 @@ fn files_are_copied_into_a_machine_and_out_of_it() {
         assert!(output.status.code() == Some(125) && text(&output.stderr).starts_with(&error), "{output:?}");
         end(&world, live);
     });
+}
+
+/// What is no file, folder or link, and names that are no text, there and back.
+fn odd_entries(world: &World, from: &Path) {
+    let odd = from.join("odd");
+    fs::create_dir(&odd).unwrap();
+    let name = OsStr::from_bytes(b"\xff\n");
+    fs::write(odd.join(name), "odd").unwrap();
+    fs::write(odd.join("empty"), "").unwrap();
+    mknodat(CWD, odd.join("pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let _socket = UnixListener::bind(odd.join("socket")).unwrap();
+    fs::set_permissions(&odd, fs::Permissions::from_mode(0o755)).unwrap();
+    let inside = |path: &str| format!("{}:{path}", world.machine());
+    let output = run(world, &["cp", "from/odd/", &inside("/root/odd")], b"");
+    let remark = "warning: `from/odd/socket` is a socket, which is not copied\n";
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), remark.to_owned()));
+    let script = "cd /root/odd; stat -c '%a %F' . pipe empty; ls -A | wc -l; mknod device c 1 3; chmod 711 .";
+    let output = run(world, &["exec", world.machine(), "sh", "-c", script], b"");
+    let listed = "755 directory\n600 fifo\n644 regular empty file\n4\n";
+    assert_eq!(text(&output.stdout), listed, "{}", text(&output.stderr));
+    let output = run(world, &["cp", &inside("/root/odd"), "back"], b"");
+    let remark = format!(
+        "warning: in machine `{}`: `/root/odd/device` is a character device, which is not copied\n",
+        world.machine()
+    );
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), remark));
+    let odd = world.place("project/back");
+    assert_eq!(fs::metadata(&odd).unwrap().mode() & 0o7777, 0o711);
+    assert_eq!(fs::read_to_string(odd.join(name)).unwrap(), "odd");
+    assert!(fs::metadata(odd.join("pipe")).unwrap().file_type().is_fifo());
+    // A name of bytes on the command line, on both sides.
+    let mut command = world.command(&["cp"]);
+    let there = [inside("/root/odd/").as_bytes(), name.as_bytes()].concat();
+    let output = command.arg(OsStr::from_bytes(&there)).arg(name).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(fs::read_to_string(world.place("project").join(name)).unwrap(), "odd");
+    // What fails midway leaves folders as they are to be, and no half of a file.
+    fs::create_dir(from.join("odd/deep")).unwrap();
+    fs::write(from.join("odd/deep/large"), vec![1; 1 << 20]).unwrap();
+    for (name, mode) in [("odd/deep", 0o750), ("odd/deep/large", 0o644)] {
+        fs::set_permissions(from.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    std::os::unix::fs::chown(from.join("odd/deep"), Some(fs::metadata(from).unwrap().uid()), None).unwrap();
+    let script = "mkdir /small && mount -t tmpfs -o size=256k none /small";
+    assert_eq!(run(world, &["exec", world.machine(), "sh", "-c", script], b"").status.code(), Some(0));
+    let output = run(world, &["cp", "from/odd/deep", &inside("/small/deep")], b"");
+    assert_eq!(output.status.code(), Some(125), "{output:?}");
+    assert!(text(&output.stderr).contains("`/small/deep/large`: No space left on device"), "{output:?}");
+    let output = run(world, &["exec", world.machine(), "sh", "-c", "stat -c %a /small/deep; ls -A /small/deep"], b"");
+    assert_eq!(text(&output.stdout), "750\n");
+    let alone = run(world, &["cp", &inside("/dev/null"), "null"], b"");
+    assert!(text(&alone.stderr).contains("`/dev/null`: it is a character device, which is not copied"), "{alone:?}");
+    assert_eq!(alone.status.code(), Some(125));
+    fs::remove_dir_all(from.join("odd")).unwrap();
 }
 
 #[test]

@@ -83,8 +83,9 @@ impl Forked {
     }
 }
 
-/// Files that a command may have open, unless it asks for more.
-const OPEN_FILES: u64 = 1024;
+/// Files that a command may have open, unless it asks for more, up to what the agent itself may. Servers ask for as many;
+/// of more still, programs that close all that there could be before they run another would close for seconds.
+const OPEN_FILES: u64 = 65_536;
 
 /// All that the child needs, in the form that system calls take.
 struct Child<'a> {
@@ -224,7 +225,7 @@ fn reset_oom_score() {
     }
 }
 
-/// The agent may have very many files open. Programs expect systemd's default, and raise it where they want more.
+/// The agent may have more files open than is good for most programs.
 fn limit_open_files() -> Result<(), i32> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` has room for what the call writes.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use tar::{Archive, Builder, Entry, EntryType, Header};
 
-use crate::guest::{Bytes, Head, Part};
+use crate::guest::{Bytes, Head, Part, Skipped};
 
 /// Bytes of a piece of a file.
 const PIECE: usize = 64 << 10;
@@ -53,6 +53,10 @@ pub(super) fn write(input: &mut dyn Read, is_contents: bool, out: impl Write) ->
                 let path = path.join(head.checked_name()?);
                 let mut header = header(&head, EntryType::Symlink, 0);
                 archive.append_link(&mut header, &path, OsStr::from_bytes(&target.0))?;
+            }
+            Part::Pipe(head) => {
+                let path = path.join(head.checked_name()?);
+                archive.append_data(&mut header(&head, EntryType::Fifo, 0), &path, io::empty())?;
             }
             Part::End if depth == 0 => return archive.into_inner()?.flush(),
             _ => return Err(wrong("what came is not a row of files")),
@@ -120,22 +124,22 @@ impl Read for FileBytes<'_> {
     }
 }
 
-/// Sends the entries of an archive, which may be packed by gzip.
-pub(super) fn read(input: impl Read, out: &mut dyn Write) -> io::Result<()> {
+/// Sends the entries of an archive, which may be packed by gzip. Devices are noted and passed over.
+pub(super) fn read(input: impl Read, out: &mut dyn Write, skipped: &mut Skipped) -> io::Result<()> {
     let mut input = BufReader::with_capacity(PIECE, input);
     let start = input.fill_buf()?;
     if let Some((_, program)) = PACKED.iter().find(|(magic, _)| start.starts_with(magic)) {
         return Err(wrong(&format!("the archive is packed in a way that is not taken; `{program}` unpacks it")));
     }
     if start.starts_with(&[0x1f, 0x8b]) {
-        send_all(Archive::new(flate2::bufread::MultiGzDecoder::new(input)), out)
+        send_all(Archive::new(flate2::bufread::MultiGzDecoder::new(input)), out, skipped)
     } else {
-        send_all(Archive::new(input), out)
+        send_all(Archive::new(input), out, skipped)
     }
 }
 
-fn send_all(mut archive: Archive<impl Read>, out: &mut dyn Write) -> io::Result<()> {
-    let mut walk = Walk { open: Vec::new(), out };
+fn send_all(mut archive: Archive<impl Read>, out: &mut dyn Write, skipped: &mut Skipped) -> io::Result<()> {
+    let mut walk = Walk { open: Vec::new(), out, skipped };
     Part::Folder(folder(b"contents")).send(walk.out)?;
     for entry in archive.entries()? {
         walk.entry(&mut entry?)?;
@@ -158,6 +162,7 @@ struct Walk<'a> {
     /// Names of the folders that are open.
     open: Vec<Vec<u8>>,
     out: &'a mut dyn Write,
+    skipped: &'a mut Skipped,
 }
 
 impl Walk<'_> {
@@ -209,8 +214,17 @@ impl Walk<'_> {
                 let of = components(&target).map_err(named)?.into_iter().map(Bytes).collect();
                 Part::Same { name: head.name, of }.send(self.out)
             }
+            (EntryType::Fifo, _) => Part::Pipe(head).send(self.out),
+            (EntryType::Char, _) => {
+                self.skipped.note(path.escape_ascii(), "a character device");
+                Ok(())
+            }
+            (EntryType::Block, _) => {
+                self.skipped.note(path.escape_ascii(), "a block device");
+                Ok(())
+            }
             (EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse, _) => self.file(head, entry),
-            _ => Err(named(wrong("it is neither a file nor a folder nor a link"))),
+            _ => Err(named(wrong("it is of a kind that is not known"))),
         }
     }
 
@@ -261,7 +275,7 @@ mod tests {
 
     fn sent(archive: &[u8]) -> io::Result<Vec<Part>> {
         let mut bytes = Vec::new();
-        read(archive, &mut bytes)?;
+        read(archive, &mut bytes, &mut Skipped::default())?;
         let mut bytes = &bytes[..];
         let mut parts = Vec::new();
         while !bytes.is_empty() {
@@ -279,6 +293,7 @@ mod tests {
             Part::File(head) => format!("{}:{}:{}=", name(head), head.uid, head.size),
             Part::Data(bytes) => String::from_utf8_lossy(&bytes.0).into_owned(),
             Part::Done => "; ".to_owned(),
+            Part::Pipe(head) => format!("{}| ", name(head)),
             Part::Link { head, target } => format!("{}>{} ", name(head), String::from_utf8_lossy(&target.0)),
             Part::Same { name, of } => format!("{}=={} ", String::from_utf8_lossy(&name.0), of.len()),
             Part::End => String::new(),
@@ -342,13 +357,26 @@ mod tests {
     }
 
     #[test]
+    fn pipes_come_along_and_devices_are_named() {
+        let mut archive = Builder::new(Vec::new());
+        for (name, kind) in [("pipe", EntryType::Fifo), ("tty", EntryType::Char), ("disk", EntryType::Block)] {
+            archive.append_data(&mut header(&head("", 0), kind, 0), name, io::empty()).unwrap();
+        }
+        let archive = archive.into_inner().unwrap();
+        assert_eq!(shown(&sent(&archive).unwrap()), "pipe| ");
+        let mut skipped = Skipped::default();
+        read(&archive[..], &mut Vec::new(), &mut skipped).unwrap();
+        let lines =
+            ["`tty` is a character device, which is not copied", "`disk` is a block device, which is not copied"];
+        assert_eq!(skipped.lines(), lines);
+        let pipe = written(&[Part::Folder(head("t", 0)), Part::Pipe(head("p", 0)), Part::Leave, Part::End], false);
+        assert_eq!(shown(&sent(&pipe.unwrap()).unwrap()), "t/4751(p| ) ");
+    }
+
+    #[test]
     fn what_is_no_archive_or_cannot_be_taken_is_told() {
         assert!(sent(b"BZh9").unwrap_err().to_string().contains("`bzip2 -d` unpacks it"));
         sent(&[7; 2048]).unwrap_err();
-        let mut archive = Builder::new(Vec::new());
-        archive.append_data(&mut header(&head("", 0), EntryType::Fifo, 0), "pipe", io::empty()).unwrap();
-        let error = sent(&archive.into_inner().unwrap()).unwrap_err();
-        assert_eq!(error.to_string(), "`pipe`: it is neither a file nor a folder nor a link");
         for (path, is_one) in [("a/../b", false), ("..", false), ("/etc//x/.", true)] {
             assert_eq!(components(path.as_bytes()).is_ok(), is_one, "{path}");
         }

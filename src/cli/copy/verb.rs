@@ -4,7 +4,9 @@
 //! machine is not trusted: `guest::unpack` lets no name out of the destination, and no setuid bit along.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -15,11 +17,12 @@ use crate::cli::args::GlobalArgs;
 use crate::cli::exec::{attend, refused};
 use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::interrupts::Interrupts;
+use crate::cli::printer::Printer;
 use crate::cli::project::{KnownProject, told};
 use crate::cli::settings::Settings;
 use crate::control::ExecAsk;
 use crate::guest::{
-    AGENT_PROGRAM, Destination, ExitStatus, FOLLOWED, Output, PACK, Stream, Streams, TerminalSize, UNPACK,
+    AGENT_PROGRAM, Destination, ExitStatus, FOLLOWED, Output, PACK, Skipped, Stream, Streams, TerminalSize, UNPACK,
     UNPACK_CONTENTS, WITH_OWNERS, pack, unpack,
 };
 use crate::run::Attended;
@@ -30,8 +33,8 @@ const WAITING: usize = 4;
 /// Bytes of a piece.
 const PIECE: usize = 64 << 10;
 
-/// What a machine may say about its failure, in bytes.
-const SAID_MAX: usize = 4096;
+/// What a machine may say about its failure, or what it did not copy, in bytes.
+const SAID_MAX: usize = 16 << 10;
 
 /// Options of `cp`.
 #[derive(Debug, Args)]
@@ -39,11 +42,11 @@ pub(crate) struct CopyArgs {
     /// What is copied: `MACHINE:PATH`, or a path of this computer; `FOLDER/.` is what the folder holds, `-` a tar archive on
     /// standard input, whose entries are copied
     #[arg(value_name = "SRC")]
-    source: String,
+    source: OsString,
     /// Where to: a folder that is there takes it by its name, else it gets this name; `-` writes a tar archive to standard
     /// output
     #[arg(value_name = "DST")]
-    target: String,
+    target: OsString,
     /// Keep user and group of everything, as numbers
     #[arg(short = 'a', long)]
     archive: bool,
@@ -73,29 +76,33 @@ enum CopyError {
 #[derive(Debug, PartialEq, Eq)]
 struct InMachine<'a> {
     machine: &'a str,
-    path: String,
+    path: OsString,
 }
 
 /// Takes `MACHINE:PATH`; a path of this computer with a colon begins with `/` or `.`.
-fn in_machine(word: &str) -> Option<InMachine<'_>> {
-    let (machine, path) = word.split_once(':')?;
+fn in_machine(word: &OsStr) -> Option<InMachine<'_>> {
+    let word = word.as_bytes();
+    let colon = word.iter().position(|byte| *byte == b':')?;
+    // The names of machines are text, paths are bytes.
+    let machine = std::str::from_utf8(&word[..colon]).ok()?;
     if machine.is_empty() || machine.starts_with(['/', '.']) || machine.contains('/') {
         return None;
     }
-    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    Some(InMachine { machine, path })
+    let path = &word[colon + 1..];
+    let root: &[u8] = if path.starts_with(b"/") { b"" } else { b"/" };
+    Some(InMachine { machine, path: OsString::from_vec([root, path].concat()) })
 }
 
 /// Whether the entries of a folder are meant instead of the folder.
-fn is_contents(path: &str) -> bool {
-    path == "." || path.ends_with("/.")
+fn is_contents(path: &OsStr) -> bool {
+    path == "." || path.as_bytes().ends_with(b"/.")
 }
 
 /// A tar archive on standard input or output.
 const ARCHIVE: &str = "-";
 
 /// What is to be done: the place in the machine, the words for the agent's program there, and the work here.
-fn parse(args: &CopyArgs) -> Result<(InMachine<'_>, Vec<String>, Work), Failure> {
+fn parse(args: &CopyArgs) -> Result<(InMachine<'_>, Vec<OsString>, Work), Failure> {
     let usage = |error| Failure::new(Class::Usage, error);
     match (in_machine(&args.source), in_machine(&args.target)) {
         (None, Some(place)) => {
@@ -104,8 +111,8 @@ fn parse(args: &CopyArgs) -> Result<(InMachine<'_>, Vec<String>, Work), Failure>
                 return Err(usage(CopyError::Terminal("read from")).help("pipe it in: `tar -c FILE | smolvm cp - …`"));
             }
             let verb = if is_archive || is_contents(&args.source) { UNPACK_CONTENTS } else { UNPACK };
-            let mut words = vec![verb.to_owned(), place.path.clone()];
-            words.extend(args.archive.then(|| WITH_OWNERS.to_owned()));
+            let mut words = vec![verb.into(), place.path.clone()];
+            words.extend(args.archive.then(|| WITH_OWNERS.into()));
             let give = Work::Give { from: PathBuf::from(&args.source), is_followed: args.follow_link };
             Ok((place, words, if is_archive { Work::GiveArchive } else { give }))
         }
@@ -114,21 +121,22 @@ fn parse(args: &CopyArgs) -> Result<(InMachine<'_>, Vec<String>, Work), Failure>
             if is_archive && io::stdout().is_terminal() {
                 return Err(usage(CopyError::Terminal("written to")).help("redirect it: `smolvm cp … - > FILE.tar`"));
             }
-            let mut words = vec![PACK.to_owned(), place.path.clone()];
-            words.extend(args.follow_link.then(|| FOLLOWED.to_owned()));
+            let mut words = vec![PACK.into(), place.path.clone()];
+            words.extend(args.follow_link.then(|| FOLLOWED.into()));
             let is_contents = is_contents(&place.path);
             let take = Work::Take { to: PathBuf::from(&args.target), is_contents, has_owners: args.archive };
             Ok((place, words, if is_archive { Work::TakeArchive { is_contents } } else { take }))
         }
         _ => {
-            let error = CopyError::NotOneMachine(args.source.clone(), args.target.clone());
+            let [source, target] = [&args.source, &args.target].map(|word| word.display().to_string());
+            let error = CopyError::NotOneMachine(source, target);
             Err(usage(error).help("`MACHINE:PATH` is a path of a machine"))
         }
     }
 }
 
 /// Copies.
-pub(crate) fn run(args: &CopyArgs, settings: &Settings) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &CopyArgs, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
     let (place, words, work) = parse(args)?;
     let Interrupts { runtime, mut signals } = Interrupts::listen()?;
     let known = KnownProject::find(settings)?;
@@ -138,9 +146,9 @@ pub(crate) fn run(args: &CopyArgs, settings: &Settings) -> Result<ExitCode, Fail
         known.has_machine(&machine, &client.view().await.map_err(told)?)?;
         let ask = ExecAsk {
             machine: machine.clone(),
-            command: [AGENT_PROGRAM.to_owned()].into_iter().chain(words).collect(),
+            command: [AGENT_PROGRAM.into()].into_iter().chain(words).collect(),
             env: BTreeMap::new(),
-            working_dir: Some("/".to_owned()),
+            working_dir: Some("/".into()),
             user: Some("0:0".to_owned()),
             streams: Streams::Pipes,
         };
@@ -148,20 +156,28 @@ pub(crate) fn run(args: &CopyArgs, settings: &Settings) -> Result<ExitCode, Fail
         let (attended, given, taken) = ends();
         let here = tokio::task::spawn_blocking(move || work.carry_out(given, taken));
         let ended = attend(remote, attended, &mut signals).await.map_err(told)?;
-        let (done, said) = here.await.map_err(|error| Failure::new(Class::World, CopyError::Here(error.into())))?;
+        let (done, skipped, said) =
+            here.await.map_err(|error| Failure::new(Class::World, CopyError::Here(error.into())))?;
         let Some((status, _)) = ended else {
             return Err(Failure::new(Class::World, CopyError::MachineGone(machine)));
         };
         match done {
             // The machine knows better why it took no more, or gave no more.
             Err(error) if said.is_empty() || !is_cut(&error) => Err(CopyError::Here(error)),
-            _ if status == ExitStatus::Code(0) => Ok(()),
-            _ => Err(CopyError::InMachine { machine, said }),
+            _ if status == ExitStatus::Code(0) => Ok(remarks(&machine, skipped, &said)),
+            _ => Err(CopyError::InMachine { machine, said: said.replace('\n', "; ") }),
         }
         .map_err(|error| Failure::new(Class::World, error))
     });
     runtime.shutdown_background();
-    copied.map(|()| ExitCode::Passed)
+    printer.note(&copied?);
+    Ok(ExitCode::Passed)
+}
+
+/// What was not copied: here, and what the machine says of itself.
+fn remarks(machine: &str, skipped: Skipped, said: &str) -> String {
+    let here = skipped.lines().into_iter().map(|line| format!("warning: {line}\n"));
+    here.chain(said.lines().map(|line| format!("warning: in machine `{machine}`: {line}\n"))).collect()
 }
 
 fn is_cut(error: &io::Error) -> bool {
@@ -185,18 +201,23 @@ enum Work {
 }
 
 impl Work {
-    /// Does it, and tells what the machine said.
-    fn carry_out(self, given: mpsc::Sender<Vec<u8>>, taken: mpsc::Receiver<Output>) -> (io::Result<()>, String) {
+    /// Does it, and tells what was not copied, and what the machine said.
+    fn carry_out(
+        self,
+        given: mpsc::Sender<Vec<u8>>,
+        taken: mpsc::Receiver<Output>,
+    ) -> (io::Result<()>, Skipped, String) {
+        let mut skipped = Skipped::default();
         let mut taken = Taken { taken, piece: Vec::new(), read: 0, said: Vec::new() };
         let mut given = BufWriter::with_capacity(PIECE, Given(given));
         let done = match self {
             Self::Give { from, is_followed } => {
-                let done = pack(&from, is_followed, &mut given);
+                let done = pack(&from, is_followed, &mut given, &mut skipped);
                 drop(given);
                 done
             }
             Self::GiveArchive => {
-                let done = archive::read(io::stdin().lock(), &mut given);
+                let done = archive::read(io::stdin().lock(), &mut given, &mut skipped);
                 drop(given);
                 done
             }
@@ -216,7 +237,10 @@ impl Work {
             while taken.next() {}
         }
         let said = String::from_utf8_lossy(&taken.said);
-        (done, said.trim().chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect())
+        let said = said.trim().lines().map(|line| {
+            line.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect::<String>()
+        });
+        (done, skipped, said.collect::<Vec<_>>().join("\n"))
     }
 }
 
@@ -277,11 +301,15 @@ mod tests {
 
     #[test]
     fn a_path_with_a_colon_is_of_this_computer_where_it_begins_so() {
-        assert_eq!(in_machine("db:/etc"), Some(InMachine { machine: "db", path: "/etc".to_owned() }));
-        assert_eq!(in_machine("db:x/."), Some(InMachine { machine: "db", path: "/x/.".to_owned() }));
+        let place = |path: &[u8]| Some(InMachine { machine: "db", path: OsString::from_vec(path.to_vec()) });
+        assert_eq!(in_machine(OsStr::new("db:/etc")), place(b"/etc"));
+        assert_eq!(in_machine(OsStr::new("db:x/.")), place(b"/x/."));
+        assert_eq!(in_machine(OsStr::from_bytes(b"db:a\xff:\n")), place(b"/a\xff:\n"));
         for word in ["file", "./a:b", "/a:b", "../a:b", "a/b:c", ":x"] {
-            assert_eq!(in_machine(word), None, "{word}");
+            assert_eq!(in_machine(OsStr::new(word)), None, "{word}");
         }
-        assert!(is_contents("a/.") && is_contents(".") && !is_contents("a."));
+        assert_eq!(in_machine(OsStr::from_bytes(b"\xff:x")), None);
+        let is = |path: &str| is_contents(OsStr::new(path));
+        assert!(is("a/.") && is(".") && !is("a."));
     }
 }

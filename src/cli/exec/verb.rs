@@ -1,5 +1,7 @@
 //! The way of one command: the process that holds the machine, streams, signals, exit code.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
@@ -49,7 +51,7 @@ pub(crate) fn exec(args: &ExecArgs, settings: &Settings) -> Result<ExitCode, Fai
     let asked = Asked {
         machine: Some(args.machine.clone()),
         command: args.words(),
-        env: args.variables(&|name| std::env::var(name).ok()),
+        env: args.variables(&|name| std::env::var_os(name)),
         working_dir: args.workdir.clone(),
         user: args.user.clone(),
     };
@@ -60,8 +62,8 @@ pub(crate) fn exec(args: &ExecArgs, settings: &Settings) -> Result<ExitCode, Fai
 }
 
 /// What opens the shell that people like better.
-pub(crate) fn shell_words() -> Vec<String> {
-    ["/bin/sh", "-c", SHELL].map(str::to_owned).to_vec()
+pub(crate) fn shell_words() -> Vec<OsString> {
+    ["/bin/sh", "-c", SHELL].map(OsString::from).to_vec()
 }
 
 /// Opens a shell in a machine.
@@ -70,7 +72,7 @@ pub(crate) fn shell(args: &ShellArgs, settings: &Settings) -> Result<ExitCode, F
     let asked = Asked {
         machine: args.machine.clone(),
         command: shell_words(),
-        env: std::collections::BTreeMap::new(),
+        env: BTreeMap::new(),
         working_dir: args.workdir.clone(),
         user: args.user.clone(),
     };
@@ -80,9 +82,9 @@ pub(crate) fn shell(args: &ShellArgs, settings: &Settings) -> Result<ExitCode, F
 /// What is asked for.
 struct Asked {
     machine: Option<String>,
-    command: Vec<String>,
-    env: std::collections::BTreeMap<String, String>,
-    working_dir: Option<String>,
+    command: Vec<OsString>,
+    env: BTreeMap<OsString, OsString>,
+    working_dir: Option<OsString>,
     user: Option<String>,
 }
 

@@ -51,8 +51,8 @@ async fn open(
     let ask = ExecAsk {
         machine: step.machine.clone(),
         command: shell_words(),
-        env: step.env.clone(),
-        working_dir: step.working_dir.as_ref().map(|folder| folder.as_str().to_owned()),
+        env: step.env.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        working_dir: step.working_dir.as_ref().map(|folder| folder.as_str().into()),
         user: step.user.clone(),
         streams: attendant.streams(),
     };

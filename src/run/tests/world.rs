@@ -299,6 +299,7 @@ impl Guest {
             }
             Request::Exec(exec) => {
                 let Command::List(words) = exec.command else { panic!("tests give lists") };
+                let words: Vec<String> = words.into_iter().map(|word| word.into_string().unwrap()).collect();
                 self.world.note(format!("exec {}", words.join(" ")));
                 return match words[0].as_str() {
                     "missing" => (failed(FailureKind::NotFound, "there is no program `missing`"), None),

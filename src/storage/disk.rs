@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
@@ -21,6 +22,10 @@ pub const DEFAULT_SIZE_MIB: u64 = 16 << 10;
 const SMALLER_MIB: [u64; 4] = [3 << 10, 1 << 10, 256, 64];
 
 const MIB: u64 = 1 << 20;
+
+/// How long a disk may take that another makes, and between two looks at it.
+const MAKING: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Where the features are in a superblock that a kernel must know, and of them the one that says that the journal holds
 /// what is not in its place yet (`EXT4_FEATURE_INCOMPAT_RECOVER`).
@@ -79,13 +84,16 @@ pub(super) fn open(path: &Path, wanted: &Wanted<'_>) -> Result<OpenDisk, Storage
     let file = open_locked(path, wanted)?;
     lock::write_holder(path, &Holder::now(wanted.machine));
     let mut length = file.metadata().map_err(failed("look at"))?.len();
-    let is_finished = length > 0 && length.is_multiple_of(MIB);
     if wanted.is_read_only {
-        let is_unclean = is_unclean(&file, is_finished, wanted)?;
+        let found = superblock(&file).map_err(failed("read"))?;
+        if !is_superblock(&found) {
+            return Err(StorageError::Foreign { disk: wanted.name.clone(), path: path.to_owned() });
+        }
+        let is_unclean = found[FEATURES] & NEEDS_RECOVERY != 0;
         return Ok(OpenDisk { file, length, is_unclean, damaged: None, remark: None });
     }
     let (mut remark, mut damaged) = (None, None);
-    if is_finished {
+    if is_finished(length) {
         let found = superblock(&file).map_err(failed("read"))?;
         if !is_superblock(&found) {
             return Err(StorageError::Foreign { disk: wanted.name.clone(), path: path.to_owned() });
@@ -111,12 +119,7 @@ fn open_locked(path: &Path, wanted: &Wanted<'_>) -> Result<File, StorageError> {
     let mut options = File::options();
     options.read(true).write(!wanted.is_read_only).create(!wanted.is_read_only).truncate(false).mode(0o600);
     loop {
-        let file = match options.open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && wanted.is_read_only => {
-                return Err(StorageError::Missing { disk: wanted.name.clone() });
-            }
-            opened => opened.map_err(failed("open"))?,
-        };
+        let file = options.open(path).map_err(failed("open"))?;
         if !lock::take_patiently(&file, path, wanted.is_read_only).map_err(failed("lock"))? {
             return Err(StorageError::Held { disk: wanted.name.clone(), holder: lock::read_holder(path) });
         }
@@ -131,9 +134,16 @@ fn open_locked(path: &Path, wanted: &Wanted<'_>) -> Result<File, StorageError> {
 /// A disk that has no name, and goes with whoever has it open.
 pub(super) fn open_scratch(folder: &Path, wanted: &Wanted<'_>) -> Result<OpenDisk, StorageError> {
     let failed = |source| wanted.unusable("make a file in", folder, source);
+    let file = unnamed(folder).map_err(failed)?;
+    let (length, remark) = make_wanted(&file, wanted).map_err(failed)?;
+    Ok(OpenDisk { file, length, is_unclean: false, damaged: None, remark })
+}
+
+/// A file in a folder that has no name there.
+pub(super) fn unnamed(folder: &Path) -> io::Result<File> {
     let unnamed = i32::try_from((OFlags::TMPFILE | OFlags::RDWR).bits()).unwrap_or_default();
     let opened = File::options().read(true).write(true).mode(0o600).custom_flags(unnamed).open(folder);
-    let file = match opened {
+    match opened {
         // A file system that cannot do it.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR)) => {
             let path = folder.join(format!(".scratch-{}", std::process::id()));
@@ -141,10 +151,7 @@ pub(super) fn open_scratch(folder: &Path, wanted: &Wanted<'_>) -> Result<OpenDis
             file.and_then(|file| std::fs::remove_file(&path).map(|()| file))
         }
         opened => opened,
-    };
-    let file = file.map_err(failed)?;
-    let (length, remark) = make_wanted(&file, wanted).map_err(failed)?;
-    Ok(OpenDisk { file, length, is_unclean: false, damaged: None, remark })
+    }
 }
 
 /// Makes an empty file system of the wanted size in a file. Where nobody has asked for a size, and files may not be as large
@@ -193,12 +200,27 @@ fn superblock(file: &File) -> io::Result<[u8; 1024]> {
     Ok(bytes)
 }
 
-/// Whether a disk that is to be read was not closed by the machine that had it last.
-fn is_unclean(file: &File, is_finished: bool, wanted: &Wanted<'_>) -> Result<bool, StorageError> {
-    let Some(found) = is_finished.then(|| superblock(file).ok()).flatten().filter(|found| is_superblock(found)) else {
-        return Err(StorageError::Missing { disk: wanted.name.clone() });
-    };
-    Ok(found[FEATURES] & NEEDS_RECOVERY != 0)
+/// Makes a disk that is to be read and is not there, or was not finished: an empty one. Of several that read it one does,
+/// and the others wait for it.
+pub(super) fn make_missing(path: &Path, wanted: &Wanted<'_>) -> Result<(), StorageError> {
+    let failed = |what| move |source| wanted.unusable(what, path, source);
+    let mut options = File::options();
+    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let file = file.map_err(failed("open"))?;
+    let start = Instant::now();
+    while !is_finished(file.metadata().map_err(failed("look at"))?.len()) && start.elapsed() < MAKING {
+        if !lock::take(&file, false).map_err(failed("lock"))? {
+            std::thread::sleep(PAUSE);
+        } else if !is_finished(file.metadata().map_err(failed("look at"))?.len()) {
+            make_wanted(&file, wanted).map_err(failed("make"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a disk of so many bytes was made to its end.
+fn is_finished(length: u64) -> bool {
+    length > 0 && length.is_multiple_of(MIB)
 }
 
 fn keeps_size(wanted: &Wanted<'_>, length: u64) -> String {

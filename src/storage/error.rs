@@ -25,12 +25,6 @@ pub enum StorageError {
         /// Its file.
         path: PathBuf,
     },
-    /// It is to be read, and was never written.
-    #[error("{disk} is empty: nothing has written to it yet, and it is mounted read-only")]
-    Missing {
-        /// Which disk.
-        disk: DiskName,
-    },
     /// The file is no disk of ours.
     #[error("`{path}` is no disk with a file system: move it away, and the next start makes {disk} anew")]
     Foreign {

@@ -51,6 +51,17 @@ impl Storage {
         self.act(|| list(&self.folder().join("disks")))
     }
 
+    /// Fails where a machine has a volume.
+    ///
+    /// # Errors
+    /// Who has it; where it cannot be looked at.
+    pub fn check_free(&self, name: &str) -> Result<(), StorageError> {
+        let disk = DiskName::Volume(name.to_owned());
+        let Some(path) = self.file_of(&disk) else { return Ok(()) };
+        // The lock of this look ends with the file.
+        self.act(|| take(&path, &disk).map(drop))
+    }
+
     /// Removes a volume; whether it was there.
     ///
     /// # Errors
@@ -114,17 +125,25 @@ fn list(folder: &Path) -> Result<Vec<StoredDisk>, StorageError> {
     Ok(found)
 }
 
-fn remove(path: &Path, disk: &DiskName) -> Result<bool, StorageError> {
+/// The file of a disk, locked; none where it is not there.
+fn take(path: &Path, disk: &DiskName) -> Result<Option<fs::File>, StorageError> {
     let failed =
         |what| move |source| StorageError::Unusable { disk: disk.clone(), what, path: path.to_owned(), source };
     let file = match fs::File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(failed("open"))?,
     };
     if !lock::take(&file, false).map_err(failed("lock"))? {
         return Err(StorageError::Held { disk: disk.clone(), holder: lock::read_holder(path) });
     }
-    fs::remove_file(path).map_err(failed("remove"))?;
+    Ok(Some(file))
+}
+
+fn remove(path: &Path, disk: &DiskName) -> Result<bool, StorageError> {
+    let failed = |source| StorageError::Unusable { disk: disk.clone(), what: "remove", path: path.to_owned(), source };
+    // Locked until it is gone.
+    let Some(_file) = take(path, disk)? else { return Ok(false) };
+    fs::remove_file(path).map_err(failed)?;
     lock::remove_note(path);
     Ok(true)
 }

@@ -1,7 +1,7 @@
 //! Where the disks of a project are, and with whose rights they are used.
 
 use std::fmt;
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -64,7 +64,8 @@ impl Storage {
         &self.folder
     }
 
-    /// Opens a disk for a machine and locks it. It is made where it is missing, and grown where `size_mib` says so.
+    /// Opens a disk for a machine and locks it. It is made where it is missing, empty, and grown where `size_mib` says so and
+    /// it may be written.
     ///
     /// # Errors
     /// Where another machine has it, or its file cannot be used.
@@ -79,13 +80,21 @@ impl Storage {
         self.act(|| {
             let folder = self.folder_of(name);
             let Some(path) = self.file_of(name) else { return disk::open_scratch(nearest(&folder), &wanted) };
-            // Who only reads makes nothing.
-            if !is_read_only {
-                let failed = |source| StorageError::Folder { what: "make", path: folder.clone(), source };
-                make_folder(&folder).map_err(failed)?;
+            let failed = |source| StorageError::Folder { what: "make", path: folder.clone(), source };
+            make_folder(&folder).map_err(failed)?;
+            if is_read_only {
+                disk::make_missing(&path, &wanted)?;
             }
             disk::open(&path, &wanted)
         })
+    }
+
+    /// A file without a name, for as long as it is open, beside the disks.
+    ///
+    /// # Errors
+    /// Where none can be made.
+    pub fn unnamed(&self) -> io::Result<File> {
+        self.actor.act(|| disk::unnamed(nearest(&self.folder)))
     }
 
     /// Does work on files with the rights of the project's user.

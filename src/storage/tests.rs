@@ -86,9 +86,6 @@ fn a_disk_that_was_not_finished_is_made_again() {
 #[test]
 fn one_writes_or_many_read_and_who_comes_too_late_learns_who_was_first() {
     let (_folder, storage) = storage();
-    let error = storage.open(&volume(), None, true, "reader").unwrap_err();
-    let expected = "the volume `data` is empty: nothing has written to it yet, and it is mounted read-only";
-    assert_eq!(error.to_string(), expected);
     let writer = storage.open(&volume(), None, false, "writer").unwrap();
     for is_read_only in [false, true] {
         let error = storage.open(&volume(), None, is_read_only, "late").unwrap_err().to_string();
@@ -176,9 +173,26 @@ fn a_scratch_disk_leaves_nothing() {
     let disk = storage.open(&DiskName::Scratch, None, false, "box").unwrap();
     assert_eq!(disk.length, DEFAULT_SIZE_MIB * MIB);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    // Nor does a question for what is not there.
-    storage.open(&volume(), None, true, "reader").unwrap_err();
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn who_reads_a_volume_that_nobody_has_written_has_an_empty_one() {
+    let (folder, storage) = storage();
+    let opened = std::thread::scope(|scope| {
+        let open = || storage.open(&volume(), Some(16), true, "reader").unwrap();
+        let readers: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();
+        readers.into_iter().map(|reader| reader.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(opened.iter().all(|disk| disk.length == 16 * MIB && !disk.is_unclean));
+    assert!(opened[0].file.write_at(b"x", 0).is_err(), "it is only read");
+    assert!(matches!(storage.check_free("data"), Err(StorageError::Held { .. })));
+    drop(opened);
+    storage.check_free("data").unwrap();
+    storage.check_free("other").unwrap();
+    assert_eq!(storage.open(&volume(), Some(16), false, "writer").unwrap().length, 16 * MIB);
+    fs::write(folder.path().join("volumes/data.img"), vec![7; 1 << 20]).unwrap();
+    let error = storage.open(&volume(), Some(16), true, "reader").unwrap_err();
+    assert!(matches!(error, StorageError::Foreign { .. }), "{error}");
 }
 
 /// Whether a program of e2fsprogs is here.

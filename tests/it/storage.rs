@@ -1,5 +1,6 @@
 //! The disks of machines, in real ones: `/workspace` and volumes.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
@@ -196,17 +197,56 @@ steps:
     assert!(!ran.stderr.contains("Fix?"), "{}", ran.stderr);
 }
 
+/// What is no archive, or not a whole one, or has no room, or whose volume is in use, changes nothing.
+fn refused(verb: &dyn Fn(&[&str]) -> Command, archive: &Path, state: &Path) {
+    let whole = std::fs::read(archive).unwrap();
+    let import = |volume: &str, bytes: &[u8]| {
+        let file = archive.with_extension("other");
+        std::fs::write(&file, bytes).unwrap();
+        let output = verb(&["import", volume]).stdin(std::fs::File::open(file).unwrap()).output().unwrap();
+        assert_eq!(output.status.code(), Some(125), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let told = import("copy", b"no archive at all");
+    assert!(told.starts_with("error: standard input is no tar archive\n"), "{told}");
+    assert!(told.ends_with("help: nothing of the volume `copy` was changed\n"), "{told}");
+    let told = import("copy", &whole[..whole.len() / 2]);
+    assert!(told.starts_with("error: the archive is not whole: it ends behind the beginning of `"), "{told}");
+    let told = import("copy", &[&[0x1f, 0x8b, 8, 0][..], &[0; 600]].concat());
+    let help = "help: unpack it: `gzip -d < FILE | smolvm volumes import copy`\n";
+    assert_eq!(told, format!("error: standard input is a packed archive\n{help}"));
+    let is_there = |name: &str| all_below(state).iter().any(|(path, _)| path.ends_with(name));
+    assert!(is_there("copy.img") && !is_there("small.img"));
+    let told = import("small", &whole);
+    let words = "error: no space: the volume `small` has 16 MiB, too little for what the archive holds\n";
+    assert!(told.contains(words), "{told}");
+    let left = verb(&["export", "small"]).stdin(Stdio::null()).output().unwrap();
+    let mut left = tar::Archive::new(&left.stdout[..]);
+    let names: Vec<String> =
+        left.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string()).collect();
+    assert_eq!(names, ["./"]);
+    let disk = all_below(state).into_iter().find(|(path, _)| path.ends_with("copy.img")).unwrap().0;
+    let held = std::fs::File::open(disk).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
+    assert!(import("copy", &whole).starts_with("error: the volume `copy` is in use: machine `box` (process "));
+    let output = verb(&["export", "copy"]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(125), &b""[..]));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.starts_with("error: the volume `copy` is in use: machine `box` (process "), "{told}");
+}
+
 #[test]
 fn a_volume_is_listed_copied_and_removed() {
     let Some(_turn) = machines() else { return };
     let file = r#"name: acme
-volumes: { data: { size: 64MiB }, copy: , other: }
-machines: { box: { cpus: 1, memory: 256MiB, mounts: ["data:/data", "copy:/copy"] } }
+volumes: { data: { size: 64MiB }, copy: , other: , small: { size: 16MiB } }
+machines: { box: { cpus: 1, memory: 256MiB, mounts: ["data:/data", "copy:/copy", "other:/other:ro"] } }
 steps:
   - id: make
     run: |
       mkdir /data/deep; echo text > /data/deep/file; chown 33:7 /data/deep/file; chmod 4755 /data/deep/file
       ln -s nowhere /data/link; truncate -s 30M /data/hole
+      dd if=/dev/urandom of=/data/random bs=1M count=20 2>/dev/null; ls -A /other; stat -c '%a %u' /other
   - id: look
     run: |
       stat -c '%a %u:%g %s %n' /copy/deep/file /copy/hole; readlink /copy/link; cat /copy/deep/file; stat -c %a /copy
@@ -232,15 +272,17 @@ steps:
     assert!(list.contains("data    64.0 MiB  0 B   not made yet\n"), "{list}");
     let (code, _, told) = said(&["export", "data"]);
     assert_eq!(code, Some(125), "{told}");
-    assert!(told.contains("the volume `data` is empty: nothing has written to it yet"), "{told}");
+    assert_eq!(told, "error: there is nothing in the volume `data`: no machine has used it yet\n");
     let mut make = case.command();
     make.arg("make");
-    Ran::of(make).passed();
+    // One that nobody has written yet is empty for who reads it.
+    assert_eq!(Ran::of(make).passed().stdout("make"), "1777 0\n");
     let archive = case.project().join("data.tar");
     let out = std::fs::File::create(&archive).unwrap();
     let exported = verb(&["export", "data"]).stdin(Stdio::null()).stdout(out).output().unwrap();
     assert!(exported.status.success(), "{exported:?}");
-    assert!(std::fs::metadata(&archive).unwrap().len() < 1 << 20);
+    assert!(std::fs::metadata(&archive).unwrap().len() < 21 << 20);
+    refused(&verb, &archive, &case.project().parent().unwrap().join("state"));
     let imported = verb(&["import", "copy"]).stdin(std::fs::File::open(&archive).unwrap()).output().unwrap();
     assert!(imported.status.success(), "{imported:?}");
     let mut look = case.command();

@@ -1,12 +1,15 @@
 //! `volumes export` and `volumes import`: tar in a machine, so that nothing on the host reads the guest's file system.
 
 use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 
+use super::archive::{self, ArchiveError};
 use super::{Volumes, VolumesError, failure};
 use crate::cli::exit::{Class, ExitCode, Failure};
 use crate::cli::printer::Printer;
 use crate::cli::run::{self, RunArgs};
 use crate::cli::settings::Settings;
+use crate::guest::{AGENT_PROGRAM, IMPORT};
 use crate::plan::{DiskPlan, GuestPath, MountPlan, MountPlanKind, Plan};
 use crate::storage::DiskName;
 
@@ -17,9 +20,6 @@ const TARGET: &str = "/volume";
 const EXPORT: &str = "if tar --version 2>/dev/null | grep -q GNU; then \
     exec tar --create --file=- --directory=/volume --numeric-owner --sparse --acls --xattrs '--xattrs-include=*' .; fi; \
     exec tar -c -f - -C /volume .";
-const IMPORT: &str = "if tar --version 2>/dev/null | grep -q GNU; then \
-    tar --extract --file=- --directory=/volume --numeric-owner --same-owner --preserve-permissions --acls --xattrs \
-    '--xattrs-include=*' || exit; else tar -x -p -f - -C /volume || exit; fi; exec sync -f /volume";
 
 /// Writes a volume to standard output.
 pub(super) fn export(
@@ -33,13 +33,16 @@ pub(super) fn export(
         let failure = Failure::new(Class::Usage, VolumesError::Terminal);
         return Err(failure.help(format!("`smolvm volumes export {name} > {name}.tar` writes it to a file")));
     }
-    let disk = DiskName::Volume(name.to_owned());
     // What cannot be had is told without a machine.
+    if volumes.stored.iter().all(|disk| disk.name != name) {
+        return Err(Failure::new(Class::World, VolumesError::NotMade(name.to_owned())));
+    }
+    let disk = DiskName::Volume(name.to_owned());
     drop(volumes.storage.open(&disk, None, true, "export").map_err(failure)?);
-    in_machine(volumes, name, true, EXPORT, (settings, printer))
+    in_machine(volumes, name, true, &["sh", "-c", EXPORT], (settings, printer))
 }
 
-/// Reads standard input into a volume.
+/// Reads standard input into a volume: all of it, or nothing.
 pub(super) fn import(
     volumes: &Volumes,
     name: &str,
@@ -51,18 +54,36 @@ pub(super) fn import(
         let failure = Failure::new(Class::Usage, VolumesError::NoArchive);
         return Err(failure.help(format!("`smolvm volumes import {name} < {name}.tar` reads it from a file")));
     }
-    in_machine(volumes, name, false, IMPORT, (settings, printer))
+    volumes.storage.check_free(name).map_err(failure)?;
+    let input = io::stdin().as_fd().try_clone_to_owned().map_err(|error| input_failure(VolumesError::Input(error)))?;
+    let archive = archive::whole(input.into(), || volumes.storage.unnamed()).map_err(|error| refused(error, name))?;
+    rustix::stdio::dup2_stdin(&archive).map_err(|error| input_failure(VolumesError::Input(error.into())))?;
+    let size_mib = volumes.size_mib(name).to_string();
+    in_machine(volumes, name, false, &[AGENT_PROGRAM, IMPORT, TARGET, name, &size_mib], (settings, printer))
 }
 
-/// Runs a script as root in a machine of this computer's own root that has the volume and nothing else.
+fn input_failure(error: VolumesError) -> Failure {
+    Failure::new(Class::World, error)
+}
+
+/// What is told of an archive that is not taken.
+fn refused(error: ArchiveError, name: &str) -> Failure {
+    let help = match &error {
+        ArchiveError::Packed { program } => format!("unpack it: `{program} < FILE | smolvm volumes import {name}`"),
+        _ => format!("nothing of the volume `{name}` was changed"),
+    };
+    Failure::new(Class::World, error).help(help)
+}
+
+/// Runs a command as root in a machine of this computer's own root that has the volume and nothing else.
 fn in_machine(
     volumes: &Volumes,
     name: &str,
     readonly: bool,
-    script: &str,
+    words: &[&str],
     (settings, printer): (&Settings, &Printer),
 ) -> Result<ExitCode, Failure> {
-    let args = RunArgs::of_host(&["sh", "-c", script]);
+    let args = RunArgs::of_host(words);
     let size_mib = volumes.declared(name).flatten();
     let change = |plan: &mut Plan| {
         plan.project.clone_from(&volumes.known.project.name);

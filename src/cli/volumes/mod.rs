@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: their files (`storage`), their use in machines (`compose`).
 
+mod archive;
 mod args;
 mod copy;
 mod list;
@@ -14,7 +15,7 @@ use super::project::KnownProject;
 use super::settings::Settings;
 use crate::compose::Places;
 use crate::config::nearest;
-use crate::storage::{Storage, StorageError, StoredDisk};
+use crate::storage::{DEFAULT_SIZE_MIB, Storage, StorageError, StoredDisk};
 use args::VolumesVerb;
 
 /// Why a volume cannot be worked on.
@@ -26,6 +27,10 @@ enum VolumesError {
     Terminal,
     #[error("an archive is not read from a terminal")]
     NoArchive,
+    #[error("there is nothing in the volume `{0}`: no machine has used it yet")]
+    NotMade(String),
+    #[error("the archive cannot become the input of a machine")]
+    Input(#[source] std::io::Error),
 }
 
 /// Does what was asked for.
@@ -58,6 +63,13 @@ impl Volumes {
     fn declared(&self, name: &str) -> Option<Option<u64>> {
         let volume = self.known.project.volumes.iter().find(|volume| volume.name.value == name)?;
         Some(volume.size_mib.as_ref().map(|size| size.value))
+    }
+
+    /// Size in MiB that a volume has, or will have when it is mounted next.
+    fn size_mib(&self, name: &str) -> u64 {
+        let is = self.stored.iter().find(|disk| disk.name == name).map(|disk| disk.length >> 20);
+        let declared = self.declared(name).flatten();
+        is.max(declared).unwrap_or(DEFAULT_SIZE_MIB)
     }
 
     /// Fails where neither the file nor the state has a volume of this name.

@@ -4,8 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use super::GuestPath;
+use super::{Command, GuestPath};
 use crate::config::model::Signal;
+
+/// What only a shell gives a meaning to.
+const OF_SHELLS: &[char] =
+    &['|', '&', ';', '<', '>', '(', ')', '$', '`', '\\', '"', '\'', '*', '?', '[', '#', '~', '%', '{', '!'];
 
 /// User where neither the file nor the image names one.
 pub const ROOT: &str = "root";
@@ -78,6 +82,23 @@ impl ImageDefaults {
         let words: Vec<String> = self.entrypoint.iter().chain(words).cloned().collect();
         if words.is_empty() { Err(NoCommand) } else { Ok(words) }
     }
+
+    /// What is to be said of a service's command that docker would put behind the image's entrypoint: one that is written as
+    /// words, which are a script here.
+    pub fn passed_over(&self, command: &Command) -> Option<String> {
+        let Command::Script { text, .. } = command else { return None };
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let is_script = text.trim().contains('\n') || words.first() == Some(&"exec") || text.contains(OF_SHELLS);
+        if is_script || words.is_empty() || self.entrypoint.is_empty() {
+            return None;
+        }
+        Some(format!(
+            "its command is a text, a script, so that the image's entrypoint `{}` does not run; a list goes behind it: \
+             `command: [{}]`",
+            self.entrypoint.join(" "),
+            words.join(", ")
+        ))
+    }
 }
 
 #[cfg(test)]
@@ -123,6 +144,18 @@ mod tests {
         };
         assert_eq!(["SIGQUIT", "quit", "3", "", "NONE"].map(number), [Some(3), Some(3), Some(3), None, None]);
         assert_eq!(ImageDefaults::default().stop_signal_number(), None);
+    }
+
+    #[test]
+    fn a_text_that_docker_would_put_behind_the_entrypoint_is_told() {
+        let script = |text: &str| Command::Script { text: text.to_owned(), shell: words(&["sh"]) };
+        let told = image().passed_over(&script("postgres -c fsync=off\n")).unwrap();
+        assert!(told.ends_with("a list goes behind it: `command: [postgres, -c, fsync=off]`"), "{told}");
+        for text in ["exec postgres", "a\nb", "a && b", "echo \"a\"", ""] {
+            assert_eq!(image().passed_over(&script(text)), None, "{text}");
+        }
+        assert_eq!(image().passed_over(&Command::List(words(&["a"]))), None);
+        assert_eq!(ImageDefaults::default().passed_over(&script("a")), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::command::{Place, behind_entrypoint, complete, written};
 use super::guest_work;
-use super::input::{RunInput, ServiceAction, StartFailure};
+use super::input::{MachineInput, RunInput, ServiceAction, StartFailure};
 use super::provide::Shares;
 use super::service::ServiceInput;
 use super::step_work::{SERVICE_BIT, TEST_BIT};
@@ -17,6 +17,9 @@ use crate::plan::{Command, ImageDefaults, MachinePlan, MountPlan, ServicePlan};
 /// Names of the scripts in the guest; no id of a step has a dot.
 const COMMAND_SCRIPT: &str = "service.command";
 const TEST_SCRIPT: &str = "service.test";
+
+/// The number of the first start of a command.
+const FIRST_START: u32 = 1;
 
 /// What asks a command to end where neither the file nor the image says it.
 const SIGTERM: i32 = 15;
@@ -44,6 +47,9 @@ impl Workers {
             let whole = workers.plan();
             let Some(plan) = &whole.machines[machine].service else { return };
             let Some((session, shares, defaults)) = workers.parts(machine) else { return };
+            if let Some(remark) = defaults.passed_over(&plan.command).filter(|_| start == FIRST_START) {
+                let _ = workers.inbox.send(RunInput::Machine(machine, MachineInput::Remark(remark))).await;
+            }
             let ready = workers.ready_service(machine, start, plan, (&session, &shares, &defaults)).await;
             let started = match ready {
                 Ok(exec) => session.exec(exec).await.map_err(|error| guest_work::start_failure(&error)),

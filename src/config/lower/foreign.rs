@@ -93,6 +93,9 @@ pub(super) const FILE: &[Foreign] = &[
     other("configs", "name", "mount the folder that holds them"),
 ];
 
+const ENTRYPOINT: &str =
+    "write `command: exec PROGRAM …`: a text takes the place of the image's entrypoint, a list goes behind it";
+
 pub(super) const MACHINE: &[Foreign] = &[
     same("volumes", "mounts"),
     same("shares", "mounts"),
@@ -115,7 +118,7 @@ pub(super) const MACHINE: &[Foreign] = &[
     same("cores", "cpus"),
     same("host_name", "hostname"),
     likely("network_mode", "network"),
-    likely("entrypoint", "command"),
+    other("entrypoint", "command", ENTRYPOINT),
     likely("cmd", "command"),
     likely("exec", "command"),
     likely("publish", "ports"),

@@ -4,7 +4,6 @@
 //! Bytes are held only where the other side has no room for them, and then no more are read. Deliberately not here: who
 //! is joined with whom (`forwarder`).
 
-use std::fs::File;
 use std::io;
 
 use crate::side::Side;

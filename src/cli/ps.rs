@@ -330,7 +330,11 @@ mod tests {
             earlier: Vec::new(),
             warnings: Vec::new(),
         };
-        Listed { about: None, view, shapes: Shapes::these([("db", "other"), ("web", "new"), ("test", "new"), ("late", "new")]) }
+        Listed {
+            about: None,
+            view,
+            shapes: Shapes::these([("db", "other"), ("web", "new"), ("test", "new"), ("late", "new")]),
+        }
     }
 
     #[test]

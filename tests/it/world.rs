@@ -56,6 +56,17 @@ pub(crate) struct World {
     path: Option<String>,
 }
 
+impl Drop for World {
+    /// A test that failed leaves no machines to the others.
+    fn drop(&mut self) {
+        if thread::panicking() {
+            for pid in self.processes().into_keys().filter_map(rustix::process::Pid::from_raw) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+    }
+}
+
 impl World {
     /// An empty project, and a cache with a kernel.
     pub(crate) fn new(who: Who) -> Self {

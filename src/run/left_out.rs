@@ -44,6 +44,11 @@ impl Dispatcher {
         }
     }
 
+    /// Whether a machine was told not to come, so that a run of services alone will never be whole.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.facts.options.hold == Hold::No && !self.facts.options.keep_going && self.told_lost.contains(&true)
+    }
+
     fn tell_not_started(&mut self, machine: usize, cause: String, by: Option<usize>) {
         let plan = &self.facts.plan;
         let name = |machine: usize| plan.machines[machine].name.clone();

@@ -305,7 +305,8 @@ impl Dispatcher {
 
     /// Whether the run, which has no steps but those of `finally`, goes on until it is told to end.
     fn is_told_when_to_end(&self) -> bool {
-        self.facts.plan.steps.iter().all(|step| step.is_finally) && !self.is_told_to_end() && !self.is_given_up()
+        let is_alone = self.facts.plan.steps.iter().all(|step| step.is_finally);
+        is_alone && !self.is_told_to_end() && !self.is_given_up() && !self.is_incomplete()
     }
 
     /// Whether `finally` waits until the run is told to end, because services are all that there is.

@@ -42,14 +42,16 @@ fn what_waits_for_an_unhealthy_service_is_told_at_once_with_whom_it_lies() {
     let line = "machine web not started by db: service `db` is unhealthy: its test ended with exit code 2: test says \
                 Some(2)\n";
     assert!(text.contains(line), "{text}");
-    assert_eq!(played.summary.status, RunStatus::Interrupted, "the others go on until they are told to end");
+    assert_eq!((played.summary.status, played.summary.exit_code), (RunStatus::Failed, 125));
+    assert!(played.events.last().unwrap().0 < Duration::from_secs(60), "what is not whole is not waited with: {text}");
 }
 
 #[test]
 fn what_it_waits_for_may_come_after_all() {
     let tests = [Some(2), Some(2), Some(2), Some(2), Some(0)];
-    let script = Script::default().tests("db", &tests).signal(60_000, Signal::Interrupt);
+    let script = Script::default().keep_going().tests("db", &tests).signal(60_000, Signal::Interrupt);
     let played = simulate(&chain(), &script);
+    assert_eq!(played.summary.status, RunStatus::Interrupted, "the others go on until they are told to end");
     assert_eq!(left_out(&played).len(), 2);
     let is_up = |event: &Event| matches!(event, Event::Machine { machine, phase: MachinePhase::Ready, .. } if machine == "worker");
     assert!(played.events.iter().any(|(_, event)| is_up(event)));

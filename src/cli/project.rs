@@ -49,20 +49,19 @@ impl KnownProject {
             })
         });
         let printer = Printer::new(settings);
-        let (why, found) = match read {
+        let (why, (project, state)) = match read {
             Ok(project) => {
                 let state = locate(&places, &project);
                 match unread::gone(settings, &places, &state)? {
                     None => return Ok(Self { project, state, printer }),
-                    found => ("its folder or file is gone".to_owned(), found),
+                    Some(found) => ("its folder or file is gone".to_owned(), found),
                 }
             }
             Err(failure) => match unread::find(settings, &places)? {
                 None => return Err(failure),
-                found => (failure.to_string(), found),
+                Some(found) => (failure.to_string(), found),
             },
         };
-        let Some((project, state)) = found else { return Err(Failure::new(Class::File, ProjectError::NotUnderstood)) };
         printer.note(&format!("note: {why}; project `{}` is known by its machines that are up\n", project.name));
         Ok(Self { project, state, printer })
     }

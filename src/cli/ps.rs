@@ -75,15 +75,7 @@ pub(super) fn run(args: &PsArgs, settings: &Settings, printer: &Printer) -> Resu
 impl Listed {
     fn find(known: &KnownProject) -> Result<Self, Failure> {
         let project = &known.project;
-        let nothing = RunView {
-            run: String::new(),
-            project: project.name.clone(),
-            is_settled: true,
-            machines: Vec::new(),
-            steps: Vec::new(),
-            earlier: Vec::new(),
-            warnings: Vec::new(),
-        };
+        let nothing = RunView { project: project.name.clone(), is_settled: true, ..RunView::nothing() };
         let (about, view) = match known.client()? {
             Some(client) => asking(async move {
                 let about = client.about().await?;
